@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inspector workers: everything that parses a target's ELF files or reads its memory happens in
+ * child processes with deadlines, never in the collector. A broker process keeps the privilege to open
+ * (maps, /proc/PID/mem, ELF files through openat2 RESOLVE_IN_ROOT); a worker without privileges
+ * (no open, no sockets, seccomp, rlimits) unwinds and resolves on descriptors handed to it. Both are
+ * killed and replaced when late. The collector never waits for one.
+ *
+ * All functions return at once; results come from inspector_dispatch().
+ */
+#ifndef LSC_INSPECTOR_H
+#define LSC_INSPECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define INSPECTOR_STACK_MAX  (32 * 1024)
+#define INSPECTOR_FRAMES_MAX 128
+#define INSPECTOR_REGS       17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+
+struct inspector;
+
+struct inspector_frame {
+	const char *function; /* demangled where it was mangled; NULL unknown */
+	const char *file;     /* source file; NULL unknown */
+	int line;             /* 0 unknown */
+	const char *module;   /* path of the ELF file as the target maps it; "[vdso]"; NULL anonymous memory */
+	const char *build_id; /* hex; NULL unknown */
+	uint64_t offset;      /* in the module's file, or the address when there is no module */
+	bool exported;        /* the name comes from .dynsym */
+	bool inlined;
+};
+
+struct inspector_result {
+	uint64_t cookie;
+	size_t nframes;  /* leaf first; 0 when failed */
+	const struct inspector_frame *frames;
+	bool truncated;  /* the copy ended, or the frame limit was met, before the outermost frame */
+	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
+};
+
+/* Results are borrowed until fn returns. */
+typedef void inspector_result_fn(const struct inspector_result *result, void *arg);
+
+struct inspector_options {
+	uint64_t unwind_deadline_ns; /* 0: 50 ms once a target's files are indexed */
+	uint64_t index_deadline_ns;  /* 0: 2 s for one file */
+};
+
+/* Starts broker and worker. Gives *ret_inspector. Call before privileges are dropped. */
+int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
+		  struct inspector **ret_inspector, struct lsc_err *err);
+/* Kills and reaps the children. NULL is fine. Returns NULL. */
+struct inspector *inspector_free(struct inspector *ins);
+
+/* A descriptor to poll for POLLIN (an epoll fd that holds the inner ones). */
+int inspector_fd(const struct inspector *ins);
+/* When inspector_dispatch() must run next even without POLLIN; UINT64_MAX: not needed. */
+uint64_t inspector_deadline_ns(const struct inspector *ins);
+/* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
+void inspector_dispatch(struct inspector *ins);
+
+/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at rsp.
+ * pid/tid in the reader's namespace. The job is answered exactly once through fn, with the same cookie,
+ * possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not answered then). */
+int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
+		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
+
+/* The target's mappings changed (exec, dlopen seen): look again at the next job. */
+void inspector_forget(struct inspector *ins, int pid);
+
+/* Jobs not yet answered. */
+size_t inspector_pending(const struct inspector *ins);
+
+#endif
