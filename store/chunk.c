@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packs task transitions: one byte of kind and flags, then only what differs from the event before.
- * docs/schema.md draws the layout. A blob starts from zero, so each is decodable without the others.
+ * docs/schema.md draws the layout. A blob starts from zero, so each is decodable without the
+ * others.
  */
 #include "chunk.h"
 
@@ -10,12 +11,12 @@
 
 #include "varint.h"
 
-#define KIND_MASK   0x0f /* 0: the kind does not fit and follows as a varint */
-#define HAS_TASK    0x10 /* not the task of the event before */
-#define HAS_DETAIL  0x20
-#define HAS_ARG     0x40
-#define RESERVED    0x80
-#define EVENT_MAX   (1 + 5 * VARINT_MAX)
+#define KIND_MASK  0x0f /* 0: the kind does not fit and follows as a varint */
+#define HAS_TASK   0x10 /* not the task of the event before */
+#define HAS_DETAIL 0x20
+#define HAS_ARG	   0x40
+#define RESERVED   0x80
+#define EVENT_MAX  (1 + 5 * VARINT_MAX)
 
 int chunk_writer_append(struct chunk_writer *w, const struct chunk_event *e)
 {
@@ -58,13 +59,13 @@ int chunk_writer_append(struct chunk_writer *w, const struct chunk_event *e)
 
 void chunk_writer_reset(struct chunk_writer *w)
 {
-	*w = (struct chunk_writer){ .data = w->data };
+	*w = (struct chunk_writer){.data = w->data};
 }
 
 void chunk_writer_done(struct chunk_writer *w)
 {
 	free(w->data);
-	*w = (struct chunk_writer){ 0 };
+	*w = (struct chunk_writer){0};
 }
 
 /* Decodes the event at p on top of the one before, which *e holds. NULL when damaged. */
@@ -102,7 +103,7 @@ static const uint8_t *decode(const uint8_t *p, const uint8_t *end, struct chunk_
 int chunk_each(const void *data, size_t size, chunk_event_fn *fn, void *arg)
 {
 	const uint8_t *p = data, *end = p + size;
-	struct chunk_event e = { 0 };
+	struct chunk_event e = {0};
 
 	if (size > CHUNK_MAX_BYTES)
 		return -EBADMSG;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first and the last moments of a capture that is being written. The new file is complete (schema,
- * owner, mode) before it appears under its name, by an atomic rename; what it replaces is set aside and
- * comes back when the rest of the creation fails. Then the capture grows in WAL mode under its own name,
- * so that a killed writer leaves a capture that opens.
+ * The first and the last moments of a capture that is being written. The new file is complete
+ * (schema, owner, mode) before it appears under its name, by an atomic rename; what it replaces is
+ * set aside and comes back when the rest of the creation fails. Then the capture grows in WAL mode
+ * under its own name, so that a killed writer leaves a capture that opens.
  */
-#include "internal.h"
+#include "handle.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 #include "base/cleanup.h"
 
-static const char *const companions[] = { "-wal", "-shm", "-journal" };
+static const char *const companions[] = {"-wal", "-shm", "-journal"};
 
 /* Moves or (to == NULL) removes the files that SQLite keeps beside path. */
 static int move_companions(const char *path, const char *to)
@@ -64,8 +64,8 @@ static int create_empty(const char *path, const struct store_create_options *o, 
 	return 0;
 }
 
-/* Opens path for writing and proves that it is the file that was created: the directory may belong to
- * somebody else. */
+/* Opens path for writing and proves that it is the file that was created: the directory may belong
+ * to somebody else. */
 static int open_created(const char *path, const struct stat *created, sqlite3 **ret_db)
 {
 	sqlite3 *db;
@@ -119,15 +119,17 @@ static int write_schema(const char *path, const struct stat *created)
 	return r;
 }
 
-/* Gives the complete file at tmp its name. On return 1 the old capture lies at tmp instead, on 0 there
- * was none. */
+/* Gives the complete file at tmp its name. On return 1 the old capture lies at tmp instead, on 0
+ * there was none. */
 static int install(const char *tmp, const char *path, bool overwrite)
 {
 	struct stat old;
 
 	if (overwrite && !lstat(path, &old)) {
 		if (!S_ISREG(old.st_mode))
-			return S_ISLNK(old.st_mode) ? -ELOOP : S_ISDIR(old.st_mode) ? -EISDIR : -EEXIST;
+			return S_ISLNK(old.st_mode)   ? -ELOOP
+			       : S_ISDIR(old.st_mode) ? -EISDIR
+						      : -EEXIST;
 		if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE))
 			return -errno;
 		return 1;
@@ -164,7 +166,9 @@ static int start_wal(sqlite3 *db, const char *path, const struct stat *created)
 	if (lstat(name, &st))
 		return -errno;
 	/* SQLite takes a -wal that lies there: refuse one that somebody else put */
-	return S_ISREG(st.st_mode) && (st.st_uid == geteuid() || st.st_uid == created->st_uid) ? 0 : -EEXIST;
+	return S_ISREG(st.st_mode) && (st.st_uid == geteuid() || st.st_uid == created->st_uid)
+		       ? 0
+		       : -EEXIST;
 }
 
 static int create(const char *path, const struct store_create_options *o, sqlite3 **ret_db)
@@ -210,8 +214,8 @@ remove_tmp:
 	return r;
 }
 
-int store_create(const char *path, const struct store_create_options *options, struct store **ret_store,
-		 struct lsc_err *err)
+int store_create(const char *path, const struct store_create_options *options,
+		 struct store **ret_store, struct lsc_err *err)
 {
 	sqlite3 *db;
 	int r = strlen(path) < PATH_MAX ? create(path, options, &db) : -ENAMETOOLONG;
@@ -246,7 +250,8 @@ int store_finish(struct store *s, struct lsc_err *err)
 		r = store_exec(s->db, "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);"
 				      "PRAGMA journal_mode = DELETE");
 	if (r == -EBUSY)
-		lsc_err_set(err, r, "'%s' is complete, but somebody reads it: its -wal stays", s->path);
+		lsc_err_set(err, r, "'%s' is complete, but somebody reads it: its -wal stays",
+			    s->path);
 	else if (r < 0)
 		lsc_err_set(err, r, "cannot finish '%s': %s", s->path, strerror(-r));
 	store_close(s);

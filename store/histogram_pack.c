@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Histograms as they lie in the file: varints of count, sum, maximum, then (gap, count) per used slot. */
-#include "internal.h"
+/* Histograms as they lie in the file: varints of count, sum, maximum, then (gap, count) per used
+ * slot. */
+#include "handle.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,7 +29,7 @@ size_t histogram_pack(const struct lsc_histogram *h, uint8_t *buf)
 int histogram_unpack(const void *data, size_t size, struct lsc_histogram *ret)
 {
 	const uint8_t *p = data, *end = p + size;
-	struct lsc_histogram h = { 0 };
+	struct lsc_histogram h = {0};
 	uint64_t gap, n, slot = 0, sum = 0;
 
 	p = varint_get(p, end, &h.count);

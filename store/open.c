@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a capture that somebody else may have crafted. What it is gets read from its first bytes; only
- * then SQLite sees it, with everything off that could run or write; its schema must be ours to the letter
- * and its pages must be sound. Nothing is written, created or removed: a capture without a -wal is opened
- * as immutable, one that was cut off with a WAL index on the heap.
+ * Opening a capture that somebody else may have crafted. What it is gets read from its first bytes;
+ * only then SQLite sees it, with everything off that could run or write; its schema must be ours to
+ * the letter and its pages must be sound. Nothing is written, created or removed: a capture without
+ * a -wal is opened as immutable, one that was cut off with a WAL index on the heap.
  */
-#include "internal.h"
+#include "handle.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,8 +22,8 @@
 #define HEADER_SIZE	   100 /* of an SQLite file */
 #define HEADER_APPLICATION 68  /* big-endian, 4 bytes */
 /* SQLite's lock bytes: a connection to a WAL database holds a shared lock there all its life */
-#define LOCK_START	   0x40000002
-#define LOCK_LENGTH	   510
+#define LOCK_START  0x40000002
+#define LOCK_LENGTH 510
 
 /* How a capture can be looked at without changing it. */
 enum access {
@@ -38,7 +38,7 @@ static int probe(const char *path, const char *real, enum access *ret_access, st
 	unsigned char header[HEADER_SIZE];
 	char wal[PATH_MAX + 8];
 	struct stat st;
-	struct flock lock = { .l_type = F_WRLCK, .l_start = LOCK_START, .l_len = LOCK_LENGTH };
+	struct flock lock = {.l_type = F_WRLCK, .l_start = LOCK_START, .l_len = LOCK_LENGTH};
 	lsc_autoclose int fd = open(real, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &st))
@@ -108,7 +108,8 @@ static int open_database(const char *real, enum access access, sqlite3 **ret_db)
 		restrain(db);
 		r = store_exec(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0");
 	}
-	/* exclusive before the first read: then SQLite keeps the WAL index on the heap, without -shm */
+	/* exclusive before the first read: then SQLite keeps the WAL index on the heap, without
+	 * -shm */
 	if (!r && access == ACCESS_CUT_OFF)
 		r = store_exec(db, "PRAGMA locking_mode = EXCLUSIVE");
 	if (!r && access == ACCESS_LIVE)
@@ -153,7 +154,8 @@ static bool same_text(sqlite3_stmt *a, sqlite3_stmt *b, int column)
 /* 1 when both databases have the same tables and views, to the letter. */
 static int same_schema(sqlite3 *a, sqlite3 *b)
 {
-	static const char sql[] = "SELECT name, type, tbl_name, sql FROM sqlite_schema ORDER BY name, type";
+	static const char sql[] =
+		"SELECT name, type, tbl_name, sql FROM sqlite_schema ORDER BY name, type";
 	sqlite3_stmt *in_a = NULL, *in_b = NULL;
 	int rc_a = SQLITE_ROW, rc_b = SQLITE_ROW;
 	bool same = true;
@@ -177,7 +179,8 @@ static int same_schema(sqlite3 *a, sqlite3 *b)
 static int has_our_schema(sqlite3 *db)
 {
 	sqlite3 *fresh;
-	int r = store_errno(sqlite3_open_v2(":memory:", &fresh, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL));
+	int r = store_errno(sqlite3_open_v2(":memory:", &fresh,
+					    SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL));
 
 	if (!r)
 		r = store_exec(fresh, schema_sql);
@@ -194,14 +197,17 @@ static int check(sqlite3 *db, const char *path, struct lsc_err *err)
 
 	if (!r && atoi(text) > STORE_VERSION)
 		return lsc_err_set(err, -EPROTO,
-				   "'%s' was written by a newer loopscope (schema %d, this one reads up to %d)",
+				   "'%s' was written by a newer loopscope (schema %d, this one "
+				   "reads up to %d)",
 				   path, atoi(text), STORE_VERSION);
 	if (!r && atoi(text) < 1)
-		return lsc_err_set(err, -EBADMSG, "'%s' is damaged: it has no schema version", path);
+		return lsc_err_set(err, -EBADMSG, "'%s' is damaged: it has no schema version",
+				   path);
 	if (!r)
 		r = has_our_schema(db);
 	if (!r)
-		return lsc_err_set(err, -EBADMSG, "'%s' is damaged: its tables are not those of schema %d", path,
+		return lsc_err_set(err, -EBADMSG,
+				   "'%s' is damaged: its tables are not those of schema %d", path,
 				   STORE_VERSION);
 	if (r > 0)
 		r = get_value(db, "PRAGMA quick_check(1)", text, sizeof(text));

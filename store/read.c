@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading rows. The file is hostile: store_open has proven its schema, here every value is checked against
- * the range of the field that it becomes; what does not fit makes the capture damaged. Kinds that a later
- * version may have added pass, as numbers.
+ * Reading rows. The file is hostile: store_open has proven its schema, here every value is checked
+ * against the range of the field that it becomes; what does not fit makes the capture damaged.
+ * Kinds that a later version may have added pass, as numbers.
  */
-#include "internal.h"
+#include "handle.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +23,7 @@ struct row {
 
 static struct row query(struct store *s, const char *sql)
 {
-	struct row r = { 0 };
+	struct row r = {0};
 
 	r.error = store_errno(sqlite3_prepare_v2(s->db, sql, -1, &r.st, NULL));
 	return r;
@@ -118,10 +118,10 @@ static const struct lsc_histogram *get_histogram(struct row *r, struct lsc_histo
 }
 
 /* Calls fn for the row just read, unless something in it was wrong. */
-#define GIVE(r, fn, ...)                                                                                   \
-	do {                                                                                               \
-		if (!(r)->error)                                                                           \
-			(r)->error = (fn)(__VA_ARGS__);                                                    \
+#define GIVE(r, fn, ...)                                                                           \
+	do {                                                                                       \
+		if (!(r)->error)                                                                   \
+			(r)->error = (fn)(__VA_ARGS__);                                            \
 	} while (0)
 
 int store_each_meta(struct store *s, store_meta_fn *fn, void *arg)
@@ -141,7 +141,7 @@ int store_each_target(struct store *s, store_target_fn *fn, void *arg)
 	struct row r = query(s, "SELECT * FROM target ORDER BY id");
 
 	while (next(&r)) {
-		struct store_target t = { .id = get_id(&r) };
+		struct store_target t = {.id = get_id(&r)};
 		t.pid = get_int(&r, INT_MIN, INT_MAX);
 		t.ns_pid = get_int(&r, INT_MIN, INT_MAX);
 		t.comm = get_text(&r);
@@ -162,7 +162,7 @@ int store_each_loop(struct store *s, store_loop_fn *fn, void *arg)
 	struct lsc_histogram lag;
 
 	while (next(&r)) {
-		struct store_loop l = { .id = get_id(&r) };
+		struct store_loop l = {.id = get_id(&r)};
 		l.target = get_ref(&r);
 		l.tid = get_int(&r, INT_MIN, INT_MAX);
 		l.comm = get_text(&r);
@@ -190,7 +190,7 @@ int store_each_task(struct store *s, store_task_fn *fn, void *arg)
 	struct lsc_histogram ready_wait;
 
 	while (next(&r)) {
-		struct store_task t = { .id = get_id(&r) };
+		struct store_task t = {.id = get_id(&r)};
 		t.loop = get_ref(&r);
 		uint64_t ring_id = get_u64(&r);
 		if (ring_id > UINT32_MAX)
@@ -243,7 +243,7 @@ int store_each_stall(struct store *s, store_stall_fn *fn, void *arg)
 	struct row split = query(s, "SELECT cause, ns FROM stall_split WHERE stall = ?");
 
 	while (next(&r)) {
-		struct store_stall t = { .id = get_id(&r) };
+		struct store_stall t = {.id = get_id(&r)};
 		t.loop = get_ref(&r);
 		t.start_ns = get_u64(&r);
 		t.duration_ns = get_u64(&r);
@@ -266,7 +266,7 @@ int store_each_culprit(struct store *s, store_culprit_fn *fn, void *arg)
 	struct row r = query(s, "SELECT * FROM culprit ORDER BY stall, task");
 
 	while (next(&r)) {
-		struct store_culprit c = { .stall = get_id(&r) };
+		struct store_culprit c = {.stall = get_id(&r)};
 		c.task = get_id(&r);
 		c.ns = get_u64(&r);
 		GIVE(&r, fn, &c, arg);
@@ -279,7 +279,7 @@ int store_each_block(struct store *s, store_block_fn *fn, void *arg)
 	struct row r = query(s, "SELECT * FROM block ORDER BY start_ns, id");
 
 	while (next(&r)) {
-		struct store_block b = { .id = get_id(&r) };
+		struct store_block b = {.id = get_id(&r)};
 		b.loop = get_ref(&r);
 		b.stall = get_ref(&r);
 		b.task = get_ref(&r);
@@ -315,7 +315,7 @@ int store_each_sample(struct store *s, store_sample_fn *fn, void *arg)
 				" ORDER BY ts_ns, id");
 
 	while (next(&r)) {
-		struct store_sample p = { .loop = get_ref(&r) };
+		struct store_sample p = {.loop = get_ref(&r)};
 		p.stall = get_ref(&r);
 		p.task = get_ref(&r);
 		p.ts_ns = get_u64(&r);
@@ -332,7 +332,7 @@ int store_each_wait(struct store *s, store_wait_fn *fn, void *arg)
 	struct row r = query(s, "SELECT * FROM wait ORDER BY ready_ns, id");
 
 	while (next(&r)) {
-		struct store_wait w = { .id = get_id(&r) };
+		struct store_wait w = {.id = get_id(&r)};
 		w.loop = get_ref(&r);
 		w.kind = get_int(&r, 0, INT_MAX);
 		w.task = get_ref(&r);
@@ -407,10 +407,11 @@ int store_each_stack(struct store *s, store_stack_fn *fn, void *arg)
 	if (!f)
 		return -ENOMEM;
 	struct row r = query(s, "SELECT * FROM stack ORDER BY id");
-	struct row frames = query(s, "SELECT lang, function, file, line, module, build_id, offset, inlined"
-				     " FROM frame WHERE stack = ? ORDER BY depth");
+	struct row frames =
+		query(s, "SELECT lang, function, file, line, module, build_id, offset, inlined"
+			 " FROM frame WHERE stack = ? ORDER BY depth");
 	while (next(&r)) {
-		struct store_stack t = { .id = get_id(&r), .frames = f->frame };
+		struct store_stack t = {.id = get_id(&r), .frames = f->frame};
 		t.truncated = get_int(&r, 0, 1);
 		GIVE(&r, read_frames, &frames, t.id, f);
 		t.nframes = f->n;
@@ -427,7 +428,7 @@ int store_each_chunk(struct store *s, store_chunk_fn *fn, void *arg)
 	struct row r = query(s, "SELECT * FROM chunk ORDER BY first_ns, id");
 
 	while (next(&r)) {
-		struct store_chunk c = { .id = get_id(&r) };
+		struct store_chunk c = {.id = get_id(&r)};
 		c.loop = get_ref(&r);
 		c.first_ns = get_u64(&r);
 		c.last_ns = get_u64(&r);
@@ -446,7 +447,7 @@ int store_each_mode(struct store *s, store_mode_fn *fn, void *arg)
 	struct row r = query(s, "SELECT loop, from_ns, to_ns, mode FROM mode ORDER BY id");
 
 	while (next(&r)) {
-		struct store_mode_span m = { .loop = get_ref(&r) };
+		struct store_mode_span m = {.loop = get_ref(&r)};
 		m.from_ns = get_u64(&r);
 		m.to_ns = get_u64(&r);
 		m.mode = get_int(&r, 0, INT_MAX);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The handle that readers and writers share: its life, SQLite's errors, the meta values. */
-#include "internal.h"
+#include "handle.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Variable-length integers: 7 bits a byte, low bits first, the top bit says that more follows; at most
- * 10 bytes. Signed values are zigzag-coded first, so that small ones of either sign stay short.
+ * Variable-length integers: 7 bits a byte, low bits first, the top bit says that more follows; at
+ * most 10 bytes. Signed values are zigzag-coded first, so that small ones of either sign stay
+ * short.
  */
 #ifndef LSC_STORE_VARINT_H
 #define LSC_STORE_VARINT_H
@@ -22,8 +23,8 @@ static inline uint8_t *varint_put(uint8_t *p, uint64_t v)
 	return p;
 }
 
-/* Reads at p, never at or behind end; returns the byte behind the number, NULL when it is cut or too
- * long. Takes NULL, so that a row of reads can be checked once. */
+/* Reads at p, never at or behind end; returns the byte behind the number, NULL when it is cut or
+ * too long. Takes NULL, so that a row of reads can be checked once. */
 static inline const uint8_t *varint_get(const uint8_t *p, const uint8_t *end, uint64_t *ret)
 {
 	uint64_t v = 0;

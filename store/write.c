@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Putting rows: one prepared statement per table, bound parameters only, one transaction from commit to
- * commit. The size bound is looked at before a row is put, because SQLite answers a full file by undoing
- * the whole transaction. When it does so all the same (disk full, I/O error), the store says so until the
- * next commit: everything put since the last one is void.
+ * Putting rows: one prepared statement per table, bound parameters only, one transaction from
+ * commit to commit. The size bound is looked at before a row is put, because SQLite answers a full
+ * file by undoing the whole transaction. When it does so all the same (disk full, I/O error), the
+ * store says so until the next commit: everything put since the last one is void.
  */
-#include "internal.h"
+#include "handle.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@
 
 #include "chunk.h"
 
-#define COUNT_MAX (INT64_MAX / 2) /* of a number that is added to: a sum above 2^63 is no integer in SQL */
+#define COUNT_MAX                                                                                  \
+	(INT64_MAX / 2) /* of a number that is added to: a sum above 2^63 is no integer in SQL */
 
 static const char *const statements[STATEMENT_COUNT] = {
 	[STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
@@ -21,8 +22,10 @@ static const char *const statements[STATEMENT_COUNT] = {
 	[STATEMENT_PAGES] = "PRAGMA page_count",
 	[STATEMENT_META] = "INSERT OR REPLACE INTO meta VALUES(?,?)",
 	[STATEMENT_TARGET] = "INSERT OR REPLACE INTO target VALUES(?,?,?,?,?,?,?,?,?,?)",
-	[STATEMENT_LOOP] = "INSERT OR REPLACE INTO loop VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[STATEMENT_TASK] = "INSERT OR REPLACE INTO task VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[STATEMENT_LOOP] =
+		"INSERT OR REPLACE INTO loop VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[STATEMENT_TASK] =
+		"INSERT OR REPLACE INTO task VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[STATEMENT_STALL] = "INSERT OR REPLACE INTO stall VALUES(?,?,?,?,?,?,?,?,?,?,?)",
 	[STATEMENT_STALL_SPLIT_CLEAR] = "DELETE FROM stall_split WHERE stall = ?",
 	[STATEMENT_STALL_SPLIT] = "INSERT INTO stall_split VALUES(?,?,?)",
@@ -55,15 +58,16 @@ struct row {
 
 static struct row begin(struct store *s, enum store_statement which)
 {
-	struct row r = { .s = s, .bytes = 16 };
+	struct row r = {.s = s, .bytes = 16};
 
 	if (!s->writable)
 		r.error = -EROFS;
 	else if (s->broken)
 		r.error = s->broken;
 	else if (!s->put[which])
-		r.error = store_errno(sqlite3_prepare_v3(s->db, statements[which], -1, SQLITE_PREPARE_PERSISTENT,
-							 &s->put[which], NULL));
+		r.error = store_errno(sqlite3_prepare_v3(s->db, statements[which], -1,
+							 SQLITE_PREPARE_PERSISTENT, &s->put[which],
+							 NULL));
 	r.st = s->put[which];
 	return r;
 }
@@ -143,11 +147,16 @@ static void put_required(struct row *r, const char *text)
 static void put_blob(struct row *r, const void *data, size_t size)
 {
 	if (!r->error)
-		bound(r, sqlite3_bind_blob64(r->st, ++r->column, size ? data : "", size, SQLITE_STATIC), size + 4);
+		bound(r,
+		      sqlite3_bind_blob64(r->st, ++r->column, size ? data : "", size,
+					  SQLITE_STATIC),
+		      size + 4);
 }
 
-/* Four columns: the packed histogram and its best-known quantiles. buf lives until the row is put. */
-static void put_histogram(struct row *r, const struct lsc_histogram *h, uint8_t buf[HISTOGRAM_PACKED_MAX])
+/* Four columns: the packed histogram and its best-known quantiles. buf lives until the row is put.
+ */
+static void put_histogram(struct row *r, const struct lsc_histogram *h,
+			  uint8_t buf[HISTOGRAM_PACKED_MAX])
 {
 	if (!h) {
 		for (int i = 0; i < 4; i++)
@@ -160,8 +169,8 @@ static void put_histogram(struct row *r, const struct lsc_histogram *h, uint8_t 
 	put_u64(r, h->max_ns);
 }
 
-/* Whether bytes more fit. Rows of the summary (what the report needs to be honest about the rest) may use
- * a reserve that the mass of rows leaves free. */
+/* Whether bytes more fit. Rows of the summary (what the report needs to be honest about the rest)
+ * may use a reserve that the mass of rows leaves free. */
 static bool fits(struct store *s, size_t bytes, bool summary)
 {
 	if (!s->max_bytes)
@@ -180,7 +189,8 @@ static bool fits(struct store *s, size_t bytes, bool summary)
 	uint64_t limit = summary ? s->max_bytes : s->max_bytes - reserve;
 	if (used > limit || need > limit - used)
 		return false;
-	if (!summary) /* half of what is free: the estimate is looked at again long before the bound */
+	if (!summary) /* half of what is free: the estimate is looked at again long before the bound
+		       */
 		s->room = (limit - used - need) / 2;
 	return true;
 }
@@ -372,7 +382,8 @@ int store_put_block(struct store *s, const struct store_block *row)
 {
 	struct row r = begin(s, STATEMENT_BLOCK);
 	/* cut JSON would not be JSON */
-	bool args_fit = row->args_json && strnlen(row->args_json, STORE_TEXT_MAX + 1) <= STORE_TEXT_MAX;
+	bool args_fit =
+		row->args_json && strnlen(row->args_json, STORE_TEXT_MAX + 1) <= STORE_TEXT_MAX;
 
 	put_id(&r, row->id);
 	put_ref(&r, row->loop);
@@ -450,7 +461,7 @@ static void put_frame(struct row *r, const struct store_stack *stack, size_t dep
 
 static size_t frame_bytes(const struct store_frame *f)
 {
-	const char *texts[] = { f->function, f->file, f->module, f->build_id };
+	const char *texts[] = {f->function, f->file, f->module, f->build_id};
 	size_t bytes = 48;
 
 	for (int i = 0; i < 4; i++)

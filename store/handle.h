@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of the store share: the handle, SQLite's errors as -errno, the packed histogram.
- * Not for other modules.
+ * Not for other modules: their header is store.h.
  */
-#ifndef LSC_STORE_INTERNAL_H
-#define LSC_STORE_INTERNAL_H
+#ifndef LSC_STORE_HANDLE_H
+#define LSC_STORE_HANDLE_H
 
 #include <sqlite3.h>
 
@@ -44,13 +44,13 @@ enum store_statement {
 
 struct store {
 	sqlite3 *db;
-	char *path;			     /* owns; of a writer, for the messages of store_finish */
-	sqlite3_stmt *put[STATEMENT_COUNT];  /* owns; prepared at first use */
+	char *path; /* owns; of a writer, for the messages of store_finish */
+	sqlite3_stmt *put[STATEMENT_COUNT]; /* owns; prepared at first use */
 	bool writable;
-	int broken;			     /* -errno: what was put since the last commit is void */
-	uint64_t max_bytes;		     /* 0: unbounded */
-	uint64_t room;			     /* bytes that may be put before the size is looked at again */
-	char value[STORE_TEXT_MAX + 1];	     /* what store_meta_get lent last */
+	int broken;	    /* -errno: what was put since the last commit is void */
+	uint64_t max_bytes; /* 0: unbounded */
+	uint64_t room;	    /* bytes that may be put before the size is looked at again */
+	char value[STORE_TEXT_MAX + 1]; /* what store_meta_get lent last */
 };
 
 extern const char schema_sql[]; /* schema.S */
