@@ -189,6 +189,7 @@ void ring_put_text(struct ring *ring, const char *text, uint32_t length)
 		uint32_t left = length - at;
 
 		memset(&piece, 0, sizeof(piece));
+		piece.time = ring_now(p);
 		piece.kind = LSC_REC_TEXT;
 		piece.length = (uint8_t)(left < sizeof(piece.text) ? left : sizeof(piece.text));
 		piece.part = (uint16_t)(part | (piece.length == left ? LSC_TEXT_LAST : 0));

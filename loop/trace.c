@@ -198,7 +198,8 @@ void trace_mark(struct trace *trace, const struct task *task, const char *text)
 /* ---- snapshot ---- */
 
 /* The most records that one task can take: SITE and TASK_NEW with full texts, TASK_STATE. */
-#define TASK_RECORDS_MAX (3 + 2 * (LSC_TEXT_MAX / 20))
+#define TEXT_RECORDS_MAX ((LSC_TEXT_MAX + 11) / 12)
+#define TASK_RECORDS_MAX (3 + 2 * TEXT_RECORDS_MAX)
 
 static void put_state(struct trace *trace, const struct task *task)
 {
