@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "control.h"
 #include "syscall.h"
 
@@ -123,6 +124,21 @@ static int waited_fd(const struct event_block *e, const struct aux *aux)
 	return a->kinds[0] == 'd' ? (int)e->args[0] : -1;
 }
 
+/* How long the sleep was meant to be, 0 unknown. clock_nanosleep may name a point in time instead. */
+static uint64_t requested_ns(const struct event_block *e, const struct aux *aux)
+{
+	if (aux->time[0] < 0 || aux->time[0] >= 1ll << 32 || aux->time[1] < 0 || aux->time[1] >= 1000000000)
+		return 0;
+	uint64_t ns = (uint64_t)aux->time[0] * 1000000000ull + (uint64_t)aux->time[1];
+	if (e->nr != SYS_clock_nanosleep || !(e->args[1] & TIMER_ABSTIME))
+		return ns;
+	if (e->args[0] == CLOCK_REALTIME)
+		ns -= (uint64_t)lsc_wall_ns() - lsc_now_ns();
+	else if (e->args[0] != CLOCK_MONOTONIC)
+		return 0;
+	return ns > e->off_ns && ns - e->off_ns < 1ull << 62 ? ns - e->off_ns : 0;
+}
+
 static void name_resource(const struct event_block *e, const struct aux *aux, struct block *b)
 {
 	int pid = (int)e->e.tgid, fd = waited_fd(e, aux);
@@ -140,8 +156,7 @@ static void name_resource(const struct event_block *e, const struct aux *aux, st
 	}
 	if (aux->type == AUX_TIME) {
 		b->row.resource_kind = "timer";
-		if (aux->time[0] >= 0 && aux->time[0] < 1ll << 32 && aux->time[1] >= 0 && aux->time[1] < 1000000000)
-			b->row.requested_ns = (uint64_t)aux->time[0] * 1000000000ull + (uint64_t)aux->time[1];
+		b->row.requested_ns = requested_ns(e, aux);
 		return;
 	}
 	if (aux->type == AUX_PATH) {

@@ -38,6 +38,16 @@ static void frame_name(const struct inspector_frame *f, char *buf, size_t size)
 			 (unsigned long long)f->offset);
 }
 
+/* The C library's own frames around a system call say nothing that the call's name does not. */
+static bool is_wrapper(const struct inspector_frame *f)
+{
+	const char *base = f->module ? strrchr(f->module, '/') : NULL;
+
+	base = base ? base + 1 : f->module ? f->module : "";
+	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) || !strncmp(base, "libpthread", 10) ||
+	       !strncmp(base, "ld-", 3) || !strcmp(base, "[vdso]");
+}
+
 static void stack_free(struct known_stack *k)
 {
 	for (size_t i = 0; i < k->nframes; i++)
@@ -73,7 +83,10 @@ static int64_t stack_intern(struct collector *c, const struct inspector_result *
 	k->hash[0] = h[0];
 	k->hash[1] = h[1];
 	k->id = ++c->next_stack;
-	for (size_t i = 0; i < r->nframes && k->nframes < LIVE_FRAMES; i++) {
+	size_t first = 0;
+	while (first < r->nframes && is_wrapper(&r->frames[first]))
+		first++;
+	for (size_t i = first < r->nframes ? first : 0; i < r->nframes && k->nframes < LIVE_FRAMES; i++) {
 		frame_name(&r->frames[i], name, sizeof(name));
 		char *copy = strdup(name);
 		if (copy)
