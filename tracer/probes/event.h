@@ -235,10 +235,8 @@ enum probe_counter {
 	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
 	COUNT_LATE_WAKE = 3,   /* switch-ins without a usable wake-up time */
 	COUNT_MISSED_IN = 4,   /* switch-ins that the program was not called for, repaired */
-	COUNT_STACK_SLOTS = 5, /* blocks of loops without a scratch slot: no stack */
-	COUNT_PRECISE_EXITS = 6,
-	COUNT_SWITCHES = 7,
-	COUNT_MAX = 16,
+	COUNT_PRECISE_EXITS = 5,
+	COUNT_MAX = 8,
 };
 
 #endif
