@@ -39,7 +39,7 @@ struct answers {
 	size_t n;
 	struct answer_copy last;
 	char whys[512][24]; /* of the first answers, by cookie */
-	uint64_t slowest_dispatch_ns;
+	uint64_t slowest_dispatch_ns; /* of those that waited for something */
 };
 
 /* The inspector_result_fn; arg is a struct answers. */
