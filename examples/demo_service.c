@@ -35,6 +35,7 @@ struct options {
 };
 
 struct worker {
+	struct service *service;
 	char name[24];
 	struct lsc_future *task;
 	struct lsc_future
@@ -49,6 +50,8 @@ struct service {
 	bool stop;
 	struct worker *workers;
 	struct worker writer;
+	unsigned busy;		 /* workers that were given work and have not run yet */
+	struct lsc_future *idle; /* resolved when busy falls to 0; NULL: nobody waits for it */
 	uint64_t block_start_ns;
 	uint64_t block_end_ns;
 };
@@ -64,6 +67,9 @@ static int wait_for_work(struct worker *w)
 	int r = lsc_await(w->gate);
 	w->run_ns = lsc_now_ns();
 	w->gate = lsc_unref(w->gate);
+	struct service *s = w->service;
+	if (r == 0 && --s->busy == 0 && s->idle)
+		lsc_resolve(s->idle, 0);
 	return r;
 }
 
@@ -71,6 +77,7 @@ static void give_work(struct worker *w)
 {
 	if (!w->gate || lsc_is_done(w->gate))
 		return;
+	w->service->busy++;
 	w->ready_ns = lsc_now_ns();
 	lsc_resolve(w->gate, 0);
 }
@@ -128,13 +135,26 @@ static void print_truth(const struct service *s)
 	fflush(s->truth);
 }
 
+/* Until all work is done. The driver is not ready meanwhile, so it is no victim of a block. */
+static int wait_until_idle(struct service *s)
+{
+	if (s->busy == 0)
+		return 0;
+	s->idle = lsc_future_new();
+	if (!s->idle)
+		return -ENOMEM;
+	int r = lsc_await(s->idle);
+	s->idle = lsc_unref(s->idle);
+	return r;
+}
+
 /* One event wakes all: the report writer first, the workers queued behind it in the same tick. */
 static int plant_block(struct service *s)
 {
 	give_work(&s->writer);
 	for (unsigned i = 0; i < s->options.tasks; i++)
 		give_work(&s->workers[i]);
-	int r = lsc_yield(); /* this task runs behind them */
+	int r = wait_until_idle(s);
 	if (r == 0)
 		print_truth(s);
 	return r;
@@ -152,7 +172,7 @@ static int stay_healthy_until(struct service *s, uint64_t until_ns)
 			if (rand_r(&s->options.seed) % HEALTHY_WORK == 0)
 				give_work(&s->workers[i]);
 	}
-	return lsc_yield(); /* so that every worker is idle again */
+	return wait_until_idle(s);
 }
 
 static int drive(struct service *s)
@@ -180,12 +200,14 @@ static int run_service(void *arg)
 	struct service *s = arg;
 	int r = 0;
 
+	s->writer.service = s;
 	s->writer.task = lsc_spawn(write_reports, s, CULPRIT);
 	if (!s->writer.task)
 		return -ENOMEM;
 	for (unsigned i = 0; i < s->options.tasks && r == 0; i++) {
 		struct worker *w = &s->workers[i];
 
+		w->service = s;
 		snprintf(w->name, sizeof(w->name), "request-%u", i + 1);
 		w->task = lsc_spawn(serve_requests, w, w->name);
 		r = w->task ? 0 : -ENOMEM;
