@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 {
 	char *end = "";
 	unsigned long wanted = argc > 1 ? strtoul(argv[1], &end, 10) : 0;
-	uint16_t port;
+	uint16_t port = 0;
 
 	if (argc > 2 || *end || wanted > UINT16_MAX) {
 		fputs("usage: echo_server [PORT]\n", stderr);
