@@ -52,7 +52,7 @@ static uint64_t hash_function(uint64_t h, const char *f)
 /* A module without its version: libfoo.so.1.2 is libfoo. */
 static uint64_t hash_module(uint64_t h, const char *path)
 {
-	const char *base = site_basename(path), *so = strstr(base, ".so");
+	const char *base = basename(path), *so = strstr(base, ".so");
 
 	return hash_text(h, base, so ? (size_t)(so - base) : strlen(base));
 }
@@ -76,7 +76,7 @@ static void fingerprint(const struct analysis *a, const struct rule *rule, const
 	if (s->function) {
 		h = hash_function(h, s->function);
 		if (s->file)
-			h = hash_text(h, site_basename(s->file), strlen(site_basename(s->file)));
+			h = hash_text(h, basename(s->file), strlen(basename(s->file)));
 		else if (s->module)
 			h = hash_module(h, s->module);
 	} else if (t && t->row.spawn_site.function) {

@@ -32,6 +32,5 @@ const struct rule *rules_explaining(const struct store_stall *stall);
 void site_find(const struct store_stack *stack, struct site *ret);
 /* Whether the frame is the application's own, not libc's, the interpreter's or the loop library's. */
 bool site_is_own(const struct store_frame *f);
-const char *site_basename(const char *path);
 
 #endif

@@ -10,13 +10,6 @@
 
 #include "base/cleanup.h"
 
-const char *site_basename(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* "libc" matches libc.so.6 and libc-2.31.so, not libcurl.so.4. */
 static bool is_library(const char *base, const char *name)
 {
@@ -34,7 +27,7 @@ static bool is_runtime_module(const char *module)
 		"libevent_core", "libev",  "libglib",	 "libgio",	  "libsystemd",
 		"liburing",  "libloopscope", "node",	 "nodejs",	  "linux-vdso",
 	};
-	const char *base = site_basename(module);
+	const char *base = basename(module);
 
 	if (base[0] == '[') /* [vdso], [vsyscall] */
 		return true;
