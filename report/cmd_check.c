@@ -151,7 +151,7 @@ static int make_capture(struct request *req, struct lsc_err *err)
 	}
 	snprintf(req->made, sizeof(req->made), "%s/check.lsc", req->directory);
 	const struct capture_request make = {
-		.pids = req->pids.ids,
+		.pids = req->pids.id,
 		.npids = req->pids.n,
 		.command = req->command,
 		.duration_ns = req->duration_ns,
