@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* The findings: what, where, how bad, how to repair it, and from what it was concluded. */
+#include "field.h"
+#include "page.h"
+
+static void evidence(struct page *p, json_t *list)
+{
+	size_t i;
+	json_t *e;
+
+	if (!json_array_size(list))
+		return;
+	fputs("<details><summary>Evidence</summary>\n<ul class=\"evidence\">\n", p->out);
+	json_array_foreach(list, i, e)
+	{
+		if (i == HTML_ROWS)
+			break;
+		fputs("<li>", p->out);
+		if (json_is_string(e)) {
+			html_text(p, json_string_value(e));
+		} else { /* an object: its members in words */
+			const char *key, *comma = "";
+			json_t *v;
+
+			json_object_foreach(e, key, v)
+			{
+				if (!json_is_string(v) && !json_is_integer(v))
+					continue;
+				fputs(comma, p->out);
+				html_text(p, key);
+				fputc(' ', p->out);
+				if (json_is_string(v))
+					html_text(p, json_string_value(v));
+				else
+					fprintf(p->out, "%lld", (long long)json_integer_value(v));
+				comma = ", ";
+			}
+		}
+		fputs("</li>\n", p->out);
+	}
+	fputs("</ul>\n", p->out);
+	html_left_out(p, json_array_size(list), HTML_ROWS, "pieces of evidence");
+	fputs("</details>\n", p->out);
+}
+
+/* Whether the stall has a place of its own on the page. */
+static bool listed(const struct page *p, int64_t id)
+{
+	for (size_t i = 0; i < p->nstalls && i < HTML_STALLS; i++)
+		if (field_int(p->stalls[i], "id", -1) == id)
+			return true;
+	return false;
+}
+
+static void stall_links(struct page *p, json_t *ids)
+{
+	size_t i, shown = 0;
+	json_t *v;
+
+	json_array_foreach(ids, i, v)
+	{
+		long long id = json_integer_value(v);
+
+		if (shown == HTML_ROWS)
+			break;
+		if (!listed(p, id))
+			continue;
+		fputs(shown++ ? " " : "<p class=\"links\">Stalls: ", p->out);
+		fprintf(p->out, "<a href=\"#s%lld\">#%lld</a>", id, id);
+	}
+	if (shown)
+		fputs(json_array_size(ids) > shown ? " and others</p>\n" : "</p>\n", p->out);
+}
+
+static void tasks(struct page *p, json_t *list)
+{
+	size_t i;
+	json_t *v;
+
+	if (!json_array_size(list))
+		return;
+	fputs("<p>Tasks: ", p->out);
+	json_array_foreach(list, i, v)
+	{
+		if (i == HTML_ROWS)
+			break;
+		fputs(i ? ", " : "", p->out);
+		if (json_is_integer(v))
+			html_task_name(p, json_integer_value(v));
+		else
+			html_text(p,
+				  json_is_string(v) ? json_string_value(v) : field_text(v, "name"));
+	}
+	fputs(json_array_size(list) > HTML_ROWS ? " and others</p>\n" : "</p>\n", p->out);
+}
+
+static void finding(struct page *p, const json_t *f)
+{
+	const char *fix = field_text(f, "fix"), *confidence = field_text(f, "confidence");
+	const json_t *suppressed = json_object_get(f, "suppressed");
+	uint64_t count = field_u64(f, "count");
+
+	fprintf(p->out, "<article class=\"finding%s\">\n<h3>",
+		json_is_object(suppressed) ? " suppressed" : "");
+	html_severity(p, field_text(f, "severity"));
+	fputs(" <code>", p->out);
+	html_text(p, field_text(f, "rule"));
+	fputs("</code> ", p->out);
+	if (json_is_object(json_object_get(f, "site")))
+		html_site(p, json_object_get(f, "site"));
+	fputs("</h3>\n<p class=\"message\">", p->out);
+	html_text(p, field_text(f, "message"));
+	fputs("</p>\n<p class=\"facts\">", p->out);
+	html_count(p, count);
+	fputs(count == 1 ? " time" : " times", p->out);
+	if (field_u64(f, "total_ns")) {
+		fputs(", ", p->out);
+		html_duration(p, field_u64(f, "total_ns"));
+		fputs(" in all, worst ", p->out);
+		html_duration(p, field_u64(f, "worst_ns"));
+	}
+	if (field_text(f, "syscall")) {
+		fputs(", in <code>", p->out);
+		html_text(p, field_text(f, "syscall"));
+		fputs("</code>", p->out);
+	}
+	if (confidence) {
+		fputs(", ", p->out);
+		html_text(p, confidence);
+	}
+	fputs("</p>\n", p->out);
+	if (fix) {
+		fputs("<p class=\"fix\"><b>Fix</b> ", p->out);
+		html_text(p, fix);
+		fputs("</p>\n", p->out);
+	}
+	if (json_is_object(suppressed)) {
+		fputs("<p class=\"note\">Suppressed: ", p->out);
+		html_text(p, field_text(suppressed, "why"));
+		fputs(", until ", p->out);
+		html_text(p, field_text(suppressed, "expires"));
+		fputs("</p>\n", p->out);
+	}
+	tasks(p, json_object_get(f, "tasks"));
+	evidence(p, json_object_get(f, "evidence"));
+	stall_links(p, json_object_get(f, "stall_ids"));
+	fputs("</article>\n", p->out);
+}
+
+void html_findings(struct page *p)
+{
+	json_t *list = json_object_get(p->doc, "findings"), *f;
+	size_t i;
+
+	fprintf(p->out,
+		"<section>\n<h2>Findings <span class=\"tally\" "
+		"data-count=\"findings\">%zu</span></h2>\n",
+		json_array_size(list));
+	if (!json_array_size(list))
+		fputs("<p>None.</p>\n", p->out);
+	json_array_foreach(list, i, f)
+	{
+		if (i == HTML_FINDINGS)
+			break;
+		finding(p, f);
+	}
+	html_left_out(p, json_array_size(list), HTML_FINDINGS, "findings");
+	fputs("</section>\n", p->out);
+}

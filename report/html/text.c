@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* The only way of text from the document onto the page, and the small things that all parts show.
+ */
+#include "page.h"
+
+#include <string.h>
+
+#include "base/cause.h"
+#include "base/duration.h"
+#include "field.h"
+
+/* The length of a control or direction character at s, else 0. Text is UTF-8: Jansson saw to it. */
+static size_t unsafe(const unsigned char *s)
+{
+	if (s[0] < 0x20 || s[0] == 0x7f)
+		return 1;
+	if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f) /* C1 */
+		return 2;
+	if (s[0] == 0xe2 && s[1] == 0x80 &&
+	    ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
+		return 3; /* U+200B-200F, U+2028-202E */
+	if (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)
+		return 3; /* U+2066-2069 */
+	return 0;
+}
+
+void html_text(struct page *p, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)(text ? text : "unknown"), *from = s;
+
+	while (*s) {
+		size_t n = unsafe(s);
+
+		if (s - from >= HTML_TEXT && (*s & 0xc0) != 0x80) {
+			fputs("\xe2\x80\xa6", p->out); /* an ellipsis */
+			return;
+		}
+		if (n)
+			fputs("\xef\xbf\xbd", p->out); /* U+FFFD */
+		else if (*s == '&')
+			fputs("&amp;", p->out);
+		else if (*s == '<')
+			fputs("&lt;", p->out);
+		else if (*s == '>')
+			fputs("&gt;", p->out);
+		else if (*s == '"')
+			fputs("&quot;", p->out);
+		else if (*s == '\'')
+			fputs("&#39;", p->out);
+		else
+			fputc(*s, p->out);
+		s += n ? n : 1;
+	}
+}
+
+void html_duration(struct page *p, uint64_t ns)
+{
+	char b[32];
+
+	fputs(lsc_duration_format(ns, b, sizeof(b)), p->out);
+}
+
+void html_count(struct page *p, uint64_t n)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			fputc(',', p->out);
+		fputc(digits[i], p->out);
+	}
+}
+
+void html_site(struct page *p, const json_t *site)
+{
+	const char *function = field_text(site, "function"), *file = field_text(site, "file");
+	int64_t line = field_int(site, "line", 0);
+
+	if (!function && !file) {
+		fputs("<span class=\"dim\">unknown place</span>", p->out);
+		return;
+	}
+	fputs("<span class=\"site\">", p->out);
+	if (function) {
+		fputs("<b>", p->out);
+		html_text(p, function);
+		fputs("</b>", p->out);
+	}
+	if (file) {
+		fputs(function ? " <span class=\"dim\">" : "<span>", p->out);
+		html_text(p, file);
+		if (line > 0)
+			fprintf(p->out, ":%lld", (long long)line);
+		fputs("</span>", p->out);
+	}
+	fputs("</span>", p->out);
+}
+
+void html_loop_name(struct page *p, int64_t id)
+{
+	const json_t *loop = html_find(&p->loops, id);
+
+	if (!loop) {
+		fputs("unknown loop", p->out);
+		return;
+	}
+	html_text(p, field_text(loop, "comm"));
+	fprintf(p->out, " %lld", (long long)field_int(loop, "tid", 0));
+}
+
+void html_task_name(struct page *p, int64_t id)
+{
+	const json_t *task = html_find(&p->tasks, id);
+	const char *name = field_text(task, "name");
+
+	if (name)
+		html_text(p, name);
+	else
+		fprintf(p->out, "task %lld", (long long)id);
+}
+
+void html_cause(struct page *p, const char *cause)
+{
+	int known = cause ? lsc_cause_of(cause) : -1;
+
+	fprintf(p->out, "<span class=\"cause c-%s\">",
+		known >= 0 ? lsc_cause_name(known) : "other");
+	html_text(p, cause);
+	fputs("</span>", p->out);
+}
+
+void html_severity(struct page *p, const char *severity)
+{
+	static const char *const known[] = {"error", "warning", "info"};
+	size_t i = 0;
+
+	while (i < 2 && (!severity || strcmp(severity, known[i])))
+		i++;
+	fprintf(p->out, "<span class=\"severity %s\">", known[i]);
+	html_text(p, severity);
+	fputs("</span>", p->out);
+}
+
+static void frame(struct page *p, const json_t *f)
+{
+	const char *function = field_text(f, "function"), *file = field_text(f, "file");
+	const char *module = field_text(f, "module"), *lang = field_text(f, "lang");
+
+	fputs("<li>", p->out);
+	if (function) {
+		html_text(p, function);
+	} else {
+		fputs("<span class=\"dim\">", p->out);
+		html_text(p, module ? module : "?");
+		fprintf(p->out, "+0x%llx</span>", (unsigned long long)field_u64(f, "offset"));
+	}
+	if (file) {
+		fputs(" <span class=\"dim\">", p->out);
+		html_text(p, file);
+		if (field_int(f, "line", 0) > 0)
+			fprintf(p->out, ":%lld", (long long)field_int(f, "line", 0));
+		fputs("</span>", p->out);
+	} else if (function && module) {
+		fputs(" <span class=\"dim\">", p->out);
+		html_text(p, strrchr(module, '/') ? strrchr(module, '/') + 1 : module);
+		fputs("</span>", p->out);
+	}
+	if (lang && strcmp(lang, "native")) {
+		fputs(" <span class=\"lang\">", p->out);
+		html_text(p, lang);
+		fputs("</span>", p->out);
+	}
+	fputs("</li>\n", p->out);
+}
+
+void html_stack(struct page *p, int64_t id, const char *title)
+{
+	const json_t *stack = html_find(&p->stacks, id), *frames = json_object_get(stack, "frames");
+	size_t i, n = json_array_size(frames);
+	json_t *f;
+
+	if (!n)
+		return;
+	fprintf(p->out, "<details><summary>%s, %zu frame%s</summary>\n<ol class=\"stack\">\n",
+		title, n, n == 1 ? "" : "s");
+	json_array_foreach(frames, i, f)
+	{
+		if (i == HTML_FRAMES)
+			break;
+		frame(p, f);
+	}
+	fputs("</ol>\n", p->out);
+	html_left_out(p, n, HTML_FRAMES, "frames");
+	if (json_is_true(json_object_get(stack, "truncated")))
+		fputs("<p class=\"note\">The stack goes on: its end could not be read.</p>\n",
+		      p->out);
+	fputs("</details>\n", p->out);
+}
+
+void html_left_out(struct page *p, size_t total, size_t shown, const char *what)
+{
+	if (total <= shown)
+		return;
+	fputs("<p class=\"note\">Not on this page: ", p->out);
+	html_count(p, total - shown);
+	fprintf(p->out, " more %s. <code>loopscope report --json</code> has them all.</p>\n", what);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* The top of the page: what was found in one sentence, and the key numbers. */
+#include <string.h>
+
+#include "base/cause.h"
+#include "field.h"
+#include "page.h"
+
+/* The finding to speak of: the most severe, then the longest; suppressed ones do not count. */
+static const json_t *first_finding(const json_t *findings)
+{
+	static const char *const order[] = {"info", "warning", "error"};
+	const json_t *best = NULL;
+	int best_rank = -1;
+	size_t i;
+	json_t *f;
+
+	json_array_foreach((json_t *)findings, i, f)
+	{
+		const char *severity = field_text(f, "severity");
+		int rank = 0;
+
+		if (json_is_object(json_object_get(f, "suppressed")))
+			continue;
+		for (int k = 0; severity && k < 3; k++)
+			if (!strcmp(severity, order[k]))
+				rank = k;
+		if (rank < best_rank ||
+		    (rank == best_rank && field_u64(f, "total_ns") <= field_u64(best, "total_ns")))
+			continue;
+		best = f;
+		best_rank = rank;
+	}
+	return best;
+}
+
+/* The name of the one loop that stalled, or how many did. */
+static void held_loops(struct page *p)
+{
+	const json_t *one = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->loops.n; i++)
+		if (field_u64(p->loops.entry[i].value, "stall_count")) {
+			one = p->loops.entry[i].value;
+			n++;
+		}
+	if (n == 1)
+		html_text(p, field_text(one, "comm"));
+	else
+		fprintf(p->out, "%zu loops", n);
+}
+
+static void headline(struct page *p, uint64_t captured_ns)
+{
+	const json_t *capture = json_object_get(p->doc, "capture");
+	uint64_t threshold_ns = field_u64(json_object_get(capture, "thresholds"), "stall_ns");
+
+	if (!p->loops.n) {
+		fputs("No event loop was seen", p->out);
+	} else if (!p->nstalls) {
+		fputs("No stall", p->out);
+		if (threshold_ns) {
+			fputs(" of ", p->out);
+			html_duration(p, threshold_ns);
+			fputs(" or more", p->out);
+		}
+	} else {
+		html_count(p, p->nstalls);
+		fputs(p->nstalls == 1 ? " stall held " : " stalls held ", p->out);
+		held_loops(p);
+		fputs(p->nstalls == 1 ? ", for " : ", the worst for ", p->out);
+		html_duration(p, field_u64(p->stalls[0], "duration_ns"));
+	}
+	fputs(" <span class=\"dim\">in ", p->out);
+	html_duration(p, captured_ns);
+	fputs("</span>", p->out);
+}
+
+static void number(struct page *p, const char *label, const char *kind)
+{
+	fprintf(p->out, "<div class=\"number%s%s\"><dt>%s</dt><dd>", *kind ? " " : "", kind, label);
+}
+
+static void share(struct page *p, double v)
+{
+	if (v < 0)
+		fputs("unknown", p->out);
+	else if (v > 0 && v < 0.0005)
+		fputs("under 0.1 %", p->out);
+	else if (v < 1 && v >= 0.9995)
+		fputs("over 99.9 %", p->out); /* a rounded 100 % would hide a loss */
+	else
+		fprintf(p->out, v == 0 || v == 1 ? "%.0f %%" : "%.1f %%", v * 100);
+}
+
+static void numbers(struct page *p, uint64_t captured_ns)
+{
+	const json_t *capture = json_object_get(p->doc, "capture");
+	json_t *lost = json_object_get(capture, "lost"), *v;
+	double coverage = field_real(capture, "coverage", -1);
+	uint64_t stalled_ns = 0, lag_ns = 0, lost_sum = 0;
+	const char *reason;
+
+	for (size_t i = 0; i < p->loops.n; i++) {
+		const json_t *loop = p->loops.entry[i].value;
+		uint64_t p99 = field_u64(json_object_get(loop, "lag"), "p99_ns");
+
+		stalled_ns += field_u64(loop, "stalled_ns");
+		lag_ns = p99 > lag_ns ? p99 : lag_ns;
+	}
+	json_object_foreach(lost, reason, v) lost_sum += field_u64(lost, reason);
+	fputs("<dl class=\"numbers\">\n", p->out);
+	number(p, "Stalls", "");
+	html_count(p, p->nstalls);
+	fputs("</dd></div>\n", p->out);
+	number(p, "Worst", "");
+	if (p->nstalls)
+		html_duration(p, field_u64(p->stalls[0], "duration_ns"));
+	else
+		fputs("none", p->out);
+	fputs("</dd></div>\n", p->out);
+	number(p, "Stalled in all", "");
+	html_duration(p, stalled_ns);
+	fputs("</dd></div>\n", p->out);
+	if (captured_ns && p->loops.n) {
+		number(p, "Share of loop time", "");
+		share(p, (double)stalled_ns / ((double)captured_ns * (double)p->loops.n));
+		fputs("</dd></div>\n", p->out);
+	}
+	number(p, "Lag, p99", "");
+	if (lag_ns)
+		html_duration(p, lag_ns);
+	else
+		fputs("unknown", p->out);
+	fputs("</dd></div>\n", p->out);
+	number(p, "Loops", "");
+	html_count(p, p->loops.n);
+	fputs("</dd></div>\n", p->out);
+	number(p, "Coverage", coverage >= 0 && coverage < 0.95 ? "poor" : "");
+	share(p, coverage);
+	fputs("</dd></div>\n", p->out);
+	number(p, "Events lost", lost_sum ? "poor" : "");
+	html_count(p, lost_sum);
+	fputs("</dd></div>\n</dl>\n", p->out);
+}
+
+void html_verdict(struct page *p)
+{
+	const json_t *capture = json_object_get(p->doc, "capture");
+	const json_t *targets = json_object_get(capture, "targets");
+	const json_t *finding = first_finding(json_object_get(p->doc, "findings"));
+	const char *severity = field_text(finding, "severity"), *kind = "good";
+	uint64_t captured_ns = field_u64(capture, "duration_ns");
+	size_t i;
+	json_t *t;
+
+	if (severity)
+		kind = !strcmp(severity, "error")     ? "error"
+		       : !strcmp(severity, "warning") ? "warning"
+						      : "info";
+	fputs("<header>\n<p class=\"brand\">loopscope</p>\n<p class=\"subject\">", p->out);
+	json_array_foreach((json_t *)targets, i, t)
+	{
+		const char *runtime = field_text(t, "runtime");
+
+		if (i == HTML_ROWS)
+			break;
+		fputs(i ? ", <b>" : "<b>", p->out);
+		html_text(p, field_text(t, "comm"));
+		fprintf(p->out, "</b> %lld", (long long)field_int(t, "pid", 0));
+		if (runtime) {
+			fputs(" (", p->out);
+			html_text(p, runtime);
+			fputs(")", p->out);
+		}
+	}
+	fputs(i ? " on " : "", p->out);
+	html_text(p, field_text(json_object_get(p->doc, "host"), "hostname"));
+	fputs(", ", p->out);
+	html_text(p, field_text(capture, "start"));
+	fprintf(p->out, "</p>\n</header>\n<main id=\"main\">\n<section class=\"verdict %s\">\n<h1>",
+		kind);
+	headline(p, captured_ns);
+	fputs("</h1>\n", p->out);
+	if (finding) {
+		fputs("<p>", p->out);
+		html_text(p, field_text(finding, "message"));
+		fputs("</p>\n", p->out);
+	}
+	numbers(p, captured_ns);
+	fputs("</section>\n", p->out);
+}
