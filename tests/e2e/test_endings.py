@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How captures end: the target exits, is killed or becomes another program; the user loses patience."""
+import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import sqlite3
@@ -87,7 +89,7 @@ class UserEnds(Case):
                         time.sleep(rng.choice([0, 0.001, 0.01, 0.05]))
                     attach.finish(15)
                 # The daemon of an aborted capture may still be writing it.
-                wait_until(lambda: not writers(capture), 10, "end of the writer")
+                wait_until(lambda: not is_open(capture), 10, "end of the writer")
                 self.assertSound(capture)
             self.assertIsNone(process.child.poll(), "the target is unharmed")
 
@@ -111,15 +113,15 @@ class UserEnds(Case):
             (self.dir / f"copy.lsc{suffix}").unlink(missing_ok=True)
 
 
-def writers(path):
-    """The processes that have a file open."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            found += [pid for fd in os.scandir(f"/proc/{pid}/fd") if os.readlink(fd.path) == path]
-        except OSError:
-            pass  # gone meanwhile
-    return found
+def is_open(path):
+    """Is the file open in any process?"""
+    for folder in pathlib.Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):  # the process is gone
+            for fd in os.listdir(folder):
+                with contextlib.suppress(OSError):  # the descriptor is closed
+                    if os.readlink(folder / fd) == path:
+                        return True
+    return False
 
 
 if __name__ == "__main__":
