@@ -2,7 +2,7 @@
 """The demo service as a target: fifty tasks and one that blocks them, with the service's own account."""
 import json
 
-from harness import BIN, HERE, MS, ROOT, Attach, Case, Process, describe, pause, rng
+from harness import BIN, MS, ROOT, Attach, Case, Process, describe, rng
 
 SERVICE = "demo_service"
 SOURCE = "examples/demo_service.c"
