@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared options of the capturing commands. Like all command line code it may print and exit. */
+#include "capture_args.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/duration.h"
+
+enum {
+	KEY_STALL = 0x100,
+	KEY_BLOCK,
+	KEY_READY_WAIT,
+	KEY_FOLLOW,
+	KEY_NO_FOLLOW,
+	KEY_OVERHEAD,
+	KEY_REQUIRE,
+	KEY_COLOR
+};
+
+static const struct argp_option options[] = {
+	{"output", 'o', "FILE", 0,
+	 "The capture to write, replaced when it exists (default: COMM-PID.lsc, numbered)", 1},
+	{"stall", KEY_STALL, "TIME", 0, "Record turns of a loop from here as stalls (10 ms)", 1},
+	{"block", KEY_BLOCK, "TIME", 0, "Record blocking calls from here (1 ms)", 1},
+	{"ready-wait", KEY_READY_WAIT, "TIME", 0,
+	 "Record waits for the loop singly from here (5 ms)", 1},
+	{"follow", KEY_FOLLOW, NULL, 0, "Watch descendants too", 1},
+	{"no-follow", KEY_NO_FOLLOW, NULL, 0, "Do not watch descendants", 1},
+	{"max-overhead", KEY_OVERHEAD, "PCT", 0, "Step detail down beyond this share of a CPU (1)",
+	 1},
+	{"require", KEY_REQUIRE, "bpf|ring", 0,
+	 "Fail when this source is absent, instead of seeing less", 1},
+	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never", 2},
+	{"quiet", 'q', NULL, 0, "No notices", 2},
+	{"verbose", 'v', NULL, 0, "Say more on stderr, account for the events at the end", 2},
+	{0},
+};
+
+uint64_t capture_arg_time(const struct argp_state *state, const char *option, const char *text,
+			  uint64_t bare_ns)
+{
+	uint64_t ns = 0;
+
+	if (lsc_duration_parse(text, bare_ns, &ns) < 0)
+		argp_error(state, "%s: '%s' is not a time (like 10ms, 1.5s)", option, text);
+	return ns;
+}
+
+void capture_arg_ids(const struct argp_state *state, const char *option, const char *text,
+		     struct capture_ids *ids)
+{
+	for (const char *s = text;; s++) {
+		char *end;
+
+		errno = 0;
+		long v = strtol(s, &end, 10);
+		if (*s < '0' || *s > '9' || errno || v <= 0 || v > INT32_MAX ||
+		    (*end && *end != ','))
+			argp_error(state, "%s: '%s' is not a number of a process or thread", option,
+				   text);
+		int *more = reallocarray(ids->id, ids->n + 1, sizeof(*more));
+		if (!more)
+			argp_failure(state, 125, ENOMEM, "%s", option);
+		ids->id = more;
+		ids->id[ids->n++] = (int)v;
+		if (!*end)
+			return;
+		s = end;
+	}
+}
+
+static void parse_overhead(struct argp_state *state, const char *text, double *ret)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !(v > 0 && v <= 100))
+		argp_error(state, "--max-overhead: '%s' is not a percentage above 0", text);
+	*ret = v;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct capture_args *a = state->input;
+
+	switch (key) {
+	case 'o':
+		if (!strcmp(arg, "-"))
+			argp_error(state,
+				   "a capture is a database file and cannot be written to stdout");
+		a->o.output = arg;
+		return 0;
+	case KEY_STALL:
+		a->o.stall_ns = capture_arg_time(state, "--stall", arg, LSC_NS_PER_MS);
+		return 0;
+	case KEY_BLOCK:
+		a->o.block_ns = capture_arg_time(state, "--block", arg, LSC_NS_PER_MS);
+		return 0;
+	case KEY_READY_WAIT:
+		a->o.ready_wait_ns = capture_arg_time(state, "--ready-wait", arg, LSC_NS_PER_MS);
+		return 0;
+	case KEY_FOLLOW:
+	case KEY_NO_FOLLOW:
+		a->o.follow = key == KEY_FOLLOW;
+		return 0;
+	case KEY_OVERHEAD:
+		parse_overhead(state, arg, &a->o.max_overhead);
+		return 0;
+	case KEY_REQUIRE:
+		if (strcmp(arg, "bpf") && strcmp(arg, "ring"))
+			argp_error(state, "--require: '%s' is neither bpf nor ring", arg);
+		a->o.require = arg;
+		return 0;
+	case KEY_COLOR:
+		if (strcmp(arg, "auto") && strcmp(arg, "always") && strcmp(arg, "never"))
+			argp_error(state, "--color: '%s' is none of auto, always, never", arg);
+		a->color = arg;
+		return 0;
+	case 'q':
+		a->quiet = true;
+		return 0;
+	case 'v':
+		a->verbose = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp capture_argp = {.options = options, .parser = parse};

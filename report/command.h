@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The subcommands: one row each, from which dispatch, --help and `help NAME` come. A subcommand is
+ * a function in a file of its own (cmd_NAME.c): argv[0] is its name, the result is the exit status
+ * (docs/cli.md). docs/adding-a-command.md says how to add one.
+ */
+#ifndef LSC_COMMAND_H
+#define LSC_COMMAND_H
+
+#include <argp.h>
+
+/* What the program returns for mistakes in its use, and for failures of its own. */
+#define EXIT_USAGE 2
+#define EXIT_OWN   125
+
+int cmd_attach(int argc, char **argv);
+int cmd_record(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+/* Runs the subcommand that argv names: the whole program. Returns the exit status. */
+int command_main(int argc, char **argv);
+
+/* argp_parse() for a subcommand: messages begin with "loopscope NAME:". */
+int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
+
+/* Prints "loopscope NAME: TEXT" on stderr, one line, control characters stripped. */
+void command_complain(const char *name, const char *text);
+
+#endif

@@ -1,0 +1,86 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The command line itself: help, usage errors, exit statuses.
+bats_require_minimum_version 1.5.0
+
+setup() {
+	PATH=$LOOPSCOPE_FAKE_DIR:$PATH
+	cd "$BATS_TEST_TMPDIR"
+	export FAKE_LOG=$BATS_TEST_TMPDIR/log FAKE_LOOPSCOPED=good
+}
+
+@test "--version names the program and its version" {
+	run -0 loopscope --version
+	[[ $output =~ ^loopscope\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+}
+
+@test "--help lists every command, and help NAME is that command's --help" {
+	run -0 loopscope --help
+	for command in attach record doctor; do
+		[[ $output == *"  $command "* ]]
+		[ "$(loopscope help $command)" = "$(loopscope $command --help)" ]
+		[[ "$(loopscope help $command)" == *"Usage: loopscope $command "* ]]
+	done
+}
+
+@test "no command is a usage error and prints the help on stderr" {
+	run -2 --separate-stderr loopscope
+	[ -z "$output" ]
+	[[ $stderr == *Usage:* ]]
+}
+
+@test "an unknown command is one line and 2, without the terminal escapes in its name" {
+	run -2 --separate-stderr loopscope $'fro\e[31mb'
+	[ -z "$output" ]
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr == *"no command 'fro?[31mb'"* ]]
+}
+
+@test "wrong options are usage errors that name the command" {
+	run -2 loopscope attach
+	[[ $output == "loopscope attach: whom?"* ]]
+	run -2 loopscope attach -p 0
+	run -2 loopscope attach -p 12x
+	run -2 loopscope attach -p 1,
+	run -2 loopscope attach -p 99999999999
+	run -2 loopscope attach -p 1 --stall 10parsec
+	run -2 loopscope attach -p 1 --frobnicate
+	run -2 loopscope attach -p 1 --require luck
+	run -2 loopscope attach -p 1 --color blue
+	run -2 loopscope attach -p 1 --max-overhead 0
+	run -2 loopscope attach -p 1 -o -
+	run -2 loopscope attach 17
+	run -2 loopscope record
+	run -2 loopscope record --stall
+	run -2 loopscope doctor -p 1,2
+	[ ! -e "$FAKE_LOG" ]
+}
+
+@test "doctor prints the checks with what would give them, stripped of escapes" {
+	run -0 loopscope doctor -p 42
+	[[ $output == *"ok       bpf"* ]]
+	[[ $output == *"missing  fentry?[1m"* ]]
+	[[ $output == *"fix: a kernel with kprobes"* ]]
+	grep -q '"type":"doctor","pid":42' "$FAKE_LOG"
+}
+
+@test "doctor returns 4 when kernel events cannot be captured" {
+	FAKE_LOOPSCOPED=blind run -4 loopscope doctor
+}
+
+@test "doctor --json is one document" {
+	loopscope doctor --json > doc
+	python3 - <<-'END'
+	import json
+	d = json.load(open("doc"))
+	assert d["schema"] == "loopscope.doctor/1" and d["usable"] is True
+	assert [c["name"] for c in d["checks"]] == ["bpf", "fentry\x1b[1m"]
+	END
+	! grep -q $'\e' doc
+}
+
+@test "a full disk under stdout is told and fails" {
+	[ -w /dev/full ] || skip "no /dev/full here"
+	run -125 --separate-stderr bash -c 'loopscope --help > /dev/full'
+	[[ $stderr == *"cannot write to stdout"* ]]
+}
