@@ -16,13 +16,17 @@ class DemoCase(Case):
         truth = self.dir / "truth.json"
         count = rng.randint(2, 4)
         service = [*user, folder / SERVICE, "--tasks", TASKS, "--period", "700ms",
-                   "--block", f"{rng.randint(120, 250)}ms", "--count", count, "--seconds", 8, "--truth", truth]
+                   "--block", f"{rng.randint(120, 250)}ms", "--count", count, "--seed", rng.randrange(1 << 32),
+                   "--truth", truth]
         with Process(service) as target:
             target.next_line()
             with Attach(target.pid, self.capture, *options, program=program or (folder / "loopscope",)) as attach:
                 self.assertEqual(target.finish(), 0, target.stderr())
                 report = attach.end()
         blocks = [json.loads(line) for line in truth.read_text().splitlines()]
+        for block in blocks:
+            block["ns"] = block["end_ns"] - block["start_ns"]
+            block["waits"] = {victim["task"]: victim["wait_ns"] for victim in block["victims"]}
         self.assertEqual(len(blocks), count, "the service planted what it was asked for")
         return report, blocks
 
