@@ -252,6 +252,13 @@ int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
 	return bpf_map__lookup_elem(p->skel->maps.threads, &key, sizeof(key), ret_state, sizeof(*ret_state), 0);
 }
 
+int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot)
+{
+	__u32 key = (__u32)tid;
+
+	return bpf_map__lookup_elem(p->skel->maps.stacks, &key, sizeof(key), ret_slot, sizeof(*ret_slot), 0);
+}
+
 void probe_drop_thread(struct probe *p, int tid)
 {
 	__u32 key = (__u32)tid;

@@ -52,6 +52,8 @@ int probe_add_stack(struct probe *p, int tid);
 int probe_set_task_address(struct probe *p, int tid, uint64_t address);
 /* The kernel side's view of a thread; -ENOENT. */
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
+/* What was kept of the block that the thread is in; -ENOENT. */
+int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 
