@@ -378,6 +378,33 @@ static void run_unwinds_the_tasks_that_are_left(void **state)
 	assert_int_equal(slept, -ECANCELED);
 }
 
+static int spawn_when_cancelled(void *arg)
+{
+	int slept;
+
+	sleep_long(&slept);
+	struct lsc_future *late = lsc_spawn(sleep_long, arg, NULL);
+	int r = lsc_await(late);
+	lsc_unref(late);
+	return r;
+}
+
+static int main_leaves_a_spawner(void *arg)
+{
+	lsc_unref(lsc_spawn(spawn_when_cancelled, arg, NULL));
+	lsc_yield();
+	return 0;
+}
+
+static void what_is_spawned_while_a_loop_closes_does_not_run(void **state)
+{
+	int slept = 0;
+
+	(void)state;
+	assert_int_equal(lsc_run(main_leaves_a_spawner, &slept), 0);
+	assert_int_equal(slept, 0);
+}
+
 /* ---- misuse and limits ---- */
 
 static int main_misuses(void *arg)
@@ -540,6 +567,7 @@ int main(void)
 		cmocka_unit_test(cancel_goes_down_a_long_chain_of_awaits),
 		cmocka_unit_test(a_cycle_of_awaits_can_be_cancelled),
 		cmocka_unit_test(run_unwinds_the_tasks_that_are_left),
+		cmocka_unit_test(what_is_spawned_while_a_loop_closes_does_not_run),
 		cmocka_unit_test(misuse_is_refused),
 		cmocka_unit_test(stack_overflow_hits_the_guard),
 		cmocka_unit_test(another_thread_wakes_the_loop),
