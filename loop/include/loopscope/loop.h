@@ -61,9 +61,10 @@ struct lsc_loop_options {
 };
 
 /* Makes a loop, runs main(arg) as its first task, named "main", until that returns; then cancels
- * the tasks that are left, runs them to their end, and closes the loop. Returns what main returned;
- * -EBUSY when this thread runs a loop already; -ENOMEM, -EMFILE, ... when the loop cannot be made.
- * Recording never makes it fail: where the ring cannot be had, the loop runs unrecorded. */
+ * the tasks that are left, runs them to their end (what they spawn is cancelled before it runs),
+ * and closes the loop. Returns what main returned; -EBUSY when this thread runs a loop already;
+ * -ENOMEM, -EMFILE, ... when the loop cannot be made. Recording never makes it fail: where the ring
+ * cannot be had, the loop runs unrecorded. */
 LSC_API int lsc_run(lsc_task_fn main, void *arg);
 
 /* The same with options (borrowed; NULL for the defaults). Also -EINVAL for options out of range.
