@@ -200,9 +200,11 @@ void answers_add(const struct inspector_result *result, void *arg)
 		c->offset = f->offset;
 		c->exported = f->exported;
 	}
-	if (result->cookie < LSC_ARRAY_LEN(a->whys))
+	if (result->cookie < LSC_ARRAY_LEN(a->whys)) {
+		assert_string_equal(a->whys[result->cookie], ""); /* exactly once */
 		copy_text(a->whys[result->cookie], sizeof(a->whys[0]),
 			  result->why ? result->why : "answered");
+	}
 	a->n++;
 }
 

@@ -2,6 +2,7 @@
 /* Targets that are gone, lie or hang, and children that die: each job is answered, others go on. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -309,8 +310,12 @@ static void a_target_that_costs_two_workers_is_quarantined_alone(void **state)
 		answers_ask(ins, &got, &cap);
 		assert_true(has_function("nest_b"));
 		inspector_children(ins, &broker, &worker);
-		assert_int_equal(kill(worker, strike ? SIGKILL : SIGSTOP), 0);
-		answers_ask(ins, &got, &cap);
+		assert_int_equal(kill(worker, SIGSTOP), 0);
+		assert_int_equal(
+			inspector_unwind(ins, got.n, pid, pid, cap.regs, cap.stack, cap.size), 0);
+		if (strike)
+			assert_int_equal(kill(worker, SIGKILL), 0);
+		answers_await(ins, &got, got.n + 1);
 		assert_string_equal(got.last.why, strike ? "worker ended" : "deadline");
 	}
 	answers_ask(ins, &got, &cap);
@@ -319,6 +324,26 @@ static void a_target_that_costs_two_workers_is_quarantined_alone(void **state)
 	assert_true(has_function("nest_c"));
 	capture_kill(pid);
 	capture_kill(pid2);
+	inspector_free(ins);
+}
+
+static void a_worker_that_dies_idle_is_replaced_and_nobody_blamed(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+	int broker, worker;
+
+	for (int i = 0; i < 4; i++) {
+		answers_ask(ins, &got, &cap);
+		assert_string_equal(got.last.why, "");
+		assert_true(has_function("nest_b"));
+		inspector_children(ins, &broker, &worker);
+		assert_int_equal(kill(i % 2 ? worker : broker, SIGKILL), 0);
+		struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
+		assert_int_equal(poll(&p, 1, 5000), 1); /* its end can be heard */
+	}
+	capture_kill(pid);
 	inspector_free(ins);
 }
 
@@ -476,6 +501,7 @@ int main(void)
 		cmocka_unit_test(a_stopped_worker_is_replaced_at_the_unwind_deadline),
 		cmocka_unit_test(a_stopped_broker_is_replaced_at_the_index_deadline),
 		cmocka_unit_test(a_target_that_costs_two_workers_is_quarantined_alone),
+		cmocka_unit_test(a_worker_that_dies_idle_is_replaced_and_nobody_blamed),
 		cmocka_unit_test(the_queue_is_bounded_and_each_job_answered_once),
 		cmocka_unit_test(the_worker_can_do_nothing_but_compute),
 		cmocka_unit_test(fifty_targets_leak_no_descriptor),
