@@ -5,7 +5,7 @@
  *   a b c  go on in that function      s  go on in a signal handler
  *   u      go on, on a stack of its own that ends there, as coroutines do
  *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
- *   m      map argv[2] executable      x  start anew, with the letters that follow
+ *   m      map argv[2]'s code           x  start anew, with the letters that follow
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +14,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Where the linker puts a program's code, after the page of headers. */
+#define CODE_OFFSET 4096
 
 static char **arguments;
 static const char *rest;
@@ -66,7 +69,8 @@ static int map_file(void)
 	int fd = open(arguments[2], O_RDONLY);
 
 	if (fd < 0 || fstat(fd, &st) < 0 ||
-	    mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+	    mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, CODE_OFFSET) ==
+		    MAP_FAILED)
 		return -1;
 	return close(fd);
 }
