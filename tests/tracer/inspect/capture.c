@@ -199,6 +199,7 @@ void answers_add(const struct inspector_result *result, void *arg)
 		c->line = f->line;
 		c->offset = f->offset;
 		c->exported = f->exported;
+		c->inlined = f->inlined;
 	}
 	if (result->cookie < LSC_ARRAY_LEN(a->whys)) {
 		assert_string_equal(a->whys[result->cookie], ""); /* exactly once */

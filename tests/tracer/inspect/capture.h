@@ -32,7 +32,7 @@ struct answer_frame_copy {
 	char function[256], file[256], module[256], build_id[128];
 	int line;
 	uint64_t offset;
-	bool exported;
+	bool exported, inlined;
 };
 struct answer_copy {
 	uint64_t cookie;

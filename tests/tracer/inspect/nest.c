@@ -3,6 +3,7 @@
  * A target that does what the letters of argv[1] say, then writes a byte to stdout and pauses.
  * "inspect_nest abca": main -> nest_a -> nest_b -> nest_c -> nest_a -> pause.
  *   a b c  go on in that function      s  go on in a signal handler
+ *   i      go on in a function that is inlined
  *   u      go on, on a stack of its own that ends there, as coroutines do
  *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
  *   m      map argv[2]'s code           x  start anew, with the letters that follow
@@ -102,6 +103,14 @@ static void read_clock(void)
 			clock_gettime(CLOCK_MONOTONIC, &t);
 }
 
+static inline __attribute__((always_inline)) int nest_inlined(const char *path)
+{
+	int r = descend(path);
+
+	__asm__ volatile("" ::: "memory"); /* no tail call */
+	return r * 3;
+}
+
 static __attribute__((noinline)) int descend(const char *path)
 {
 	int r = 0;
@@ -116,6 +125,9 @@ static __attribute__((noinline)) int descend(const char *path)
 		break;
 	case 'c':
 		r = nest_c(path + 1);
+		break;
+	case 'i':
+		r = nest_inlined(path + 1);
 		break;
 	case 's':
 		signal(SIGUSR2, on_signal);

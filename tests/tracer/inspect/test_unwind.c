@@ -101,6 +101,27 @@ static void a_signal_handler_shows_what_it_interrupted(void **state)
 	assert_true(has_function("nest_a") && has_function("main"));
 }
 
+static void an_inlined_function_has_its_own_frame(void **state)
+{
+	(void)state;
+	size_t i = 0;
+
+	unwind_nest("aib");
+	while (i < got.last.nframes && !got.last.frames[i].inlined)
+		i++;
+	assert_true(i > 1 && i + 1 < got.last.nframes);
+	const struct answer_frame_copy *f = &got.last.frames[i];
+	assert_string_equal(f[-2].function, "nest_b");
+	assert_string_equal(f[-1].function, "descend");
+	assert_string_equal(f[0].function, "nest_inlined");
+	assert_string_equal(f[1].function, "descend");
+	assert_false(f[1].inlined);
+	assert_int_equal(f[0].offset, f[1].offset);
+	assert_non_null(strstr(f[0].file, "nest.c"));
+	assert_non_null(strstr(f[1].file, "nest.c"));
+	assert_true(f[0].line > 0 && f[1].line > f[0].line); /* it is called further below */
+}
+
 static void a_coroutine_ends_at_its_entry(void **state)
 {
 	(void)state;
@@ -197,6 +218,7 @@ int main(void)
 		cmocka_unit_test(
 			the_nested_functions_of_a_program_without_frame_pointers_come_in_order),
 		cmocka_unit_test(a_signal_handler_shows_what_it_interrupted),
+		cmocka_unit_test(an_inlined_function_has_its_own_frame),
 		cmocka_unit_test(a_coroutine_ends_at_its_entry),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
