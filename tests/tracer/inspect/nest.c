@@ -5,10 +5,12 @@
  *   a b c  go on in that function      s  go on in a signal handler
  *   i      go on in a function that is inlined
  *   u      go on, on a stack of its own that ends there, as coroutines do
+ *   t      go on in a second thread  T  the same, and the first ends
  *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
  *   m      map argv[2]'s code           x  start anew, with the letters that follow
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -94,6 +96,23 @@ static void start_anew(const char *path)
 	execv(argv[0], argv);
 }
 
+static void *on_thread(void *arg)
+{
+	descend(arg);
+	return NULL;
+}
+
+static void go_on_in_thread(const char *path, int leave)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, on_thread, (void *)path) != 0)
+		return;
+	if (leave)
+		pthread_exit(NULL);
+	pthread_join(thread, NULL);
+}
+
 static void read_clock(void)
 {
 	struct timespec t;
@@ -132,6 +151,10 @@ static __attribute__((noinline)) int descend(const char *path)
 	case 's':
 		signal(SIGUSR2, on_signal);
 		raise(SIGUSR2);
+		break;
+	case 't':
+	case 'T':
+		go_on_in_thread(path + 1, *path == 'T');
 		break;
 	case 'u':
 		own_entry(own_stack + sizeof(own_stack));

@@ -133,6 +133,23 @@ static void a_coroutine_ends_at_its_entry(void **state)
 	assert_false(has_function("nest_a") || has_function("main"));
 }
 
+static void a_thread_is_unwound_also_when_the_first_has_ended(void **state)
+{
+	(void)state;
+	for (int leave = 0; leave < 2; leave++) {
+		struct inspector *ins = start();
+		pid_t pid = capture_spawn_nest(leave ? "aTb" : "atb", NULL, NULL);
+		capture_take_thread(pid, find_second_thread(pid), SYS_pause, &cap);
+		answers_ask(ins, &got, &cap);
+		capture_kill(pid);
+		inspector_free(ins);
+		assert_string_equal(got.last.why, "");
+		assert_false(got.last.truncated);
+		assert_true(has_function("nest_b") && has_function("on_thread"));
+		assert_false(has_function("nest_a") || has_function("main"));
+	}
+}
+
 static void the_vdso_is_unwound_too(void **state)
 {
 	(void)state;
@@ -222,6 +239,7 @@ int main(void)
 		cmocka_unit_test(a_signal_handler_shows_what_it_interrupted),
 		cmocka_unit_test(an_inlined_function_has_its_own_frame),
 		cmocka_unit_test(a_coroutine_ends_at_its_entry),
+		cmocka_unit_test(a_thread_is_unwound_also_when_the_first_has_ended),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),
