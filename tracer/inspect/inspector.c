@@ -254,18 +254,22 @@ static void pump(struct inspector *ins, uint64_t now_ns)
 					 .slot = target_slot(&ins->targets, t),
 					 .pid = job->pid,
 					 .tid = job->message.tid};
-		t->ready = true; /* until it is forgotten, perhaps while it is opened */
-		begin(ins, OPENING, t, ins->index_ns, ins->index_ns, now_ns);
 		r = message_send(ins->crew.broker, &m, sizeof(m), NULL, 0, NULL, 0, MSG_DONTWAIT);
 	} else {
-		STAILQ_REMOVE_HEAD(&ins->jobs, link);
-		ins->job = job;
 		job->message.slot = target_slot(&ins->targets, t);
-		begin(ins, UNWINDING, t, ins->unwind_ns, INDEX_PER_JOB * ins->index_ns, now_ns);
 		r = message_send(ins->crew.worker, &job->message, sizeof(job->message), job->stack,
 				 job->message.size, NULL, 0, MSG_DONTWAIT);
 	}
-	ins->broken = r < 0;
+	if (r < 0) { /* nobody's fault: the job waits for the next crew */
+		ins->broken = true;
+	} else if (!t->ready) {
+		t->ready = true; /* until it is forgotten, perhaps while it is opened */
+		begin(ins, OPENING, t, ins->index_ns, ins->index_ns, now_ns);
+	} else {
+		STAILQ_REMOVE_HEAD(&ins->jobs, link);
+		ins->job = job;
+		begin(ins, UNWINDING, t, ins->unwind_ns, INDEX_PER_JOB * ins->index_ns, now_ns);
+	}
 }
 
 static void take_table(struct inspector *ins, int status, uint64_t now_ns)
@@ -347,10 +351,17 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 /* Reads what the children sent. NULL, or why the crew must go. */
 static const char *receive(struct inspector *ins, uint64_t now_ns)
 {
-	/* The broker says nothing: only its end can be heard. */
+	/* The broker says nothing: only its end can be heard. A job in the worker is not the cause.
+	 */
 	if (message_recv(ins->crew.broker, ins->buf, sizeof(ins->buf), NULL, 0, MSG_DONTWAIT) !=
-	    -EAGAIN)
+	    -EAGAIN) {
+		if (ins->activity == UNWINDING) {
+			STAILQ_INSERT_HEAD(&ins->jobs, ins->job, link);
+			ins->job = NULL;
+			ins->activity = IDLE;
+		}
 		return "broker ended";
+	}
 	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
 		ssize_t n = message_recv(ins->crew.worker, ins->buf, sizeof(ins->buf), NULL, 0,
 					 MSG_DONTWAIT);
