@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "field.h"
+#include "hostile.h"
 
 #define FRAMES_SHOWN 4
 #define ARGS_SHOWN   4
@@ -34,33 +35,13 @@ int live_color(const char *when, FILE *out)
 	return isatty(fileno(out)) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
-/* C1 controls and the characters that reorder a line or hide in it, as UTF-8. */
-static size_t unsafe(const unsigned char *s)
-{
-	if (s[0] < 0x20 || s[0] == 0x7f)
-		return 1;
-	if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f)
-		return 2;
-	if (s[0] == 0xe2 && s[1] == 0x80 &&
-	    ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
-		return 3;
-	if (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)
-		return 3;
-	return 0;
-}
-
 void live_text(const char *text, FILE *out)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	while (*text) {
+		size_t n = hostile_length(text);
 
-	while (*s) {
-		size_t n = unsafe(s);
-
-		if (n)
-			fputc('?', out);
-		else
-			fputc(*s, out);
-		s += n ? n : 1;
+		fputc(n ? '?' : *text, out);
+		text += n ? n : 1;
 	}
 }
 

@@ -8,28 +8,14 @@
 #include "base/cause.h"
 #include "base/duration.h"
 #include "field.h"
-
-/* The length of a control or direction character at s, else 0. Text is UTF-8: Jansson saw to it. */
-static size_t unsafe(const unsigned char *s)
-{
-	if (s[0] < 0x20 || s[0] == 0x7f)
-		return 1;
-	if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f) /* C1 */
-		return 2;
-	if (s[0] == 0xe2 && s[1] == 0x80 &&
-	    ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
-		return 3; /* U+200B-200F, U+2028-202E */
-	if (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)
-		return 3; /* U+2066-2069 */
-	return 0;
-}
+#include "hostile.h"
 
 void html_text(struct page *p, const char *text)
 {
-	const unsigned char *s = (const unsigned char *)(text ? text : "unknown"), *from = s;
+	const char *s = text ? text : "unknown", *from = s;
 
 	while (*s) {
-		size_t n = unsafe(s);
+		size_t n = hostile_length(s);
 
 		if (s - from >= HTML_TEXT && (*s & 0xc0) != 0x80) {
 			fputs("\xe2\x80\xa6", p->out); /* an ellipsis */
