@@ -15,6 +15,9 @@ static const struct command {
 } commands[] = {
 	{"attach", cmd_attach, "Watch the event loops of running programs"},
 	{"record", cmd_record, "Run a program and watch its event loops"},
+	{"report", cmd_report, "Say what happened in a capture: text, JSON, HTML"},
+	{"check", cmd_check, "Judge a capture, a process or a command by budgets, for CI"},
+	{"schema", cmd_schema, "Print a published JSON Schema"},
 	{"doctor", cmd_doctor, "Say what works on this host, what not, and why"},
 };
 

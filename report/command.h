@@ -16,6 +16,9 @@
 int cmd_attach(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_schema(int argc, char **argv);
 
 /* Runs the subcommand that argv names: the whole program. Returns the exit status. */
 int command_main(int argc, char **argv);

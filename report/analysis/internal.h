@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The steps of analysis_run(), in their order. Each fills its part of struct analysis. */
+#ifndef ANALYSIS_INTERNAL_H
+#define ANALYSIS_INTERNAL_H
+
+#include "analysis/analysis.h"
+
+/* Room for one more element at the end of *rows, which doubles at powers of two. Zeroed; NULL out of
+ * memory. *n is raised. */
+void *rows_push(void *rows, size_t *n, size_t size);
+
+/* load.c: all rows, with texts of the analysis' own. meta.c: what is said once. */
+int load_rows(struct store *s, struct analysis *a);
+int load_meta(struct store *s, struct analysis *a);
+int load_unseen(struct analysis *a, const char *what, const char *why, uint64_t n);
+
+/* relate.c: blocks, samples, culprits and waits to their stalls; causes, sites, victims. */
+int relate_all(struct analysis *a);
+/* How much of two spans of time is common. */
+uint64_t relate_overlap(uint64_t start1, uint64_t len1, uint64_t start2, uint64_t len2);
+
+/* profile.c, blame.c */
+int profile_all(struct analysis *a);
+int blame_all(struct analysis *a);
+
+/* rules.c: fills findings. */
+int rules_run(struct analysis *a);
+/* The most specific rule whose cause holds at least half of the stall. */
+const struct rule *rules_explaining(const struct store_stall *stall);
+
+/* site.c */
+void site_find(const struct store_stack *stack, struct site *ret);
+/* Whether the frame is the application's own, not libc's, the interpreter's or the loop library's. */
+bool site_is_own(const struct store_frame *f);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rules conclude findings from what was related. A rule is one row of the table in rules.c and a
+ * check function; docs/adding-a-rule.md shows how. Ids are a contract: never changed, never reused.
+ */
+#ifndef ANALYSIS_RULES_H
+#define ANALYSIS_RULES_H
+
+#include "analysis/analysis.h"
+
+/* In whose terms a fix is written. */
+enum family { FAMILY_C, FAMILY_ASYNCIO, FAMILY_NODE, FAMILY_LIBUV, FAMILY_LOOPSCOPE, FAMILY_COUNT };
+
+struct rule {
+	const char *id;
+	const char *summary; /* what it finds, for docs and lists */
+	const char *did;     /* the sentence: "<subject> <did> for up to ..." */
+	uint32_t causes;     /* bits of the causes by which it explains a stall; 0 explains none */
+	uint64_t min_ns;     /* of those causes within the stall */
+	enum severity worst; /* its severity is never above */
+	bool host;	     /* the host's doing, never the application's */
+	int (*check)(struct analysis *a, const struct rule *rule);
+	const char *fix[FAMILY_COUNT]; /* NULL: as for FAMILY_C */
+};
+
+#define CAUSE_BIT(cause) (1u << (cause))
+
+extern const struct rule rule_table[];
+extern const size_t rule_count;
+
+static inline bool rule_is_host(const struct rule *r)
+{
+	return r->host;
+}
+
+/* The time within the stall that belongs to the rule's causes. */
+uint64_t rule_share(const struct rule *r, const struct store_stall *stall);
+enum severity rule_severity(const struct rule *r, uint64_t ns);
+
+/* check functions */
+int rule_check_blocks(struct analysis *a, const struct rule *rule);
+int rule_check_stalls(struct analysis *a, const struct rule *rule);
+int rule_check_host(struct analysis *a, const struct rule *rule);
+int rule_check_starvation(struct analysis *a, const struct rule *rule);
+int rule_check_blind(struct analysis *a, const struct rule *rule);
+
+/* One thing that a rule saw. Occurrences with the same rule, site and syscall are one finding. */
+struct occurrence {
+	int64_t loop, task; /* 0 none */
+	const struct analysis_stall *stall; /* that it explains or lies in; NULL none */
+	struct site site;   /* function NULL: unknown, then the task stands for it */
+	const char *syscall, *detail;
+	uint64_t ns;
+	enum severity severity;
+	bool inferred;
+	struct evidence evidence;
+};
+
+/* finding.c */
+int finding_add(struct analysis *a, const struct rule *rule, const struct occurrence *o);
+/* Adds id once; ids of 0 are passed over. 0 or -ENOMEM. */
+int id_list_add(struct id_list *l, int64_t id);
+/* Sentences, fixes and order, when all rules have run. */
+int finding_finish_all(struct analysis *a);
+/* Of a block: the file, the peer, the owner of the lock, the child. "" none; NULL out of memory. */
+const char *finding_detail(struct analysis *a, const struct store_block *b);
+
+#endif

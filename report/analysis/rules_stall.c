@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Rules about stalls and the blocks in them. */
+#include "analysis/rules.h"
+
+#include <errno.h>
+
+#include "analysis/internal.h"
+#include "base/clock.h"
+
+#define BLOCK_MIN_NS LSC_NS_PER_MS
+#define HOST_MIN_NS  (10 * LSC_NS_PER_MS)
+
+static bool has_cause(const struct rule *rule, const struct store_block *b)
+{
+	return rule->causes & CAUSE_BIT(b->cause);
+}
+
+/* The longest block of the rule's causes in a stall; NULL when the capture holds none. */
+static const struct store_block *longest_block(const struct analysis *a, const struct rule *rule,
+					       const struct analysis_stall *s)
+{
+	const struct store_block *best = NULL;
+
+	for (size_t i = 0; i < s->nblocks; i++) {
+		const struct store_block *b = &a->blocks[s->first_block + i].row;
+
+		if (has_cause(rule, b) && (!best || b->duration_ns > best->duration_ns))
+			best = b;
+	}
+	return best;
+}
+
+static int add_stall(struct analysis *a, const struct rule *rule, const struct analysis_stall *s,
+		     const struct store_block *b, uint64_t ns)
+{
+	struct occurrence o = {
+		.loop = s->row.loop,
+		.task = b && b->task ? b->task : s->row.task,
+		.stall = s,
+		.site = rule->host ? (struct site){ 0 } : s->site,
+		.syscall = b ? b->syscall : NULL,
+		.ns = ns,
+		.severity = rule_severity(rule, s->row.duration_ns),
+		.inferred = s->row.inferred || (b && b->inferred),
+		.evidence = { "stall", s->row.id, s->row.start_ns, s->row.duration_ns, NULL },
+	};
+	if (b) {
+		const struct analysis_stack *k = analysis_stack_of(a, b->stack);
+
+		if (k && k->site.function)
+			o.site = k->site;
+		o.detail = finding_detail(a, b);
+		if (!o.detail)
+			return -ENOMEM;
+	}
+	return finding_add(a, rule, &o);
+}
+
+/* A block that no stall of this rule speaks for: at most info. */
+static int add_block(struct analysis *a, const struct rule *rule, const struct analysis_block *block)
+{
+	const struct store_block *b = &block->row;
+	const struct analysis_stack *k = analysis_stack_of(a, b->stack);
+	struct occurrence o = {
+		.loop = b->loop,
+		.task = b->task,
+		.stall = block->stall == ANALYSIS_NONE ? NULL : &a->stalls[block->stall],
+		.syscall = b->syscall,
+		.detail = finding_detail(a, b),
+		.ns = b->duration_ns,
+		.severity = SEVERITY_INFO,
+		.inferred = b->inferred,
+		.evidence = { "block", b->id, b->start_ns, b->duration_ns, NULL },
+	};
+	if (!o.detail)
+		return -ENOMEM;
+	if (k && k->site.function)
+		o.site = k->site;
+	return finding_add(a, rule, &o);
+}
+
+static bool same_site(const struct analysis *a, const struct store_block *x, const struct store_block *y)
+{
+	const struct analysis_stack *k = analysis_stack_of(a, x->stack);
+	const struct analysis_stack *l = analysis_stack_of(a, y->stack);
+
+	return x->syscall == y->syscall && (k ? k->site.function : NULL) == (l ? l->site.function : NULL);
+}
+
+/* Each stall that the rule explains is one occurrence, at the site of its longest block; blocks
+ * elsewhere in that stall, in other stalls or outside of any are occurrences of their own. */
+int rule_check_blocks(struct analysis *a, const struct rule *rule)
+{
+	const struct store_block *longest = NULL;
+	size_t in = ANALYSIS_NONE; /* the stall that `longest` belongs to */
+	int r = 0;
+
+	for (size_t i = 0; !r && i < a->nstalls; i++) {
+		const struct analysis_stall *s = &a->stalls[i];
+
+		if (s->rule == rule)
+			r = add_stall(a, rule, s, longest_block(a, rule, s), rule_share(rule, &s->row));
+	}
+	for (size_t i = 0; !r && i < a->nblocks; i++) {
+		const struct analysis_block *b = &a->blocks[i];
+
+		if (!has_cause(rule, &b->row) || b->row.duration_ns < BLOCK_MIN_NS)
+			continue;
+		if (b->stall != ANALYSIS_NONE && a->stalls[b->stall].rule == rule) {
+			if (in != b->stall)
+				longest = longest_block(a, rule, &a->stalls[b->stall]);
+			in = b->stall;
+			if (longest && same_site(a, longest, &b->row))
+				continue;
+		}
+		r = add_block(a, rule, b);
+	}
+	return r;
+}
+
+int rule_check_stalls(struct analysis *a, const struct rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < a->nstalls; i++) {
+		const struct analysis_stall *s = &a->stalls[i];
+
+		if (s->rule == rule)
+			r = add_stall(a, rule, s, NULL,
+				      rule->causes == UINT32_MAX ? s->row.duration_ns :
+								   rule_share(rule, &s->row));
+	}
+	return r;
+}
+
+/* Also where the host took its part of a stall that something else explains. */
+int rule_check_host(struct analysis *a, const struct rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < a->nstalls; i++) {
+		const struct analysis_stall *s = &a->stalls[i];
+		uint64_t ns = rule_share(rule, &s->row);
+		struct occurrence o = {
+			.loop = s->row.loop,
+			.stall = s,
+			.ns = ns,
+			.severity = rule_severity(rule, s->rule == rule ? s->row.duration_ns : ns),
+			.inferred = s->row.inferred,
+			.evidence = { "stall", s->row.id, s->row.start_ns, ns, NULL },
+		};
+		if (ns > HOST_MIN_NS || s->rule == rule)
+			r = finding_add(a, rule, &o);
+	}
+	return r;
+}

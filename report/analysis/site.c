@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which frame of a stack is the application's own: the place that its author can change. Libraries of
+ * the system, interpreters and event-loop libraries are passed over, unless nothing else is there.
+ */
+#include "analysis/internal.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* "libc" matches libc.so.6 and libc-2.31.so, not libcurl.so.4. */
+static bool is_library(const char *base, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(base, name, n) && (base[n] == '.' || base[n] == '-' || base[n] == '\0');
+}
+
+static bool is_runtime_module(const char *module)
+{
+	static const char *const libraries[] = {
+		"libc",	     "libpthread", "librt",	 "libm",	  "ld-linux-x86-64",
+		"ld-linux-aarch64", "ld-musl-x86_64", "ld",	  "libdl",	  "libstdc++",
+		"libgcc_s",  "libuv",	   "libnode",	 "libv8",	  "libevent",
+		"libevent_core", "libev",  "libglib",	 "libgio",	  "libsystemd",
+		"liburing",  "libloopscope", "node",	 "nodejs",	  "linux-vdso",
+	};
+	const char *base = basename(module);
+
+	if (base[0] == '[') /* [vdso], [vsyscall] */
+		return true;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(libraries); i++)
+		if (is_library(base, libraries[i]))
+			return true;
+	if (!strncmp(base, "libpython", 9))
+		return true;
+	return !strncmp(base, "python", 6) && (isdigit((unsigned char)base[6]) || !base[6]);
+}
+
+/* The standard library: /usr/lib/python3.11/asyncio/..., not site-packages below it. */
+static bool is_python_library(const char *file)
+{
+	const char *lib = strstr(file, "/lib/python");
+
+	if (!strncmp(file, "<frozen ", 8))
+		return true; /* but <string> and <stdin> are the user's */
+	return lib && !strstr(lib, "-packages/");
+}
+
+static bool is_js_library(const char *file)
+{
+	return !strncmp(file, "node:", 5) || !strncmp(file, "internal/", 9);
+}
+
+bool site_is_own(const struct store_frame *f)
+{
+	switch (f->lang) {
+	case STORE_LANG_KERNEL:
+		return false;
+	case STORE_LANG_PYTHON:
+		return !f->file || !is_python_library(f->file);
+	case STORE_LANG_JS:
+		return !f->file || !is_js_library(f->file);
+	default:
+		return !f->module || !is_runtime_module(f->module);
+	}
+}
+
+/* A scripting language says more than the C code below it. */
+static int rank(const struct store_frame *f)
+{
+	bool script = f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS;
+
+	if (!f->function || !*f->function)
+		return 0;
+	if (f->lang == STORE_LANG_KERNEL)
+		return 1;
+	return (site_is_own(f) ? 4 : 2) + script;
+}
+
+void site_find(const struct store_stack *stack, struct site *ret)
+{
+	const struct store_frame *best = NULL;
+	int best_rank = 1; /* a kernel function is nobody's site */
+
+	for (size_t i = 0; i < stack->nframes; i++)
+		if (rank(&stack->frames[i]) > best_rank) {
+			best = &stack->frames[i];
+			best_rank = rank(best);
+		}
+	*ret = (struct site){ 0 };
+	if (!best)
+		return;
+	ret->lang = best->lang;
+	ret->function = best->function;
+	ret->file = best->file;
+	ret->module = best->module;
+	ret->line = best->file && best->line > 0 ? best->line : 0;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* The worst stalls: what held the loop, in which call and task, where, and who waited. */
+#include "text_page.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/duration.h"
+
+#define STALLS_SHOWN 5
+#define FRAMES_SHOWN 12
+#define ARGS_SHOWN   4
+#define CALLS_SHOWN  3
+#define LABEL	     "      %-8s"
+
+static void print_head(const struct page *p, const struct analysis_stall *s)
+{
+	const struct analysis *a = p->a;
+	const struct store_loop *l = analysis_loop_of(a, s->row.loop);
+	char when[16] = "--:--:--";
+	uint64_t wall = 0;
+	struct tm tm;
+
+	if (a->start_wall_ns != ANALYSIS_UNKNOWN && a->start_ns != ANALYSIS_UNKNOWN &&
+	    s->row.start_ns >= a->start_ns) {
+		wall = add_sat(a->start_wall_ns, s->row.start_ns - a->start_ns);
+		time_t seconds = (time_t)(wall / LSC_NS_PER_S);
+
+		if (localtime_r(&seconds, &tm))
+			strftime(when, sizeof(when), "%H:%M:%S", &tm);
+	}
+	fputs("  ", p->out);
+	page_style(p, page_severity_style(s->severity));
+	fprintf(p->out, "#%-4lld", (long long)s->row.id);
+	page_plain(p);
+	fprintf(p->out, " %s.%03u  ", when, (unsigned)(wall / LSC_NS_PER_MS % 1000));
+	page_style(p, STYLE_BOLD);
+	page_duration(p, s->row.duration_ns);
+	page_plain(p);
+	fprintf(p->out, "  %s", lsc_cause_name(s->cause));
+	if (s->row.duration_min_ns != s->row.duration_ns || s->row.duration_max_ns != s->row.duration_ns) {
+		fputs("  (between ", p->out);
+		page_duration(p, s->row.duration_min_ns);
+		fputs(" and ", p->out);
+		page_duration(p, s->row.duration_max_ns);
+		fputc(')', p->out);
+	}
+	if (s->row.in_progress)
+		fputs("  still going on when the capture ended", p->out);
+	if (s->row.inferred)
+		fputs("  inferred", p->out);
+	fputc('\n', p->out);
+	if (l) {
+		fprintf(p->out, LABEL "%d ", "loop", l->tid);
+		page_text(p, l->comm, 32);
+		fputc('\n', p->out);
+	}
+}
+
+/* The causes by their size, the small ones left out. */
+static void print_split(const struct page *p, const struct store_stall *s)
+{
+	bool shown[LSC_CAUSE_COUNT] = { false };
+
+	fprintf(p->out, LABEL, "split");
+	for (int n = 0; n < 5; n++) {
+		int most = -1;
+
+		for (int c = 0; c < LSC_CAUSE_COUNT; c++)
+			if (!shown[c] && s->split[c] && (most < 0 || s->split[c] > s->split[most]))
+				most = c;
+		if (most < 0) {
+			fputs(n ? "" : "unknown", p->out);
+			break;
+		}
+		shown[most] = true;
+		fprintf(p->out, "%s%s ", n ? ", " : "", lsc_cause_name(most));
+		page_duration(p, s->split[most]);
+		if (s->duration_ns)
+			fprintf(p->out, " (%.0f %%)", 100.0 * (double)s->split[most] / (double)s->duration_ns);
+	}
+	fputc('\n', p->out);
+}
+
+static void print_task(const struct page *p, const struct analysis_stall *s)
+{
+	const struct analysis_task *t = analysis_task_of((struct analysis *)p->a, s->row.task);
+
+	if (!t)
+		return;
+	fprintf(p->out, LABEL, "task");
+	page_text(p, t->row.name, 48);
+	if (t->row.spawn_site.function || t->row.spawn_site.file) {
+		fputs(", spawned in ", p->out);
+		page_site(p, t->row.spawn_site.function, t->row.spawn_site.file, t->row.spawn_site.line);
+	}
+	fputc('\n', p->out);
+}
+
+/* A duration stands for itself, a text too; a number carries its name: fd 5. */
+static void print_arguments(const struct page *p, const char *json)
+{
+	json_t *args = json ? json_loads(json, 0, NULL) : NULL, *value;
+	const char *key;
+	int shown = 0;
+
+	if (json_is_object(args))
+		json_object_foreach(args, key, value)
+		{
+			size_t n = strlen(key);
+
+			if (shown == ARGS_SHOWN || !(json_is_integer(value) || json_is_string(value)))
+				continue;
+			fputs(shown++ ? ", " : "", p->out);
+			if (json_is_string(value)) {
+				page_text(p, json_string_value(value), 48);
+			} else if (n > 3 && !strcmp(key + n - 3, "_ns") && json_integer_value(value) >= 0) {
+				page_duration(p, (uint64_t)json_integer_value(value));
+			} else {
+				page_text(p, key, 16);
+				fprintf(p->out, " %lld", (long long)json_integer_value(value));
+			}
+		}
+	json_decref(args);
+}
+
+static void print_resource(const struct page *p, const struct store_block *b)
+{
+	if (b->path || b->peer) {
+		fputs(b->path ? "  on " : "  with ", p->out);
+		page_text(p, b->path ? b->path : b->peer, 48);
+	}
+	if (b->resource_pid) {
+		fprintf(p->out, "  process %d ", b->resource_pid);
+		page_text(p, b->resource_comm, 20);
+	}
+	if (b->owner_tid) {
+		fprintf(p->out, "  held by thread %d ", b->owner_tid);
+		page_text(p, b->owner_comm, 20);
+	}
+}
+
+static void print_call(const struct page *p, const struct store_block *b, const char *label)
+{
+	fprintf(p->out, LABEL, label);
+	page_text(p, b->syscall ? b->syscall : lsc_cause_name(b->cause), 32);
+	fputc('(', p->out);
+	print_arguments(p, b->args_json);
+	fputs(")  ", p->out);
+	page_duration(p, b->duration_ns);
+	if (b->count > 1)
+		fprintf(p->out, " in %llu waits", (unsigned long long)b->count);
+	print_resource(p, b);
+	fputc('\n', p->out);
+}
+
+static void print_calls(const struct page *p, const struct analysis_stall *s)
+{
+	const struct store_block *longest[CALLS_SHOWN];
+	size_t shown = 0;
+
+	for (size_t i = 0; i < s->nblocks; i++) {
+		const struct store_block *b = &p->a->blocks[s->first_block + i].row;
+		size_t at = shown;
+
+		while (at > 0 && longest[at - 1]->duration_ns < b->duration_ns)
+			at--;
+		if (at == CALLS_SHOWN)
+			continue;
+		if (shown < CALLS_SHOWN)
+			shown++;
+		memmove(&longest[at + 1], &longest[at], (shown - at - 1) * sizeof(*longest));
+		longest[at] = b;
+	}
+	for (size_t i = 0; i < shown; i++)
+		print_call(p, longest[i], i ? "" : "call");
+	if (s->nblocks > shown)
+		fprintf(p->out, LABEL "and %zu shorter ones\n", "", s->nblocks - shown);
+}
+
+static void print_frame(const struct page *p, const struct store_frame *f, bool site)
+{
+	char name[96];
+
+	if (f->function)
+		snprintf(name, sizeof(name), "%s", f->function);
+	else if (f->module)
+		snprintf(name, sizeof(name), "%.60s+0x%llx", basename(f->module),
+			 (unsigned long long)f->offset);
+	else
+		snprintf(name, sizeof(name), "0x%llx", (unsigned long long)f->offset);
+	if (site)
+		page_style(p, STYLE_BOLD);
+	page_cell(p, name, 36);
+	if (site)
+		page_plain(p);
+	fputs("  ", p->out);
+	if (f->file) {
+		page_text(p, f->file, 40);
+		if (f->line > 0)
+			fprintf(p->out, ":%d", f->line);
+	} else if (f->module && f->function) {
+		page_text(p, basename(f->module), 40);
+	} else if (f->lang == STORE_LANG_KERNEL) {
+		fputs("kernel", p->out);
+	}
+	fputc('\n', p->out);
+}
+
+static void print_stack(const struct page *p, const struct analysis_stall *s)
+{
+	const struct analysis_stack *k = analysis_stack_of(p->a, s->row.stack);
+	bool marked = false;
+
+	for (size_t i = 0; k && i < k->row.nframes && i < FRAMES_SHOWN; i++) {
+		const struct store_frame *f = &k->row.frames[i];
+		bool site = !marked && f->function && f->function == s->site.function &&
+			    f->file == s->site.file;
+
+		marked |= site;
+		fprintf(p->out, LABEL "%s ", i ? "" : "stack", site ? ">" : " ");
+		print_frame(p, f, site);
+	}
+	if (k && k->row.nframes > FRAMES_SHOWN)
+		fprintf(p->out, LABEL "  %zu more frames\n", "", k->row.nframes - FRAMES_SHOWN);
+	if (!k && s->site.function) {
+		fprintf(p->out, LABEL, "in");
+		page_site(p, s->site.function, s->site.file, s->site.line);
+		fputc('\n', p->out);
+	}
+}
+
+static void print_victims(const struct page *p, const struct analysis_stall *s)
+{
+	static const char *const kinds[] = { "task", "socket", "timer" };
+	size_t by[3] = { 0 };
+	bool first = true;
+
+	if (!s->nvictims)
+		return;
+	for (size_t i = 0; i < s->nvictims; i++)
+		by[p->a->waits[p->a->victims[s->first_victim + i].wait].kind]++;
+	fprintf(p->out, LABEL, "waited");
+	for (size_t i = 0; i < 3; i++)
+		if (by[i]) {
+			fprintf(p->out, "%s%zu %s%s", first ? "" : ", ", by[i], kinds[i], by[i] == 1 ? "" : "s");
+			first = false;
+		}
+	fputs(": ", p->out);
+	if (s->nvictims > 1) {
+		page_duration(p, s->victim_sum_ns);
+		fputs(" in all, worst ", p->out);
+	}
+	page_duration(p, s->victim_max_ns);
+	const struct store_wait *w = &p->a->waits[p->a->victims[s->first_victim].wait];
+	const struct analysis_task *t = analysis_task_of((struct analysis *)p->a, w->task);
+	const char *who = w->peer ? w->peer : w->name ? w->name : t ? t->row.name : NULL;
+	if (who) {
+		fputs(" (", p->out);
+		page_text(p, who, 40);
+		fputc(')', p->out);
+	}
+	fputc('\n', p->out);
+}
+
+static int worst_first(const void *x, const void *y)
+{
+	const struct analysis_stall *a = *(const struct analysis_stall *const *)x;
+	const struct analysis_stall *b = *(const struct analysis_stall *const *)y;
+
+	if (a->severity != b->severity)
+		return a->severity > b->severity ? -1 : 1;
+	if (a->row.duration_ns != b->row.duration_ns)
+		return a->row.duration_ns > b->row.duration_ns ? -1 : 1;
+	return (a->row.start_ns > b->row.start_ns) - (a->row.start_ns < b->row.start_ns);
+}
+
+int page_stalls(const struct page *p)
+{
+	size_t n = p->a->nstalls;
+	const struct analysis_stall **order = calloc(n + 1, sizeof(*order));
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		order[i] = &p->a->stalls[i];
+	if (n) {
+		qsort(order, n, sizeof(*order), worst_first);
+		page_heading(p, n > 1 ? "THE WORST STALLS" : "THE STALL");
+	}
+	for (size_t i = 0; i < n && i < STALLS_SHOWN; i++) {
+		fputs(i ? "\n" : "", p->out);
+		print_head(p, order[i]);
+		print_split(p, &order[i]->row);
+		print_task(p, order[i]);
+		print_calls(p, order[i]);
+		print_stack(p, order[i]);
+		print_victims(p, order[i]);
+	}
+	if (n > STALLS_SHOWN)
+		fprintf(p->out, "\n  and %zu more: --json has them all\n", n - STALLS_SHOWN);
+	free(order);
+	return 0;
+}
