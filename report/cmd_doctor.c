@@ -69,13 +69,11 @@ static void print_table(const struct doctor *d, const json_t *checks, const char
 
 	live_text(about, stdout);
 	putchar('\n');
-	json_array_foreach(checks, i, check)
-	{
+	json_array_foreach(checks, i, check) {
 		size_t n = strlen(field_text(check, "name") ?: "?");
 		width = n > width && n <= 32 ? n : width;
 	}
-	json_array_foreach(checks, i, check)
-	{
+	json_array_foreach(checks, i, check) {
 		const char *name = field_text(check, "name") ?: "?",
 			   *status = field_text(check, "status") ?: "?";
 		const char *detail = field_text(check, "detail"), *fix = field_text(check, "fix");
@@ -110,8 +108,7 @@ static bool usable(const json_t *checks)
 	size_t i;
 	json_t *check;
 
-	json_array_foreach((json_t *)checks, i, check)
-	{
+	json_array_foreach((json_t *)checks, i, check) {
 		const char *name = field_text(check, "name"), *status = field_text(check, "status");
 		if (name && status && !strncmp(name, DECISIVE, strlen(DECISIVE)))
 			return !strcmp(status, "ok");

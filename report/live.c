@@ -81,8 +81,7 @@ static void call(const json_t *msg, FILE *out)
 		return;
 	live_text(syscall, out);
 	fputc('(', out);
-	json_object_foreach(args, key, v)
-	{
+	json_object_foreach(args, key, v) {
 		size_t len = strlen(key);
 		bool ns = len > 3 && !strcmp(key + len - 3, "_ns");
 
@@ -230,7 +229,8 @@ static uint64_t lost_of(const json_t *end)
 	const char *key;
 	uint64_t sum = field_u64(end, "lost");
 
-	json_object_foreach(lost, key, v) sum += field_u64(lost, key);
+	json_object_foreach(lost, key, v)
+		sum += field_u64(lost, key);
 	return sum;
 }
 
@@ -264,8 +264,9 @@ static void ndjson(const json_t *msg, const char *path, FILE *out)
 
 	if (!copy || json_object_set_new(copy, "event", json_string(type)) < 0)
 		goto done;
-	json_object_foreach((json_t *)msg, key, v) if (strcmp(key, "type") &&
-						       json_object_set(copy, key, v) < 0) goto done;
+	json_object_foreach((json_t *)msg, key, v)
+		if (strcmp(key, "type") && json_object_set(copy, key, v) < 0)
+			goto done;
 	if (json_object_get(copy, "path") &&
 	    json_object_set_new(copy, "path", json_string(path)) < 0)
 		goto done;
