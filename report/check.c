@@ -12,7 +12,7 @@
 #include "base/duration.h"
 #include "text.h"
 
-static const char *const statuses[] = { "pass", "fail", "inconclusive" };
+static const char *const statuses[] = {"pass", "fail", "inconclusive"};
 
 static int add(struct check *c, const struct check_budget *b)
 {
@@ -24,7 +24,7 @@ static int add(struct check *c, const struct check_budget *b)
 
 int check_add_max_stall(struct check *c, const char *text)
 {
-	struct check_budget b = { .text = text };
+	struct check_budget b = {.text = text};
 	int r = lsc_duration_parse(text, LSC_NS_PER_MS, &b.limit);
 
 	return r < 0 ? -EINVAL : add(c, &b);
@@ -32,7 +32,7 @@ int check_add_max_stall(struct check *c, const char *text)
 
 int check_add_max_findings(struct check *c, const char *text)
 {
-	struct check_budget b = { .text = text, .findings = true, .severity = SEVERITY_COUNT };
+	struct check_budget b = {.text = text, .findings = true, .severity = SEVERITY_COUNT};
 	const char *equal = strchr(text, '=');
 	char *end;
 
@@ -90,7 +90,8 @@ static void judge_findings(struct check *c, struct check_budget *b, const struct
 		b->measured += counts(&a->findings[i]) && a->findings[i].severity >= b->severity;
 	b->status = b->measured > b->limit ? CHECK_FAIL : CHECK_PASS;
 	for (size_t i = 0; b->status == CHECK_FAIL && i < a->nfindings; i++)
-		c->concerned[i] |= counts(&a->findings[i]) && a->findings[i].severity >= b->severity;
+		c->concerned[i] |=
+			counts(&a->findings[i]) && a->findings[i].severity >= b->severity;
 }
 
 int check_judge(struct check *c, const struct analysis *a)
@@ -131,8 +132,8 @@ void check_done(struct check *c)
 
 static void print_budget(const struct check_budget *b, bool color, FILE *out)
 {
-	static const char *const words[] = { "PASS", "FAIL", "UNSURE" };
-	static const char *const codes[] = { "\033[1;32m", "\033[1;31m", "\033[1;33m" };
+	static const char *const words[] = {"PASS", "FAIL", "UNSURE"};
+	static const char *const codes[] = {"\033[1;32m", "\033[1;31m", "\033[1;33m"};
 	char worst[32];
 
 	fprintf(out, "%s%s%s max-%s %s: ", color ? codes[b->status] : "", words[b->status],
@@ -165,14 +166,15 @@ void check_print(const struct check *c, const struct analysis *a, bool color, FI
 static json_t *budget_json(const struct check_budget *b)
 {
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s}", "budget",
-			 b->findings ? "max-findings" : "max-stall", "text", json_text(b->text), "severity",
-			 b->findings ? json_string(severity_name(b->severity)) : json_null(), "limit",
-			 json_count(b->limit), "measured", json_count(b->measured), "status",
-			 statuses[b->status]);
+			 b->findings ? "max-findings" : "max-stall", "text", json_text(b->text),
+			 "severity",
+			 b->findings ? json_string(severity_name(b->severity)) : json_null(),
+			 "limit", json_count(b->limit), "measured", json_count(b->measured),
+			 "status", statuses[b->status]);
 }
 
-json_t *check_json(const struct check *c, const struct analysis *a, const char *name, int command_status,
-		   int exit_status)
+json_t *check_json(const struct check *c, const struct analysis *a, const char *name,
+		   int command_status, int exit_status)
 {
 	json_t *budgets = json_array(), *findings = json_array();
 	int r = budgets && findings ? 0 : -ENOMEM;
@@ -188,9 +190,10 @@ json_t *check_json(const struct check *c, const struct analysis *a, const char *
 		return NULL;
 	}
 	return json_pack("{s:s, s:{s:s, s:s}, s:o, s:s, s:i, s:o, s:o, s:b, s:o, s:o}", "schema",
-			 "loopscope.check/1", "tool", "name", "loopscope", "version", LSC_VERSION, "capture",
-			 json_text(name), "status", statuses[c->status], "exit_status", exit_status,
-			 "command_status", command_status < 0 ? json_null() : json_integer(command_status),
-			 "coverage", a->coverage < 0 ? json_null() : json_real(a->coverage), "cut_off",
-			 c->cut_off, "budgets", budgets, "findings", findings);
+			 "loopscope.check/1", "tool", "name", "loopscope", "version", LSC_VERSION,
+			 "capture", json_text(name), "status", statuses[c->status], "exit_status",
+			 exit_status, "command_status",
+			 command_status < 0 ? json_null() : json_integer(command_status),
+			 "coverage", a->coverage < 0 ? json_null() : json_real(a->coverage),
+			 "cut_off", c->cut_off, "budgets", budgets, "findings", findings);
 }

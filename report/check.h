@@ -46,7 +46,7 @@ void check_done(struct check *c);
 void check_print(const struct check *c, const struct analysis *a, bool color, FILE *out);
 
 /* The document `loopscope.check/1`. command_status -1: no command. Gives; NULL out of memory. */
-json_t *check_json(const struct check *c, const struct analysis *a, const char *name, int command_status,
-		   int exit_status);
+json_t *check_json(const struct check *c, const struct analysis *a, const char *name,
+		   int command_status, int exit_status);
 
 #endif

@@ -19,29 +19,39 @@
 #define EXIT_FAILED	  1
 #define EXIT_INCONCLUSIVE 3
 
-enum { KEY_MAX_STALL = 0x200, KEY_MAX_FINDINGS, KEY_JSON, KEY_STALL, KEY_REQUIRE, KEY_USER, KEY_COLOR };
-
-static const struct argp_option options[] = {
-	{ "max-stall", KEY_MAX_STALL, "TIME", 0, "Fail when a stall is longer", 0 },
-	{ "max-findings", KEY_MAX_FINDINGS, "SEV=N", 0,
-	  "Fail when there are more than N findings of severity info, warning or error and above; may be "
-	  "repeated (default error=0)",
-	  0 },
-	{ "json", KEY_JSON, NULL, 0, "The verdict as JSON (loopscope.check/1)", 0 },
-	{ "color", KEY_COLOR, "WHEN", 0, "auto, always or never; NO_COLOR is honoured", 0 },
-	{ NULL, 'p', "PID", 0, "Judge this running process (with -d)", 1 },
-	{ NULL, 'd', "TIME", 0, "Watch for this long", 1 },
-	{ "stall", KEY_STALL, "TIME", 0, "Ticks are recorded as stalls from here (10 ms)", 1 },
-	{ "require", KEY_REQUIRE, "WHAT", 0, "bpf or ring: fail instead of seeing less", 1 },
-	{ "user", KEY_USER, "NAME", 0, "Run COMMAND as this user", 1 },
-	{ NULL, 'q', NULL, 0, "No progress on standard error", 1 },
-	{ 0 },
+enum {
+	KEY_MAX_STALL = 0x200,
+	KEY_MAX_FINDINGS,
+	KEY_JSON,
+	KEY_STALL,
+	KEY_REQUIRE,
+	KEY_USER,
+	KEY_COLOR
 };
 
-static const char doc[] =
-	"Judge a capture, a running process or a command by budgets.\vReturns 0 when all budgets are kept, 1 "
-	"when one is not, 3 when too little was seen to say so, 4 when it cannot attach; of a COMMAND that "
-	"failed, its own exit status.";
+static const struct argp_option options[] = {
+	{"max-stall", KEY_MAX_STALL, "TIME", 0, "Fail when a stall is longer", 0},
+	{"max-findings", KEY_MAX_FINDINGS, "SEV=N", 0,
+	 "Fail when there are more than N findings of severity info, warning or error and above; "
+	 "may be "
+	 "repeated (default error=0)",
+	 0},
+	{"json", KEY_JSON, NULL, 0, "The verdict as JSON (loopscope.check/1)", 0},
+	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never; NO_COLOR is honoured", 0},
+	{NULL, 'p', "PID", 0, "Judge this running process (with -d)", 1},
+	{NULL, 'd', "TIME", 0, "Watch for this long", 1},
+	{"stall", KEY_STALL, "TIME", 0, "Ticks are recorded as stalls from here (10 ms)", 1},
+	{"require", KEY_REQUIRE, "WHAT", 0, "bpf or ring: fail instead of seeing less", 1},
+	{"user", KEY_USER, "NAME", 0, "Run COMMAND as this user", 1},
+	{NULL, 'q', NULL, 0, "No progress on standard error", 1},
+	{0},
+};
+
+static const char doc[] = "Judge a capture, a running process or a command by budgets.\vReturns 0 "
+			  "when all budgets are kept, 1 "
+			  "when one is not, 3 when too little was seen to say so, 4 when it cannot "
+			  "attach; of a COMMAND that "
+			  "failed, its own exit status.";
 
 struct request {
 	const char *path; /* of an existing capture */
@@ -84,7 +94,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case KEY_MAX_STALL:
-		take_budget(state, check_add_max_stall(&req->check, arg), "--max-stall", arg, "a TIME");
+		take_budget(state, check_add_max_stall(&req->check, arg), "--max-stall", arg,
+			    "a TIME");
 		return 0;
 	case KEY_MAX_FINDINGS:
 		take_budget(state, check_add_max_findings(&req->check, arg), "--max-findings", arg,
@@ -169,7 +180,7 @@ static int make_capture(struct request *req, struct lsc_err *err)
 
 static void remove_capture(struct request *req)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
 	char path[96];
 
 	if (!req->directory[0])
@@ -185,9 +196,9 @@ static int exit_status(const struct request *req)
 {
 	if (req->command_status > 0)
 		return req->command_status;
-	return req->check.status == CHECK_FAIL	       ? EXIT_FAILED :
-	       req->check.status == CHECK_INCONCLUSIVE ? EXIT_INCONCLUSIVE :
-							 0;
+	return req->check.status == CHECK_FAIL		 ? EXIT_FAILED
+	       : req->check.status == CHECK_INCONCLUSIVE ? EXIT_INCONCLUSIVE
+							 : 0;
 }
 
 static int print(struct request *req, const struct analysis *a, int status, struct lsc_err *err)
@@ -236,14 +247,15 @@ static int judge(struct request *req, struct lsc_err *err)
 
 int cmd_check(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "FILE.lsc\n-p PID -d TIME\n-- COMMAND [ARGUMENT...]",
-					  doc, NULL, NULL, NULL };
+	static const struct argp argp = {
+		options, parse, "FILE.lsc\n-p PID -d TIME\n-- COMMAND [ARGUMENT...]", doc, NULL,
+		NULL,	 NULL};
 	struct request req = {
 		.stall_ns = 10 * LSC_NS_PER_MS,
 		.color = live_color(NULL, stdout),
 		.command_status = -1,
 	};
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 	int status = 0;
 
 	if (command_parse(&argp, argc, argv, 0, &req) != 0)

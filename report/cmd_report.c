@@ -16,16 +16,17 @@ enum { KEY_TEXT = 0x200, KEY_JSON, KEY_HTML, KEY_COLOR };
 enum form { FORM_TEXT, FORM_JSON, FORM_HTML, FORM_COUNT };
 
 static const struct argp_option options[] = {
-	{ "text", KEY_TEXT, NULL, 0, "Text on standard output (the default)", 0 },
-	{ "json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL, "JSON (loopscope.report/1)", 0 },
-	{ "html", KEY_HTML, "FILE", OPTION_ARG_OPTIONAL, "One HTML page", 0 },
-	{ "color", KEY_COLOR, "WHEN", 0, "auto, always or never; NO_COLOR is honoured", 0 },
-	{ 0 },
+	{"text", KEY_TEXT, NULL, 0, "Text on standard output (the default)", 0},
+	{"json", KEY_JSON, "FILE", OPTION_ARG_OPTIONAL, "JSON (loopscope.report/1)", 0},
+	{"html", KEY_HTML, "FILE", OPTION_ARG_OPTIONAL, "One HTML page", 0},
+	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never; NO_COLOR is honoured", 0},
+	{0},
 };
 
-static const char doc[] = "Say what happened in a capture: which task or callback held the event loop, on "
-			  "what, for how long, and who waited.\vWithout =FILE a form goes to standard output; "
-			  "only one can.";
+static const char doc[] =
+	"Say what happened in a capture: which task or callback held the event loop, on "
+	"what, for how long, and who waited.\vWithout =FILE a form goes to standard output; "
+	"only one can.";
 
 struct request {
 	const char *capture;
@@ -49,7 +50,9 @@ static void check(struct request *req, const struct argp_state *state)
 	for (int f = 0; f < FORM_COUNT; f++)
 		to_stdout += req->wanted[f] && !req->path[f];
 	if (to_stdout > 1)
-		argp_error(state, "only one form can go to standard output: give --json=FILE or --html=FILE");
+		argp_error(
+			state,
+			"only one form can go to standard output: give --json=FILE or --html=FILE");
 	if (!req->wanted[FORM_JSON] && !req->wanted[FORM_HTML])
 		req->wanted[FORM_TEXT] = true;
 }
@@ -86,10 +89,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static int write_form(const struct request *req, const struct analysis *a, const json_t *json, enum form f,
-		      FILE *out)
+static int write_form(const struct request *req, const struct analysis *a, const json_t *json,
+		      enum form f, FILE *out)
 {
-	const struct text_options text = { .name = req->capture, .color = req->color };
+	const struct text_options text = {.name = req->capture, .color = req->color};
 	int r;
 
 	if (f == FORM_TEXT)
@@ -101,8 +104,8 @@ static int write_form(const struct request *req, const struct analysis *a, const
 	return r ? r : fflush(out) || ferror(out) ? -EIO : 0;
 }
 
-static int put_form(const struct request *req, const struct analysis *a, const json_t *json, enum form f,
-		    struct lsc_err *err)
+static int put_form(const struct request *req, const struct analysis *a, const json_t *json,
+		    enum form f, struct lsc_err *err)
 {
 	struct output o;
 	int r;
@@ -149,9 +152,9 @@ static int report(const struct request *req, struct lsc_err *err)
 
 int cmd_report(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, "FILE.lsc", doc, NULL, NULL, NULL };
-	struct request req = { .color = live_color(NULL, stdout) };
-	struct lsc_err err = { 0 };
+	static const struct argp argp = {options, parse, "FILE.lsc", doc, NULL, NULL, NULL};
+	struct request req = {.color = live_color(NULL, stdout)};
+	struct lsc_err err = {0};
 
 	if (command_parse(&argp, argc, argv, 0, &req) != 0)
 		return EXIT_USAGE;

@@ -13,8 +13,8 @@ static const struct {
 	const char *name, *summary;
 	const char *begin, *end;
 } schemas[] = {
-	{ "report", "loopscope report --json", schema_report, schema_report_end },
-	{ "check", "loopscope check --json", schema_check, schema_check_end },
+	{"report", "loopscope report --json", schema_report, schema_report_end},
+	{"check", "loopscope check --json", schema_check, schema_check_end},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -31,9 +31,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 int cmd_schema(int argc, char **argv)
 {
-	static const struct argp argp = { NULL, parse, "[NAME]",
-					  "Print a published JSON Schema; without NAME, list them.", NULL, NULL,
-					  NULL };
+	static const struct argp argp = {
+		NULL, parse, "[NAME]", "Print a published JSON Schema; without NAME, list them.",
+		NULL, NULL,  NULL};
 	const char *name = NULL;
 	size_t i = 0;
 
@@ -42,7 +42,8 @@ int cmd_schema(int argc, char **argv)
 	while (name && i < LSC_ARRAY_LEN(schemas) && strcmp(schemas[i].name, name) != 0)
 		i++;
 	if (i == LSC_ARRAY_LEN(schemas)) {
-		command_complain("schema", "there is no such schema: without a name, all are listed");
+		command_complain("schema",
+				 "there is no such schema: without a name, all are listed");
 		return EXIT_USAGE;
 	}
 	if (name)

@@ -11,7 +11,7 @@
 
 int output_open(const char *path, struct output *ret, struct lsc_err *err)
 {
-	struct output o = { .path = path };
+	struct output o = {.path = path};
 	struct stat st;
 
 	if (!lstat(path, &st) && !S_ISREG(st.st_mode))
@@ -39,7 +39,9 @@ int output_open(const char *path, struct output *ret, struct lsc_err *err)
 
 int output_finish(struct output *o, struct lsc_err *err)
 {
-	int r = fflush(o->file) || ferror(o->file) || fsync(fileno(o->file)) ? -(errno ? errno : EIO) : 0;
+	int r = fflush(o->file) || ferror(o->file) || fsync(fileno(o->file))
+			? -(errno ? errno : EIO)
+			: 0;
 
 	if (fclose(o->file) && !r)
 		r = -errno;

@@ -8,8 +8,8 @@
 #include "base/err.h"
 
 struct output {
-	FILE *file;	 /* borrows: write here */
-	char *temporary; /* owns */
+	FILE *file;	  /* borrows: write here */
+	char *temporary;  /* owns */
 	const char *path; /* borrows */
 };
 

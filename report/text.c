@@ -54,7 +54,7 @@ static void print_head(const struct page *p, const char *name)
 	print_targets(p);
 	fputs("\n  ", p->out);
 	if (duration == ANALYSIS_UNKNOWN)
-		fputs("cut off before its end", p->out);
+		fputs("cut off before its end,", p->out);
 	else
 		page_duration(p, duration);
 	if (a->start_wall_ns != ANALYSIS_UNKNOWN && localtime_r(&start, &tm) &&
@@ -105,23 +105,10 @@ static void print_healthy(const struct page *p)
 	fputs(".\n", p->out);
 }
 
-static size_t loops_stalled(const struct analysis *a)
-{
-	size_t n = 0;
-
-	for (size_t l = 0; l < a->nloops; l++)
-		for (size_t i = 0; i < a->nstalls; i++)
-			if (a->stalls[i].row.loop == a->loops[l].id) {
-				n++;
-				break;
-			}
-	return n;
-}
-
 static void print_verdict(const struct page *p)
 {
 	const struct analysis *a = p->a;
-	size_t by[SEVERITY_COUNT] = { 0 }, blind = 0;
+	size_t by[SEVERITY_COUNT] = {0}, blind = 0;
 
 	for (size_t i = 0; i < a->nfindings; i++) {
 		by[a->findings[i].severity]++;
@@ -141,16 +128,19 @@ static void print_verdict(const struct page *p)
 		fputc('\n', p->out);
 		return;
 	}
-	page_style(p, by[SEVERITY_ERROR]   ? STYLE_ERROR :
-		      by[SEVERITY_WARNING] ? STYLE_WARNING :
-					     STYLE_INFO);
+	page_style(p, by[SEVERITY_ERROR]     ? STYLE_ERROR
+		      : by[SEVERITY_WARNING] ? STYLE_WARNING
+					     : STYLE_INFO);
 	if (a->nstalls) {
 		char n[32];
 
 		fprintf(p->out, "%s stall%s", page_count(a->nstalls, n, sizeof(n)),
 			a->nstalls == 1 ? "" : "s");
 		page_plain(p);
-		fprintf(p->out, " held %zu of %zu loops for ", loops_stalled(a), a->nloops);
+		if (a->nloops == 1)
+			fputs(" held the loop for ", p->out);
+		else
+			fprintf(p->out, " held %zu of %zu loops for ", a->loops_stalled, a->nloops);
 		page_duration(p, a->stalled_ns);
 		fputs(a->nstalls > 1 ? " in all, the worst " : "", p->out);
 		if (a->nstalls > 1)
@@ -163,7 +153,8 @@ static void print_verdict(const struct page *p)
 	for (int s = SEVERITY_COUNT - 1, first = 1; s >= 0; s--)
 		if (by[s]) {
 			fprintf(p->out, "%s%zu %s%s", first ? "" : ", ", by[s],
-				severity_name((enum severity)s), by[s] > 1 && s != SEVERITY_INFO ? "s" : "");
+				severity_name((enum severity)s),
+				by[s] > 1 && s != SEVERITY_INFO ? "s" : "");
 			first = 0;
 		}
 	fputs(".\n", p->out);
@@ -171,7 +162,7 @@ static void print_verdict(const struct page *p)
 
 static void print_finding(const struct page *p, const struct finding *f)
 {
-	static const char *const marks[SEVERITY_COUNT] = { "INFO   ", "WARNING", "ERROR  " };
+	static const char *const marks[SEVERITY_COUNT] = {"INFO   ", "WARNING", "ERROR  "};
 	char text[64];
 
 	fputs("  ", p->out);
@@ -198,7 +189,11 @@ static void print_finding(const struct page *p, const struct finding *f)
 	fprintf(p->out, "           %s, fingerprint %s", f->inferred ? "inferred" : "observed",
 		f->fingerprint);
 	for (size_t i = 0; i < f->stalls.n && i < 5; i++)
-		fprintf(p->out, "%s#%lld", i ? " " : ", stalls ", (long long)f->stalls.ids[i]);
+		fprintf(p->out, "%s#%lld",
+			i		  ? " "
+			: f->stalls.n > 1 ? ", stalls "
+					  : ", stall ",
+			(long long)f->stalls.ids[i]);
 	if (f->stalls.n > 5)
 		fprintf(p->out, " and %s more", page_count(f->stalls.n - 5, text, sizeof(text)));
 	page_plain(p);
@@ -207,7 +202,7 @@ static void print_finding(const struct page *p, const struct finding *f)
 
 void text_finding(const struct finding *f, bool color, FILE *out)
 {
-	const struct page p = { .out = out, .color = color };
+	const struct page p = {.out = out, .color = color};
 
 	print_finding(&p, f);
 }
@@ -235,7 +230,7 @@ static void print_number(const struct page *p, const char *text)
 static void print_loop(const struct page *p, const struct store_loop *l)
 {
 	uint64_t seen = add_sat(l->busy_ns, l->idle_ns);
-	static const double quantiles[] = { 0.5, 0.99 };
+	static const double quantiles[] = {0.5, 0.99};
 	char text[48];
 
 	fprintf(p->out, "  %7d  ", l->tid);
@@ -245,9 +240,10 @@ static void print_loop(const struct page *p, const struct store_loop *l)
 		snprintf(text, sizeof(text), "%.1f %%", 100.0 * (double)l->busy_ns / (double)seen);
 	fprintf(p->out, "%9s", seen ? text : "-");
 	for (size_t i = 0; i < 2; i++)
-		print_number(p, l->lag ? lsc_duration_format(lsc_hist_quantile(l->lag, quantiles[i]), text,
-							     sizeof(text)) :
-					 "-");
+		print_number(p,
+			     l->lag ? lsc_duration_format(lsc_hist_quantile(l->lag, quantiles[i]),
+							  text, sizeof(text))
+				    : "-");
 	print_number(p, l->lag ? lsc_duration_format(l->lag->max_ns, text, sizeof(text)) : "-");
 	fprintf(p->out, "%8s\n", page_count(l->stall_count, text, sizeof(text)));
 }
@@ -258,8 +254,8 @@ static void print_loops(const struct page *p)
 		return;
 	page_heading(p, "LOOPS");
 	page_style(p, STYLE_DIM);
-	fprintf(p->out, "  %7s  %-16s%12s%9s%11s%11s%11s%8s\n", "tid", "thread", "ticks", "busy", "lag p50",
-		"lag p99", "lag max", "stalls");
+	fprintf(p->out, "  %7s  %-16s%12s%9s%11s%11s%11s%8s\n", "tid", "thread", "ticks", "busy",
+		"lag p50", "lag p99", "lag max", "stalls");
 	page_plain(p);
 	for (size_t i = 0; i < p->a->nloops && i < LOOPS_SHOWN; i++)
 		print_loop(p, &p->a->loops[i]);
@@ -291,8 +287,8 @@ static void print_unseen(const struct page *p)
 		fputs("  the end: the capture was cut off\n", p->out);
 	for (int i = 0; i < LSC_LOSS_COUNT; i++)
 		if (a->lost[i])
-			fprintf(p->out, "  %s events lost: %s\n", page_count(a->lost[i], text, sizeof(text)),
-				lsc_loss_name(i));
+			fprintf(p->out, "  %s events lost: %s\n",
+				page_count(a->lost[i], text, sizeof(text)), lsc_loss_name(i));
 	for (size_t i = 0; i < a->nunseen && i < UNRESOLVED_SHOWN; i++)
 		print_named(p, &a->unseen[i], false);
 	for (size_t i = 0; i < a->nunresolved && i < UNRESOLVED_SHOWN; i++)
@@ -305,7 +301,7 @@ static void print_unseen(const struct page *p)
 
 int text_render(const struct analysis *a, const struct text_options *options, FILE *out)
 {
-	const struct page p = { .out = out, .color = options->color, .a = a };
+	const struct page p = {.out = out, .color = options->color, .a = a};
 
 	print_head(&p, options->name);
 	print_verdict(&p);

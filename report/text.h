@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report as a person reads it in a terminal: verdict, findings, the worst stalls, the loops, and
- * what was not seen. Shows what the analysis concluded; does not judge. Hostile text loses whatever
- * could steer the terminal.
+ * The report as a person reads it in a terminal: verdict, findings, the worst stalls, the loops,
+ * and what was not seen. Shows what the analysis concluded; does not judge. Hostile text loses
+ * whatever could steer the terminal.
  */
 #ifndef LSC_REPORT_TEXT_H
 #define LSC_REPORT_TEXT_H

@@ -12,8 +12,9 @@
 void page_style(const struct page *p, enum style s)
 {
 	static const char *const codes[] = {
-		[STYLE_BOLD] = "\033[1m",	[STYLE_DIM] = "\033[2m",  [STYLE_ERROR] = "\033[1;31m",
-		[STYLE_WARNING] = "\033[1;33m", [STYLE_INFO] = "\033[36m", [STYLE_GOOD] = "\033[1;32m",
+		[STYLE_BOLD] = "\033[1m",     [STYLE_DIM] = "\033[2m",
+		[STYLE_ERROR] = "\033[1;31m", [STYLE_WARNING] = "\033[1;33m",
+		[STYLE_INFO] = "\033[36m",    [STYLE_GOOD] = "\033[1;32m",
 	};
 
 	if (p->color)
@@ -28,7 +29,9 @@ void page_plain(const struct page *p)
 
 enum style page_severity_style(enum severity s)
 {
-	return s == SEVERITY_ERROR ? STYLE_ERROR : s == SEVERITY_WARNING ? STYLE_WARNING : STYLE_INFO;
+	return s == SEVERITY_ERROR     ? STYLE_ERROR
+	       : s == SEVERITY_WARNING ? STYLE_WARNING
+				       : STYLE_INFO;
 }
 
 unsigned page_text(const struct page *p, const char *text, unsigned max)
@@ -101,7 +104,8 @@ void page_duration(const struct page *p, uint64_t ns)
 {
 	char text[32];
 
-	fputs(ns == ANALYSIS_UNKNOWN ? "unknown" : lsc_duration_format(ns, text, sizeof(text)), p->out);
+	fputs(ns == ANALYSIS_UNKNOWN ? "unknown" : lsc_duration_format(ns, text, sizeof(text)),
+	      p->out);
 }
 
 const char *page_count(uint64_t n, char *buf, size_t size)

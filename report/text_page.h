@@ -21,7 +21,8 @@ void page_plain(const struct page *p); /* ends a style */
 unsigned page_text(const struct page *p, const char *text, unsigned max);
 /* The same, padded with spaces to `columns`. */
 void page_cell(const struct page *p, const char *text, unsigned columns);
-/* Breaks hostile text at spaces; lines after the first begin at column `indent`, where the cursor is. */
+/* Breaks hostile text at spaces; lines after the first begin at column `indent`, where the cursor
+ * is. */
 void page_wrap(const struct page *p, const char *text, unsigned indent);
 void page_heading(const struct page *p, const char *title);
 void page_duration(const struct page *p, uint64_t ns);

@@ -42,7 +42,8 @@ static void print_head(const struct page *p, const struct analysis_stall *s)
 	page_duration(p, s->row.duration_ns);
 	page_plain(p);
 	fprintf(p->out, "  %s", lsc_cause_name(s->cause));
-	if (s->row.duration_min_ns != s->row.duration_ns || s->row.duration_max_ns != s->row.duration_ns) {
+	if (s->row.duration_min_ns != s->row.duration_ns ||
+	    s->row.duration_max_ns != s->row.duration_ns) {
 		fputs("  (between ", p->out);
 		page_duration(p, s->row.duration_min_ns);
 		fputs(" and ", p->out);
@@ -64,7 +65,7 @@ static void print_head(const struct page *p, const struct analysis_stall *s)
 /* The causes by their size, the small ones left out. */
 static void print_split(const struct page *p, const struct store_stall *s)
 {
-	bool shown[LSC_CAUSE_COUNT] = { false };
+	bool shown[LSC_CAUSE_COUNT] = {false};
 
 	fprintf(p->out, LABEL, "split");
 	for (int n = 0; n < 5; n++) {
@@ -81,7 +82,8 @@ static void print_split(const struct page *p, const struct store_stall *s)
 		fprintf(p->out, "%s%s ", n ? ", " : "", lsc_cause_name(most));
 		page_duration(p, s->split[most]);
 		if (s->duration_ns)
-			fprintf(p->out, " (%.0f %%)", 100.0 * (double)s->split[most] / (double)s->duration_ns);
+			fprintf(p->out, " (%.0f %%)",
+				100.0 * (double)s->split[most] / (double)s->duration_ns);
 	}
 	fputc('\n', p->out);
 }
@@ -96,7 +98,8 @@ static void print_task(const struct page *p, const struct analysis_stall *s)
 	page_text(p, t->row.name, 48);
 	if (t->row.spawn_site.function || t->row.spawn_site.file) {
 		fputs(", spawned in ", p->out);
-		page_site(p, t->row.spawn_site.function, t->row.spawn_site.file, t->row.spawn_site.line);
+		page_site(p, t->row.spawn_site.function, t->row.spawn_site.file,
+			  t->row.spawn_site.line);
 	}
 	fputc('\n', p->out);
 }
@@ -113,12 +116,14 @@ static void print_arguments(const struct page *p, const char *json)
 		{
 			size_t n = strlen(key);
 
-			if (shown == ARGS_SHOWN || !(json_is_integer(value) || json_is_string(value)))
+			if (shown == ARGS_SHOWN ||
+			    !(json_is_integer(value) || json_is_string(value)))
 				continue;
 			fputs(shown++ ? ", " : "", p->out);
 			if (json_is_string(value)) {
 				page_text(p, json_string_value(value), 48);
-			} else if (n > 3 && !strcmp(key + n - 3, "_ns") && json_integer_value(value) >= 0) {
+			} else if (n > 3 && !strcmp(key + n - 3, "_ns") &&
+				   json_integer_value(value) >= 0) {
 				page_duration(p, (uint64_t)json_integer_value(value));
 			} else {
 				page_text(p, key, 16);
@@ -236,8 +241,8 @@ static void print_stack(const struct page *p, const struct analysis_stall *s)
 
 static void print_victims(const struct page *p, const struct analysis_stall *s)
 {
-	static const char *const kinds[] = { "task", "socket", "timer" };
-	size_t by[3] = { 0 };
+	static const char *const kinds[] = {"task", "socket", "timer"};
+	size_t by[3] = {0};
 	bool first = true;
 
 	if (!s->nvictims)
@@ -247,7 +252,8 @@ static void print_victims(const struct page *p, const struct analysis_stall *s)
 	fprintf(p->out, LABEL, "waited");
 	for (size_t i = 0; i < 3; i++)
 		if (by[i]) {
-			fprintf(p->out, "%s%zu %s%s", first ? "" : ", ", by[i], kinds[i], by[i] == 1 ? "" : "s");
+			fprintf(p->out, "%s%zu %s%s", first ? "" : ", ", by[i], kinds[i],
+				by[i] == 1 ? "" : "s");
 			first = false;
 		}
 	fputs(": ", p->out);

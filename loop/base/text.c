@@ -9,7 +9,7 @@
 size_t lsc_text_next(const char *s, size_t n, uint32_t *ret_point)
 {
 	const unsigned char *b = (const unsigned char *)s;
-	static const uint32_t lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t length = b[0] < 0x80 ? 1 : b[0] < 0xc0 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
 	uint32_t point;
 

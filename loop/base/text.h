@@ -12,14 +12,16 @@
 #define LSC_TEXT_REPLACEMENT 0xfffdu
 
 /* Decodes the code point at s (n > 0 bytes left) and returns how many bytes it takes. A byte that
- * begins no valid sequence (overlong, surrogate, beyond U+10FFFF, cut) yields U+FFFD and takes one. */
+ * begins no valid sequence (overlong, surrogate, beyond U+10FFFF, cut) yields U+FFFD and takes one.
+ */
 size_t lsc_text_next(const char *s, size_t n, uint32_t *ret_point);
 
 /* A copy in valid UTF-8. Gives; NULL out of memory. */
 char *lsc_text_utf8(const char *bytes);
 
 /* A copy in valid UTF-8 for one line of a terminal: C0, DEL, C1, bidirectional controls and line
- * separators are dropped; tab, newline and carriage return become a space. Gives; NULL out of memory. */
+ * separators are dropped; tab, newline and carriage return become a space. Gives; NULL out of
+ * memory. */
 char *lsc_text_plain(const char *bytes);
 
 #endif

@@ -10,7 +10,7 @@
 
 const char *severity_name(enum severity s)
 {
-	static const char *const names[SEVERITY_COUNT] = { "info", "warning", "error" };
+	static const char *const names[SEVERITY_COUNT] = {"info", "warning", "error"};
 
 	return names[s];
 }
@@ -71,7 +71,7 @@ uint64_t analysis_duration_ns(const struct analysis *a)
 
 int analysis_run(struct store *s, struct analysis *ret, struct lsc_err *err)
 {
-	struct analysis a = { .coverage = -1 };
+	struct analysis a = {.coverage = -1};
 	int r = load_meta(s, &a);
 
 	if (!r)
@@ -86,8 +86,9 @@ int analysis_run(struct store *s, struct analysis *ret, struct lsc_err *err)
 		r = rules_run(&a);
 	if (r < 0) {
 		analysis_done(&a);
-		return lsc_err_set(err, r, r == -ENOMEM ? "out of memory reading the capture" :
-							  "the capture is damaged: %s",
+		return lsc_err_set(err, r,
+				   r == -ENOMEM ? "out of memory reading the capture"
+						: "the capture is damaged: %s",
 				   strerror(-r));
 	}
 	*ret = a;
@@ -122,5 +123,5 @@ void analysis_done(struct analysis *a)
 	free(a->blame);
 	free(a->profiles);
 	arena_done(&a->arena);
-	*a = (struct analysis){ .coverage = -1 };
+	*a = (struct analysis){.coverage = -1};
 }

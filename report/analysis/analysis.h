@@ -8,7 +8,8 @@
  *   analysis_*_of                      look-ups by id
  *   report_json                        the document of docs/report-json.md
  *
- * Every array is bounded (analysis/load.c); what a bound left out is counted in `unseen`, not hidden.
+ * Every array is bounded (analysis/load.c); what a bound left out is counted in `unseen`, not
+ * hidden.
  */
 #ifndef ANALYSIS_ANALYSIS_H
 #define ANALYSIS_ANALYSIS_H
@@ -115,7 +116,7 @@ struct finding {
 };
 
 struct blame {
-	int64_t culprit, victim; /* tasks, 0 when not a task */
+	int64_t culprit, victim;		/* tasks, 0 when not a task */
 	const char *culprit_name, *victim_name; /* NULL unknown */
 	uint64_t count, wait_ns;
 };
@@ -128,7 +129,7 @@ struct profile {
 	struct profile_stack {
 		int64_t stack;
 		uint64_t ns;
-	} *stacks; /* the heaviest first */
+	} * stacks; /* the heaviest first */
 	size_t nstacks, omitted;
 };
 
@@ -150,12 +151,14 @@ struct overhead_step {
 struct analysis {
 	struct arena arena;
 	/* meta; texts NULL and numbers ANALYSIS_UNKNOWN when the capture does not say */
-	const char *tool_version, *hostname, *kernel, *arch, *boot_id, *mode, *end_reason, *overhead_method;
+	const char *tool_version, *hostname, *kernel, *arch, *boot_id, *mode, *end_reason,
+		*overhead_method;
 	uint64_t cpus, start_ns, start_wall_ns, end_ns, end_wall_ns, exit_status;
 	uint64_t stall_ns, block_ns, ready_wait_ns, emitted, stored, bpf, bpf_ns, cpu_ns;
 	double coverage; /* -1 unknown */
 	uint64_t lost[LSC_LOSS_COUNT], lost_total;
-	/* rows, by id; blocks, samples and culprits by stall, then time; waits by loop, then time */
+	/* rows, by id; blocks, samples and culprits by stall, then time; waits by loop, then time
+	 */
 	struct store_target *targets;
 	struct store_loop *loops;
 	struct analysis_task *tasks;
@@ -170,8 +173,8 @@ struct analysis {
 	struct step *steps;
 	struct overhead_step *overhead;
 	struct named *unseen, *unresolved;
-	size_t ntargets, nloops, ntasks, nstalls, nstacks, nblocks, nsamples, nculprits, nwaits, nvictims, nmodes,
-		nsteps, noverhead, nunseen, nunresolved;
+	size_t ntargets, nloops, ntasks, nstalls, nstacks, nblocks, nsamples, nculprits, nwaits,
+		nvictims, nmodes, nsteps, noverhead, nunseen, nunresolved;
 	/* conclusions */
 	struct finding *findings; /* worst first */
 	struct blame *blame;	  /* most first */
@@ -179,6 +182,7 @@ struct analysis {
 	struct finding_slot *slots; /* findings by fingerprint, while rules run */
 	size_t nfindings, nblame, blame_omitted, nprofiles;
 	uint64_t stalled_ns, worst_ns;
+	size_t loops_stalled;
 };
 
 /* Loads and concludes. On success ret is filled and analysis_done() frees it; otherwise it is

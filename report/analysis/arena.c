@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM	 1
 #define uthash_nonfatal_oom(elt) ((elt)->lost = 1)
 #include <uthash.h>
 

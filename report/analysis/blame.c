@@ -21,7 +21,9 @@ static int by_pair(const void *x, const void *y)
 		return a->victim < b->victim ? -1 : 1;
 	int r = strcmp(a->culprit_name ? a->culprit_name : "",
 		       b->culprit_name ? b->culprit_name : "");
-	return r ? r : strcmp(a->victim_name ? a->victim_name : "", b->victim_name ? b->victim_name : "");
+	return r ? r
+		 : strcmp(a->victim_name ? a->victim_name : "",
+			  b->victim_name ? b->victim_name : "");
 }
 
 static int by_wait(const void *x, const void *y)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM	 1
 #define uthash_nonfatal_oom(elt) ((elt)->lost = 1)
 #include <uthash.h>
 
@@ -37,7 +37,8 @@ static uint64_t hash_text(uint64_t h, const char *text, size_t n)
 /* Without what compilers add: foo.constprop.0, foo.cold, foo.isra.3 are foo; foo@@V1 too. */
 static uint64_t hash_function(uint64_t h, const char *f)
 {
-	static const char *const marks[] = { ".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.", "@" };
+	static const char *const marks[] = {".constprop.", ".isra.",	 ".part.",
+					    ".cold",	   ".lto_priv.", "@"};
 	size_t n = strlen(f);
 
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
@@ -66,8 +67,8 @@ static uint64_t hash_name(uint64_t h, const char *name)
 	return hash_text(h, "", 0);
 }
 
-static void fingerprint(const struct analysis *a, const struct rule *rule, const struct occurrence *o,
-			char ret[static 17])
+static void fingerprint(const struct analysis *a, const struct rule *rule,
+			const struct occurrence *o, char ret[static 17])
 {
 	const struct analysis_task *t = analysis_task_of((struct analysis *)a, o->task);
 	const struct site *s = &o->site;
@@ -120,7 +121,8 @@ static void make_unique(struct id_list *l)
 }
 
 /* The finding of this fingerprint, made when there is none. NULL out of memory. */
-static struct finding *group(struct analysis *a, const struct rule *rule, const struct occurrence *o)
+static struct finding *group(struct analysis *a, const struct rule *rule,
+			     const struct occurrence *o)
 {
 	struct finding_slot *slot;
 	char key[17];
@@ -133,7 +135,7 @@ static struct finding *group(struct analysis *a, const struct rule *rule, const 
 	struct finding *f = rows_push(&a->findings, &a->nfindings, sizeof(*f));
 	if (!f)
 		return NULL;
-	*f = (struct finding){ .rule = rule };
+	*f = (struct finding){.rule = rule};
 	memcpy(f->fingerprint, key, sizeof(key));
 	if (!slot)
 		return NULL;
@@ -216,7 +218,8 @@ const char *finding_detail(struct analysis *a, const struct store_block *b)
 				    b->proto ? b->proto : "");
 	if (b->resource_pid)
 		return arena_printf(&a->arena, "for process %d%s%s", b->resource_pid,
-				    b->resource_comm ? " " : "", b->resource_comm ? b->resource_comm : "");
+				    b->resource_comm ? " " : "",
+				    b->resource_comm ? b->resource_comm : "");
 	return "";
 }
 
@@ -225,12 +228,12 @@ static enum family family_of(const struct analysis *a, const struct finding *f)
 	static const struct {
 		const char *runtime;
 		enum family family;
-	} names[] = { { "asyncio", FAMILY_ASYNCIO }, { "uvloop", FAMILY_ASYNCIO },
-		      { "python", FAMILY_ASYNCIO },  { "node", FAMILY_NODE },
-		      { "libuv", FAMILY_LIBUV },     { "loopscope", FAMILY_LOOPSCOPE } };
+	} names[] = {{"asyncio", FAMILY_ASYNCIO}, {"uvloop", FAMILY_ASYNCIO},
+		     {"python", FAMILY_ASYNCIO},  {"node", FAMILY_NODE},
+		     {"libuv", FAMILY_LIBUV},	  {"loopscope", FAMILY_LOOPSCOPE}};
 	const struct store_loop *l = f->loops.n ? analysis_loop_of(a, f->loops.ids[0]) : NULL;
 	const struct store_target *t = l ? analysis_target_of(a, l->target) : NULL;
-	const char *runtimes[] = { l ? l->runtime : NULL, t ? t->runtime : NULL };
+	const char *runtimes[] = {l ? l->runtime : NULL, t ? t->runtime : NULL};
 
 	if (f->site.function && f->site.lang == STORE_LANG_PYTHON)
 		return FAMILY_ASYNCIO;
@@ -243,7 +246,8 @@ static enum family family_of(const struct analysis *a, const struct finding *f)
 	return FAMILY_C;
 }
 
-/* "debugCommand slept on the loop for up to 300.2 ms in clock_nanosleep, 3 times, 900.6 ms in all" */
+/* "debugCommand slept on the loop for up to 300.2 ms in clock_nanosleep, 3 times, 900.6 ms in all"
+ */
 static const char *sentence(struct analysis *a, const struct finding *f)
 {
 	char worst[32], total[32], times[96] = "";
@@ -251,8 +255,8 @@ static const char *sentence(struct analysis *a, const struct finding *f)
 	lsc_duration_format(f->worst_ns, worst, sizeof(worst));
 	lsc_duration_format(f->total_ns, total, sizeof(total));
 	if (f->count > 1)
-		snprintf(times, sizeof(times), ", %llu times, %s in all", (unsigned long long)f->count,
-			 total);
+		snprintf(times, sizeof(times), ", %llu times, %s in all",
+			 (unsigned long long)f->count, total);
 	return arena_printf(&a->arena, "%s %s for %s%s%s%s%s%s%s", f->subject, f->rule->did,
 			    f->count > 1 ? "up to " : "", worst, f->syscall ? " in " : "",
 			    f->syscall ? f->syscall : "", f->detail ? " " : "",

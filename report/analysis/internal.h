@@ -5,8 +5,8 @@
 
 #include "analysis/analysis.h"
 
-/* Room for one more element at the end of *rows, which doubles at powers of two. Zeroed; NULL out of
- * memory. *n is raised. */
+/* Room for one more element at the end of *rows, which doubles at powers of two. Zeroed; NULL out
+ * of memory. *n is raised. */
 void *rows_push(void *rows, size_t *n, size_t size);
 
 /* load.c: all rows, with texts of the analysis' own. meta.c: what is said once. */
@@ -30,7 +30,8 @@ const struct rule *rules_explaining(const struct store_stall *stall);
 
 /* site.c */
 void site_find(const struct store_stack *stack, struct site *ret);
-/* Whether the frame is the application's own, not libc's, the interpreter's or the loop library's. */
+/* Whether the frame is the application's own, not libc's, the interpreter's or the loop library's.
+ */
 bool site_is_own(const struct store_frame *f);
 
 #endif

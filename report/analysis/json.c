@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The document `loopscope.report/1` of docs/report-json.md. Every key is there; what the capture does
- * not hold is null or empty.
+ * The document `loopscope.report/1` of docs/report-json.md. Every key is there; what the capture
+ * does not hold is null or empty.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -47,15 +47,15 @@ static json_t *target(const struct analysis *a, size_t i)
 {
 	const struct store_target *t = &a->targets[i];
 
-	return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_id(t->id), "pid", t->pid,
-			 "ns_pid", json_id(t->ns_pid), "comm", json_text(t->comm), "exe", json_text(t->exe),
-			 "runtime", json_text(t->runtime), "runtime_version", json_text(t->runtime_version),
-			 "cgroup", json_text(t->cgroup));
+	return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_id(t->id), "pid",
+			 t->pid, "ns_pid", json_id(t->ns_pid), "comm", json_text(t->comm), "exe",
+			 json_text(t->exe), "runtime", json_text(t->runtime), "runtime_version",
+			 json_text(t->runtime_version), "cgroup", json_text(t->cgroup));
 }
 
 static json_t *mode(const struct analysis *a, size_t i)
 {
-	static const char *const modes[] = { "default", "precise", "fentry", "ring" };
+	static const char *const modes[] = {"default", "precise", "fentry", "ring"};
 	const struct store_mode_span *m = &a->modes[i];
 
 	return json_pack("{s:o, s:o, s:s, s:o}", "from_ns", json_when(a, m->from_ns), "to_ns",
@@ -85,7 +85,8 @@ static json_t *lost(const struct analysis *a)
 	json_t *j = json_object();
 
 	for (int i = 0; j && i < LSC_LOSS_COUNT; i++)
-		if (a->lost[i] && json_object_set_new(j, lsc_loss_name(i), json_count(a->lost[i]))) {
+		if (a->lost[i] &&
+		    json_object_set_new(j, lsc_loss_name(i), json_count(a->lost[i]))) {
 			json_decref(j);
 			return NULL;
 		}
@@ -95,23 +96,24 @@ static json_t *lost(const struct analysis *a)
 static json_t *capture(const struct analysis *a)
 {
 	json_t *j = json_pack(
-		"{s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, s:o}", "start",
-		wall_time(a->start_wall_ns), "duration_ns", json_count(analysis_duration_ns(a)), "clock",
-		"start_monotonic_ns", json_count(a->start_ns), "start_realtime_ns",
-		json_count(a->start_wall_ns), "end_monotonic_ns", json_count(a->end_ns), "end_realtime_ns",
-		json_count(a->end_wall_ns), "mode", json_text(a->mode), "end", "reason",
-		json_text(a->end_reason), "exit_status", json_count(a->exit_status), "targets",
-		list(a, a->ntargets, target), "thresholds", "stall_ns", json_count(a->stall_ns), "block_ns",
-		json_count(a->block_ns), "ready_wait_ns", json_count(a->ready_wait_ns), "coverage",
-		a->coverage < 0 ? json_null() : json_real(a->coverage));
-	json_t *more = json_pack("{s:{s:o, s:o}, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o}", "events",
-				 "emitted", json_count(a->emitted), "stored", json_count(a->stored), "lost",
-				 lost(a), "modes", list(a, a->nmodes, mode), "overhead", "bpf_ns",
-				 json_count(a->bpf_ns), "collector_cpu_ns", json_count(a->cpu_ns), "method",
-				 json_text(a->overhead_method), "steps",
-				 list(a, a->noverhead, overhead_step), "unseen",
-				 list(a, a->nunseen, unseen), "unresolved",
-				 list(a, a->nunresolved, unresolved));
+		"{s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:{s:o, s:o}, s:o, s:{s:o, s:o, s:o}, "
+		"s:o}",
+		"start", wall_time(a->start_wall_ns), "duration_ns",
+		json_known(analysis_duration_ns(a)), "clock", "start_monotonic_ns",
+		json_known(a->start_ns), "start_realtime_ns", json_known(a->start_wall_ns),
+		"end_monotonic_ns", json_known(a->end_ns), "end_realtime_ns",
+		json_known(a->end_wall_ns), "mode", json_text(a->mode), "end", "reason",
+		json_text(a->end_reason), "exit_status", json_known(a->exit_status), "targets",
+		list(a, a->ntargets, target), "thresholds", "stall_ns", json_known(a->stall_ns),
+		"block_ns", json_known(a->block_ns), "ready_wait_ns", json_known(a->ready_wait_ns),
+		"coverage", a->coverage < 0 ? json_null() : json_real(a->coverage));
+	json_t *more = json_pack(
+		"{s:{s:o, s:o}, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:o}", "events", "emitted",
+		json_known(a->emitted), "stored", json_known(a->stored), "lost", lost(a), "modes",
+		list(a, a->nmodes, mode), "overhead", "bpf_ns", json_known(a->bpf_ns),
+		"collector_cpu_ns", json_known(a->cpu_ns), "method", json_text(a->overhead_method),
+		"steps", list(a, a->noverhead, overhead_step), "unseen",
+		list(a, a->nunseen, unseen), "unresolved", list(a, a->nunresolved, unresolved));
 
 	if (!j || !more || json_object_update(j, more)) {
 		json_decref(j);
@@ -127,13 +129,15 @@ static json_t *lag(const struct lsc_histogram *h)
 		return json_null();
 	json_t *slots = json_array();
 	for (uint32_t i = 0; slots && i < LSC_HIST_SLOTS; i++)
-		if (h->slot[i] && json_put(slots, json_pack("[o, o]", json_count(lsc_hist_slot_low(i)),
-							    json_count(h->slot[i]))) < 0) {
+		if (h->slot[i] &&
+		    json_put(slots, json_pack("[o, o]", json_count(lsc_hist_slot_low(i)),
+					      json_count(h->slot[i]))) < 0) {
 			json_decref(slots);
 			return NULL;
 		}
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "p50_ns", json_count(lsc_hist_quantile(h, 0.5)),
-			 "p90_ns", json_count(lsc_hist_quantile(h, 0.9)), "p99_ns",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "p50_ns",
+			 json_count(lsc_hist_quantile(h, 0.5)), "p90_ns",
+			 json_count(lsc_hist_quantile(h, 0.9)), "p99_ns",
 			 json_count(lsc_hist_quantile(h, 0.99)), "max_ns", json_count(h->max_ns),
 			 "histogram", slots);
 }
@@ -143,23 +147,26 @@ static json_t *loop(const struct analysis *a, size_t i)
 	const struct store_loop *l = &a->loops[i];
 	const struct store_target *t = analysis_target_of(a, l->target);
 	uint64_t seen = add_sat(l->busy_ns, l->idle_ns);
-	const char *source = l->source == STORE_SOURCE_BPF  ? "bpf" :
-			     l->source == STORE_SOURCE_RING ? "ring" :
-			     l->source == STORE_SOURCE_BOTH ? "both" :
-							      NULL;
+	const char *source = l->source == STORE_SOURCE_BPF    ? "bpf"
+			     : l->source == STORE_SOURCE_RING ? "ring"
+			     : l->source == STORE_SOURCE_BOTH ? "both"
+							      : NULL;
 
 	return json_pack(
-		"{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"{s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o, "
 		"s:o, s:o}",
 		"id", json_id(l->id), "target", json_id(l->target), "pid",
-		t ? json_integer(t->pid) : json_null(), "tid", l->tid, "comm", json_text(l->comm), "source",
-		json_text(source), "runtime", json_text(l->runtime), "primary_wait", "syscall",
-		json_text(l->wait_syscall), "fd", l->wait_fd >= 0 ? json_integer(l->wait_fd) : json_null(),
-		"first_ns", json_when(a, l->first_ns), "last_ns", json_when(a, l->last_ns), "ticks",
-		json_count(l->ticks), "busy_ns", json_count(l->busy_ns), "idle_ns", json_count(l->idle_ns),
-		"runqueue_ns", json_count(l->runqueue_ns), "utilization",
-		seen ? json_real((double)l->busy_ns / (double)seen) : json_null(), "lag", lag(l->lag),
-		"stall_count", json_count(l->stall_count), "stalled_ns", json_count(l->stalled_ns));
+		t ? json_integer(t->pid) : json_null(), "tid", l->tid, "comm", json_text(l->comm),
+		"source", json_text(source), "runtime", json_text(l->runtime), "primary_wait",
+		"syscall", json_text(l->wait_syscall), "fd",
+		l->wait_fd >= 0 ? json_integer(l->wait_fd) : json_null(), "first_ns",
+		json_when(a, l->first_ns), "last_ns", json_when(a, l->last_ns), "ticks",
+		json_count(l->ticks), "busy_ns", json_count(l->busy_ns), "idle_ns",
+		json_count(l->idle_ns), "runqueue_ns", json_count(l->runqueue_ns), "utilization",
+		seen ? json_real((double)l->busy_ns / (double)seen) : json_null(), "lag",
+		lag(l->lag), "stall_count", json_count(l->stall_count), "stalled_ns",
+		json_count(l->stalled_ns));
 }
 
 static json_t *ready_wait(const struct analysis_task *t)
@@ -167,23 +174,24 @@ static json_t *ready_wait(const struct analysis_task *t)
 	if (!t->has_ready_wait)
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:o}", "p50_ns", json_count(t->ready_p50_ns), "p99_ns",
-			 json_count(t->ready_p99_ns), "max_ns", json_count(t->ready_max_ns), "total_ns",
-			 json_count(t->ready_total_ns));
+			 json_count(t->ready_p99_ns), "max_ns", json_count(t->ready_max_ns),
+			 "total_ns", json_count(t->ready_total_ns));
 }
 
 static json_t *task(const struct analysis_task *t, const struct analysis *a)
 {
 	const struct store_task *row = &t->row;
 
-	return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
-			 json_id(row->id), "loop", json_id(row->loop), "name", json_text(row->name), "kind",
-			 row->kind == STORE_TASK_CALLBACK ? "callback" : "task", "spawn_site",
-			 json_site(row->spawn_site.function, row->spawn_site.file, row->spawn_site.line),
-			 "parent", json_id(row->parent), "state", json_text(row->state), "created_ns",
-			 json_when(a, row->created_ns), "ended_ns", json_when(a, row->ended_ns),
-			 "waiting_on", json_text(row->waiting_on), "awaits", json_id(row->awaits), "steps",
-			 json_count(row->steps), "run_ns", json_count(row->run_ns), "max_step_ns",
-			 json_count(row->max_step_ns), "ready_wait", ready_wait(t));
+	return json_pack(
+		"{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+		json_id(row->id), "loop", json_id(row->loop), "name", json_text(row->name), "kind",
+		row->kind == STORE_TASK_CALLBACK ? "callback" : "task", "spawn_site",
+		json_site(row->spawn_site.function, row->spawn_site.file, row->spawn_site.line),
+		"parent", json_id(row->parent), "state", json_text(row->state), "created_ns",
+		json_when(a, row->created_ns), "ended_ns", json_when(a, row->ended_ns),
+		"waiting_on", json_text(row->waiting_on), "awaits", json_id(row->awaits), "steps",
+		json_count(row->steps), "run_ns", json_count(row->run_ns), "max_step_ns",
+		json_count(row->max_step_ns), "ready_wait", ready_wait(t));
 }
 
 static int task_by_interest(const void *x, const void *y)
@@ -243,9 +251,9 @@ static json_t *blame(const struct analysis *a, size_t i)
 	const struct blame *b = &a->blame[i];
 
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "culprit", json_id(b->culprit), "victim",
-			 json_id(b->victim), "culprit_name", json_text(b->culprit_name), "victim_name",
-			 json_text(b->victim_name), "count", json_count(b->count), "wait_ns",
-			 json_count(b->wait_ns));
+			 json_id(b->victim), "culprit_name", json_text(b->culprit_name),
+			 "victim_name", json_text(b->victim_name), "count", json_count(b->count),
+			 "wait_ns", json_count(b->wait_ns));
 }
 
 static json_t *profile(const struct analysis *a, size_t i)
@@ -254,13 +262,14 @@ static json_t *profile(const struct analysis *a, size_t i)
 	json_t *samples = json_array();
 
 	for (size_t k = 0; samples && k < p->nstacks; k++)
-		if (json_put(samples, json_pack("{s:o, s:o}", "stack", json_id(p->stacks[k].stack), "ns",
-						json_count(p->stacks[k].ns))) < 0) {
+		if (json_put(samples, json_pack("{s:o, s:o}", "stack", json_id(p->stacks[k].stack),
+						"ns", json_count(p->stacks[k].ns))) < 0) {
 			json_decref(samples);
 			samples = NULL;
 		}
-	return json_pack("{s:s, s:o, s:o, s:o}", "kind", p->kind == PROFILE_CPU ? "cpu" : "blocked", "loop",
-			 json_id(p->loop), "samples", samples, "omitted", json_count(p->omitted));
+	return json_pack("{s:s, s:o, s:o, s:o}", "kind", p->kind == PROFILE_CPU ? "cpu" : "blocked",
+			 "loop", json_id(p->loop), "samples", samples, "omitted",
+			 json_count(p->omitted));
 }
 
 static json_t *ids(const struct id_list *l)
@@ -282,9 +291,10 @@ static json_t *evidence(const struct analysis *a, const struct finding *f)
 	for (size_t i = 0; rows && i < f->nevidence; i++) {
 		const struct evidence *e = &f->evidence[i];
 
-		if (json_put(rows, json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", e->kind, "id", json_id(e->id),
-					     "start_ns", json_when(a, e->start_ns), "ns", json_count(e->ns),
-					     "text", json_text(e->text))) < 0) {
+		if (json_put(rows, json_pack("{s:s, s:o, s:o, s:o, s:o}", "kind", e->kind, "id",
+					     json_id(e->id), "start_ns", json_when(a, e->start_ns),
+					     "ns", json_known(e->ns), "text", json_text(e->text))) <
+		    0) {
 			json_decref(rows);
 			return NULL;
 		}
@@ -295,14 +305,15 @@ static json_t *evidence(const struct analysis *a, const struct finding *f)
 json_t *report_finding_json(const struct analysis *a, const struct finding *f)
 {
 	return json_pack(
-		"{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n}", "rule",
-		f->rule->id, "severity", severity_name(f->severity), "confidence",
-		f->inferred ? "inferred" : "observed", "loops", ids(&f->loops), "count", json_count(f->count),
-		"total_ns", json_count(f->total_ns), "worst_ns", json_count(f->worst_ns), "site",
-		json_site(f->site.function, f->site.file, f->site.line), "syscall", json_text(f->syscall),
-		"tasks", ids(&f->tasks), "message", json_text(f->message), "fix", json_text(f->fix),
-		"fingerprint", f->fingerprint, "evidence", evidence(a, f), "stall_ids", ids(&f->stalls),
-		"suppressed");
+		"{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:n}",
+		"rule", f->rule->id, "severity", severity_name(f->severity), "confidence",
+		f->inferred ? "inferred" : "observed", "loops", ids(&f->loops), "count",
+		json_count(f->count), "total_ns", json_count(f->total_ns), "worst_ns",
+		json_count(f->worst_ns), "site",
+		json_site(f->site.function, f->site.file, f->site.line), "syscall",
+		json_text(f->syscall), "tasks", ids(&f->tasks), "message", json_text(f->message),
+		"fix", json_text(f->fix), "fingerprint", f->fingerprint, "evidence", evidence(a, f),
+		"stall_ids", ids(&f->stalls), "suppressed");
 }
 
 static json_t *finding(const struct analysis *a, size_t i)
@@ -315,12 +326,13 @@ json_t *report_json(const struct analysis *a)
 	size_t ntasks = a->ntasks < ANALYSIS_TASKS_MAX ? a->ntasks : ANALYSIS_TASKS_MAX;
 
 	return json_pack(
-		"{s:s, s:{s:s, s:s}, s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-		"schema", "loopscope.report/1", "tool", "name", "loopscope", "version", LSC_VERSION, "host",
-		"hostname", json_text(a->hostname), "kernel", json_text(a->kernel), "arch", json_text(a->arch),
-		"cpus", json_count(a->cpus), "boot_id", json_text(a->boot_id), "capture", capture(a), "loops",
-		list(a, a->nloops, loop), "tasks", tasks(a), "omitted", json_count(a->ntasks - ntasks),
-		"stalls", list(a, a->nstalls, stall), "stacks", list(a, a->nstacks, stack), "findings",
-		list(a, a->nfindings, finding), "blame", list(a, a->nblame, blame), "profiles",
-		list(a, a->nprofiles, profile));
+		"{s:s, s:{s:s, s:s}, s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o, s:o}",
+		"schema", "loopscope.report/1", "tool", "name", "loopscope", "version", LSC_VERSION,
+		"host", "hostname", json_text(a->hostname), "kernel", json_text(a->kernel), "arch",
+		json_text(a->arch), "cpus", json_known(a->cpus), "boot_id", json_text(a->boot_id),
+		"capture", capture(a), "loops", list(a, a->nloops, loop), "tasks", tasks(a),
+		"omitted", json_count(a->ntasks - ntasks), "stalls", list(a, a->nstalls, stall),
+		"stacks", list(a, a->nstacks, stack), "findings", list(a, a->nfindings, finding),
+		"blame", list(a, a->nblame, blame), "profiles", list(a, a->nprofiles, profile));
 }

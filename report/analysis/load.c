@@ -34,12 +34,12 @@ static const struct {
 	const char *what;
 	size_t max;
 } bounds[BOUND_COUNT] = {
-	[BOUND_TARGETS] = { "targets", 10000 },	   [BOUND_LOOPS] = { "loops", 10000 },
-	[BOUND_TASKS] = { "tasks", 200000 },	   [BOUND_STALLS] = { "stalls", 50000 },
-	[BOUND_STACKS] = { "stacks", 200000 },	   [BOUND_BLOCKS] = { "blocks", 500000 },
-	[BOUND_SAMPLES] = { "samples", 1000000 },  [BOUND_CULPRITS] = { "culprits", 500000 },
-	[BOUND_WAITS] = { "ready waits", 500000 }, [BOUND_MODES] = { "mode changes", 10000 },
-	[BOUND_STEPS] = { "long steps", 500000 },
+	[BOUND_TARGETS] = {"targets", 10000},	 [BOUND_LOOPS] = {"loops", 10000},
+	[BOUND_TASKS] = {"tasks", 200000},	 [BOUND_STALLS] = {"stalls", 50000},
+	[BOUND_STACKS] = {"stacks", 200000},	 [BOUND_BLOCKS] = {"blocks", 500000},
+	[BOUND_SAMPLES] = {"samples", 1000000},	 [BOUND_CULPRITS] = {"culprits", 500000},
+	[BOUND_WAITS] = {"ready waits", 500000}, [BOUND_MODES] = {"mode changes", 10000},
+	[BOUND_STEPS] = {"long steps", 500000},
 };
 
 struct running { /* the step that is open on a loop while its chunks are read */
@@ -89,8 +89,8 @@ static int keep(struct analysis *a, const char **const *texts, size_t n)
 	return 0;
 }
 #define KEEP(a, ...)                                                                               \
-	keep(a, (const char **const[]){ __VA_ARGS__ },                                             \
-	     sizeof((const char **const[]){ __VA_ARGS__ }) / sizeof(const char **))
+	keep(a, (const char **const[]){__VA_ARGS__},                                               \
+	     sizeof((const char **const[]){__VA_ARGS__}) / sizeof(const char **))
 
 static int on_target(const struct store_target *row, void *arg)
 {
@@ -135,7 +135,7 @@ static int on_task(const struct store_task *row, void *arg)
 	struct analysis_task *t = rows_push(&l->a->tasks, &l->a->ntasks, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	*t = (struct analysis_task){ .row = *row, .has_ready_wait = row->ready_wait };
+	*t = (struct analysis_task){.row = *row, .has_ready_wait = row->ready_wait};
 	t->row.ready_wait = NULL;
 	if (row->ready_wait) {
 		t->ready_p50_ns = lsc_hist_quantile(row->ready_wait, 0.5);
@@ -156,7 +156,7 @@ static int on_stall(const struct store_stall *row, void *arg)
 	struct analysis_stall *t = rows_push(&l->a->stalls, &l->a->nstalls, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	*t = (struct analysis_stall){ .row = *row };
+	*t = (struct analysis_stall){.row = *row};
 	if ((unsigned)t->row.mode > STORE_MODE_RING)
 		t->row.mode = STORE_MODE_DEFAULT;
 	return 0;
@@ -171,12 +171,12 @@ static int on_block(const struct store_block *row, void *arg)
 	struct analysis_block *t = rows_push(&l->a->blocks, &l->a->nblocks, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	*t = (struct analysis_block){ .row = *row, .stall = ANALYSIS_NONE };
+	*t = (struct analysis_block){.row = *row, .stall = ANALYSIS_NONE};
 	struct store_block *b = &t->row;
 	if ((unsigned)b->cause >= LSC_CAUSE_COUNT)
 		b->cause = LSC_CAUSE_OTHER; /* of a newer loopscope */
-	return KEEP(l->a, &b->syscall, &b->args_json, &b->resource_kind, &b->path, &b->peer, &b->proto,
-		    &b->resource_comm, &b->owner_comm, &b->waker_comm);
+	return KEEP(l->a, &b->syscall, &b->args_json, &b->resource_kind, &b->path, &b->peer,
+		    &b->proto, &b->resource_comm, &b->owner_comm, &b->waker_comm);
 }
 
 static int on_stack(const struct store_stack *row, void *arg)
@@ -190,7 +190,7 @@ static int on_stack(const struct store_stack *row, void *arg)
 	struct store_frame *frames = arena_alloc(&l->a->arena, n, sizeof(*frames));
 	if (!t || !frames)
 		return -ENOMEM;
-	*t = (struct analysis_stack){ .row = *row };
+	*t = (struct analysis_stack){.row = *row};
 	t->row.frames = frames;
 	t->row.nframes = n;
 	t->row.truncated |= n < row->nframes;
@@ -216,7 +216,7 @@ static int on_sample(const struct store_sample *row, void *arg)
 	struct analysis_sample *t = rows_push(&l->a->samples, &l->a->nsamples, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	*t = (struct analysis_sample){ .row = *row, .stall = ANALYSIS_NONE };
+	*t = (struct analysis_sample){.row = *row, .stall = ANALYSIS_NONE};
 	return 0;
 }
 
@@ -285,7 +285,7 @@ static int on_transition(const struct chunk_event *e, void *arg)
 
 		if (!t)
 			return -ENOMEM;
-		*t = (struct step){ l->a->loops[l->loop].id, run->task, run->since_ns, e->ts_ns };
+		*t = (struct step){l->a->loops[l->loop].id, run->task, run->since_ns, e->ts_ns};
 	}
 	run->task = 0;
 	return 0;
@@ -314,7 +314,7 @@ int load_unseen(struct analysis *a, const char *what, const char *why, uint64_t 
 
 	if (!t)
 		return -ENOMEM;
-	*t = (struct named){ what, why, n };
+	*t = (struct named){what, why, n};
 	return KEEP(a, &t->what, &t->why);
 }
 
@@ -323,9 +323,9 @@ static int note_omitted(struct load *l)
 	for (size_t b = 0; b < BOUND_COUNT; b++) {
 		if (!l->omitted[b])
 			continue;
-		const char *why = arena_printf(&l->a->arena,
-					       "the capture holds %llu more than the %zu read",
-					       (unsigned long long)l->omitted[b], bounds[b].max);
+		const char *why =
+			arena_printf(&l->a->arena, "the capture holds %llu more than the %zu read",
+				     (unsigned long long)l->omitted[b], bounds[b].max);
 		if (!why)
 			return -ENOMEM;
 		int r = load_unseen(l->a, bounds[b].what, why, l->omitted[b]);
@@ -340,7 +340,7 @@ static int note_omitted(struct load *l)
 
 int load_rows(struct store *s, struct analysis *a)
 {
-	struct load l = { .a = a };
+	struct load l = {.a = a};
 	int r = store_each_target(s, on_target, &l);
 
 	if (!r)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a capture says once about itself: host, thresholds, coverage, losses, what it could not see. */
+/* What a capture says once about itself: host, thresholds, coverage, losses, what it could not see.
+ */
 #include "analysis/internal.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static int on_step(uint64_t ts_ns, const char *what, void *arg)
 	struct overhead_step *t = rows_push(&a->overhead, &a->noverhead, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	*t = (struct overhead_step){ ts_ns, what };
+	*t = (struct overhead_step){ts_ns, what};
 	return arena_keep(&a->arena, &t->what);
 }
 
@@ -72,7 +73,7 @@ static int on_unresolved(const char *what, const char *why, uint64_t n, void *ar
 	struct named *t = rows_push(&a->unresolved, &a->nunresolved, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	*t = (struct named){ what, why, n };
+	*t = (struct named){what, why, n};
 	int r = arena_keep(&a->arena, &t->what);
 	return r < 0 ? r : arena_keep(&a->arena, &t->why);
 }
@@ -83,33 +84,33 @@ int load_meta(struct store *s, struct analysis *a)
 		const char *key;
 		const char **text;
 	} texts[] = {
-		{ STORE_META_TOOL_VERSION, &a->tool_version },
-		{ STORE_META_HOSTNAME, &a->hostname },
-		{ STORE_META_KERNEL, &a->kernel },
-		{ STORE_META_ARCH, &a->arch },
-		{ STORE_META_BOOT_ID, &a->boot_id },
-		{ STORE_META_MODE, &a->mode },
-		{ STORE_META_END_REASON, &a->end_reason },
-		{ STORE_META_OVERHEAD_METHOD, &a->overhead_method },
+		{STORE_META_TOOL_VERSION, &a->tool_version},
+		{STORE_META_HOSTNAME, &a->hostname},
+		{STORE_META_KERNEL, &a->kernel},
+		{STORE_META_ARCH, &a->arch},
+		{STORE_META_BOOT_ID, &a->boot_id},
+		{STORE_META_MODE, &a->mode},
+		{STORE_META_END_REASON, &a->end_reason},
+		{STORE_META_OVERHEAD_METHOD, &a->overhead_method},
 	};
 	const struct {
 		const char *key;
 		uint64_t *number;
 	} numbers[] = {
-		{ STORE_META_CPUS, &a->cpus },
-		{ STORE_META_START_NS, &a->start_ns },
-		{ STORE_META_START_WALL_NS, &a->start_wall_ns },
-		{ STORE_META_END_NS, &a->end_ns },
-		{ STORE_META_END_WALL_NS, &a->end_wall_ns },
-		{ STORE_META_EXIT_STATUS, &a->exit_status },
-		{ STORE_META_STALL_NS, &a->stall_ns },
-		{ STORE_META_BLOCK_NS, &a->block_ns },
-		{ STORE_META_READY_WAIT_NS, &a->ready_wait_ns },
-		{ STORE_META_EMITTED, &a->emitted },
-		{ STORE_META_STORED, &a->stored },
-		{ STORE_META_BPF, &a->bpf },
-		{ STORE_META_BPF_NS, &a->bpf_ns },
-		{ STORE_META_CPU_NS, &a->cpu_ns },
+		{STORE_META_CPUS, &a->cpus},
+		{STORE_META_START_NS, &a->start_ns},
+		{STORE_META_START_WALL_NS, &a->start_wall_ns},
+		{STORE_META_END_NS, &a->end_ns},
+		{STORE_META_END_WALL_NS, &a->end_wall_ns},
+		{STORE_META_EXIT_STATUS, &a->exit_status},
+		{STORE_META_STALL_NS, &a->stall_ns},
+		{STORE_META_BLOCK_NS, &a->block_ns},
+		{STORE_META_READY_WAIT_NS, &a->ready_wait_ns},
+		{STORE_META_EMITTED, &a->emitted},
+		{STORE_META_STORED, &a->stored},
+		{STORE_META_BPF, &a->bpf},
+		{STORE_META_BPF_NS, &a->bpf_ns},
+		{STORE_META_CPU_NS, &a->cpu_ns},
 	};
 
 	for (size_t i = 0; i < LSC_ARRAY_LEN(texts); i++) {

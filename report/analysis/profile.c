@@ -47,7 +47,7 @@ static int build(struct analysis *a, enum profile_kind kind, const struct weight
 		free(stacks);
 		return -ENOMEM;
 	}
-	*p = (struct profile){ .kind = kind, .loop = w->loop, .stacks = stacks, .nstacks = at };
+	*p = (struct profile){.kind = kind, .loop = w->loop, .stacks = stacks, .nstacks = at};
 	if (at > ANALYSIS_PROFILE_MAX) {
 		p->omitted = at - ANALYSIS_PROFILE_MAX;
 		p->nstacks = ANALYSIS_PROFILE_MAX;
@@ -78,14 +78,14 @@ int profile_all(struct analysis *a)
 		return -ENOMEM;
 	for (size_t i = 0; i < a->nblocks; i++)
 		if (analysis_stack_of(a, a->blocks[i].row.stack))
-			w[n++] = (struct weight){ a->blocks[i].row.loop, a->blocks[i].row.stack,
-						  a->blocks[i].row.duration_ns };
+			w[n++] = (struct weight){a->blocks[i].row.loop, a->blocks[i].row.stack,
+						 a->blocks[i].row.duration_ns};
 	int r = split_by_loop(a, PROFILE_BLOCKED, w, n);
 	n = 0;
 	for (size_t i = 0; i < a->nsamples; i++)
 		if (analysis_stack_of(a, a->samples[i].row.stack))
-			w[n++] = (struct weight){ a->samples[i].row.loop, a->samples[i].row.stack,
-						  a->samples[i].row.ns };
+			w[n++] = (struct weight){a->samples[i].row.loop, a->samples[i].row.stack,
+						 a->samples[i].row.ns};
 	if (!r)
 		r = split_by_loop(a, PROFILE_CPU, w, n);
 	free(w);

@@ -10,9 +10,9 @@
 
 #include "base/clock.h"
 
-#define OVERLAP_MIN_NS	LSC_NS_PER_MS /* a wait that ended as the stall began is not its victim */
-#define VICTIMS_MAX	1000000
-#define OVERLAP_STALLS	64	      /* stalls that one wait may reach into; more is not believed */
+#define OVERLAP_MIN_NS LSC_NS_PER_MS /* a wait that ended as the stall began is not its victim */
+#define VICTIMS_MAX    1000000
+#define OVERLAP_STALLS 64 /* stalls that one wait may reach into; more is not believed */
 
 struct by_id {
 	int64_t id;
@@ -97,7 +97,7 @@ uint64_t relate_overlap(uint64_t start1, uint64_t len1, uint64_t start2, uint64_
 
 static size_t stall_index(const struct by_id *ids, size_t n, int64_t id)
 {
-	const struct by_id key = { .id = id };
+	const struct by_id key = {.id = id};
 	const struct by_id *found = id && n ? bsearch(&key, ids, n, sizeof(*ids), by_id) : NULL;
 
 	return found ? found->index : ANALYSIS_NONE;
@@ -175,7 +175,7 @@ static int stall_by_loop(const void *x, const void *y)
 static int put_wait(struct analysis *a, const struct by_loop *order, size_t wait)
 {
 	const struct store_wait *w = &a->waits[wait];
-	const struct by_loop key = { .loop = w->loop, .start_ns = w->ready_ns };
+	const struct by_loop key = {.loop = w->loop, .start_ns = w->ready_ns};
 	size_t low = 0, high = a->nstalls;
 
 	while (low < high) {
@@ -200,11 +200,12 @@ static int put_wait(struct analysis *a, const struct by_loop *order, size_t wait
 		if (ns < OVERLAP_MIN_NS && (!ns || ns < w->wait_ns))
 			continue;
 		if (a->nvictims == VICTIMS_MAX)
-			return load_unseen(a, "victims", "more ready waits than are related to stalls", 0);
+			return load_unseen(a, "victims",
+					   "more ready waits than are related to stalls", 0);
 		struct victim *v = rows_push(&a->victims, &a->nvictims, sizeof(*v));
 		if (!v)
 			return -ENOMEM;
-		*v = (struct victim){ order[low].index, wait, ns };
+		*v = (struct victim){order[low].index, wait, ns};
 	}
 	return 0;
 }
@@ -216,7 +217,7 @@ static int put_waits(struct analysis *a)
 
 	sort(a->waits, a->nwaits, sizeof(*a->waits), wait_by_loop);
 	for (size_t i = 0; !r && i < a->nstalls; i++)
-		order[i] = (struct by_loop){ a->stalls[i].row.loop, a->stalls[i].row.start_ns, i };
+		order[i] = (struct by_loop){a->stalls[i].row.loop, a->stalls[i].row.start_ns, i};
 	if (!r)
 		sort(order, a->nstalls, sizeof(*order), stall_by_loop);
 	for (size_t i = 0; !r && i < a->nwaits && a->nvictims < VICTIMS_MAX; i++)
@@ -260,7 +261,8 @@ static const struct site *hottest_site(const struct analysis *a, const struct an
 			const struct analysis_sample *other = &a->samples[s->first_sample + j];
 			const struct analysis_stack *o = analysis_stack_of(a, other->row.stack);
 
-			if (o && o->site.function == k->site.function && o->site.file == k->site.file)
+			if (o && o->site.function == k->site.function &&
+			    o->site.file == k->site.file)
 				ns = add_sat(ns, other->row.ns);
 		}
 		if (ns > best_ns) {
@@ -333,6 +335,35 @@ static void conclude(struct analysis *a, struct analysis_stall *s)
 		t->referenced = true;
 }
 
+/* A loop's own numbers are from the last time it was written: the stalls that are there count. */
+static int count_by_loop(struct analysis *a)
+{
+	struct seen {
+		uint64_t count, ns;
+	} *seen = calloc(a->nloops + 1, sizeof(*seen));
+
+	if (!seen)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->nstalls; i++) {
+		const struct store_loop *l = analysis_loop_of(a, a->stalls[i].row.loop);
+
+		if (!l)
+			continue;
+		struct seen *at = &seen[l - a->loops];
+		at->count++;
+		at->ns = add_sat(at->ns, a->stalls[i].row.duration_ns);
+	}
+	for (size_t i = 0; i < a->nloops; i++) {
+		struct store_loop *l = &a->loops[i];
+
+		a->loops_stalled += seen[i].count > 0;
+		l->stall_count = seen[i].count > l->stall_count ? seen[i].count : l->stall_count;
+		l->stalled_ns = seen[i].ns > l->stalled_ns ? seen[i].ns : l->stalled_ns;
+	}
+	free(seen);
+	return 0;
+}
+
 int relate_all(struct analysis *a)
 {
 	struct by_id *ids = calloc(a->nstalls + 1, sizeof(*ids));
@@ -341,7 +372,7 @@ int relate_all(struct analysis *a)
 		return -ENOMEM;
 	sort(a->stalls, a->nstalls, sizeof(*a->stalls), stall_by_time);
 	for (size_t i = 0; i < a->nstalls; i++)
-		ids[i] = (struct by_id){ a->stalls[i].row.id, i };
+		ids[i] = (struct by_id){a->stalls[i].row.id, i};
 	sort(ids, a->nstalls, sizeof(*ids), by_id);
 	put_blocks(a, ids);
 	put_samples(a, ids);
@@ -350,5 +381,5 @@ int relate_all(struct analysis *a)
 	int r = put_waits(a);
 	for (size_t i = 0; !r && i < a->nstalls; i++)
 		conclude(a, &a->stalls[i]);
-	return r;
+	return r ? r : count_by_loop(a);
 }

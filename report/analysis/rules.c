@@ -2,8 +2,6 @@
 /* The table of rules, the most specific first, and what explains a stall. */
 #include "analysis/rules.h"
 
-
-
 #include "analysis/internal.h"
 #include "base/clock.h"
 
@@ -15,13 +13,15 @@ const struct rule rule_table[] = {
 		.causes = CAUSE_BIT(LSC_CAUSE_SLEEP),
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_blocks,
-		.fix = { [FAMILY_C] = "Arm a timer of the loop instead of sleeping in a callback.",
-			 [FAMILY_ASYNCIO] = "Use `await asyncio.sleep()` instead of `time.sleep()`.",
-			 [FAMILY_NODE] = "Use `await setTimeout()` of `timers/promises` instead of "
-					 "`Atomics.wait()` or a synchronous sleep.",
-			 [FAMILY_LIBUV] = "Use `uv_timer_start()` instead of sleeping in a callback.",
-			 [FAMILY_LOOPSCOPE] = "Use `lsc_sleep()` instead of `sleep()`, or move the call "
-					      "off the loop with `lsc_to_thread()`." },
+		.fix = {[FAMILY_C] = "Arm a timer of the loop instead of sleeping in a callback.",
+			[FAMILY_ASYNCIO] = "Use `await asyncio.sleep()` instead of `time.sleep()`.",
+			[FAMILY_NODE] = "Use `await setTimeout()` of `timers/promises` instead of "
+					"`Atomics.wait()` or a synchronous sleep.",
+			[FAMILY_LIBUV] =
+				"Use `uv_timer_start()` instead of sleeping in a callback.",
+			[FAMILY_LOOPSCOPE] =
+				"Use `lsc_sleep()` instead of `sleep()`, or move the call "
+				"off the loop with `lsc_to_thread()`."},
 	},
 	{
 		.id = "blocking-file-io",
@@ -30,12 +30,12 @@ const struct rule rule_table[] = {
 		.causes = CAUSE_BIT(LSC_CAUSE_FILE_IO),
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_blocks,
-		.fix = { [FAMILY_C] = "Hand file I/O to a thread or to io_uring; fsync belongs in a "
-				      "background thread.",
-			 [FAMILY_ASYNCIO] = "Run it with `await asyncio.to_thread(...)`.",
-			 [FAMILY_NODE] = "Use `fs.promises` instead of the `*Sync` calls.",
-			 [FAMILY_LIBUV] = "Use `uv_fs_*` with a callback, or `uv_queue_work()`.",
-			 [FAMILY_LOOPSCOPE] = "Run it with `lsc_to_thread()`." },
+		.fix = {[FAMILY_C] = "Hand file I/O to a thread or to io_uring; fsync belongs in a "
+				     "background thread.",
+			[FAMILY_ASYNCIO] = "Run it with `await asyncio.to_thread(...)`.",
+			[FAMILY_NODE] = "Use `fs.promises` instead of the `*Sync` calls.",
+			[FAMILY_LIBUV] = "Use `uv_fs_*` with a callback, or `uv_queue_work()`.",
+			[FAMILY_LOOPSCOPE] = "Run it with `lsc_to_thread()`."},
 	},
 	{
 		.id = "blocking-network-io",
@@ -44,16 +44,19 @@ const struct rule rule_table[] = {
 		.causes = CAUSE_BIT(LSC_CAUSE_NETWORK_IO),
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_blocks,
-		.fix = { [FAMILY_C] = "Make the socket non-blocking (O_NONBLOCK) and let the loop wait for "
-				      "it; resolve names in a thread.",
-			 [FAMILY_ASYNCIO] = "Use an asyncio client (`asyncio.open_connection()`, an async "
-					    "driver), or `await asyncio.to_thread(...)`.",
-			 [FAMILY_NODE] = "Use the asynchronous API of the client; no synchronous request "
-					 "on the main thread.",
-			 [FAMILY_LIBUV] = "Use `uv_tcp_connect()`, `uv_read_start()` and "
-					  "`uv_getaddrinfo()`.",
-			 [FAMILY_LOOPSCOPE] = "Use `lsc_connect()`, `lsc_read()` and their kin, or "
-					      "`lsc_to_thread()`." },
+		.fix = {[FAMILY_C] = "Make the socket non-blocking (O_NONBLOCK) and let the loop "
+				     "wait for "
+				     "it; resolve names in a thread.",
+			[FAMILY_ASYNCIO] =
+				"Use an asyncio client (`asyncio.open_connection()`, an async "
+				"driver), or `await asyncio.to_thread(...)`.",
+			[FAMILY_NODE] =
+				"Use the asynchronous API of the client; no synchronous request "
+				"on the main thread.",
+			[FAMILY_LIBUV] = "Use `uv_tcp_connect()`, `uv_read_start()` and "
+					 "`uv_getaddrinfo()`.",
+			[FAMILY_LOOPSCOPE] = "Use `lsc_connect()`, `lsc_read()` and their kin, or "
+					     "`lsc_to_thread()`."},
 	},
 	{
 		.id = "blocking-child-wait",
@@ -62,14 +65,17 @@ const struct rule rule_table[] = {
 		.causes = CAUSE_BIT(LSC_CAUSE_CHILD_WAIT),
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_blocks,
-		.fix = { [FAMILY_C] = "Let the loop wait: a pidfd or SIGCHLD through a signalfd, and "
-				      "non-blocking pipes.",
-			 [FAMILY_ASYNCIO] = "Use `await asyncio.create_subprocess_exec(...)` instead of "
-					    "`subprocess.run()`.",
-			 [FAMILY_NODE] = "Use `execFile()` or `spawn()` instead of `execSync()` or "
-					 "`spawnSync()`.",
-			 [FAMILY_LIBUV] = "Use `uv_spawn()` with an exit callback.",
-			 [FAMILY_LOOPSCOPE] = "Run it with `lsc_to_thread()`, or wait for its pidfd." },
+		.fix = {[FAMILY_C] =
+				"Let the loop wait: a pidfd or SIGCHLD through a signalfd, and "
+				"non-blocking pipes.",
+			[FAMILY_ASYNCIO] =
+				"Use `await asyncio.create_subprocess_exec(...)` instead of "
+				"`subprocess.run()`.",
+			[FAMILY_NODE] = "Use `execFile()` or `spawn()` instead of `execSync()` or "
+					"`spawnSync()`.",
+			[FAMILY_LIBUV] = "Use `uv_spawn()` with an exit callback.",
+			[FAMILY_LOOPSCOPE] =
+				"Run it with `lsc_to_thread()`, or wait for its pidfd."},
 	},
 	{
 		.id = "blocking-lock",
@@ -78,15 +84,20 @@ const struct rule rule_table[] = {
 		.causes = CAUSE_BIT(LSC_CAUSE_LOCK),
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_blocks,
-		.fix = { [FAMILY_C] = "Shorten what the owner does under the lock, or pass a message to the "
-				      "loop instead of sharing state with it.",
-			 [FAMILY_ASYNCIO] = "Use `asyncio.Lock` among tasks; take a `threading.Lock` only in "
-					    "`await asyncio.to_thread(...)`.",
-			 [FAMILY_NODE] = "Use `Atomics.waitAsync()`, or post a message between the workers.",
-			 [FAMILY_LIBUV] = "Pass messages with `uv_async_send()` instead of sharing a mutex "
-					  "with the loop.",
-			 [FAMILY_LOOPSCOPE] = "Use the loop's own lock among tasks; take a mutex only in "
-					      "`lsc_to_thread()`." },
+		.fix = {[FAMILY_C] = "Shorten what the owner does under the lock, or pass a "
+				     "message to the "
+				     "loop instead of sharing state with it.",
+			[FAMILY_ASYNCIO] =
+				"Use `asyncio.Lock` among tasks; take a `threading.Lock` only in "
+				"`await asyncio.to_thread(...)`.",
+			[FAMILY_NODE] =
+				"Use `Atomics.waitAsync()`, or post a message between the workers.",
+			[FAMILY_LIBUV] =
+				"Pass messages with `uv_async_send()` instead of sharing a mutex "
+				"with the loop.",
+			[FAMILY_LOOPSCOPE] =
+				"Use the loop's own lock among tasks; take a mutex only in "
+				"`lsc_to_thread()`."},
 	},
 	{
 		.id = "cpu-hog",
@@ -96,16 +107,20 @@ const struct rule rule_table[] = {
 		.min_ns = 50 * LSC_NS_PER_MS,
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_stalls,
-		.fix = { [FAMILY_C] = "Cut the work into slices that return to the loop, or move it to a "
-				      "thread.",
-			 [FAMILY_ASYNCIO] = "Move it to a process pool (`loop.run_in_executor()`), or yield "
-					    "with `await asyncio.sleep(0)` between slices.",
-			 [FAMILY_NODE] = "Move it to a `worker_threads` worker, or yield with "
-					 "`setImmediate()` between slices.",
-			 [FAMILY_LIBUV] = "Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
-					  "slices.",
-			 [FAMILY_LOOPSCOPE] = "Yield with `lsc_yield()` between slices, or move it to "
-					      "`lsc_to_thread()`." },
+		.fix = {[FAMILY_C] =
+				"Cut the work into slices that return to the loop, or move it to a "
+				"thread.",
+			[FAMILY_ASYNCIO] =
+				"Move it to a process pool (`loop.run_in_executor()`), or yield "
+				"with `await asyncio.sleep(0)` between slices.",
+			[FAMILY_NODE] = "Move it to a `worker_threads` worker, or yield with "
+					"`setImmediate()` between slices.",
+			[FAMILY_LIBUV] =
+				"Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
+				"slices.",
+			[FAMILY_LOOPSCOPE] =
+				"Yield with `lsc_yield()` between slices, or move it to "
+				"`lsc_to_thread()`."},
 	},
 	{
 		.id = "host-contention",
@@ -116,8 +131,9 @@ const struct rule rule_table[] = {
 		.worst = SEVERITY_WARNING,
 		.host = true,
 		.check = rule_check_host,
-		.fix = { [FAMILY_C] = "Give the process more CPU: fewer busy neighbours, a higher cgroup "
-				      "quota, a CPU of its own. The program is not at fault." },
+		.fix = {[FAMILY_C] =
+				"Give the process more CPU: fewer busy neighbours, a higher cgroup "
+				"quota, a CPU of its own. The program is not at fault."},
 	},
 	{
 		.id = "stopped",
@@ -127,8 +143,9 @@ const struct rule rule_table[] = {
 		.worst = SEVERITY_WARNING,
 		.host = true,
 		.check = rule_check_stalls,
-		.fix = { [FAMILY_C] = "Find who sent SIGSTOP, attached a debugger or suspended the machine. "
-				      "The program is not at fault." },
+		.fix = {[FAMILY_C] = "Find who sent SIGSTOP, attached a debugger or suspended the "
+				     "machine. "
+				     "The program is not at fault."},
 	},
 	{
 		.id = "loop-stall",
@@ -137,8 +154,9 @@ const struct rule rule_table[] = {
 		.causes = UINT32_MAX,
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_stalls,
-		.fix = { [FAMILY_C] = "Look at the split and the stacks of the stalls: no single cause holds "
-				      "half of their time." },
+		.fix = {[FAMILY_C] = "Look at the split and the stacks of the stalls: no single "
+				     "cause holds "
+				     "half of their time."},
 	},
 	{
 		.id = "starvation",
@@ -146,8 +164,9 @@ const struct rule rule_table[] = {
 		.did = "kept others waiting",
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_starvation,
-		.fix = { [FAMILY_C] = "Shorten what held the loop, or let it yield: those that waited are "
-				      "not at fault." },
+		.fix = {[FAMILY_C] = "Shorten what held the loop, or let it yield: those that "
+				     "waited are "
+				     "not at fault."},
 	},
 	{
 		.id = "blind",
@@ -155,8 +174,9 @@ const struct rule rule_table[] = {
 		.did = "could not see enough",
 		.worst = SEVERITY_WARNING,
 		.check = rule_check_blind,
-		.fix = { [FAMILY_C] = "`loopscope doctor -p PID` says what is missing here and what would "
-				      "give it." },
+		.fix = {[FAMILY_C] = "`loopscope doctor -p PID` says what is missing here and what "
+				     "would "
+				     "give it."},
 	},
 };
 
@@ -187,7 +207,8 @@ const struct rule *rules_explaining(const struct store_stall *stall)
 	for (; r->causes != UINT32_MAX; r++) {
 		uint64_t ns = rule_share(r, stall);
 
-		if (r->causes && ns >= r->min_ns && ns && (ns >= stall->duration_ns || ns >= stall->duration_ns - ns))
+		if (r->causes && ns >= r->min_ns && ns &&
+		    (ns >= stall->duration_ns || ns >= stall->duration_ns - ns))
 			break;
 	}
 	return r;

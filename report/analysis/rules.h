@@ -46,9 +46,9 @@ int rule_check_blind(struct analysis *a, const struct rule *rule);
 
 /* One thing that a rule saw. Occurrences with the same rule, site and syscall are one finding. */
 struct occurrence {
-	int64_t loop, task; /* 0 none */
+	int64_t loop, task;		    /* 0 none */
 	const struct analysis_stall *stall; /* that it explains or lies in; NULL none */
-	struct site site;   /* function NULL: unknown, then the task stands for it */
+	struct site site; /* function NULL: unknown, then the task stands for it */
 	const char *syscall, *detail;
 	uint64_t ns;
 	enum severity severity;

@@ -13,7 +13,7 @@ static int add_reason(struct analysis *a, const struct rule *rule, enum severity
 {
 	const struct occurrence o = {
 		.severity = severity,
-		.evidence = { "capture", 0, ANALYSIS_UNKNOWN, ANALYSIS_UNKNOWN, text },
+		.evidence = {"capture", 0, ANALYSIS_UNKNOWN, ANALYSIS_UNKNOWN, text},
 	};
 	int r = text ? finding_add(a, rule, &o) : -ENOMEM;
 
@@ -24,7 +24,8 @@ static int add_reason(struct analysis *a, const struct rule *rule, enum severity
 
 		if (f->rule != rule)
 			continue;
-		f->message = f->message ? arena_printf(&a->arena, "%s; %s", f->message, text) : text;
+		f->message =
+			f->message ? arena_printf(&a->arena, "%s; %s", f->message, text) : text;
 		if (!f->message)
 			return -ENOMEM;
 	}

@@ -37,12 +37,12 @@ static int add_stall(struct analysis *a, const struct rule *rule, const struct a
 		.loop = s->row.loop,
 		.task = b && b->task ? b->task : s->row.task,
 		.stall = s,
-		.site = rule->host ? (struct site){ 0 } : s->site,
+		.site = rule->host ? (struct site){0} : s->site,
 		.syscall = b ? b->syscall : NULL,
 		.ns = ns,
 		.severity = rule_severity(rule, s->row.duration_ns),
 		.inferred = s->row.inferred || (b && b->inferred),
-		.evidence = { "stall", s->row.id, s->row.start_ns, s->row.duration_ns, NULL },
+		.evidence = {"stall", s->row.id, s->row.start_ns, s->row.duration_ns, NULL},
 	};
 	if (b) {
 		const struct analysis_stack *k = analysis_stack_of(a, b->stack);
@@ -57,7 +57,8 @@ static int add_stall(struct analysis *a, const struct rule *rule, const struct a
 }
 
 /* A block that no stall of this rule speaks for: at most info. */
-static int add_block(struct analysis *a, const struct rule *rule, const struct analysis_block *block)
+static int add_block(struct analysis *a, const struct rule *rule,
+		     const struct analysis_block *block)
 {
 	const struct store_block *b = &block->row;
 	const struct analysis_stack *k = analysis_stack_of(a, b->stack);
@@ -70,7 +71,7 @@ static int add_block(struct analysis *a, const struct rule *rule, const struct a
 		.ns = b->duration_ns,
 		.severity = SEVERITY_INFO,
 		.inferred = b->inferred,
-		.evidence = { "block", b->id, b->start_ns, b->duration_ns, NULL },
+		.evidence = {"block", b->id, b->start_ns, b->duration_ns, NULL},
 	};
 	if (!o.detail)
 		return -ENOMEM;
@@ -79,12 +80,14 @@ static int add_block(struct analysis *a, const struct rule *rule, const struct a
 	return finding_add(a, rule, &o);
 }
 
-static bool same_site(const struct analysis *a, const struct store_block *x, const struct store_block *y)
+static bool same_site(const struct analysis *a, const struct store_block *x,
+		      const struct store_block *y)
 {
 	const struct analysis_stack *k = analysis_stack_of(a, x->stack);
 	const struct analysis_stack *l = analysis_stack_of(a, y->stack);
 
-	return x->syscall == y->syscall && (k ? k->site.function : NULL) == (l ? l->site.function : NULL);
+	return x->syscall == y->syscall &&
+	       (k ? k->site.function : NULL) == (l ? l->site.function : NULL);
 }
 
 /* Each stall that the rule explains is one occurrence, at the site of its longest block; blocks
@@ -99,7 +102,8 @@ int rule_check_blocks(struct analysis *a, const struct rule *rule)
 		const struct analysis_stall *s = &a->stalls[i];
 
 		if (s->rule == rule)
-			r = add_stall(a, rule, s, longest_block(a, rule, s), rule_share(rule, &s->row));
+			r = add_stall(a, rule, s, longest_block(a, rule, s),
+				      rule_share(rule, &s->row));
 	}
 	for (size_t i = 0; !r && i < a->nblocks; i++) {
 		const struct analysis_block *b = &a->blocks[i];
@@ -127,8 +131,8 @@ int rule_check_stalls(struct analysis *a, const struct rule *rule)
 
 		if (s->rule == rule)
 			r = add_stall(a, rule, s, NULL,
-				      rule->causes == UINT32_MAX ? s->row.duration_ns :
-								   rule_share(rule, &s->row));
+				      rule->causes == UINT32_MAX ? s->row.duration_ns
+								 : rule_share(rule, &s->row));
 	}
 	return r;
 }
@@ -147,7 +151,7 @@ int rule_check_host(struct analysis *a, const struct rule *rule)
 			.ns = ns,
 			.severity = rule_severity(rule, s->rule == rule ? s->row.duration_ns : ns),
 			.inferred = s->row.inferred,
-			.evidence = { "stall", s->row.id, s->row.start_ns, ns, NULL },
+			.evidence = {"stall", s->row.id, s->row.start_ns, ns, NULL},
 		};
 		if (ns > HOST_MIN_NS || s->rule == rule)
 			r = finding_add(a, rule, &o);

@@ -29,7 +29,7 @@ static int step_by_time(const void *x, const void *y)
 /* The step of another task that took most of the wait. Steps of a loop follow each other. */
 static const struct step *longest_step(const struct analysis *a, const struct store_wait *w)
 {
-	const struct step key = { .loop = w->loop, .start_ns = w->ready_ns };
+	const struct step key = {.loop = w->loop, .start_ns = w->ready_ns};
 	const struct step *best = NULL;
 	uint64_t best_ns = 0;
 	size_t low = 0, high = a->nsteps;
@@ -47,9 +47,11 @@ static const struct step *longest_step(const struct analysis *a, const struct st
 	for (size_t n = 0; low < a->nsteps && n < STEPS_LOOKED_AT; low++, n++) {
 		const struct step *s = &a->steps[low];
 
-		if (s->loop > w->loop || (s->loop == w->loop && s->start_ns >= add_sat(w->ready_ns, w->wait_ns)))
+		if (s->loop > w->loop ||
+		    (s->loop == w->loop && s->start_ns >= add_sat(w->ready_ns, w->wait_ns)))
 			break;
-		uint64_t ns = relate_overlap(s->start_ns, s->end_ns - s->start_ns, w->ready_ns, w->wait_ns);
+		uint64_t ns = relate_overlap(s->start_ns, s->end_ns - s->start_ns, w->ready_ns,
+					     w->wait_ns);
 		if (s->loop == w->loop && s->task != w->task && ns > best_ns) {
 			best = s;
 			best_ns = ns;
@@ -70,7 +72,9 @@ static const char *waiter(struct analysis *a, const struct store_wait *w)
 		return w->name;
 	if (w->kind == STORE_WAIT_SOCKET && w->fd >= 0)
 		return arena_printf(&a->arena, "fd %d", w->fd);
-	return w->kind == STORE_WAIT_TIMER ? "a timer" : w->kind == STORE_WAIT_SOCKET ? "a socket" : "a task";
+	return w->kind == STORE_WAIT_TIMER    ? "a timer"
+	       : w->kind == STORE_WAIT_SOCKET ? "a socket"
+					      : "a task";
 }
 
 static int check_wait(struct analysis *a, const struct rule *rule, const struct store_wait *w,
@@ -84,7 +88,7 @@ static int check_wait(struct analysis *a, const struct rule *rule, const struct 
 		.severity = w->wait_ns > WAIT_ERROR_NS ? SEVERITY_ERROR : SEVERITY_WARNING,
 		/* when a socket became ready is known only where the program reported it */
 		.inferred = w->kind == STORE_WAIT_SOCKET,
-		.evidence = { "wait", w->id, w->ready_ns, w->wait_ns, waiter(a, w) },
+		.evidence = {"wait", w->id, w->ready_ns, w->wait_ns, waiter(a, w)},
 	};
 	if (!o.evidence.text)
 		return -ENOMEM;
@@ -115,9 +119,10 @@ static int write_sentences(struct analysis *a, const struct rule *rule)
 		if (f->count > 1)
 			snprintf(total, sizeof(total), ", %s in all",
 				 lsc_duration_format(f->total_ns, sum, sizeof(sum)));
-		f->message = arena_printf(&a->arena, "%llu ready %s behind %s: %s%s%s",
-					  (unsigned long long)f->count, f->count == 1 ? "wait" : "waits",
-					  f->subject, f->count > 1 ? "up to " : "", worst, total);
+		f->message =
+			arena_printf(&a->arena, "%llu ready %s behind %s: %s%s%s",
+				     (unsigned long long)f->count, f->count == 1 ? "wait" : "waits",
+				     f->subject, f->count > 1 ? "up to " : "", worst, total);
 		if (!f->message)
 			return -ENOMEM;
 	}

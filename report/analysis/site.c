@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which frame of a stack is the application's own: the place that its author can change. Libraries of
- * the system, interpreters and event-loop libraries are passed over, unless nothing else is there.
+ * Which frame of a stack is the application's own: the place that its author can change. Libraries
+ * of the system, interpreters and event-loop libraries are passed over, unless nothing else is
+ * there.
  */
 #include "analysis/internal.h"
 
@@ -21,11 +22,31 @@ static bool is_library(const char *base, const char *name)
 static bool is_runtime_module(const char *module)
 {
 	static const char *const libraries[] = {
-		"libc",	     "libpthread", "librt",	 "libm",	  "ld-linux-x86-64",
-		"ld-linux-aarch64", "ld-musl-x86_64", "ld",	  "libdl",	  "libstdc++",
-		"libgcc_s",  "libuv",	   "libnode",	 "libv8",	  "libevent",
-		"libevent_core", "libev",  "libglib",	 "libgio",	  "libsystemd",
-		"liburing",  "libloopscope", "node",	 "nodejs",	  "linux-vdso",
+		"libc",
+		"libpthread",
+		"librt",
+		"libm",
+		"ld-linux-x86-64",
+		"ld-linux-aarch64",
+		"ld-musl-x86_64",
+		"ld",
+		"libdl",
+		"libstdc++",
+		"libgcc_s",
+		"libuv",
+		"libnode",
+		"libv8",
+		"libevent",
+		"libevent_core",
+		"libev",
+		"libglib",
+		"libgio",
+		"libsystemd",
+		"liburing",
+		"libloopscope",
+		"node",
+		"nodejs",
+		"linux-vdso",
 	};
 	const char *base = basename(module);
 
@@ -90,7 +111,7 @@ void site_find(const struct store_stack *stack, struct site *ret)
 			best = &stack->frames[i];
 			best_rank = rank(best);
 		}
-	*ret = (struct site){ 0 };
+	*ret = (struct site){0};
 	if (!best)
 		return;
 	ret->lang = best->lang;

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* make_capture SCENE PATH: a capture for the tests that run the program itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "fixture.h"
+
+int main(int argc, char **argv)
+{
+	struct fixture f;
+
+	if (argc != 3)
+		return 2;
+	fixture_begin(&f, argv[2]);
+	if (!strcmp(argv[1], "healthy"))
+		fixture_healthy(&f);
+	else if (!strcmp(argv[1], "sleeping"))
+		fixture_sleeping(&f);
+	else if (!strcmp(argv[1], "hostile"))
+		fixture_hostile(&f);
+	else if (!strcmp(argv[1], "host"))
+		fixture_host(&f);
+	else if (!strcmp(argv[1], "partial"))
+		store_meta_put(f.s, STORE_META_COVERAGE, "0.900000");
+	else if (!strcmp(argv[1], "cut")) {
+		store_commit(f.s);
+		store_close(f.s);
+		return 0;
+	} else
+		return 2;
+	fixture_end(&f);
+	return 0;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Sites, relations, profiles and the values of the JSON document. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fixture.h"
+
+static void the_site_is_the_innermost_frame_of_the_application(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *frames[6];
+		const char *function; /* NULL: unknown */
+	} cases[] = {
+		{{"kernel|hrtimer_nanosleep|||", "native|clock_nanosleep|||/usr/lib/libc.so.6",
+		  "native||||/usr/bin/redis-server", "native|call|server.c|9|/usr/bin/redis-server",
+		  NULL},
+		 "call"},
+		{{"native|select|||/lib/libc-2.31.so", "native|_PyEval|||/usr/bin/python3.11",
+		  "python|run|/usr/lib/python3.11/subprocess.py|5|", "python|fetch|/srv/app.py|3|",
+		  NULL},
+		 "fetch"},
+		{{"native|sqlite3_step|||/usr/lib/libsqlite3.so.0",
+		  "python|query|/srv/dist-packages/db.py|8|", "python|main|/srv/app.py|3|", NULL},
+		 "query"},
+		{{"native|uv__io_poll|||/usr/lib/libuv.so.1", "js|execSync|node:child_process|900|",
+		  "js|build|/srv/app.js|12|", NULL},
+		 "build"},
+		{{"python|<module>|<string>|1|", "python|run|<frozen runpy>|9|", NULL}, "<module>"},
+		{{"native|epoll_wait|||/lib/libc.so.6", "native|__vdso|||[vdso]", NULL},
+		 "epoll_wait"},
+		{{"native||||/usr/sbin/nginx", "kernel|schedule|||", NULL}, NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		fixture_stack(&f, 1, cases[i].frames);
+		fixture_analyse(&f, &a);
+		if (cases[i].function)
+			assert_string_equal(a.stacks[0].site.function, cases[i].function);
+		else
+			assert_null(a.stacks[0].site.function);
+		analysis_done(&a);
+	}
+}
+
+static void one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_stack(&f, 1, (const char *const[]){"python|fetch|/srv/app.py|3|", NULL});
+	fixture_stack(&f, 2, (const char *const[]){"python|fetch|/srv/app.py|9|", NULL});
+	fixture_stall(&f, 1, 1000, 60, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+	fixture_stall(&f, 2, 2000, 90, LSC_CAUSE_SLEEP, "clock_nanosleep", 2);
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.nfindings, 1);
+	assert_int_equal(a.findings[0].count, 2);
+	assert_int_equal(a.findings[0].site.line, 9);
+	assert_non_null(strstr(a.findings[0].fix, "await asyncio.sleep()"));
+	analysis_done(&a);
+}
+
+static void victims_are_counted_by_what_lies_in_the_stall(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_stall(&f, 1, 1000, 100, LSC_CAUSE_SLEEP, NULL, 0);
+	fixture_stall(&f, 2, 1200, 100, LSC_CAUSE_SLEEP, NULL, 0);
+	fixture_wait(&f, 1, STORE_WAIT_SOCKET, 1050, 60, 0); /* 50 in the first */
+	fixture_wait(&f, 2, STORE_WAIT_SOCKET, 900, 400, 0); /* 100 in each */
+	fixture_wait(&f, 3, STORE_WAIT_SOCKET, 900, 100, 0); /* ended as the first began */
+	fixture_wait(&f, 4, STORE_WAIT_TIMER, 1110, 50, 0);  /* between them */
+	for (int64_t i = 5; i < 30; i++)
+		fixture_wait(&f, i, STORE_WAIT_SOCKET, 1210, 10, 0);
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.stalls[0].nvictims, 2);
+	assert_int_equal(a.stalls[0].victim_sum_ns, MS(150));
+	assert_int_equal(a.stalls[0].victim_max_ns, MS(100));
+	assert_int_equal(a.stalls[1].nvictims, 26);
+
+	json_t *j = report_json(&a);
+	assert_non_null(j);
+	json_t *victims =
+		json_object_get(json_array_get(json_object_get(j, "stalls"), 1), "victims");
+	assert_int_equal(json_integer_value(json_object_get(victims, "count")), 26);
+	assert_int_equal(json_array_size(json_object_get(victims, "list")), ANALYSIS_VICTIMS_MAX);
+	assert_int_equal(json_integer_value(json_object_get(victims, "omitted")), 6);
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_array_get(json_object_get(victims, "list"), 0), "wait_ns")),
+			 MS(100));
+	json_decref(j);
+	analysis_done(&a);
+}
+
+static void profiles_add_up_what_each_stack_cost(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_native(&f, 1, "one", 1);
+	fixture_native(&f, 2, "two", 2);
+	fixture_stall(&f, 1, 1000, 20, LSC_CAUSE_SLEEP, "nanosleep", 1);
+	fixture_stall(&f, 2, 2000, 30, LSC_CAUSE_SLEEP, "nanosleep", 2);
+	fixture_stall(&f, 3, 3000, 20, LSC_CAUSE_SLEEP, "nanosleep", 1);
+	for (int i = 0; i < 10; i++)
+		store_put_sample(f.s, &(struct store_sample){.loop = 1,
+							     .stack = 2,
+							     .ns = MS(4),
+							     .ts_ns = FIXTURE_START + MS(i)});
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.nprofiles, 2);
+	assert_int_equal(a.profiles[0].kind, PROFILE_BLOCKED);
+	assert_int_equal(a.profiles[0].nstacks, 2);
+	assert_int_equal(a.profiles[0].stacks[0].stack, 1);
+	assert_int_equal(a.profiles[0].stacks[0].ns, MS(40));
+	assert_int_equal(a.profiles[1].kind, PROFILE_CPU);
+	assert_int_equal(a.profiles[1].stacks[0].ns, MS(40));
+	analysis_done(&a);
+}
+
+static json_int_t number(const json_t *j, const char *key)
+{
+	json_t *v = json_object_get(j, key);
+
+	assert_true(json_is_integer(v));
+	return json_integer_value(v);
+}
+
+static void the_document_holds_the_values_of_the_capture(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_sleeping(&f);
+	fixture_analyse(&f, &a);
+	json_t *j = report_json(&a);
+	assert_non_null(j);
+	assert_string_equal(json_string_value(json_object_get(j, "schema")), "loopscope.report/1");
+	json_t *capture = json_object_get(j, "capture");
+	assert_string_equal(json_string_value(json_object_get(capture, "start")),
+			    "2023-11-14T22:13:20.000000000Z");
+	assert_int_equal(number(capture, "duration_ns"), 10 * LSC_NS_PER_S);
+	assert_true(json_is_null(json_object_get(json_object_get(capture, "events"), "emitted")));
+	assert_true(json_real_value(json_object_get(capture, "coverage")) == 1.0);
+	json_t *loop = json_array_get(json_object_get(j, "loops"), 0);
+	assert_int_equal(number(loop, "pid"), 4242);
+	assert_int_equal(number(loop, "stall_count"), 3);
+	assert_true(json_real_value(json_object_get(loop, "utilization")) == 0.05);
+	assert_int_equal(number(json_object_get(loop, "lag"), "max_ns"), 999000);
+	json_t *stall = json_array_get(json_object_get(j, "stalls"), 0);
+	assert_int_equal(number(stall, "start_ns"), MS(1000));
+	assert_int_equal(number(stall, "duration_ns"), MS(300));
+	assert_string_equal(json_string_value(json_object_get(stall, "cause")), "sleep");
+	assert_int_equal(json_array_size(json_object_get(stall, "split")), 1);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(stall, "site"), "function")),
+		"debugCommand");
+	json_t *block = json_array_get(json_object_get(stall, "blocks"), 0);
+	assert_int_equal(number(json_object_get(block, "args"), "requested_ns"), MS(300));
+	assert_int_equal(number(json_object_get(block, "resource"), "requested_ns"), MS(300));
+	assert_true(json_is_null(json_object_get(block, "owner")));
+	assert_int_equal(number(json_object_get(stall, "victims"), "count"), 20);
+	json_decref(j);
+	analysis_done(&a);
+}
+
+static void a_hostile_capture_becomes_a_valid_document(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_hostile(&f);
+	fixture_analyse(&f, &a);
+	json_t *j = report_json(&a), *back;
+	assert_non_null(j);
+	char *text = json_dumps(j, 0);
+	assert_non_null(text);
+	assert_null(strchr(text, '\033'));
+	assert_non_null(strstr(text, "9223372036854775807"));
+	assert_null(strstr(text, ": -9223372036854775807"));
+	back = json_loads(text, 0, NULL);
+	assert_true(json_equal(j, back));
+	free(text);
+	json_decref(back);
+	json_decref(j);
+	analysis_done(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_site_is_the_innermost_frame_of_the_application),
+		cmocka_unit_test(
+			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
+		cmocka_unit_test(victims_are_counted_by_what_lies_in_the_stall),
+		cmocka_unit_test(profiles_add_up_what_each_stack_cost),
+		cmocka_unit_test(the_document_holds_the_values_of_the_capture),
+		cmocka_unit_test(a_hostile_capture_becomes_a_valid_document),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

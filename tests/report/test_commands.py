@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""The program itself: forms and exit codes of report, check and schema, and their JSON against the
+published schemas, validated by another implementation."""
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import jsonschema
+
+LOOPSCOPE, MAKE_CAPTURE = sys.argv[1], sys.argv[2]
+SCENES = ["healthy", "sleeping", "hostile", "host", "partial", "cut"]
+
+
+def run(*args):
+    return subprocess.run([LOOPSCOPE, *args], capture_output=True, timeout=60)
+
+
+class Commands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.file = {}
+        for scene in SCENES:
+            cls.file[scene] = os.path.join(cls.directory.name, scene + ".lsc")
+            subprocess.run([MAKE_CAPTURE, scene, cls.file[scene]], check=True, timeout=60)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+    def path(self, name):
+        return os.path.join(self.directory.name, name)
+
+    def refused(self, result, status=2):
+        self.assertEqual(result.returncode, status)
+        self.assertEqual(result.stdout, b"")
+        self.assertTrue(result.stderr.startswith(b"loopscope "), result.stderr)
+        self.assertNotIn(b"\033", result.stderr)
+
+    def schema(self, name):
+        result = run("schema", name)
+        self.assertEqual(result.returncode, 0)
+        schema = json.loads(result.stdout)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        return jsonschema.Draft202012Validator(schema)
+
+    def test_schema_lists_names_and_refuses_unknown_ones(self):
+        names = [line.split()[0] for line in run("schema").stdout.decode().splitlines()]
+        self.assertEqual(names, ["report", "check"])
+        self.refused(run("schema", "nothing"))
+
+    def test_report_json_fits_the_published_schema(self):
+        validator = self.schema("report")
+        for scene in SCENES:
+            document = json.loads(run("report", "--json", self.file[scene]).stdout)
+            self.assertEqual([e.message for e in validator.iter_errors(document)], [], scene)
+        del document["stalls"]
+        self.assertFalse(validator.is_valid(document))
+
+    def test_check_json_fits_the_published_schema(self):
+        validator = self.schema("check")
+        for scene in SCENES:
+            result = run("check", "--json", "--max-stall", "50ms", "--max-findings", "info=0", self.file[scene])
+            document = json.loads(result.stdout)
+            self.assertEqual([e.message for e in validator.iter_errors(document)], [], scene)
+            self.assertEqual(document["exit_status"], result.returncode)
+
+    def test_every_id_in_the_report_leads_somewhere(self):
+        document = json.loads(run("report", "--json", self.file["sleeping"]).stdout)
+        stalls = {s["id"] for s in document["stalls"]}
+        stacks = {s["id"] for s in document["stacks"]}
+        loops = {s["id"] for s in document["loops"]}
+        for finding in document["findings"]:
+            self.assertTrue(set(finding["stall_ids"]) <= stalls)
+            self.assertTrue(set(finding["loops"]) <= loops)
+        for stall in document["stalls"]:
+            self.assertIn(stall["stack"], stacks)
+            self.assertEqual(sum(part["ns"] for part in stall["split"]), stall["duration_ns"])
+
+    def test_report_writes_its_forms(self):
+        text = run("report", self.file["sleeping"])
+        self.assertEqual(text.returncode, 0)
+        self.assertIn(b"blocking-sleep", text.stdout)
+        self.assertNotIn(b"\033", text.stdout)
+        self.assertIn(b"\033[1;31m", run("report", "--color=always", self.file["sleeping"]).stdout)
+        out, page = self.path("out.json"), self.path("out.html")
+        both = run("report", "--text", "--json=" + out, "--html=" + page, self.file["sleeping"])
+        self.assertEqual(both.returncode, 0, both.stderr)
+        self.assertEqual(both.stdout, text.stdout)
+        with open(out) as f:
+            self.assertEqual(json.load(f), json.loads(run("report", "--json", self.file["sleeping"]).stdout))
+        self.assertEqual(stat.S_IMODE(os.stat(out).st_mode), 0o640)
+        with open(page) as f:
+            self.assertIn("blocking-sleep", f.read())
+        self.assertEqual(sorted(n for n in os.listdir(self.directory.name) if n.startswith("out.")),
+                         ["out.html", "out.json"])
+
+    def test_report_replaces_files_but_neither_links_nor_devices(self):
+        out, link = self.path("again.json"), self.path("link.json")
+        with open(out, "w") as f:
+            f.write("old")
+        os.symlink(out, link)
+        self.refused(run("report", "--json=" + link, self.file["healthy"]))
+        with open(out) as f:
+            self.assertEqual(f.read(), "old")
+        self.refused(run("report", "--json=/dev/null", self.file["healthy"]))
+        self.refused(run("report", "--json=" + self.path("no/such/file"), self.file["healthy"]))
+        self.assertEqual(run("report", "--json=" + out, self.file["healthy"]).returncode, 0)
+        with open(out) as f:
+            json.load(f)
+
+    def test_report_refuses_misuse_and_foreign_files(self):
+        foreign, damaged = self.path("foreign.lsc"), self.path("damaged.lsc")
+        with open(foreign, "w") as f:
+            f.write("this is no capture\n" * 100)
+        with open(self.file["sleeping"], "rb") as f:
+            content = bytearray(f.read())
+        content[5000:9000] = b"\xa5" * 4000
+        with open(damaged, "wb") as f:
+            f.write(content)
+        for args in [[], [self.path("missing.lsc")], [foreign], [damaged], [self.directory.name],
+                     ["--json", "--html", self.file["healthy"]], ["--nonsense"],
+                     ["--color=perhaps", self.file["healthy"]], [self.file["healthy"], self.file["cut"]]]:
+            with self.subTest(args=args):
+                self.refused(run("report", *args))
+
+    def test_check_returns_its_verdict(self):
+        cases = [
+            (0, ["healthy"], []), (1, ["sleeping"], []), (0, ["sleeping"], ["--max-stall", "1s"]),
+            (1, ["sleeping"], ["--max-stall", "50ms"]), (0, ["sleeping"], ["--max-findings", "error=2"]),
+            (3, ["host"], ["--max-stall=50ms"]), (3, ["partial"], []), (3, ["cut"], []),
+            (2, [], []), (2, ["healthy", "cut"], []), (2, ["healthy"], ["--max-stall", "x"]),
+            (2, ["healthy"], ["--max-findings", "fatal=0"]), (2, ["healthy"], ["-p", "1"]),
+            (2, [], ["-p", "1"]), (2, ["healthy"], ["--require", "magic"]),
+        ]
+        for status, scenes, options in cases:
+            with self.subTest(scenes=scenes, options=options):
+                result = run("check", *options, *[self.file[s] for s in scenes])
+                self.assertEqual(result.returncode, status, result.stderr)
+        self.refused(run("check", self.path("missing.lsc")))
+
+    def test_check_prints_a_line_a_budget_and_the_findings_concerned(self):
+        result = run("check", "--max-stall", "50ms", "--max-findings", "error=9", self.file["sleeping"])
+        lines = result.stdout.decode().splitlines()
+        self.assertEqual(lines[0], "FAIL max-stall 50ms: worst 300.0 ms")
+        self.assertEqual(lines[1], "PASS max-findings error=9: 2 found")
+        self.assertIn("blocking-sleep", result.stdout.decode())
+        self.assertNotIn("starvation", result.stdout.decode())
+        passed = run("check", "--max-stall", "50ms", self.file["healthy"])
+        self.assertEqual(passed.stdout.decode(), "PASS max-stall 50ms: no stall\n")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* The text report against golden files, and against a capture that tries to steer the terminal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "text.h"
+
+static char *rendered(void (*scene)(struct fixture *), bool color)
+{
+	struct fixture f;
+	struct analysis a;
+	char *text = NULL;
+	size_t size;
+
+	fixture_begin(&f, NULL);
+	scene(&f);
+	fixture_analyse(&f, &a);
+	FILE *out = open_memstream(&text, &size);
+	assert_non_null(out);
+	assert_int_equal(
+		text_render(&a, &(struct text_options){.name = "x.lsc", .color = color}, out), 0);
+	fclose(out);
+	analysis_done(&a);
+	return text;
+}
+
+static void assert_golden(void (*scene)(struct fixture *), const char *name)
+{
+	char path[512], golden[16384];
+	char *text = rendered(scene, false);
+
+	snprintf(path, sizeof(path), "%s/%s.txt", GOLDEN_DIR, name);
+	FILE *in = fopen(path, "r");
+	assert_non_null(in);
+	size_t n = fread(golden, 1, sizeof(golden) - 1, in);
+	fclose(in);
+	golden[n] = '\0';
+	assert_string_equal(text, golden);
+	free(text);
+}
+
+static void a_healthy_capture_says_so_in_one_line(void **state)
+{
+	(void)state;
+	assert_golden(fixture_healthy, "healthy");
+}
+
+static void a_sleeping_redis_reads_verdict_first(void **state)
+{
+	(void)state;
+	assert_golden(fixture_sleeping, "sleeping");
+}
+
+static void hostile_names_cannot_steer_the_terminal(void **state)
+{
+	(void)state;
+	char *text = rendered(fixture_hostile, false);
+
+	for (const char *c = text; *c; c++)
+		assert_true(*c == '\n' || (unsigned char)*c >= 0x20);
+	assert_null(strstr(text, "\xe2\x80\xae"));
+	assert_non_null(strstr(text, "</script><b>]0;owned[31m"));
+	free(text);
+}
+
+static void colour_comes_only_from_us(void **state)
+{
+	(void)state;
+	char *plain = rendered(fixture_sleeping, false), *color = rendered(fixture_sleeping, true);
+	size_t at = 0;
+
+	assert_null(strchr(plain, '\033'));
+	for (const char *c = color; *c; c++) {
+		if (*c == '\033')
+			c = strchr(c, 'm');
+		else
+			assert_int_equal(*c, plain[at++]);
+	}
+	assert_int_equal(at, strlen(plain));
+	assert_true(strlen(color) > strlen(plain));
+	free(plain);
+	free(color);
+}
+
+static void no_line_of_the_report_is_wider_than_a_terminal(void **state)
+{
+	(void)state;
+	char *text = rendered(fixture_sleeping, false), *rest = text, *line;
+
+	while ((line = strsep(&rest, "\n")))
+		assert_true(strlen(line) <= 100);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_healthy_capture_says_so_in_one_line),
+		cmocka_unit_test(a_sleeping_redis_reads_verdict_first),
+		cmocka_unit_test(hostile_names_cannot_steer_the_terminal),
+		cmocka_unit_test(colour_comes_only_from_us),
+		cmocka_unit_test(no_line_of_the_report_is_wider_than_a_terminal),
+	};
+
+	setenv("TZ", "UTC", 1);
+	tzset();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
