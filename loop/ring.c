@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -43,12 +42,8 @@ static bool kernel_trusts_tsc(void)
 static bool tsc_usable(void)
 {
 	unsigned a, b, c, d;
-	int mode = 0;
 
 	if (!__get_cpuid(0x80000007, &a, &b, &c, &d) || !(d & 1u << 8)) /* invariant TSC */
-		return false;
-	/* A process may have forbidden itself rdtsc, which then raises SIGSEGV. */
-	if (prctl(PR_GET_TSC, &mode) == 0 && mode != PR_TSC_ENABLE)
 		return false;
 	return kernel_trusts_tsc();
 }

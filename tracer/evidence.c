@@ -34,7 +34,7 @@ static void frame_name(const struct inspector_frame *f, char *buf, size_t size)
 	if (f->function)
 		snprintf(buf, size, "%s", f->function);
 	else
-		snprintf(buf, size, "%s+0x%llx", base ? base + 1 : f->module ? f->module : "",
+		snprintf(buf, size, "%s%s0x%llx", base ? base + 1 : f->module ? f->module : "", f->module ? "+" : "",
 			 (unsigned long long)f->offset);
 }
 
@@ -206,7 +206,8 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e, const void *stack, size_t size)
 {
-	(void)c;
+	size_t nth = 1;
+
 	if (l->nsamples == SAMPLES_MAX) { /* a very long tick: keep every second one from here */
 		size_t kept = 0;
 		for (size_t i = 0; i < l->nsamples; i++) {
@@ -230,7 +231,11 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 					.kernel = e->kernel };
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;
-	if (size && (s->stack = malloc(size))) {
+	for (size_t i = 0; i + 1 < l->nsamples; i++)
+		nth += l->samples[i].tick_ns == e->tick_ns;
+	if (size && (nth & (nth - 1)) == 0) { /* some at once: the target may be gone when the tick is over */
+		s->job = job_start(c, l, true, (const uint64_t *)e->regs, stack, size);
+	} else if (size && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
 		memcpy(s->regs, e->regs, sizeof(s->regs));
 		s->stack_size = size;

@@ -145,6 +145,8 @@ int crew_start(struct crew *c, struct lsc_err *err)
 void crew_end(struct crew *c)
 {
 	drop(c);
+	if (c->keeper >= 0)
+		shutdown(c->keeper, SHUT_RDWR); /* some fork of ours may hold it too */
 	lsc_closep(&c->keeper);
 	lsc_closep(&c->epoll);
 	c->keeper = c->epoll = -1;

@@ -17,12 +17,13 @@
 #include "inspect/crew.h"
 #include "inspect/target.h"
 
-#define JOBS_MAX      256
-#define JOB_AGE_NS    (10 * LSC_NS_PER_S)
-#define UNWIND_NS     (50 * LSC_NS_PER_MS)
-#define INDEX_NS      (2 * LSC_NS_PER_S)
-#define INDEX_PER_JOB 4 /* times index_deadline_ns: the whole job, however often it says "index"   \
-			 */
+#define JOBS_MAX   256
+#define JOB_AGE_NS (10 * LSC_NS_PER_S)
+#define UNWIND_NS  (50 * LSC_NS_PER_MS)
+#define INDEX_NS   (2 * LSC_NS_PER_S)
+#define INDEX_PER_JOB                                                                              \
+	4 /* times index_deadline_ns: the whole job, however often it says "index"                 \
+	   */
 #define REFRESH_NS	  LSC_NS_PER_S
 #define MESSAGES_PER_TURN 64
 

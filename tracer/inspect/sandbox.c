@@ -142,7 +142,8 @@ static int add_rules(scmp_filter_ctx c)
 		SCMP_SYS(exit),
 		SCMP_SYS(exit_group),
 		SCMP_SYS(rt_sigreturn),
-		SCMP_SYS(sysinfo), /* qsort() asks for the size of the memory */
+		SCMP_SYS(restart_syscall), /* poll() goes on after a stop */
+		SCMP_SYS(sysinfo),	   /* qsort() asks for the size of the memory */
 #if SANDBOX_SANITIZED
 		SCMP_SYS(write),
 		SCMP_SYS(sigaltstack),

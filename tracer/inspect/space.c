@@ -111,7 +111,7 @@ int space_add(struct space *s, const struct message_map *m, const char *path, si
 
 	if (s->nmaps >= MESSAGE_MAPS_MAX || m->start >= m->end || (last && m->start < last->end)) {
 		lsc_closep(&fd);
-		return -EBADMSG;
+		return 0;
 	}
 	struct space_map *more = realloc(s->maps, (s->nmaps + 1) * sizeof(*more));
 	if (more)

@@ -49,8 +49,9 @@ struct space {
 struct space *space_new(int mem);
 struct space *space_free(struct space *s);
 
-/* Adds the mapping above the last one. Takes fd, which is -1 when the file is not to be had. 0 or
- * -errno; a file that is no ELF file of this machine is no error. */
+/* Adds the mapping above the last one; one that lies elsewhere, or is one too many, is left out.
+ * Takes fd, which is -1 when the file is not to be had. 0 or -errno; a file that is no ELF file of
+ * this machine is no error. */
 int space_add(struct space *s, const struct message_map *m, const char *path, size_t path_len,
 	      int fd);
 

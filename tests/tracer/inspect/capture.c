@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,18 +52,27 @@ void capture_kill(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-pid_t capture_spawn_nest(const char *path, const char *map_file)
+void capture_await_ready(int ready)
+{
+	char byte;
+
+	assert_int_equal(read(ready, &byte, 1), 1);
+}
+
+pid_t capture_spawn_nest(const char *path, const char *map_file, int *ret_ready)
 {
 	char *argv[] = {getenv("NEST"), (char *)path, (char *)map_file, NULL};
 	int ready[2];
-	char byte;
 
 	assert_non_null(argv[0]);
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid_t pid = spawn(argv, ready[1]);
 	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
+	capture_await_ready(ready[0]);
+	if (ret_ready)
+		*ret_ready = ready[0];
+	else
+		close(ready[0]);
 	return pid;
 }
 
@@ -87,23 +97,34 @@ static void copy_stack(pid_t pid, struct capture *ret)
 	assert_true(ret->size > 0);
 }
 
-void capture_take(pid_t pid, long call, long other_call, struct capture *ret)
+/* Stops pid, an attached process, and gives its registers. A signal that comes first is passed on.
+ */
+static void stop(pid_t pid, struct user_regs_struct *ret)
+{
+	int status;
+
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, pid, NULL, NULL), 0);
+	for (;;) {
+		assert_int_equal(waitpid(pid, &status, __WALL), pid);
+		assert_true(WIFSTOPPED(status));
+		if (status >> 16 == PTRACE_EVENT_STOP)
+			break;
+		assert_int_equal(ptrace(PTRACE_CONT, pid, NULL, (long)WSTOPSIG(status)), 0);
+	}
+	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, ret), 0);
+}
+
+static void take_when(pid_t pid, bool (*fits)(const struct user_regs_struct *r, const long *arg),
+		      const long *arg, struct capture *ret)
 {
 	uint64_t end = lsc_now_ns() + PATIENCE_NS;
 	struct user_regs_struct r;
-	int status;
 
 	assert_int_equal(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
-	for (;;) {
-		assert_int_equal(ptrace(PTRACE_INTERRUPT, pid, NULL, NULL), 0);
-		assert_int_equal(waitpid(pid, &status, __WALL), pid);
-		assert_true(WIFSTOPPED(status));
-		assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &r), 0);
-		if ((long)r.orig_rax == call || (long)r.orig_rax == other_call)
-			break;
+	for (stop(pid, &r); !fits(&r, arg); stop(pid, &r)) {
 		assert_true(lsc_now_ns() < end);
 		ptrace(PTRACE_CONT, pid, NULL, NULL);
-		poll(NULL, 0, 5); /* until it is there, on the condition above */
+		poll(NULL, 0, 2); /* until it is there, on the condition above */
 	}
 	const uint64_t regs[INSPECTOR_REGS] = {r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi,
 					       r.rbp, r.rsp, r.r8,  r.r9,  r.r10, r.r11,
@@ -112,6 +133,44 @@ void capture_take(pid_t pid, long call, long other_call, struct capture *ret)
 	ret->pid = pid;
 	copy_stack(pid, ret);
 	assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
+}
+
+static bool is_in_call(const struct user_regs_struct *r, const long *calls)
+{
+	return (long)r->orig_rax == calls[0] || (long)r->orig_rax == calls[1];
+}
+
+static bool is_in_range(const struct user_regs_struct *r, const long *range)
+{
+	return (long)r->rip >= range[0] && (long)r->rip < range[1];
+}
+
+void capture_take(pid_t pid, long call, long other_call, struct capture *ret)
+{
+	take_when(pid, is_in_call, (const long[]){call, other_call}, ret);
+}
+
+void capture_take_within(pid_t pid, uint64_t start, uint64_t end, struct capture *ret)
+{
+	take_when(pid, is_in_range, (const long[]){(long)start, (long)end}, ret);
+}
+
+void capture_find_map(pid_t pid, const char *path, uint64_t *ret_start, uint64_t *ret_end)
+{
+	char name[64], line[512];
+	unsigned long start, end;
+
+	snprintf(name, sizeof(name), "/proc/%d/maps", pid);
+	lsc_autofclose FILE *f = fopen(name, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, path) && strstr(line, "r-xp") &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2) {
+			*ret_start = start;
+			*ret_end = end;
+			return;
+		}
+	fail_msg("%d does not map %s", pid, path);
 }
 
 static void copy_text(char *to, size_t size, const char *from)
@@ -147,6 +206,20 @@ void answers_add(const struct inspector_result *result, void *arg)
 	a->n++;
 }
 
+/* Only a dispatch that gave up the CPU by itself counts as slow, not one that was preempted. */
+static void dispatch_timed(struct inspector *ins, struct answers *a)
+{
+	struct rusage before, after;
+	uint64_t t = lsc_now_ns();
+
+	getrusage(RUSAGE_THREAD, &before);
+	inspector_dispatch(ins);
+	getrusage(RUSAGE_THREAD, &after);
+	t = lsc_now_ns() - t;
+	if (after.ru_nvcsw != before.ru_nvcsw && t > a->slowest_dispatch_ns)
+		a->slowest_dispatch_ns = t;
+}
+
 void answers_await(struct inspector *ins, struct answers *a, size_t n)
 {
 	uint64_t end = lsc_now_ns() + PATIENCE_NS;
@@ -158,11 +231,7 @@ void answers_await(struct inspector *ins, struct answers *a, size_t n)
 			at = end;
 		struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
 		poll(&p, 1, at <= now ? 0 : (int)((at - now) / LSC_NS_PER_MS) + 1);
-		now = lsc_now_ns();
-		inspector_dispatch(ins);
-		uint64_t took = lsc_now_ns() - now;
-		if (took > a->slowest_dispatch_ns)
-			a->slowest_dispatch_ns = took;
+		dispatch_timed(ins, a);
 	}
 }
 
@@ -189,7 +258,7 @@ void answers_print(const struct answers *a)
 int count_fds(pid_t pid)
 {
 	char name[64];
-	int n = -3; /* ".", ".." and, of our own process, the directory's */
+	int n = pid == getpid() ? -3 : -2; /* ".", ".." and the directory's own */
 
 	snprintf(name, sizeof(name), "/proc/%d/fd", pid);
 	DIR *d = opendir(name);

@@ -17,10 +17,16 @@ struct capture {
 /* Runs argv with stdout and stderr thrown away. Dies with the test. */
 pid_t capture_spawn(char *const argv[]);
 void capture_kill(pid_t pid);
-/* inspect_nest with the arguments, paused or about to. */
-pid_t capture_spawn_nest(const char *path, const char *map_file);
+/* inspect_nest with these arguments, once it has said that it is ready. ret_ready, if not NULL, is
+ * for capture_await_ready() when it says so again; the caller closes it. */
+pid_t capture_spawn_nest(const char *path, const char *map_file, int *ret_ready);
+void capture_await_ready(int ready);
 /* Takes regs and stack of pid once it is blocked in one of two system calls. */
 void capture_take(pid_t pid, long call, long other_call, struct capture *ret);
+/* Takes them once pid runs between two addresses. */
+void capture_take_within(pid_t pid, uint64_t start, uint64_t end, struct capture *ret);
+/* The first executable mapping whose line in maps holds path. */
+void capture_find_map(pid_t pid, const char *path, uint64_t *ret_start, uint64_t *ret_end);
 
 struct answer_frame_copy {
 	char function[256], file[256], module[256], build_id[128];
@@ -38,8 +44,8 @@ struct answer_copy {
 struct answers {
 	size_t n;
 	struct answer_copy last;
-	char whys[512][24]; /* of the first answers, by cookie */
-	uint64_t slowest_dispatch_ns;
+	char whys[512][24];	      /* of the first answers, by cookie */
+	uint64_t slowest_dispatch_ns; /* of those that waited for something */
 };
 
 /* The inspector_result_fn; arg is a struct answers. */

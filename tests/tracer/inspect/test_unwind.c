@@ -32,6 +32,14 @@ static struct inspector *start(void)
 	return ins;
 }
 
+static bool has_function(const char *name)
+{
+	for (size_t i = 0; i < got.last.nframes; i++)
+		if (strcmp(got.last.frames[i].function, name) == 0)
+			return true;
+	return false;
+}
+
 static void the_nested_functions_of_a_program_without_frame_pointers_come_in_order(void **state)
 {
 	(void)state;
@@ -44,7 +52,7 @@ static void the_nested_functions_of_a_program_without_frame_pointers_come_in_ord
 		int depth = 1 + rand_r(&seed) % 20;
 		for (int i = 0; i < depth; i++)
 			path[i] = (char)('a' + rand_r(&seed) % 3);
-		pid_t pid = capture_spawn_nest(path, NULL);
+		pid_t pid = capture_spawn_nest(path, NULL, NULL);
 		capture_take(pid, SYS_pause, -2, &cap);
 		answers_ask(ins, &got, &cap);
 		capture_kill(pid);
@@ -59,6 +67,8 @@ static void the_nested_functions_of_a_program_without_frame_pointers_come_in_ord
 			assert_string_equal(got.last.frames[at].function, name);
 			assert_false(got.last.frames[at].exported);
 			assert_true(got.last.frames[at].build_id[0]);
+			assert_non_null(strstr(got.last.frames[at].file, "nest.c"));
+			assert_true(got.last.frames[at].line > 0);
 			at++;
 		}
 		while (at < got.last.nframes && strcmp(got.last.frames[at].function, "main") != 0)
@@ -70,12 +80,52 @@ static void the_nested_functions_of_a_program_without_frame_pointers_come_in_ord
 	assert_null(inspector_free(ins));
 }
 
-static bool has_function(const char *name)
+static void unwind_nest(const char *path)
 {
-	for (size_t i = 0; i < got.last.nframes; i++)
-		if (strcmp(got.last.frames[i].function, name) == 0)
-			return true;
-	return false;
+	struct inspector *ins = start();
+	pid_t pid = capture_spawn_nest(path, NULL, NULL);
+
+	capture_take(pid, SYS_pause, -2, &cap);
+	answers_ask(ins, &got, &cap);
+	capture_kill(pid);
+	inspector_free(ins);
+	assert_string_equal(got.last.why, "");
+	assert_false(got.last.truncated);
+}
+
+static void a_signal_handler_shows_what_it_interrupted(void **state)
+{
+	(void)state;
+	unwind_nest("asb");
+	assert_true(has_function("nest_b") && has_function("raise"));
+	assert_true(has_function("nest_a") && has_function("main"));
+}
+
+static void a_coroutine_ends_at_its_entry(void **state)
+{
+	(void)state;
+	unwind_nest("aub");
+	assert_true(has_function("nest_b"));
+	assert_string_equal(got.last.frames[got.last.nframes - 1].function, "own_entry");
+	assert_false(has_function("nest_a") || has_function("main"));
+}
+
+static void the_vdso_is_unwound_too(void **state)
+{
+	(void)state;
+	struct inspector *ins = start();
+	pid_t pid = capture_spawn_nest("av", NULL, NULL);
+	uint64_t at, end;
+
+	capture_find_map(pid, "[vdso]", &at, &end);
+	capture_take_within(pid, at, end, &cap);
+	answers_ask(ins, &got, &cap);
+	capture_kill(pid);
+	inspector_free(ins);
+	assert_string_equal(got.last.why, "");
+	assert_string_equal(got.last.frames[0].module, "[vdso]");
+	assert_int_equal(got.last.frames[0].offset, cap.regs[16] - at);
+	assert_true(has_function("nest_a") && has_function("main"));
 }
 
 /* Runs argv, waits for it to block in a call, unwinds it twice: cold, then from the caches. */
@@ -146,6 +196,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			the_nested_functions_of_a_program_without_frame_pointers_come_in_order),
+		cmocka_unit_test(a_signal_handler_shows_what_it_interrupted),
+		cmocka_unit_test(a_coroutine_ends_at_its_entry),
+		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),
 		cmocka_unit_test(a_sleeping_python_shows_its_interpreter),
