@@ -29,6 +29,7 @@ struct session {
 	bool over;         /* nothing more to do */
 	bool peer_gone;
 	bool told_ready;
+	bool recording;    /* the client waits for its command and tells how it ended */
 	uint64_t stop_at_ns; /* of -d; UINT64_MAX none */
 	uint64_t duration_ns;
 	json_t *pids;      /* as attached */
@@ -246,6 +247,7 @@ static void begin_job(struct session *s, const json_t *msg)
 		return;
 	}
 	s->duration_ns = ns_field(msg, "duration_ns", 0);
+	s->recording = !strcmp(o.mode, "record");
 }
 
 static void end_job(struct session *s, const char *reason, int exit_status)
@@ -285,7 +287,8 @@ static void on_message(struct session *s, const json_t *msg)
 	} else if (!strcmp(type, "attach")) {
 		begin_job(s, msg);
 	} else if (!strcmp(type, "stop")) {
-		end_job(s, "user", (int)int_field(msg, "exit_status", -1));
+		int status = (int)int_field(msg, "exit_status", -1);
+		end_job(s, status >= 0 ? "target-exit" : "user", status);
 	} else if (!strcmp(type, "doctor")) {
 		send_message(s, doctor_run((int)int_field(msg, "pid", 0)));
 		s->over = true;
@@ -338,7 +341,7 @@ int session_run(int fd)
 		collector_dispatch(s.collector);
 		if (!s.told_ready && collector_is_ready(s.collector))
 			tell_ready(&s);
-		if (collector_is_over(s.collector))
+		if (collector_is_over(s.collector) && !s.recording)
 			end_job(&s, "target-exit", -1);
 		else if (lsc_now_ns() >= s.stop_at_ns)
 			end_job(&s, "duration", -1);
