@@ -53,7 +53,7 @@ struct loop {
 	struct target *target;
 	int tid, ns_tid;
 	char comm[16];
-	bool kernel, ringed;   /* sources */
+	bool kernel;           /* seen by kernel events */
 	bool announced;        /* told to the client */
 	bool exited;
 	int class, nr, fd, confidence;
@@ -161,6 +161,10 @@ const struct known_stack *evidence_stack(const struct collector *c, int64_t id);
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e, bool inferred);
 /* Writes stalls whose evidence is complete, or whose time is up (all of them when force is set). */
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
+/* A tick over the threshold that a ring told; kernel is the account of the busy period around it, or
+ * NULL. Its id, 0 out of memory. */
+int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
+			const struct event_stall *kernel);
 /* The tick that runs at the end of the capture. */
 void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 

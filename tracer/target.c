@@ -143,7 +143,7 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 			return lsc_err_set(err, r, "process %d belongs to another user; run as root", pid);
 		return lsc_err_set(err, r, "process %d has just ended", pid);
 	}
-	t.first_ns = t.last_ns = lsc_now_ns();
+	t.first_ns = t.last_ns = t.young_ns = lsc_now_ns();
 	target_describe(&t);
 	*ret_target = t;
 	return 0;

@@ -182,7 +182,7 @@ void watch_loop_store(struct collector *c, struct loop *l)
 		.tid = l->tid,
 		.comm = l->comm,
 		.source = (l->kernel ? STORE_SOURCE_BPF : 0) | (l->feed ? STORE_SOURCE_RING : 0),
-		.runtime = l->feed ? "loopscope" : l->target->runtime[0] ? l->target->runtime : NULL,
+		.runtime = l->feed && feed_runtime(l->feed)[0] ? feed_runtime(l->feed) : l->target->runtime[0] ? l->target->runtime : NULL,
 		.wait_syscall = l->class ? syscall_name(l->nr) : NULL,
 		.wait_fd = l->class == WAIT_EPOLL ? l->fd : -1,
 		.first_ns = l->first_ns,
@@ -266,10 +266,8 @@ void watch_loop_end(struct collector *c, struct loop *l)
 {
 	watch_loop_totals(c, l);
 	l->exited = true;
-	if (l->feed) {
-		feed_read(c, l);
-		feed_store(c, l);
-	}
+	if (l->feed)
+		feed_end(c, l);
 	stall_settle(c, l, lsc_now_ns(), true);
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
