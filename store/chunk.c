@@ -72,7 +72,7 @@ void chunk_writer_done(struct chunk_writer *w)
 static const uint8_t *decode(const uint8_t *p, const uint8_t *end, struct chunk_event *e)
 {
 	uint8_t head = *p++;
-	uint64_t kind = head & KIND_MASK, ts, task = 0, detail = 0, arg = 0;
+	uint64_t kind = head & KIND_MASK, ts = 0, task = 0, detail = 0, arg = 0;
 
 	if (head & RESERVED)
 		return NULL;

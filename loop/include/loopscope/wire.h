@@ -73,13 +73,15 @@ struct lsc_record {
 	uint64_t arg64;
 };
 
-/* kind LSC_REC_TEXT: a piece of the name announced by the nearest earlier TASK_NEW, SITE or MARK. */
+/* kind LSC_REC_TEXT: a piece of the text that belongs to the record before the pieces: TASK_NEW, SITE or
+ * MARK. The same shape as lsc_record, so that `kind` is always at one offset. */
 struct lsc_record_text {
 	uint64_t seq;
+	uint64_t time;
 	uint8_t kind;
-	uint8_t length; /* bytes of text used, 1..20 */
+	uint8_t length; /* bytes of text used, 1..12 */
 	uint16_t part;  /* from 0; the last piece has LSC_TEXT_LAST set */
-	char text[20];  /* UTF-8, no NUL within a name; a SITE holds "function\0file" */
+	char text[12];  /* UTF-8, no NUL within a name; a SITE holds "function\0file" */
 };
 
 #define LSC_TEXT_LAST 0x8000u
@@ -129,10 +131,13 @@ enum lsc_task_state {
 	LSC_TASK_FAILED = 6,
 };
 
-#ifndef __bpf__
+#if !defined(__bpf__) && !defined(__cplusplus)
 _Static_assert(sizeof(struct lsc_ring_header) == LSC_RING_HEADER_SIZE, "header is one page");
 _Static_assert(sizeof(struct lsc_record) == LSC_RECORD_SIZE, "record size");
 _Static_assert(sizeof(struct lsc_record_text) == LSC_RECORD_SIZE, "text record size");
+_Static_assert(__builtin_offsetof(struct lsc_record, kind) ==
+		       __builtin_offsetof(struct lsc_record_text, kind),
+	       "kind at one offset");
 _Static_assert(__builtin_offsetof(struct lsc_ring_header, head) == 2048, "producer's line");
 _Static_assert(__builtin_offsetof(struct lsc_ring_header, listener) == 3072, "reader's line");
 #endif

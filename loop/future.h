@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The core of every future: its end, who waits for it, its references. Tasks and gathers build on
+ * it. */
+#ifndef LSC_LOOP_FUTURE_H
+#define LSC_LOOP_FUTURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "list.h"
+#include "loopscope/loop.h"
+
+/* Variants of a future; NULL means the plain behaviour. */
+struct future_ops {
+	/* Asks a pending one to end; false when it will not. Plain: ends it with -ECANCELED. */
+	bool (*cancel)(struct lsc_future *future);
+	/* Releases the object that holds the future; no reference is left. Plain: free(). */
+	void (*release)(struct lsc_future *future);
+	/* What a task that awaits it waits for: enum lsc_wait_kind and its detail. Plain: FUTURE,
+	 * 0. */
+	uint8_t (*wait_kind)(const struct lsc_future *future, uint64_t *ret_detail);
+};
+
+struct lsc_future {
+	const struct future_ops *ops;
+	struct lsc_loop *loop;
+	struct list waiters; /* struct future_waiter, in order of arrival */
+	uint32_t refs;
+	int result;
+	bool done;
+};
+
+/* Owned by who waits; woken once, after it was taken off the list. */
+struct future_waiter {
+	struct list link;
+	void (*wake)(struct future_waiter *waiter);
+};
+
+void future_init(struct lsc_future *future, const struct future_ops *ops, struct lsc_loop *loop);
+void future_complete(struct lsc_future *future, int result);
+/* False when it had ended, or will not. */
+bool future_cancel(struct lsc_future *future);
+void future_wait(struct lsc_future *future, struct future_waiter *waiter);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many futures as one, in the meaning of asyncio.gather(). The gather holds a reference of each
+ * member; a member's end holds the gather, so that the waiters in it outlive every wake.
+ */
+#include "future.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "loopscope/wire.h"
+
+struct member {
+	struct future_waiter waiter;
+	struct gather *gather;
+	struct lsc_future *future;
+};
+
+struct gather {
+	struct lsc_future future; /* first: a gather is a future */
+	size_t count;
+	size_t pending; /* members that have not ended; each holds a reference of the gather */
+	bool all;	/* LSC_GATHER_ALL */
+	bool cancelled;
+	struct member members[];
+};
+
+static struct gather *gather_of(const struct lsc_future *future)
+{
+	return container_of(future, struct gather, future);
+}
+
+static bool gather_cancel(struct lsc_future *future)
+{
+	struct gather *g = gather_of(future);
+	bool asked = false;
+
+	lsc_ref(future);
+	g->cancelled = true; /* ahead of members that end at once */
+	for (size_t i = 0; i < g->count; i++)
+		asked |= future_cancel(g->members[i].future);
+	g->cancelled = asked;
+	lsc_unref(future);
+	return asked;
+}
+
+static void gather_release(struct lsc_future *future)
+{
+	struct gather *g = gather_of(future);
+
+	for (size_t i = 0; i < g->count; i++)
+		lsc_unref(g->members[i].future);
+	free(g);
+}
+
+static uint8_t gather_wait_kind(const struct lsc_future *future, uint64_t *ret_detail)
+{
+	*ret_detail = gather_of(future)->count;
+	return LSC_WAIT_GROUP;
+}
+
+static const struct future_ops gather_ops = {
+	.cancel = gather_cancel,
+	.release = gather_release,
+	.wait_kind = gather_wait_kind,
+};
+
+static void end_if_decided(struct gather *g, int latest)
+{
+	if (g->future.done)
+		return;
+	if (g->pending == 0)
+		future_complete(&g->future, g->cancelled	   ? -ECANCELED
+					    : g->all || latest > 0 ? 0
+								   : latest);
+	else if (latest < 0 && !g->all && !g->cancelled)
+		future_complete(&g->future, latest);
+}
+
+static void member_ended(struct future_waiter *waiter)
+{
+	struct member *m = container_of(waiter, struct member, waiter);
+	struct gather *g = m->gather;
+
+	g->pending--;
+	end_if_decided(g, m->future->result);
+	lsc_unref(&g->future);
+}
+
+struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsigned flags)
+{
+	struct lsc_loop *loop = lsc_loop_current();
+
+	for (size_t i = 0; i < n; i++)
+		if (members[i]->loop != loop)
+			return NULL;
+	if (!loop || n > (SIZE_MAX - sizeof(struct gather)) / sizeof(struct member))
+		return NULL;
+	struct gather *g = calloc(1, sizeof(*g) + n * sizeof(struct member));
+	if (!g)
+		return NULL;
+	future_init(&g->future, &gather_ops, loop);
+	g->count = n;
+	g->all = flags & LSC_GATHER_ALL;
+	int failed = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct member *m = &g->members[i];
+
+		*m = (struct member){.waiter.wake = member_ended, .gather = g};
+		m->future = lsc_ref(members[i]);
+		list_init(&m->waiter.link);
+		if (m->future->done) {
+			if (m->future->result < 0 && failed == 0)
+				failed = m->future->result;
+			continue;
+		}
+		lsc_ref(&g->future);
+		g->pending++;
+		future_wait(m->future, &m->waiter);
+	}
+	end_if_decided(g, failed);
+	return &g->future;
+}
+
+int lsc_gather_results(const struct lsc_future *gather, int *ret_results, size_t n)
+{
+	if (gather->ops != &gather_ops)
+		return -EINVAL;
+	const struct gather *g = gather_of(gather);
+	if (g->pending > 0)
+		return -EAGAIN;
+	if (n < g->count)
+		return -ENOSPC;
+	for (size_t i = 0; i < g->count; i++)
+		ret_results[i] = g->members[i].future->result;
+	return (int)g->count;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The one place of the library where threads meet. The eventfd is written once per non-empty queue.
+ */
+#include "remote.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "loop.h"
+
+struct call {
+	struct list link;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+int remote_open(struct lsc_loop *loop)
+{
+	struct remote *remote = &loop->remote;
+
+	remote->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (remote->fd < 0)
+		return -errno;
+	int r = loop->backend->watch(loop, remote->fd, POLLIN);
+	if (r < 0) {
+		close(remote->fd);
+		remote->fd = -1;
+		return r;
+	}
+	pthread_mutex_init(&remote->lock, NULL);
+	list_init(&remote->calls);
+	return 0;
+}
+
+void remote_close(struct lsc_loop *loop)
+{
+	struct remote *remote = &loop->remote;
+
+	if (remote->fd < 0)
+		return;
+	while (!list_empty(&remote->calls)) {
+		struct call *call = container_of(remote->calls.next, struct call, link);
+
+		list_remove(&call->link);
+		free(call);
+	}
+	pthread_mutex_destroy(&remote->lock);
+	close(remote->fd);
+	remote->fd = -1;
+}
+
+void remote_run(struct lsc_loop *loop)
+{
+	struct remote *remote = &loop->remote;
+	struct list calls;
+	uint64_t count;
+
+	list_init(&calls);
+	/* Empty the eventfd first: a call that is queued from here on reports anew. */
+	(void)!read(remote->fd, &count, sizeof(count));
+	loop->backend->watch(loop, remote->fd, POLLIN);
+	pthread_mutex_lock(&remote->lock);
+	list_splice(&calls, &remote->calls);
+	pthread_mutex_unlock(&remote->lock);
+	while (!list_empty(&calls)) {
+		struct call *call = container_of(calls.next, struct call, link);
+
+		list_remove(&call->link);
+		call->fn(call->arg);
+		free(call);
+	}
+}
+
+int lsc_call_soon_threadsafe(struct lsc_loop *loop, void (*fn)(void *arg), void *arg)
+{
+	struct remote *remote = &loop->remote;
+	struct call *call = malloc(sizeof(*call));
+	uint64_t one = 1;
+
+	if (!call)
+		return -ENOMEM;
+	*call = (struct call){.fn = fn, .arg = arg};
+	pthread_mutex_lock(&remote->lock);
+	bool was_empty = list_empty(&remote->calls);
+	list_append(&remote->calls, &call->link);
+	/* Under the lock, so that the loop cannot end between the two. It cannot fail: the counter
+	 * is far from full. */
+	if (was_empty)
+		(void)!write(remote->fd, &one, sizeof(one));
+	pthread_mutex_unlock(&remote->lock);
+	return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stack switch for x86-64 (System V ABI). A suspended context is its callee-saved state on
+ * its own stack, from its stack pointer upwards: mxcsr and x87 control word, r15 r14 r13 r12 rbx
+ * rbp, return address. coro.c lays out the same frame for a new coroutine.
+ */
+#if defined(__x86_64__)
+	.text
+	.p2align 4
+	.hidden	coro_switch
+	.globl	coro_switch
+	.type	coro_switch, @function
+/* void coro_switch(void **ret_from_sp, void *to_sp) */
+coro_switch:
+	.cfi_startproc
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbp, 0
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbx, 0
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r13, 0
+	pushq	%r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r14, 0
+	pushq	%r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r15, 0
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	stmxcsr	(%rsp)
+	fnstcw	4(%rsp)
+	movq	%rsp, (%rdi)
+	movq	%rsi, %rsp	/* the same frame, of the other context */
+	ldmxcsr	(%rsp)
+	fldcw	4(%rsp)
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%r15
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r15
+	popq	%r14
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r14
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r12
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbx
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbp
+	popq	%rcx		/* a jump, since a ret would always be mispredicted here */
+	.cfi_adjust_cfa_offset -8
+	.cfi_register %rip, %rcx
+	jmpq	*%rcx
+	.cfi_endproc
+	.size	coro_switch, . - coro_switch
+
+	.p2align 4
+	.hidden	coro_enter
+	.globl	coro_enter
+	.type	coro_enter, @function
+/* The first frame of every coroutine: calls r13(r12). Unwinders end here: it has no caller. */
+coro_enter:
+	.cfi_startproc
+	.cfi_undefined %rip
+	movq	%r12, %rdi
+	callq	*%r13
+	ud2
+	.cfi_endproc
+	.size	coro_enter, . - coro_enter
+#endif
+	.section .note.GNU-stack, "", %progbits
