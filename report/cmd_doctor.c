@@ -12,6 +12,7 @@
 
 #define ANSWER_TIMEOUT_MS 60000 /* every probe is proven by an event */
 #define EXIT_UNUSABLE	  4
+#define DECISIVE	  "kernel probes"
 
 enum { KEY_JSON = 0x200, KEY_COLOR };
 
@@ -68,13 +69,11 @@ static void print_table(const struct doctor *d, const json_t *checks, const char
 
 	live_text(about, stdout);
 	putchar('\n');
-	json_array_foreach(checks, i, check)
-	{
+	json_array_foreach(checks, i, check) {
 		size_t n = strlen(field_text(check, "name") ?: "?");
 		width = n > width && n <= 32 ? n : width;
 	}
-	json_array_foreach(checks, i, check)
-	{
+	json_array_foreach(checks, i, check) {
 		const char *name = field_text(check, "name") ?: "?",
 			   *status = field_text(check, "status") ?: "?";
 		const char *detail = field_text(check, "detail"), *fix = field_text(check, "fix");
@@ -103,16 +102,15 @@ static void print_table(const struct doctor *d, const json_t *checks, const char
 	}
 }
 
-/* Whether kernel events can be captured: that of the check named "bpf". */
+/* Whether kernel events can be captured at all: docs/control.md names the check that says so. */
 static bool usable(const json_t *checks)
 {
 	size_t i;
 	json_t *check;
 
-	json_array_foreach((json_t *)checks, i, check)
-	{
+	json_array_foreach((json_t *)checks, i, check) {
 		const char *name = field_text(check, "name"), *status = field_text(check, "status");
-		if (name && status && !strcmp(name, "bpf"))
+		if (name && status && !strncmp(name, DECISIVE, strlen(DECISIVE)))
 			return !strcmp(status, "ok");
 	}
 	return false;

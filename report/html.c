@@ -32,8 +32,8 @@ static int index_build(const json_t *list, struct html_index *ret)
 	index.entry = calloc(n ? n : 1, sizeof(*index.entry));
 	if (!index.entry)
 		return -ENOMEM;
-	json_array_foreach(list, i, v) index.entry[i] =
-		(struct html_entry){field_int(v, "id", -1), v};
+	json_array_foreach(list, i, v)
+		index.entry[i] = (struct html_entry){field_int(v, "id", -1), v};
 	qsort(index.entry, n, sizeof(*index.entry), by_id);
 	*ret = index;
 	return 0;
@@ -67,7 +67,8 @@ static int sort_stalls(struct page *p)
 	p->stalls = calloc(p->nstalls ? p->nstalls : 1, sizeof(const json_t *));
 	if (!p->stalls)
 		return -ENOMEM;
-	json_array_foreach(list, i, v) p->stalls[i] = v;
+	json_array_foreach(list, i, v)
+		p->stalls[i] = v;
 	qsort(p->stalls, p->nstalls, sizeof(const json_t *), worst_first);
 	return 0;
 }
@@ -139,7 +140,10 @@ static int body(struct page *p)
 	html_capture(p);
 	fputs("</main>\n<footer><p>Written by loopscope ", p->out);
 	html_text(p, field_text(json_object_get(p->doc, "tool"), "version"));
-	fputs(". This page loads nothing and runs no script.</p></footer>\n", p->out);
+	fputs(". Long lists are cut on this page; <code>loopscope report --json</code> prints "
+	      "more. It "
+	      "loads nothing and runs no script.</p></footer>\n",
+	      p->out);
 	int r = island(p);
 	fputs("</body>\n</html>\n", p->out);
 	return r;

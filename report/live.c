@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "field.h"
+#include "hostile.h"
 
 #define FRAMES_SHOWN 4
 #define ARGS_SHOWN   4
@@ -34,33 +35,13 @@ int live_color(const char *when, FILE *out)
 	return isatty(fileno(out)) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
-/* C1 controls and the characters that reorder a line or hide in it, as UTF-8. */
-static size_t unsafe(const unsigned char *s)
-{
-	if (s[0] < 0x20 || s[0] == 0x7f)
-		return 1;
-	if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f)
-		return 2;
-	if (s[0] == 0xe2 && s[1] == 0x80 &&
-	    ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
-		return 3;
-	if (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)
-		return 3;
-	return 0;
-}
-
 void live_text(const char *text, FILE *out)
 {
-	const unsigned char *s = (const unsigned char *)text;
+	while (*text) {
+		size_t n = hostile_length(text);
 
-	while (*s) {
-		size_t n = unsafe(s);
-
-		if (n)
-			fputc('?', out);
-		else
-			fputc(*s, out);
-		s += n ? n : 1;
+		fputc(n ? '?' : *text, out);
+		text += n ? n : 1;
 	}
 }
 
@@ -100,8 +81,7 @@ static void call(const json_t *msg, FILE *out)
 		return;
 	live_text(syscall, out);
 	fputc('(', out);
-	json_object_foreach(args, key, v)
-	{
+	json_object_foreach(args, key, v) {
 		size_t len = strlen(key);
 		bool ns = len > 3 && !strcmp(key + len - 3, "_ns");
 
@@ -249,7 +229,8 @@ static uint64_t lost_of(const json_t *end)
 	const char *key;
 	uint64_t sum = field_u64(end, "lost");
 
-	json_object_foreach(lost, key, v) sum += field_u64(lost, key);
+	json_object_foreach(lost, key, v)
+		sum += field_u64(lost, key);
 	return sum;
 }
 
@@ -283,8 +264,9 @@ static void ndjson(const json_t *msg, const char *path, FILE *out)
 
 	if (!copy || json_object_set_new(copy, "event", json_string(type)) < 0)
 		goto done;
-	json_object_foreach((json_t *)msg, key, v) if (strcmp(key, "type") &&
-						       json_object_set(copy, key, v) < 0) goto done;
+	json_object_foreach((json_t *)msg, key, v)
+		if (strcmp(key, "type") && json_object_set(copy, key, v) < 0)
+			goto done;
 	if (json_object_get(copy, "path") &&
 	    json_object_set_new(copy, "path", json_string(path)) < 0)
 		goto done;

@@ -11,8 +11,7 @@ static void unseen(struct page *p, json_t *list)
 	if (!json_array_size(list))
 		return;
 	fputs("<ul class=\"unseen\">\n", p->out);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		if (i == HTML_ROWS)
 			break;
 		fputs("<li><b>", p->out);
@@ -33,8 +32,7 @@ static void unresolved(struct page *p, json_t *list)
 	if (!json_array_size(list))
 		return;
 	fputs("<p>Seen, but without a name:</p>\n<ul>\n", p->out);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		if (i == HTML_ROWS)
 			break;
 		fputs("<li>", p->out);
@@ -56,7 +54,8 @@ static void losses(struct page *p, const json_t *capture)
 	uint64_t sum = 0;
 	const char *reason;
 
-	json_object_foreach(lost, reason, v) sum += field_u64(lost, reason);
+	json_object_foreach(lost, reason, v)
+		sum += field_u64(lost, reason);
 	fputs("<p>", p->out);
 	html_count(p, field_u64(events, "emitted"));
 	fputs(" events emitted, ", p->out);
@@ -67,8 +66,7 @@ static void losses(struct page *p, const json_t *capture)
 	if (sum) {
 		const char *comma = ": ";
 
-		json_object_foreach(lost, reason, v)
-		{
+		json_object_foreach(lost, reason, v) {
 			if (!field_u64(lost, reason))
 				continue;
 			fputs(comma, p->out);
@@ -79,6 +77,28 @@ static void losses(struct page *p, const json_t *capture)
 		}
 	}
 	fputs(".</p>\n", p->out);
+}
+
+/* Each step by which --max-overhead saw less than it could. */
+static void steps(struct page *p, json_t *list)
+{
+	size_t i;
+	json_t *v;
+
+	if (!json_array_size(list))
+		return;
+	fputs("<p>Detail was stepped down to keep the overhead low:</p>\n<ul>\n", p->out);
+	json_array_foreach(list, i, v) {
+		if (i == HTML_ROWS)
+			break;
+		fputs("<li>", p->out);
+		html_duration(p, field_u64(v, "ts_ns"));
+		fputs(": ", p->out);
+		html_text(p, field_text(v, "what"));
+		fputs("</li>\n", p->out);
+	}
+	fputs("</ul>\n", p->out);
+	html_left_out(p, json_array_size(list), HTML_ROWS, "steps");
 }
 
 static void fact(struct page *p, const char *label, const char *text)
@@ -126,7 +146,9 @@ static void how(struct page *p, const json_t *capture)
 
 	fputs("<dl class=\"how\">\n", p->out);
 	fact(p, "Mode", field_text(capture, "mode"));
-	fact(p, "Start", field_text(capture, "start"));
+	fputs("<div><dt>Start</dt><dd>", p->out);
+	html_time(p, field_text(capture, "start"));
+	fputs("</dd></div>\n", p->out);
 	fact_duration(p, "Length", capture, "duration_ns");
 	fact(p, "Ended by", field_text(end, "reason"));
 	if (json_is_integer(status))
@@ -155,6 +177,7 @@ void html_capture(struct page *p)
 		fputs("<p>Nothing that it knows of.</p>\n", p->out);
 	unseen(p, list);
 	unresolved(p, json_object_get(capture, "unresolved"));
+	steps(p, json_object_get(json_object_get(capture, "overhead"), "steps"));
 	losses(p, capture);
 	fputs("</section>\n<section>\n<h2>About this capture</h2>\n", p->out);
 	how(p, capture);

@@ -1,47 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The findings: what, where, how bad, how to repair it, and from what it was concluded. */
+#include <string.h>
+
 #include "field.h"
 #include "page.h"
-
-static void evidence(struct page *p, json_t *list)
-{
-	size_t i;
-	json_t *e;
-
-	if (!json_array_size(list))
-		return;
-	fputs("<details><summary>Evidence</summary>\n<ul class=\"evidence\">\n", p->out);
-	json_array_foreach(list, i, e)
-	{
-		if (i == HTML_ROWS)
-			break;
-		fputs("<li>", p->out);
-		if (json_is_string(e)) {
-			html_text(p, json_string_value(e));
-		} else { /* an object: its members in words */
-			const char *key, *comma = "";
-			json_t *v;
-
-			json_object_foreach(e, key, v)
-			{
-				if (!json_is_string(v) && !json_is_integer(v))
-					continue;
-				fputs(comma, p->out);
-				html_text(p, key);
-				fputc(' ', p->out);
-				if (json_is_string(v))
-					html_text(p, json_string_value(v));
-				else
-					fprintf(p->out, "%lld", (long long)json_integer_value(v));
-				comma = ", ";
-			}
-		}
-		fputs("</li>\n", p->out);
-	}
-	fputs("</ul>\n", p->out);
-	html_left_out(p, json_array_size(list), HTML_ROWS, "pieces of evidence");
-	fputs("</details>\n", p->out);
-}
 
 /* Whether the stall has a place of its own on the page. */
 static bool listed(const struct page *p, int64_t id)
@@ -52,13 +14,58 @@ static bool listed(const struct page *p, int64_t id)
 	return false;
 }
 
+static void piece(struct page *p, const json_t *e)
+{
+	const char *kind = field_text(e, "kind"), *text = field_text(e, "text");
+	int64_t id = field_int(e, "id", 0);
+	bool linked = kind && !strcmp(kind, "stall") && listed(p, id);
+
+	if (linked)
+		fprintf(p->out, "<a href=\"#s%lld\">", (long long)id);
+	html_text(p, kind);
+	if (id > 0)
+		fprintf(p->out, " #%lld", (long long)id);
+	fputs(linked ? "</a>" : "", p->out);
+	if (json_is_integer(json_object_get(e, "start_ns"))) {
+		fputs(" at ", p->out);
+		html_duration(p, field_u64(e, "start_ns"));
+	}
+	if (json_is_integer(json_object_get(e, "ns"))) {
+		fputs(", ", p->out);
+		html_duration(p, field_u64(e, "ns"));
+	}
+	if (text) {
+		fputs(": ", p->out);
+		html_text(p, text);
+	}
+}
+
+static void evidence(struct page *p, json_t *list)
+{
+	size_t i;
+	json_t *e;
+
+	if (!json_array_size(list))
+		return;
+	fputs("<details><summary>Evidence</summary>\n<ul class=\"evidence\">\n", p->out);
+	json_array_foreach(list, i, e) {
+		if (i == HTML_ROWS)
+			break;
+		fputs("<li>", p->out);
+		piece(p, e);
+		fputs("</li>\n", p->out);
+	}
+	fputs("</ul>\n", p->out);
+	html_left_out(p, json_array_size(list), HTML_ROWS, "pieces of evidence");
+	fputs("</details>\n", p->out);
+}
+
 static void stall_links(struct page *p, json_t *ids)
 {
 	size_t i, shown = 0;
 	json_t *v;
 
-	json_array_foreach(ids, i, v)
-	{
+	json_array_foreach(ids, i, v) {
 		long long id = json_integer_value(v);
 
 		if (shown == HTML_ROWS)
@@ -80,8 +87,7 @@ static void tasks(struct page *p, json_t *list)
 	if (!json_array_size(list))
 		return;
 	fputs("<p>Tasks: ", p->out);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		if (i == HTML_ROWS)
 			break;
 		fputs(i ? ", " : "", p->out);
@@ -109,7 +115,7 @@ static void finding(struct page *p, const json_t *f)
 	if (json_is_object(json_object_get(f, "site")))
 		html_site(p, json_object_get(f, "site"));
 	fputs("</h3>\n<p class=\"message\">", p->out);
-	html_text(p, field_text(f, "message"));
+	html_prose(p, field_text(f, "message"));
 	fputs("</p>\n<p class=\"facts\">", p->out);
 	html_count(p, count);
 	fputs(count == 1 ? " time" : " times", p->out);
@@ -131,7 +137,7 @@ static void finding(struct page *p, const json_t *f)
 	fputs("</p>\n", p->out);
 	if (fix) {
 		fputs("<p class=\"fix\"><b>Fix</b> ", p->out);
-		html_text(p, fix);
+		html_prose(p, fix);
 		fputs("</p>\n", p->out);
 	}
 	if (json_is_object(suppressed)) {
@@ -158,8 +164,7 @@ void html_findings(struct page *p)
 		json_array_size(list));
 	if (!json_array_size(list))
 		fputs("<p>None.</p>\n", p->out);
-	json_array_foreach(list, i, f)
-	{
+	json_array_foreach(list, i, f) {
 		if (i == HTML_FINDINGS)
 			break;
 		finding(p, f);

@@ -45,6 +45,10 @@ const json_t *html_find(const struct html_index *index, int64_t id);
 
 /* Escaped, without control and direction characters, cut at HTML_TEXT; "unknown" for NULL. */
 void html_text(struct page *p, const char *text);
+/* The same, with what stands between backticks as code. */
+void html_prose(struct page *p, const char *text);
+/* "2026-03-02 14:02:03 UTC"; another form is shown as it is. */
+void html_time(struct page *p, const char *rfc3339);
 void html_duration(struct page *p, uint64_t ns);
 /* "12,345" */
 void html_count(struct page *p, uint64_t n);
@@ -59,8 +63,8 @@ void html_cause(struct page *p, const char *cause);
 void html_severity(struct page *p, const char *severity);
 /* The stack as a list in <details>; nothing when it is unknown. */
 void html_stack(struct page *p, int64_t id, const char *title);
-/* "and 12 more TEXT" when total > shown. */
-void html_left_out(struct page *p, size_t total, size_t shown, const char *what);
+/* "Not on this page: 12 more TEXT" when total > shown. */
+void html_left_out(struct page *p, uint64_t total, size_t shown, const char *what);
 
 /* The parts, in their order on the page. */
 void html_verdict(struct page *p);

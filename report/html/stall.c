@@ -19,8 +19,7 @@ static void split(struct page *p, json_t *parts, uint64_t all_ns)
 	fputs("<svg class=\"split\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" "
 	      "aria-hidden=\"true\">",
 	      p->out);
-	json_array_foreach(parts, i, v)
-	{
+	json_array_foreach(parts, i, v) {
 		const char *cause = field_text(v, "cause");
 		int known = cause ? lsc_cause_of(cause) : -1;
 		double w = (double)field_u64(v, "ns") / (double)all_ns * 1000;
@@ -33,8 +32,7 @@ static void split(struct page *p, json_t *parts, uint64_t all_ns)
 		x += w;
 	}
 	fputs("</svg>\n<p class=\"parts\">", p->out);
-	json_array_foreach(parts, i, v)
-	{
+	json_array_foreach(parts, i, v) {
 		fputs("<span>", p->out);
 		html_cause(p, field_text(v, "cause"));
 		fputc(' ', p->out);
@@ -77,7 +75,7 @@ static void whom(struct page *p, const char *label, const json_t *who, const cha
 {
 	if (!json_is_object(who))
 		return;
-	fprintf(p->out, " %s ", label);
+	fprintf(p->out, ", %s ", label);
 	html_text(p, field_text(who, "comm"));
 	fprintf(p->out, " %lld", (long long)field_int(who, number, 0));
 }
@@ -89,14 +87,13 @@ static void blocks(struct page *p, json_t *list)
 
 	if (!n)
 		return;
-	fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Blocking "
+	fputs("<div class=\"scroll calls\" tabindex=\"0\" role=\"region\" aria-label=\"Blocking "
 	      "calls\"><table>\n"
 	      "<thead><tr><th>Call</th><th>Cause</th><th class=\"n\">Duration</th><th>On "
 	      "what</th></tr></thead>\n"
 	      "<tbody>\n",
 	      p->out);
-	json_array_foreach(list, i, b)
-	{
+	json_array_foreach(list, i, b) {
 		uint64_t count = field_u64(b, "count");
 
 		if (i == HTML_ROWS)
@@ -130,8 +127,7 @@ static void culprits(struct page *p, json_t *list)
 	if (json_array_size(list) < 2) /* one is named in the stall's heading */
 		return;
 	fputs("<p>Steps of ", p->out);
-	json_array_foreach(list, i, c)
-	{
+	json_array_foreach(list, i, c) {
 		if (i == HTML_ROWS)
 			break;
 		fputs(i ? ", " : "", p->out);
@@ -180,8 +176,7 @@ static void victims(struct page *p, const json_t *who)
 	fputs(" in all, worst ", p->out);
 	html_duration(p, field_u64(who, "max_wait_ns"));
 	fputs("</summary>\n<ul class=\"victims\">\n", p->out);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		if (i == HTML_ROWS)
 			break;
 		victim(p, v);

@@ -97,8 +97,7 @@ static void loops(struct page *p)
 			   "class=\"n\">p99</th>"
 			   "<th class=\"n\">max</th><th class=\"n\">Stalls</th><th "
 			   "class=\"n\">Stalled</th>");
-		json_array_foreach(list, i, loop)
-		{
+		json_array_foreach(list, i, loop) {
 			if (i == HTML_LOOPS)
 				break;
 			loop_row(p, loop);
@@ -145,7 +144,7 @@ static void task_row(struct page *p, const json_t *task)
 
 static void tasks(struct page *p)
 {
-	size_t n = p->tasks.n, omitted = 0;
+	size_t n = p->tasks.n;
 	struct html_entry *order;
 
 	if (!n)
@@ -164,22 +163,21 @@ static void tasks(struct page *p)
 	for (size_t i = 0; i < n && i < HTML_TASKS; i++)
 		task_row(p, order[i].value);
 	close_table(p);
-	omitted = (size_t)field_u64(p->doc, "omitted");
-	html_left_out(p, n + omitted, HTML_TASKS < n ? HTML_TASKS : n, "tasks");
+	html_left_out(p, n + field_u64(p->doc, "omitted"), HTML_TASKS < n ? HTML_TASKS : n,
+		      "tasks");
 	fputs("</section>\n", p->out);
 	free(order);
 }
 
-/* A party of the blame table: a task by id, or something by name. */
-static void party(struct page *p, const json_t *who)
+/* A party of the blame table: its name, else its number as a task. */
+static void party(struct page *p, const json_t *row, const char *id, const char *name)
 {
-	if (json_is_integer(who))
-		html_task_name(p, json_integer_value(who));
-	else if (json_is_object(who))
-		html_text(p, field_text(who, "name") ? field_text(who, "name")
-						     : field_text(who, "kind"));
+	fputs("<td>", p->out);
+	if (field_text(row, name) || field_int(row, id, 0) <= 0)
+		html_text(p, field_text(row, name));
 	else
-		html_text(p, json_string_value(who));
+		html_task_name(p, field_int(row, id, 0));
+	fputs("</td>", p->out);
 }
 
 static void blame(struct page *p)
@@ -193,15 +191,12 @@ static void blame(struct page *p)
 	open_table(p, "Who held up whom",
 		   "<th>Held the loop</th><th>Waited</th><th class=\"n\">Times</th><th "
 		   "class=\"n\">Waited in all</th>");
-	json_array_foreach(list, i, row)
-	{
+	json_array_foreach(list, i, row) {
 		if (i == HTML_ROWS)
 			break;
-		fputs("<tr><td>", p->out);
-		party(p, json_object_get(row, "culprit"));
-		fputs("</td><td>", p->out);
-		party(p, json_object_get(row, "victim"));
-		fputs("</td>", p->out);
+		fputs("<tr>", p->out);
+		party(p, row, "culprit", "culprit_name");
+		party(p, row, "victim", "victim_name");
 		cell_count(p, row, "count");
 		cell_duration(p, row, "wait_ns");
 		fputs("</tr>\n", p->out);
@@ -219,7 +214,8 @@ static void profile(struct page *p, const json_t *profile_)
 	uint64_t all_ns = 0;
 	size_t i;
 
-	json_array_foreach(samples, i, s) all_ns += field_u64(s, "ns");
+	json_array_foreach(samples, i, s)
+		all_ns += field_u64(s, "ns");
 	if (!all_ns)
 		return;
 	fputs("<h3>", p->out);
@@ -229,8 +225,7 @@ static void profile(struct page *p, const json_t *profile_)
 	fputs(" <span class=\"dim\">", p->out);
 	html_duration(p, all_ns);
 	fputs(" in stalls</span></h3>\n", p->out);
-	json_array_foreach(samples, i, s)
-	{
+	json_array_foreach(samples, i, s) {
 		const json_t *stack = html_find(&p->stacks, field_int(s, "stack", -1));
 		const json_t *leaf = json_array_get(json_object_get(stack, "frames"), 0);
 		const char *function = field_text(leaf, "function");
@@ -243,7 +238,7 @@ static void profile(struct page *p, const json_t *profile_)
 		html_stack(p, field_int(s, "stack", -1), "Stack");
 		fputs("</div>\n", p->out);
 	}
-	html_left_out(p, json_array_size(samples), HTML_ROWS, "stacks");
+	html_left_out(p, json_array_size(samples) + field_u64(profile_, "omitted"), i, "stacks");
 }
 
 static void profiles(struct page *p)
@@ -254,8 +249,7 @@ static void profiles(struct page *p)
 	if (!json_array_size(list))
 		return;
 	fputs("<section>\n<h2>Where the time went</h2>\n", p->out);
-	json_array_foreach(list, i, v)
-	{
+	json_array_foreach(list, i, v) {
 		if (i == HTML_ROWS)
 			break;
 		profile(p, v);

@@ -8,30 +8,15 @@
 #include "base/cause.h"
 #include "base/duration.h"
 #include "field.h"
+#include "hostile.h"
 
-/* The length of a control or direction character at s, else 0. Text is UTF-8: Jansson saw to it. */
-static size_t unsafe(const unsigned char *s)
+/* Escapes from s to end, at most until HTML_TEXT bytes after start. */
+static void escape(struct page *p, const char *start, const char *s, const char *end)
 {
-	if (s[0] < 0x20 || s[0] == 0x7f)
-		return 1;
-	if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f) /* C1 */
-		return 2;
-	if (s[0] == 0xe2 && s[1] == 0x80 &&
-	    ((s[2] >= 0x8b && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae)))
-		return 3; /* U+200B-200F, U+2028-202E */
-	if (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)
-		return 3; /* U+2066-2069 */
-	return 0;
-}
+	while (s < end) {
+		size_t n = hostile_length(s);
 
-void html_text(struct page *p, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)(text ? text : "unknown"), *from = s;
-
-	while (*s) {
-		size_t n = unsafe(s);
-
-		if (s - from >= HTML_TEXT && (*s & 0xc0) != 0x80) {
+		if (s - start >= HTML_TEXT && (*s & 0xc0) != 0x80) {
 			fputs("\xe2\x80\xa6", p->out); /* an ellipsis */
 			return;
 		}
@@ -51,6 +36,42 @@ void html_text(struct page *p, const char *text)
 			fputc(*s, p->out);
 		s += n ? n : 1;
 	}
+}
+
+void html_text(struct page *p, const char *text)
+{
+	if (!text)
+		text = "unknown";
+	escape(p, text, text, text + strlen(text));
+}
+
+void html_prose(struct page *p, const char *text)
+{
+	const char *s = text ? text : "unknown", *start = s, *open, *close;
+
+	while ((open = strchr(s, '`')) && (close = strchr(open + 1, '`')) &&
+	       close - start < HTML_TEXT) {
+		escape(p, start, s, open);
+		fputs("<code>", p->out);
+		escape(p, start, open + 1, close);
+		fputs("</code>", p->out);
+		s = close + 1;
+	}
+	escape(p, start, s, s + strlen(s));
+}
+
+void html_time(struct page *p, const char *rfc3339)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd:dd";
+	size_t i = 0;
+
+	while (rfc3339 && form[i] &&
+	       (form[i] == 'd' ? rfc3339[i] >= '0' && rfc3339[i] <= '9' : rfc3339[i] == form[i]))
+		i++;
+	if (!form[i] && rfc3339[strlen(rfc3339) - 1] == 'Z')
+		fprintf(p->out, "%.10s %.8s UTC", rfc3339, rfc3339 + 11);
+	else
+		html_text(p, rfc3339);
 }
 
 void html_duration(struct page *p, uint64_t ns)
@@ -184,8 +205,7 @@ void html_stack(struct page *p, int64_t id, const char *title)
 		return;
 	fprintf(p->out, "<details><summary>%s, %zu frame%s</summary>\n<ol class=\"stack\">\n",
 		title, n, n == 1 ? "" : "s");
-	json_array_foreach(frames, i, f)
-	{
+	json_array_foreach(frames, i, f) {
 		if (i == HTML_FRAMES)
 			break;
 		frame(p, f);
@@ -198,11 +218,11 @@ void html_stack(struct page *p, int64_t id, const char *title)
 	fputs("</details>\n", p->out);
 }
 
-void html_left_out(struct page *p, size_t total, size_t shown, const char *what)
+void html_left_out(struct page *p, uint64_t total, size_t shown, const char *what)
 {
 	if (total <= shown)
 		return;
 	fputs("<p class=\"note\">Not on this page: ", p->out);
 	html_count(p, total - shown);
-	fprintf(p->out, " more %s. <code>loopscope report --json</code> has them all.</p>\n", what);
+	fprintf(p->out, " more %s.</p>\n", what);
 }

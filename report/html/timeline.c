@@ -90,8 +90,7 @@ void html_timeline(struct page *p)
 	fputs("<section>\n<h2>Timeline</h2>\n", p->out);
 	legend(p);
 	fputs("<div class=\"timeline\">\n", p->out);
-	json_array_foreach(loops, i, loop)
-	{
+	json_array_foreach(loops, i, loop) {
 		if (!field_u64(loop, "stall_count"))
 			quiet++;
 		else if (lanes++ < HTML_LANES)

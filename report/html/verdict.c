@@ -6,6 +6,8 @@
 #include "field.h"
 #include "page.h"
 
+#define SUBJECTS 3
+
 /* The finding to speak of: the most severe, then the longest; suppressed ones do not count. */
 static const json_t *first_finding(const json_t *findings)
 {
@@ -15,8 +17,7 @@ static const json_t *first_finding(const json_t *findings)
 	size_t i;
 	json_t *f;
 
-	json_array_foreach((json_t *)findings, i, f)
-	{
+	json_array_foreach((json_t *)findings, i, f) {
 		const char *severity = field_text(f, "severity");
 		int rank = 0;
 
@@ -109,7 +110,8 @@ static void numbers(struct page *p, uint64_t captured_ns)
 		stalled_ns += field_u64(loop, "stalled_ns");
 		lag_ns = p99 > lag_ns ? p99 : lag_ns;
 	}
-	json_object_foreach(lost, reason, v) lost_sum += field_u64(lost, reason);
+	json_object_foreach(lost, reason, v)
+		lost_sum += field_u64(lost, reason);
 	fputs("<dl class=\"numbers\">\n", p->out);
 	number(p, "Stalls", "");
 	html_count(p, p->nstalls);
@@ -145,28 +147,26 @@ static void numbers(struct page *p, uint64_t captured_ns)
 	fputs("</dd></div>\n</dl>\n", p->out);
 }
 
-void html_verdict(struct page *p)
+static bool owns_loop(const struct page *p, int64_t target)
 {
-	const json_t *capture = json_object_get(p->doc, "capture");
-	const json_t *targets = json_object_get(capture, "targets");
-	const json_t *finding = first_finding(json_object_get(p->doc, "findings"));
-	const char *severity = field_text(finding, "severity"), *kind = "good";
-	uint64_t captured_ns = field_u64(capture, "duration_ns");
-	size_t i;
+	for (size_t i = 0; i < p->loops.n; i++)
+		if (field_int(p->loops.entry[i].value, "target", -1) == target)
+			return true;
+	return false;
+}
+
+/* The programs with loops; of a recorded command's helpers it is enough to know how many. */
+static void subject(struct page *p, json_t *targets)
+{
+	size_t i, shown = 0;
 	json_t *t;
 
-	if (severity)
-		kind = !strcmp(severity, "error")     ? "error"
-		       : !strcmp(severity, "warning") ? "warning"
-						      : "info";
-	fputs("<header>\n<p class=\"brand\">loopscope</p>\n<p class=\"subject\">", p->out);
-	json_array_foreach((json_t *)targets, i, t)
-	{
+	json_array_foreach(targets, i, t) {
 		const char *runtime = field_text(t, "runtime");
 
-		if (i == HTML_ROWS)
-			break;
-		fputs(i ? ", <b>" : "<b>", p->out);
+		if (shown == SUBJECTS || (p->loops.n && !owns_loop(p, field_int(t, "id", -1))))
+			continue;
+		fputs(shown++ ? ", <b>" : "<b>", p->out);
 		html_text(p, field_text(t, "comm"));
 		fprintf(p->out, "</b> %lld", (long long)field_int(t, "pid", 0));
 		if (runtime) {
@@ -175,17 +175,37 @@ void html_verdict(struct page *p)
 			fputs(")", p->out);
 		}
 	}
+	if (i > shown) {
+		fputs(shown ? " and " : "", p->out);
+		html_count(p, i - shown);
+		fputs(i - shown == 1 ? " other process" : " other processes", p->out);
+	}
 	fputs(i ? " on " : "", p->out);
+}
+
+void html_verdict(struct page *p)
+{
+	const json_t *capture = json_object_get(p->doc, "capture");
+	const json_t *finding = first_finding(json_object_get(p->doc, "findings"));
+	const char *severity = field_text(finding, "severity"), *kind = "good";
+	uint64_t captured_ns = field_u64(capture, "duration_ns");
+
+	if (severity)
+		kind = !strcmp(severity, "error")     ? "error"
+		       : !strcmp(severity, "warning") ? "warning"
+						      : "info";
+	fputs("<header>\n<p class=\"brand\">loopscope</p>\n<p class=\"subject\">", p->out);
+	subject(p, json_object_get(capture, "targets"));
 	html_text(p, field_text(json_object_get(p->doc, "host"), "hostname"));
 	fputs(", ", p->out);
-	html_text(p, field_text(capture, "start"));
+	html_time(p, field_text(capture, "start"));
 	fprintf(p->out, "</p>\n</header>\n<main id=\"main\">\n<section class=\"verdict %s\">\n<h1>",
 		kind);
 	headline(p, captured_ns);
 	fputs("</h1>\n", p->out);
 	if (finding) {
 		fputs("<p>", p->out);
-		html_text(p, field_text(finding, "message"));
+		html_prose(p, field_text(finding, "message"));
 		fputs("</p>\n", p->out);
 	}
 	numbers(p, captured_ns);

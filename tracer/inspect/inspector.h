@@ -75,4 +75,7 @@ void inspector_forget(struct inspector *ins, int pid);
 /* Jobs not yet answered. */
 size_t inspector_pending(const struct inspector *ins);
 
+/* The present children's process ids, for diagnosis; 0 while they are being replaced. */
+void inspector_children(const struct inspector *ins, int *ret_broker, int *ret_worker);
+
 #endif

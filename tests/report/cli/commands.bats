@@ -58,7 +58,7 @@ setup() {
 
 @test "doctor prints the checks with what would give them, stripped of escapes" {
 	run -0 loopscope doctor -p 42
-	[[ $output == *"ok       bpf"* ]]
+	[[ $output == *"ok       kernel probes (x)"* ]]
 	[[ $output == *"missing  fentry?[1m"* ]]
 	[[ $output == *"fix: a kernel with kprobes"* ]]
 	grep -q '"type":"doctor","pid":42' "$FAKE_LOG"
@@ -74,7 +74,7 @@ setup() {
 	import json
 	d = json.load(open("doc"))
 	assert d["schema"] == "loopscope.doctor/1" and d["usable"] is True
-	assert [c["name"] for c in d["checks"]] == ["bpf", "fentry\x1b[1m"]
+	assert [c["name"] for c in d["checks"]] == ["kernel probes (x)", "fentry\x1b[1m"]
 	END
 	! grep -q $'\e' doc
 }

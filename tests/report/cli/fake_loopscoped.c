@@ -77,7 +77,7 @@ static void end(const char *reason, json_t *path)
 
 static void on_doctor(void)
 {
-	say(json_pack("{s:s, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:s}]}", "type", "doctor", "checks", "name", "bpf",
+	say(json_pack("{s:s, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:s}]}", "type", "doctor", "checks", "name", "kernel probes (x)",
 		      "status", is("blind") ? "refused" : "ok", "detail", "seen", "name", "fentry\033[1m", "status",
 		      "missing", "detail", "no CONFIG_KPROBES", "fix", "a kernel with kprobes"));
 }

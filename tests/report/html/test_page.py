@@ -11,6 +11,8 @@ import re
 import subprocess
 import unittest
 
+import jsonschema
+
 RENDER = os.environ["RENDER_HTML"]
 SAMPLE = json.loads((pathlib.Path(__file__).parent / "sample.json").read_text())
 HOSTILE = "</script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>" \
@@ -156,6 +158,10 @@ class Hostile(unittest.TestCase):
 
 
 class Content(unittest.TestCase):
+    def test_the_sample_is_what_the_report_writes(self):
+        schema = json.loads((pathlib.Path(__file__).parents[3] / "report/schema/report.json").read_text())
+        jsonschema.validate(SAMPLE, schema)
+
     def test_the_island_is_the_document(self):
         self.assertEqual(Page(render(SAMPLE)).island(), SAMPLE)
 
@@ -178,6 +184,8 @@ class Content(unittest.TestCase):
                      "cause inferred", "between 180.0 ms and 188.0 ms", "libblob.so+0x160c8",
                      "tasks of redis-server : it has no ring".replace(" :", ":"),
                      "18,233 events emitted, 18,230 stored, 3 lost: 3 bpf-ring-full",
+                     "Use await asyncio.sleep() instead of time.sleep().", "wait #7 at 4.18 s, 411.9 ms: handle-9918",
+                     "2026-03-02 14:02:03 UTC", "12.50 s: samples every 4 ms instead of 1 ms",
                      "Suppressed: known, replaced in 2.4, until 2026-06-01", "held by audit-writer 4260"):
             self.assertIn(text, words)
 
@@ -214,7 +222,7 @@ class Bounds(unittest.TestCase):
         document["stalls"][2999].update(big)
         document["stacks"][0]["frames"] *= 400
         document["findings"] = [{**SAMPLE["findings"][0], "stall_ids": list(range(3000)), "tasks": [11] * 500,
-                                 "evidence": ["e" * 2000] * 500}] * 400
+                                 "evidence": SAMPLE["findings"][0]["evidence"] * 500}] * 400
         document["loops"] = [{**SAMPLE["loops"][0], "id": i} for i in range(300)]
         document["tasks"] = [{**SAMPLE["tasks"][0], "id": i} for i in range(5000)]
         document["capture"]["unseen"] *= 1000

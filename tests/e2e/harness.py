@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""What the end-to-end tests share: targets, captures and what must hold for every report.
+
+Places, numbers and lengths of planted blocks are random; LSC_SEED repeats a run. The truth about a
+block is what the target measured with its own clock. Nothing here knows how loopscope works inside:
+command lines in, JSON and SQLite out.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import queue
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import jsonschema
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BIN = pathlib.Path(os.environ.get("LSC_BIN", ROOT / "build/dev/bin"))
+CACHE = pathlib.Path(os.environ.get("LSC_CACHE", ROOT / "build/cache"))
+LOOPSCOPE = str(BIN / "loopscope")
+PYTHON = "/usr/bin/python3"
+SKIPPED = 77
+MS = 1_000_000
+SLACK = 3 * MS  # how far a measured stall may be from the target's own measure
+
+SEED = int(os.environ.get("LSC_SEED") or random.SystemRandom().randrange(1 << 32))
+rng = random.Random(SEED)
+
+
+def wait_until(condition, seconds, what):
+    """Returns the first true value of condition(); fails loudly when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+class Process:
+    """A child whose output is read line by line; it is gone when the `with` block ends."""
+
+    def __init__(self, argv, **options):
+        self.argv = [str(arg) for arg in argv]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.child = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      stderr=self.errors, text=True, start_new_session=True, **options)
+        self.pid = self.child.pid
+        self.lines = []
+        self.unread = queue.Queue()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.child.stdout:
+            self.lines.append(line.rstrip("\n"))
+            self.unread.put(self.lines[-1])
+        self.unread.put(None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.child.poll() is None:
+            self.child.kill()
+        self.child.wait()
+        self.reader.join(10)
+        for stream in (self.child.stdin, self.child.stdout, self.errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+    def stderr(self):
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def next_line(self, having="", seconds=20):
+        """The next line of output that holds a text."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self.unread.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"{self.argv[0]} said no '{having}': {self.lines[-5:]} {self.stderr()[-2000:]}")
+            if having in line:
+                return line
+
+    def tell(self, text):
+        self.child.stdin.write(text + "\n")
+        self.child.stdin.flush()
+
+    def ask(self, text, seconds=20):
+        """Plants a block: the target does what the line says and answers with its own measure."""
+        self.tell(text)
+        return json.loads(self.next_line("{", seconds))["ns"]
+
+    def finish(self, seconds=30):
+        """Waits for the end and returns the exit status."""
+        status = self.child.wait(seconds)
+        self.reader.join(10)
+        return status
+
+
+def run(*argv, status=0, **options):
+    """Runs a command to its end and returns it; fails when it exits otherwise than expected."""
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 60, **options}
+    done = subprocess.run([str(arg) for arg in argv], **options)
+    if status is not None and done.returncode != status:
+        raise AssertionError(f"{argv} exits {done.returncode} instead of {status}: "
+                             f"{done.stdout[-2000:]} {done.stderr[-2000:]}")
+    return done
+
+
+def loopscope(*argv, **options):
+    return run(LOOPSCOPE, *argv, **options)
+
+
+class Attach(Process):
+    """loopscope attach in the background, from the moment it has learned the loops."""
+
+    def __init__(self, pid, capture, *options, program=(LOOPSCOPE,), **popen):
+        super().__init__([*program, "attach", "-p", pid, "-o", capture, *options], **popen)
+        self.capture = capture
+        try:
+            self.ready = self.next_line("attached")
+        except AssertionError:
+            self.__exit__()
+            raise
+
+    def stop(self):
+        """Ctrl-C, and the report of the capture."""
+        self.child.send_signal(signal.SIGINT)
+        return self.end()
+
+    def end(self):
+        status = self.finish()
+        if status != 0:
+            raise AssertionError(f"attach exits {status}: {self.lines[-5:]} {self.stderr()[-2000:]}")
+        return report_of(self.capture)
+
+
+_schema = None
+
+
+def report_of(capture):
+    """The JSON report of a capture, after checking what must hold for every one."""
+    global _schema
+    if _schema is None:
+        _schema = json.loads(loopscope("schema", "report").stdout)
+        jsonschema.validators.validator_for(_schema).check_schema(_schema)
+    report = json.loads(loopscope("report", "--json", capture).stdout)
+    jsonschema.validate(report, _schema)
+
+    events, lost = report["capture"]["events"], report["capture"]["lost"]
+    if events["emitted"] != events["stored"] + sum(lost.values()):
+        raise AssertionError(f"the ledger does not balance: {events}, lost {lost}")
+    for stall in report["stalls"]:
+        if sum(part["ns"] for part in stall["split"]) != stall["duration_ns"]:
+            raise AssertionError(f"the split is not the duration: {stall}")
+
+    rows = run("sqlite3", "-readonly", capture, "select * from stalls").stdout.splitlines()
+    if len(rows) < len(report["stalls"]):
+        raise AssertionError(f"{len(report['stalls'])} stalls reported, {len(rows)} stored")
+    with contextlib.closing(sqlite3.connect(f"file:{capture}?mode=ro", uri=True)) as db:
+        if db.execute("pragma integrity_check").fetchone() != ("ok",):
+            raise AssertionError(f"{capture} is damaged")
+    return report
+
+
+def part(stall, cause):
+    return sum(p["ns"] for p in stall["split"] if p["cause"] == cause)
+
+
+def frames_of(report, stack):
+    return next((s["frames"] for s in report["stacks"] if s["id"] == stack), [])
+
+
+def describe(report):
+    """One line a stall and finding: what a failed test shows."""
+    stalls = [f"{s['duration_ns'] / MS:.1f} ms {s['cause']} at {s['start_ns'] / MS:.0f}" for s in report["stalls"]]
+    rules = [f"{f['rule']}/{f['severity']}: {f['message']}" for f in report["findings"]]
+    return f"seed {SEED}; stalls: {stalls}; findings: {rules}; unseen: {report['capture']['unseen']}"
+
+
+class Case(unittest.TestCase):
+    """A test with a folder of its own and the assertions about stalls."""
+    maxDiff = None
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lsc-e2e-"))
+        self.dir.chmod(0o755)
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.capture = str(self.dir / "run.lsc")
+
+    def assertStall(self, stall, truth_ns, cause, report):
+        """As long as the target says. Time in the run queue on either side of what the target
+        measured may add to it, and only that. The bounds hold the truth."""
+        told = describe(report)
+        self.assertEqual(stall["cause"], cause, told)
+        self.assertLessEqual(stall["duration_min_ns"], truth_ns + SLACK + part(stall, "runqueue"), told)
+        self.assertGreaterEqual(stall["duration_max_ns"], truth_ns - SLACK, told)
+        exact = stall["duration_ns"]
+        self.assertGreaterEqual(exact, truth_ns - SLACK, told)
+        self.assertLessEqual(exact, truth_ns + SLACK + part(stall, "runqueue"), told)
+
+    def assertStalls(self, report, truths, cause):
+        """Exactly the planted stalls, in their order. Returns them."""
+        stalls = sorted(report["stalls"], key=lambda s: s["start_ns"])
+        self.assertEqual(len(stalls), len(truths), f"planted {truths}; {describe(report)}")
+        for stall, truth in zip(stalls, truths):
+            self.assertStall(stall, truth, cause, report)
+        return stalls
+
+    def assertOnlyFindingsOf(self, report, stalls):
+        """No finding speaks of anything but these stalls."""
+        planted = {stall["id"] for stall in stalls}
+        for finding in report["findings"]:
+            self.assertTrue(finding["stall_ids"] and set(finding["stall_ids"]) <= planted, describe(report))
+
+    def assertExplained(self, report, stalls):
+        """Every one of these stalls belongs to a finding."""
+        told = {stall for finding in report["findings"] for stall in finding["stall_ids"]}
+        self.assertLessEqual({stall["id"] for stall in stalls}, told, describe(report))
+
+
+def pause(least=0.3, most=0.8):
+    """Lets the target run by itself for a random while: it is what lies between planted blocks."""
+    time.sleep(rng.uniform(least, most))
+
+
+def main():
+    print(f"seed {SEED} (LSC_SEED={SEED} repeats this run)", flush=True)
+    result = unittest.main(exit=False, verbosity=2).result
+    for test, reason in result.skipped:
+        print(f"skipped {test}: {reason}")
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIPPED if result.testsRun and len(result.skipped) == result.testsRun else 0)

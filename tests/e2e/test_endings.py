@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""How captures end: the target exits, is killed or becomes another program; the user loses patience."""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import sqlite3
+import time
+
+from harness import (HERE, LOOPSCOPE, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of,
+                     rng, wait_until)
+
+BLOCKER = HERE / "targets/blocker.py"
+
+
+def target():
+    process = Process([PYTHON, BLOCKER])
+    process.next_line("running")
+    return process
+
+
+class TargetEnds(Case):
+    def watch_end(self, end):
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            pause()
+            truth = process.ask(f"sleep {rng.uniform(0.1, 0.2):.3f}")
+            pause()
+            end(process)
+            report = attach.end()
+        self.assertEqual(report["capture"]["end"]["reason"], "target-exit")
+        self.assertStalls(report, [truth], "sleep")
+
+    def test_an_exit_ends_the_capture(self):
+        self.watch_end(lambda process: process.tell("exit 3"))
+
+    def test_a_kill_ends_the_capture(self):
+        self.watch_end(lambda process: os.kill(process.pid, signal.SIGKILL))
+
+    def test_an_exec_ends_the_capture(self):
+        self.watch_end(lambda process: process.tell("exec 1"))
+
+    def test_a_kill_within_a_stall_keeps_the_stall(self):
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            pause()
+            process.tell("sleep 5")
+            time.sleep(rng.uniform(0.5, 0.8))
+            os.kill(process.pid, signal.SIGKILL)
+            report = attach.end()
+        [stall] = report["stalls"]
+        self.assertGreater(stall["duration_ns"], 300_000_000, describe(report))
+        self.assertLess(stall["duration_ns"], 900_000_000, describe(report))
+
+
+class UserEnds(Case):
+    def test_a_duration_ends_the_capture(self):
+        with target() as process, Attach(process.pid, self.capture, "-d", "2") as attach:
+            begin = time.monotonic()
+            truth = process.ask("sleep 0.1")
+            report = attach.end()
+            self.assertLess(time.monotonic() - begin, 6)
+            self.assertIsNone(process.child.poll())
+        self.assertEqual(report["capture"]["end"]["reason"], "duration")
+        self.assertAlmostEqual(report["capture"]["duration_ns"] / 1e9, 2, delta=0.5)
+        self.assertStalls(report, [truth], "sleep")
+
+    def test_the_capture_is_finished_when_its_client_is_killed(self):
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            truth = process.ask("sleep 0.1")
+            pause(1.5, 2)
+            attach.child.kill()
+            attach.finish()
+
+            def ended():
+                report = report_of(self.capture)
+                return report if report["capture"]["end"]["reason"] == "abort" else None
+            report = wait_until(ended, 10, "end of the capture")
+            self.assertStalls(report, [truth], "sleep")
+
+    def test_losing_patience_never_leaves_a_broken_file(self):
+        with target() as process:
+            for turn in range(10):
+                capture = str(self.dir / f"turn-{turn}.lsc")
+                with Process([LOOPSCOPE, "attach", "-p", process.pid, "-o", capture, "--stall", "1ms"]) as attach:
+                    process.tell(f"sleep {rng.uniform(0.01, 0.3):.3f}")
+                    time.sleep(rng.uniform(0, 1.2))
+                    for _ in range(2):
+                        self.interrupt(attach)
+                        time.sleep(rng.choice([0, 0.001, 0.01, 0.05]))
+                    attach.finish(15)
+                # The daemon of an aborted capture may still be writing it.
+                wait_until(lambda: not is_open(capture), 10, "end of the writer")
+                self.assertSound(capture)
+            self.assertIsNone(process.child.poll(), "the target is unharmed")
+
+    @staticmethod
+    def interrupt(attach):
+        """Ctrl-C on a terminal: to the whole foreground group."""
+        if attach.child.poll() is None:
+            os.killpg(attach.pid, signal.SIGINT)
+
+    def assertSound(self, capture):
+        if not os.path.exists(capture):
+            return
+        for suffix in ("", "-wal"):
+            if os.path.exists(capture + suffix):
+                shutil.copy(capture + suffix, self.dir / f"copy.lsc{suffix}")
+        loopscope("report", capture)
+        db = sqlite3.connect(self.dir / "copy.lsc")
+        self.assertEqual(db.execute("pragma integrity_check").fetchall(), [("ok",)], capture)
+        db.close()
+        for suffix in ("", "-wal", "-shm"):
+            (self.dir / f"copy.lsc{suffix}").unlink(missing_ok=True)
+
+
+def is_open(path):
+    """Is the file open in any process?"""
+    for folder in pathlib.Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):  # the process is gone
+            for fd in os.listdir(folder):
+                with contextlib.suppress(OSError):  # the descriptor is closed
+                    if os.readlink(folder / fd) == path:
+                        return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Debian's redis-server: planted sleeps are found, and nothing else, idle, busy and saturated.
+The truth is redis's own slow log."""
+import contextlib
+import json
+import os
+import time
+
+from harness import Attach, Case, Process, frames_of, main, pause, rng, run
+
+SERVER = "/usr/bin/redis-server"
+
+
+class Redis(Process):
+    """A server on a Unix socket in the test's folder."""
+
+    def __init__(self, folder):
+        self.socket = str(folder / "redis.sock")
+        super().__init__([SERVER, "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder,
+                          "--enable-debug-command", "yes", "--slowlog-log-slower-than", "5000"])
+        self.next_line("ready to accept connections")
+
+    def cli(self, *command):
+        return run("redis-cli", "-s", self.socket, "--json", *command).stdout
+
+    def sleep(self, seconds):
+        self.cli("debug", "sleep", f"{seconds:.3f}")
+
+    def slept(self):
+        """How long each DEBUG SLEEP took, in ns, in their order."""
+        log = json.loads(self.cli("slowlog", "get", "128"))
+        return [entry[2] * 1000 for entry in sorted(log) if entry[3][:2] == ["debug", "sleep"]]
+
+    @contextlib.contextmanager
+    def load(self, *options):
+        """redis-benchmark at full speed for as long as the block runs."""
+        with Process(["redis-benchmark", "-s", self.socket, "-t", "get", "-n", "1000000000", "-q", *options]):
+            time.sleep(1)
+            yield
+
+
+def exported_functions():
+    names = run("nm", "-D", "--defined-only", os.path.realpath(SERVER)).stdout
+    return {line.split()[2] for line in names.splitlines() if line.split()[1:2] == ["T"]}
+
+
+class Sleeps(Case):
+    def test_each_debug_sleep_is_one_stall_with_its_native_stack(self):
+        with Redis(self.dir) as redis, Attach(redis.pid, self.capture) as attach:
+            for _ in range(3):
+                pause()
+                redis.sleep(rng.uniform(0.25, 0.35))
+            pause()
+            report, truths = attach.stop(), redis.slept()
+        exported = exported_functions()
+        for stall in self.assertStalls(report, truths, "sleep"):
+            block = max(stall["blocks"], key=lambda b: b["duration_ns"])
+            self.assertIn(block["syscall"], ("nanosleep", "clock_nanosleep"))
+            frames = frames_of(report, stall["stack"])
+            functions = [frame["function"] for frame in frames]
+            self.assertGreaterEqual(len(frames), 8, functions)
+            self.assertTrue(all(frame["lang"] == "native" for frame in frames), frames)
+            self.assertTrue(exported & set(functions), f"no exported function of redis in {functions}")
+        self.assertOnlyFindingsOf(report, report["stalls"])
+        self.assertExplained(report, report["stalls"])
+
+
+class Healthy(Case):
+    """One small planted stall says that the eyes were open; nothing else may be seen."""
+
+    def watch(self, seconds, *load):
+        with contextlib.ExitStack() as stack:
+            redis = stack.enter_context(Redis(self.dir))
+            if load:
+                stack.enter_context(redis.load(*load))
+            attach = stack.enter_context(Attach(redis.pid, self.capture))
+            before = rng.uniform(0.2, 0.8) * seconds
+            time.sleep(before)
+            redis.sleep(rng.uniform(0.030, 0.040))
+            time.sleep(seconds - before)
+            report, truths = attach.stop(), redis.slept()
+        stalls = self.assertStalls(report, truths, "sleep")
+        self.assertEqual(len(stalls), 1)
+        self.assertOnlyFindingsOf(report, stalls)
+        self.assertExplained(report, stalls)
+
+    def test_idle(self):
+        self.watch(10)
+
+    def test_under_fifty_clients(self):
+        self.watch(8, "-c", "50")
+
+    def test_saturated_by_pipelines(self):
+        self.watch(8, "-c", "50", "-P", "16")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A target that does what the letters of argv[1] say, then writes a byte to stdout and pauses.
+ * "inspect_nest abca": main -> nest_a -> nest_b -> nest_c -> nest_a -> pause.
+ *   a b c  go on in that function      s  go on in a signal handler
+ *   u      go on, on a stack of its own that ends there, as coroutines do
+ *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
+ *   m      map argv[2] executable      x  start anew, with the letters that follow
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static char **arguments;
+static const char *rest;
+static volatile sig_atomic_t woken;
+static char own_stack[128 * 1024] __attribute__((aligned(16)));
+
+/* The outermost frame of a coroutine: no caller, and .eh_frame says so. */
+void own_entry(char *top);
+void on_own_stack(void);
+__asm__(".type own_entry, @function\n"
+	"own_entry:\n"
+	".cfi_startproc\n"
+	".cfi_undefined rip\n"
+	"	mov %rdi, %rsp\n"
+	"	call on_own_stack\n"
+	"	ud2\n"
+	".cfi_endproc\n"
+	".size own_entry, . - own_entry\n");
+
+int nest_a(const char *path), nest_b(const char *path), nest_c(const char *path);
+
+static int descend(const char *path);
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	descend(rest);
+}
+
+static void on_wake(int sig)
+{
+	(void)sig;
+	woken = 1;
+}
+
+void on_own_stack(void)
+{
+	descend(rest);
+	_exit(0);
+}
+
+static int say_ready(void)
+{
+	return write(1, "r", 1) == 1 ? 0 : -1;
+}
+
+static int map_file(void)
+{
+	struct stat st;
+	int fd = open(arguments[2], O_RDONLY);
+
+	if (fd < 0 || fstat(fd, &st) < 0 ||
+	    mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		return -1;
+	return close(fd);
+}
+
+static int wait_for_signal(void)
+{
+	const struct timespec second = {.tv_sec = 1};
+
+	if (signal(SIGUSR1, on_wake) == SIG_ERR || say_ready() < 0)
+		return -1;
+	while (!woken)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &second, NULL);
+	return 0;
+}
+
+static void start_anew(const char *path)
+{
+	char *argv[] = {arguments[0], (char *)path, NULL};
+
+	execv(argv[0], argv);
+}
+
+static void read_clock(void)
+{
+	struct timespec t;
+
+	if (say_ready() == 0)
+		for (;;)
+			clock_gettime(CLOCK_MONOTONIC, &t);
+}
+
+static __attribute__((noinline)) int descend(const char *path)
+{
+	int r = 0;
+
+	rest = path + 1;
+	switch (*path) {
+	case 'a':
+		r = nest_a(path + 1);
+		break;
+	case 'b':
+		r = nest_b(path + 1);
+		break;
+	case 'c':
+		r = nest_c(path + 1);
+		break;
+	case 's':
+		signal(SIGUSR2, on_signal);
+		raise(SIGUSR2);
+		break;
+	case 'u':
+		own_entry(own_stack + sizeof(own_stack));
+		break;
+	case 'v':
+		read_clock();
+		break;
+	case 'w':
+		r = wait_for_signal() < 0 ? 0 : descend(path + 1);
+		break;
+	case 'm':
+		r = map_file() < 0 ? 0 : descend(path + 1);
+		break;
+	case 'x':
+		start_anew(path + 1);
+		break;
+	default:
+		if (say_ready() == 0)
+			pause();
+	}
+	__asm__ volatile("" ::: "memory"); /* no tail call */
+	return r + 1;
+}
+
+/* Each with a frame of another size, so that no constant fits all. */
+#define NEST(name, size)                                                                           \
+	__attribute__((noinline, noclone)) int name(const char *path)                              \
+	{                                                                                          \
+		volatile char room[size];                                                          \
+		room[0] = *path;                                                                   \
+		int r = descend(path);                                                             \
+		return r + room[0];                                                                \
+	}
+NEST(nest_a, 24)
+NEST(nest_b, 200)
+NEST(nest_c, 1032)
+
+int main(int argc, char **argv)
+{
+	arguments = argv;
+	if (argc < 2)
+		return 2;
+	return descend(argv[1]) + 1; /* no tail call */
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: MIT */
+/* Targets that are gone, lie or hang, and children that die: each job is answered, others go on. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "capture.h"
+
+#define NOT_A_CALL (-2)
+
+static struct capture cap;
+static struct answers got;
+static char dir[] = "/tmp/inspect-XXXXXX";
+
+static struct inspector *start(const struct inspector_options *options)
+{
+	struct inspector *ins;
+	struct lsc_err err = {0};
+
+	memset(&got, 0, sizeof(got));
+	if (inspector_new(options, answers_add, &got, &ins, &err) < 0)
+		fail_msg("%s", err.text);
+	return ins;
+}
+
+static pid_t spawn_captured(const char *path, const char *map_file, struct capture *ret)
+{
+	pid_t pid = capture_spawn_nest(path, map_file, NULL);
+
+	capture_take(pid, SYS_pause, NOT_A_CALL, ret);
+	return pid;
+}
+
+static bool has_function(const char *name)
+{
+	for (size_t i = 0; i < got.last.nframes; i++)
+		if (strcmp(got.last.frames[i].function, name) == 0)
+			return true;
+	return false;
+}
+
+static char *file_in_dir(const char *name, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s/%s", dir, name);
+	return buf;
+}
+
+static void a_target_that_is_gone_before_the_job_is_answered_as_gone(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+
+	capture_kill(pid);
+	answers_ask(ins, &got, &cap);
+	assert_int_equal(got.last.nframes, 0);
+	assert_string_equal(got.last.why, "target gone");
+	inspector_free(ins);
+}
+
+static void a_target_that_was_known_is_unwound_after_its_end(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+
+	answers_ask(ins, &got, &cap);
+	size_t n = got.last.nframes;
+	capture_kill(pid);
+	answers_ask(ins, &got, &cap);
+	assert_int_equal(got.last.nframes, n);
+	assert_true(has_function("nest_b"));
+	inspector_forget(ins, pid);
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.why, "target gone");
+	inspector_free(ins);
+}
+
+static void a_program_that_starts_anew_is_looked_at_anew(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	int ready;
+	pid_t pid = capture_spawn_nest("wxab", NULL, &ready);
+
+	capture_take(pid, SYS_clock_nanosleep, NOT_A_CALL, &cap);
+	answers_ask(ins, &got, &cap);
+	assert_true(has_function("main") && !has_function("nest_b"));
+	kill(pid, SIGUSR1);
+	capture_await_ready(ready);
+	capture_take(pid, SYS_pause, NOT_A_CALL, &cap);
+	answers_ask(ins, &got, &cap);
+	assert_true(has_function("nest_a") && has_function("nest_b"));
+	close(ready);
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+static void a_file_mapped_later_is_known_after_forgetting(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	uint64_t at, end;
+	int ready;
+	pid_t pid = capture_spawn_nest("wma", "/usr/bin/true", &ready);
+
+	capture_take(pid, SYS_clock_nanosleep, NOT_A_CALL, &cap);
+	answers_ask(ins, &got, &cap);
+	kill(pid, SIGUSR1);
+	capture_await_ready(ready);
+	capture_find_map(pid, "/usr/bin/true", &at, &end);
+	cap.regs[16] = at + 4242;
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.frames[0].module, "");
+	assert_int_equal(got.last.frames[0].offset, at + 4242);
+	inspector_forget(ins, pid);
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.frames[0].module, "/usr/bin/true");
+	assert_int_equal(got.last.frames[0].offset, 4242);
+	close(ready);
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+static void a_short_copy_is_truncated_and_nothing_is_made_up_behind_it(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("cccccc", NULL, &cap);
+
+	answers_ask(ins, &got, &cap);
+	struct answer_copy whole = got.last;
+	for (size_t size = 0; size < 6000; size += 1000) {
+		cap.size = size;
+		answers_ask(ins, &got, &cap);
+		assert_true(got.last.truncated);
+		assert_true(got.last.nframes >= 1 && got.last.nframes < whole.nframes);
+		for (size_t i = 0; i < got.last.nframes; i++)
+			assert_string_equal(got.last.frames[i].function, whole.frames[i].function);
+	}
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+/* The whole of a file, with room for size bytes; gives its length. */
+static size_t load(const char *path, unsigned char *buf, size_t size)
+{
+	lsc_autofclose FILE *f = fopen(path, "rb");
+
+	assert_non_null(f);
+	return fread(buf, 1, size, f);
+}
+
+static void store(const char *path, const unsigned char *buf, size_t size)
+{
+	lsc_autofclose FILE *f = fopen(path, "wb");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(buf, 1, size, f), size);
+}
+
+static void hostile_files_harm_no_other_target(void **state)
+{
+	(void)state;
+	enum { MAX = 4 << 20, ROUNDS = 40 };
+	lsc_autofree unsigned char *real = malloc(MAX), *file = malloc(MAX);
+	static struct capture healthy;
+	struct inspector *ins = start(NULL);
+	unsigned int seed = (unsigned int)lsc_now_ns();
+	char path[64];
+	size_t n = load(getenv("NEST"), real, MAX);
+	uint64_t at, end;
+	pid_t good = spawn_captured("abc", NULL, &healthy);
+
+	print_message("seed %u\n", seed);
+	assert_true(real && file && n > 4096);
+	file_in_dir("hostile", path, sizeof(path));
+	for (int round = 0; round < ROUNDS; round++) {
+		size_t len = n;
+		memcpy(file, real, n);
+		if (round % 4 == 0) { /* noise, with and without the look of an ELF file */
+			for (size_t i = round % 8 ? 64 : 0; i < n; i++)
+				file[i] = (unsigned char)rand_r(&seed);
+		} else if (round % 4 == 1) { /* cut */
+			len = 64 + (size_t)rand_r(&seed) % (n - 64);
+		} else { /* some bytes turned: anywhere, or in the headers */
+			size_t range = round % 4 == 2 ? n : 1024;
+			for (int i = 0; i < 64; i++)
+				file[16 + (size_t)rand_r(&seed) % (range - 16)] =
+					(unsigned char)rand_r(&seed);
+		}
+		store(path, file, len);
+		pid_t bad = spawn_captured("ma", path, &cap);
+		/* it seems to run there */
+		capture_find_map(bad, path, &at, &end);
+		cap.regs[16] = at + (size_t)rand_r(&seed) % len;
+		answers_ask(ins, &got, &cap);
+		capture_kill(bad);
+		answers_ask(ins, &got, &healthy);
+		assert_string_equal(got.last.why, "");
+		assert_true(has_function("nest_a") && has_function("nest_c"));
+	}
+	capture_kill(good);
+	unlink(path);
+	inspector_free(ins);
+}
+
+static void a_file_replaced_by_a_fifo_hangs_nobody(void **state)
+{
+	(void)state;
+	static unsigned char bytes[4 << 20];
+	char path[64];
+	struct inspector *ins = start(NULL);
+	char *nest = getenv("NEST");
+
+	file_in_dir("program", path, sizeof(path));
+	store(path, bytes, load(nest, bytes, sizeof(bytes)));
+	assert_int_equal(chmod(path, 0755), 0);
+	setenv("NEST", path, 1);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+	setenv("NEST", nest, 1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0644), 0);
+
+	answers_ask(ins, &got, &cap);
+	assert_true(got.last.nframes > 1);
+	assert_string_equal(got.last.frames[1].module, path);
+	if (geteuid() == 0)
+		assert_true(has_function("nest_b")); /* through map_files */
+	else
+		print_message("not root: the deleted file itself is out of reach\n");
+	capture_kill(pid);
+	unlink(path);
+	inspector_free(ins);
+}
+
+/* Stops a child and asks: the answer must be why, in time, and the next crew must work. */
+static void late_child_is_replaced(bool stop_broker, uint64_t deadline_ns,
+				   const struct inspector_options *options)
+{
+	static struct capture other;
+	struct inspector *ins = start(options);
+	pid_t pid = spawn_captured("ab", NULL, &cap), pid2 = spawn_captured("c", NULL, &other);
+	int broker, worker, broker2, worker2;
+
+	answers_ask(ins, &got, &cap);
+	inspector_children(ins, &broker, &worker);
+	assert_true(broker > 0 && worker > 0);
+	assert_int_equal(kill(stop_broker ? broker : worker, SIGSTOP), 0);
+	uint64_t t = lsc_now_ns();
+	if (stop_broker)
+		inspector_forget(ins, pid);
+	answers_ask(ins, &got, &cap);
+	t = lsc_now_ns() - t;
+	assert_string_equal(got.last.why, "deadline");
+	assert_true(t >= deadline_ns);
+	assert_true(t < deadline_ns + 100 * LSC_NS_PER_MS);
+
+	t = lsc_now_ns();
+	answers_ask(ins, &got, &other);
+	assert_true(lsc_now_ns() - t < 1000 * LSC_NS_PER_MS);
+	assert_true(has_function("nest_c"));
+	inspector_children(ins, &broker2, &worker2);
+	assert_int_not_equal(broker2, broker);
+	assert_int_not_equal(worker2, worker);
+	assert_int_equal(kill(worker, 0), -1);
+	assert_int_equal(kill(broker, 0), -1);
+	assert_true(got.slowest_dispatch_ns < 10 * LSC_NS_PER_MS);
+	capture_kill(pid);
+	capture_kill(pid2);
+	inspector_free(ins);
+}
+
+static void a_stopped_worker_is_replaced_at_the_unwind_deadline(void **state)
+{
+	(void)state;
+	late_child_is_replaced(false, 50 * LSC_NS_PER_MS, NULL);
+}
+
+static void a_stopped_broker_is_replaced_at_the_index_deadline(void **state)
+{
+	(void)state;
+	const struct inspector_options options = {.index_deadline_ns = 300 * LSC_NS_PER_MS};
+
+	late_child_is_replaced(true, options.index_deadline_ns, &options);
+}
+
+static void a_target_that_costs_two_workers_is_quarantined_alone(void **state)
+{
+	(void)state;
+	static struct capture other;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap), pid2 = spawn_captured("c", NULL, &other);
+	int broker, worker;
+
+	for (int strike = 0; strike < 2; strike++) {
+		answers_ask(ins, &got, &cap);
+		assert_true(has_function("nest_b"));
+		inspector_children(ins, &broker, &worker);
+		assert_int_equal(kill(worker, strike ? SIGKILL : SIGSTOP), 0);
+		answers_ask(ins, &got, &cap);
+		assert_string_equal(got.last.why, strike ? "worker ended" : "deadline");
+	}
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.why, "quarantined");
+	answers_ask(ins, &got, &other);
+	assert_true(has_function("nest_c"));
+	capture_kill(pid);
+	capture_kill(pid2);
+	inspector_free(ins);
+}
+
+static void the_queue_is_bounded_and_each_job_answered_once(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+	int broker, worker;
+	size_t n = 0;
+
+	inspector_children(ins, &broker, &worker);
+	assert_int_equal(kill(worker, SIGSTOP), 0);
+	while (inspector_unwind(ins, n, pid, pid, cap.regs, cap.stack, cap.size) == 0)
+		assert_true(++n <= 1000);
+	assert_int_equal(n, 256);
+	assert_int_equal(inspector_pending(ins), 256);
+	assert_int_equal(inspector_unwind(ins, n, pid, pid, cap.regs, cap.stack, 1), -EAGAIN);
+	assert_int_equal(kill(worker, SIGCONT), 0);
+	answers_await(ins, &got, n);
+	assert_int_equal(inspector_pending(ins), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_string_equal(got.whys[i], "answered");
+	assert_int_equal(inspector_unwind(ins, n, 0, pid, cap.regs, cap.stack, 1), -EINVAL);
+	assert_int_equal(
+		inspector_unwind(ins, n, pid, pid, cap.regs, cap.stack, INSPECTOR_STACK_MAX + 1),
+		-EINVAL);
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+/* The text behind "name:" in /proc/PID/status. */
+static void status_field(pid_t pid, const char *name, char *buf, size_t size)
+{
+	char path[64], line[256];
+	size_t n = strlen(name);
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	lsc_autofclose FILE *f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (strncmp(line, name, n) == 0 && line[n] == ':') {
+			snprintf(buf, size, "%s", line + n + 1 + strspn(line + n + 1, "\t "));
+			buf[strcspn(buf, "\n")] = '\0';
+			return;
+		}
+	fail_msg("no field %s", name);
+}
+
+static void the_worker_can_do_nothing_but_compute(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	int broker, worker;
+	char text[128];
+
+	inspector_children(ins, &broker, &worker);
+	status_field(worker, "Seccomp", text, sizeof(text));
+	assert_string_equal(text, "2");
+	status_field(worker, "NoNewPrivs", text, sizeof(text));
+	assert_string_equal(text, "1");
+	static const char *const sets[] = {"CapEff", "CapPrm", "CapInh", "CapAmb"};
+	for (size_t i = 0; i < LSC_ARRAY_LEN(sets); i++) {
+		status_field(worker, sets[i], text, sizeof(text));
+		assert_string_equal(text, "0000000000000000");
+	}
+	status_field(broker, "NoNewPrivs", text, sizeof(text));
+	assert_string_equal(text, "1");
+	if (geteuid() == 0) {
+		status_field(worker, "Uid", text, sizeof(text));
+		assert_string_equal(text, "65534\t65534\t65534\t65534");
+		status_field(worker, "Groups", text, sizeof(text));
+		assert_string_equal(text, "");
+		status_field(broker, "CapEff", text, sizeof(text));
+		/* CHECKPOINT_RESTORE, SYS_PTRACE, DAC_READ_SEARCH at most */
+		assert_int_equal(strtoull(text, NULL, 16) & ~0x10000080004ull, 0);
+	} else {
+		print_message("not root: the worker keeps our user\n");
+	}
+	inspector_free(ins);
+}
+
+static void fifty_targets_leak_no_descriptor(void **state)
+{
+	(void)state;
+	int before = count_fds(getpid());
+	struct inspector *ins = start(NULL);
+	int broker, worker, at_forty = 0, mine = count_fds(getpid());
+
+	inspector_children(ins, &broker, &worker);
+	int broker_fds = count_fds(broker);
+	for (int i = 0; i < 50; i++) {
+		pid_t pid = spawn_captured("b", NULL, &cap);
+		answers_ask(ins, &got, &cap);
+		assert_true(has_function("nest_b"));
+		capture_kill(pid);
+		if (i == 40)
+			at_forty = count_fds(worker);
+	}
+	assert_int_equal(count_fds(getpid()), mine);
+	if (at_forty > 0) {
+		/* 32 targets are remembered, each with two files, the vDSO and its memory */
+		assert_int_equal(count_fds(worker), at_forty);
+		assert_true(at_forty < 32 * 6 + 10);
+		assert_int_equal(count_fds(broker), broker_fds);
+	} else {
+		print_message("not root: the children's descriptors cannot be listed\n");
+	}
+	inspector_free(ins);
+	assert_int_equal(count_fds(getpid()), before);
+	assert_int_equal(kill(worker, 0), -1);
+	assert_int_equal(kill(broker, 0), -1);
+}
+
+static void without_its_keeper_it_answers_that_it_ended(void **state)
+{
+	(void)state;
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+	int broker, worker;
+	char keeper[16];
+
+	inspector_children(ins, &broker, &worker);
+	status_field(worker, "PPid", keeper, sizeof(keeper));
+	assert_int_equal(kill(atoi(keeper), SIGKILL), 0);
+	answers_ask(ins, &got, &cap);
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.why, "inspector ended");
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_target_that_is_gone_before_the_job_is_answered_as_gone),
+		cmocka_unit_test(a_target_that_was_known_is_unwound_after_its_end),
+		cmocka_unit_test(a_program_that_starts_anew_is_looked_at_anew),
+		cmocka_unit_test(a_file_mapped_later_is_known_after_forgetting),
+		cmocka_unit_test(a_short_copy_is_truncated_and_nothing_is_made_up_behind_it),
+		cmocka_unit_test(hostile_files_harm_no_other_target),
+		cmocka_unit_test(a_file_replaced_by_a_fifo_hangs_nobody),
+		cmocka_unit_test(a_stopped_worker_is_replaced_at_the_unwind_deadline),
+		cmocka_unit_test(a_stopped_broker_is_replaced_at_the_index_deadline),
+		cmocka_unit_test(a_target_that_costs_two_workers_is_quarantined_alone),
+		cmocka_unit_test(the_queue_is_bounded_and_each_job_answered_once),
+		cmocka_unit_test(the_worker_can_do_nothing_but_compute),
+		cmocka_unit_test(fifty_targets_leak_no_descriptor),
+		cmocka_unit_test(without_its_keeper_it_answers_that_it_ended),
+	};
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* What the collector reads of hostile bytes: a worker's answers, a target's maps; and its table. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "inspect/answer.h"
+#include "inspect/maps.h"
+#include "inspect/message.h"
+#include "inspect/target.h"
+
+static struct answer answer;
+static unsigned char buf[MESSAGE_MAX];
+static struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
+
+static size_t write_answer(void)
+{
+	answer_init(&answer, 7);
+	struct message_frame *f = answer_frame(&answer);
+	f->function = answer_text(&answer, "main");
+	f->module = answer_text(&answer, "/bin/x");
+	f->offset = 42;
+	f->flags = MESSAGE_FRAME_EXPORTED;
+	answer_frame(&answer)->offset = 43;
+	return answer_write(&answer, buf);
+}
+
+static void an_answer_comes_back_as_written(void **state)
+{
+	(void)state;
+	struct message_result r;
+	size_t n = write_answer();
+
+	assert_int_equal(message_result_read(buf, n, &r, frames), 0);
+	assert_int_equal(r.cookie, 7);
+	assert_int_equal(r.nframes, 2);
+	assert_string_equal(frames[0].function, "main");
+	assert_string_equal(frames[0].module, "/bin/x");
+	assert_null(frames[0].file);
+	assert_int_equal(frames[0].offset, 42);
+	assert_true(frames[0].exported);
+	assert_null(frames[1].function);
+	assert_null(frames[1].module);
+	assert_false(frames[1].exported);
+}
+
+static void an_answer_holds_what_fits_and_no_more(void **state)
+{
+	(void)state;
+	static char names[INSPECTOR_FRAMES_MAX + 1][2000];
+	struct message_result r;
+
+	answer_init(&answer, 1);
+	for (int i = 0; i <= INSPECTOR_FRAMES_MAX; i++) {
+		memset(names[i], 'a' + i % 26, sizeof(names[i]) - 1);
+		struct message_frame *f = answer_frame(&answer);
+		assert_true(!f == (i == INSPECTOR_FRAMES_MAX));
+		if (f)
+			f->function = answer_text(&answer, names[i]);
+	}
+	size_t n = answer_write(&answer, buf);
+	assert_true(n <= sizeof(buf));
+	assert_int_equal(message_result_read(buf, n, &r, frames), 0);
+	assert_int_equal(strlen(frames[0].function), MESSAGE_TEXT_MAX - 1);
+	assert_null(frames[INSPECTOR_FRAMES_MAX - 1].function);
+}
+
+static void wrong_answers_are_refused(void **state)
+{
+	(void)state;
+	struct message_result r, good;
+	size_t n = write_answer();
+
+	for (size_t cut = 0; cut < n; cut++)
+		assert_int_equal(message_result_read(buf, cut, &r, frames), -EBADMSG);
+	memcpy(&good, buf, sizeof(good));
+	const struct {
+		size_t at;
+		uint32_t value;
+	} wrong[] = {
+		{offsetof(struct message_result, kind), 1},
+		{offsetof(struct message_result, why), MESSAGE_WHY_COUNT},
+		{offsetof(struct message_result, nframes), 3},
+		{offsetof(struct message_result, nframes), UINT32_MAX},
+		{offsetof(struct message_result, text_size), 0},
+		{offsetof(struct message_result, text_size), UINT32_MAX},
+		{sizeof(good) + offsetof(struct message_frame, function), good.text_size},
+		{sizeof(good) + offsetof(struct message_frame, file), UINT32_MAX},
+		{sizeof(good) + offsetof(struct message_frame, module), good.text_size},
+		{sizeof(good) + offsetof(struct message_frame, build_id), 1u << 31},
+		{sizeof(good) + offsetof(struct message_frame, line), UINT32_MAX},
+	};
+	for (size_t i = 0; i < LSC_ARRAY_LEN(wrong); i++) {
+		write_answer();
+		memcpy(buf + wrong[i].at, &wrong[i].value, sizeof(wrong[i].value));
+		assert_int_equal(message_result_read(buf, n, &r, frames), -EBADMSG);
+	}
+	write_answer();
+	buf[n - 1] = 'x';
+	assert_int_equal(message_result_read(buf, n, &r, frames), -EBADMSG);
+}
+
+/* Under AddressSanitizer a read behind the packet ends the test: the copy is exactly as long. */
+static void random_answers_are_read_within_their_bounds(void **state)
+{
+	(void)state;
+	unsigned int seed = (unsigned int)lsc_now_ns();
+	struct message_result r;
+	size_t n = write_answer(), total = 0;
+
+	print_message("seed %u\n", seed);
+	for (int round = 0; round < 20000; round++) {
+		lsc_autofree unsigned char *copy = malloc(n);
+		assert_non_null(copy);
+		memcpy(copy, buf, n);
+		for (int i = 0; i < 3; i++)
+			copy[4 + (size_t)rand_r(&seed) % (n - 4)] = (unsigned char)rand_r(&seed);
+		if (message_result_read(copy, n, &r, frames) < 0)
+			continue;
+		for (uint32_t i = 0; i < r.nframes; i++)
+			total += frames[i].function ? strlen(frames[i].function) : 0;
+	}
+	assert_true(total > 0);
+}
+
+static void maps_lines_are_read(void **state)
+{
+	(void)state;
+	static struct maps_entry e;
+
+	assert_int_equal(maps_parse("7f16a413b000-7f16a4161000 r-xp 00001000 fe:00 332835"
+				    "                     /usr/lib/a b\\012c",
+				    &e),
+			 0);
+	assert_int_equal(e.start, 0x7f16a413b000);
+	assert_int_equal(e.end, 0x7f16a4161000);
+	assert_int_equal(e.offset, 0x1000);
+	assert_int_equal(e.major, 0xfe);
+	assert_int_equal(e.minor, 0);
+	assert_int_equal(e.inode, 332835);
+	assert_true(e.exec);
+	assert_string_equal(e.path, "/usr/lib/a b\nc");
+	assert_int_equal(maps_parse("1000-2000 rw-s 00000000 00:01 5 /memfd:x (deleted)", &e), 0);
+	assert_string_equal(e.path, "/memfd:x");
+	assert_false(e.exec);
+	assert_int_equal(maps_parse("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0", &e),
+			 0);
+	assert_string_equal(e.path, "");
+}
+
+static void other_lines_are_refused(void **state)
+{
+	(void)state;
+	static struct maps_entry e;
+	static char line[3 * MAPS_PATH_MAX];
+	static const char *const bad[] = {
+		"",
+		"Size: 4 kB",
+		"2000-1000 r-xp 0 0:0 0",
+		"1000-2000 r-x 0 0:0 0",
+		"1000-2000 r-xp 0 0:0",
+	};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(bad); i++)
+		assert_int_equal(maps_parse(bad[i], &e), -EINVAL);
+	int n = snprintf(line, sizeof(line), "1000-2000 r-xp 0 0:0 1 ");
+	memset(line + n, 'p', 2 * MAPS_PATH_MAX);
+	assert_int_equal(maps_parse(line, &e), -EINVAL);
+}
+
+static int count_until(const struct maps_entry *e, void *arg)
+{
+	int *left = arg;
+
+	return e->exec && --*left == 0 ? 42 : 0;
+}
+
+static void a_maps_file_is_read_in_pieces(void **state)
+{
+	(void)state;
+	lsc_autoclose int fd = memfd_create("maps", MFD_CLOEXEC);
+	int left = 1000000, lines = 3000;
+
+	assert_true(fd >= 0);
+	for (int i = 0; i < lines; i++)
+		dprintf(fd, "%x000-%x000 r-xp 00000000 00:00 0 /some/file/%d\n", 16 + i, 17 + i, i);
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(maps_each(fd, count_until, &left), 0);
+	assert_int_equal(left, 1000000 - lines);
+	lseek(fd, 0, SEEK_SET);
+	left = 2000;
+	assert_int_equal(maps_each(fd, count_until, &left), 42);
+	lseek(fd, 0, SEEK_END);
+	dprintf(fd, "half a li");
+	lseek(fd, 0, SEEK_SET);
+	left = lines + 1;
+	assert_int_equal(maps_each(fd, count_until, &left), -EINVAL);
+}
+
+static void the_target_used_longest_ago_gives_way(void **state)
+{
+	(void)state;
+	static struct target_set s;
+
+	for (int pid = 1; pid <= MESSAGE_SLOTS; pid++)
+		target_get(&s, pid, (uint64_t)pid);
+	target_strike(target_find(&s, 1), 100);
+	assert_false(target_quarantined(target_find(&s, 1), 100));
+	target_strike(target_find(&s, 1), 100);
+	assert_true(target_quarantined(target_find(&s, 1), 100));
+	assert_false(target_quarantined(target_find(&s, 1), 100 + 31 * LSC_NS_PER_S));
+
+	target_get(&s, 2, 101);
+	assert_int_equal(target_get(&s, 1000, 102)->pid, 1000);
+	assert_null(target_find(&s, 3)); /* 1 is older, but has a record to keep */
+	assert_non_null(target_find(&s, 1));
+	assert_non_null(target_find(&s, 2));
+	assert_true(target_slot(&s, target_find(&s, 1000)) < MESSAGE_SLOTS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_answer_comes_back_as_written),
+		cmocka_unit_test(an_answer_holds_what_fits_and_no_more),
+		cmocka_unit_test(wrong_answers_are_refused),
+		cmocka_unit_test(random_answers_are_read_within_their_bounds),
+		cmocka_unit_test(maps_lines_are_read),
+		cmocka_unit_test(other_lines_are_refused),
+		cmocka_unit_test(a_maps_file_is_read_in_pieces),
+		cmocka_unit_test(the_target_used_longest_ago_gives_way),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

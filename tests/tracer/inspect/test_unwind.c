@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Real programs, blocked: their stacks with the names that must be there. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "capture.h"
+
+static struct capture cap;
+static struct answers got;
+
+static struct inspector *start(void)
+{
+	struct inspector *ins;
+	struct lsc_err err = {0};
+
+	memset(&got, 0, sizeof(got));
+	if (inspector_new(NULL, answers_add, &got, &ins, &err) < 0)
+		fail_msg("%s", err.text);
+	return ins;
+}
+
+static bool has_function(const char *name)
+{
+	for (size_t i = 0; i < got.last.nframes; i++)
+		if (strcmp(got.last.frames[i].function, name) == 0)
+			return true;
+	return false;
+}
+
+static void the_nested_functions_of_a_program_without_frame_pointers_come_in_order(void **state)
+{
+	(void)state;
+	unsigned int seed = (unsigned int)lsc_now_ns();
+	struct inspector *ins = start();
+
+	print_message("seed %u\n", seed);
+	for (int round = 0; round < 4; round++) {
+		char path[21] = "";
+		int depth = 1 + rand_r(&seed) % 20;
+		for (int i = 0; i < depth; i++)
+			path[i] = (char)('a' + rand_r(&seed) % 3);
+		pid_t pid = capture_spawn_nest(path, NULL, NULL);
+		capture_take(pid, SYS_pause, -2, &cap);
+		answers_ask(ins, &got, &cap);
+		capture_kill(pid);
+
+		size_t at = 0;
+		for (int i = depth - 1; i >= 0; i--) {
+			char name[] = {'n', 'e', 's', 't', '_', path[i], 0};
+			while (at < got.last.nframes &&
+			       strncmp(got.last.frames[at].function, "nest_", 5) != 0)
+				at++;
+			assert_true(at < got.last.nframes);
+			assert_string_equal(got.last.frames[at].function, name);
+			assert_false(got.last.frames[at].exported);
+			assert_true(got.last.frames[at].build_id[0]);
+			assert_non_null(strstr(got.last.frames[at].file, "nest.c"));
+			assert_true(got.last.frames[at].line > 0);
+			at++;
+		}
+		while (at < got.last.nframes && strcmp(got.last.frames[at].function, "main") != 0)
+			assert_true(strncmp(got.last.frames[at++].function, "nest_", 5) != 0);
+		assert_true(at < got.last.nframes);
+		assert_string_equal(got.last.why, "");
+		assert_false(got.last.truncated);
+	}
+	assert_null(inspector_free(ins));
+}
+
+static void unwind_nest(const char *path)
+{
+	struct inspector *ins = start();
+	pid_t pid = capture_spawn_nest(path, NULL, NULL);
+
+	capture_take(pid, SYS_pause, -2, &cap);
+	answers_ask(ins, &got, &cap);
+	capture_kill(pid);
+	inspector_free(ins);
+	assert_string_equal(got.last.why, "");
+	assert_false(got.last.truncated);
+}
+
+static void a_signal_handler_shows_what_it_interrupted(void **state)
+{
+	(void)state;
+	unwind_nest("asb");
+	assert_true(has_function("nest_b") && has_function("raise"));
+	assert_true(has_function("nest_a") && has_function("main"));
+}
+
+static void a_coroutine_ends_at_its_entry(void **state)
+{
+	(void)state;
+	unwind_nest("aub");
+	assert_true(has_function("nest_b"));
+	assert_string_equal(got.last.frames[got.last.nframes - 1].function, "own_entry");
+	assert_false(has_function("nest_a") || has_function("main"));
+}
+
+static void the_vdso_is_unwound_too(void **state)
+{
+	(void)state;
+	struct inspector *ins = start();
+	pid_t pid = capture_spawn_nest("av", NULL, NULL);
+	uint64_t at, end;
+
+	capture_find_map(pid, "[vdso]", &at, &end);
+	capture_take_within(pid, at, end, &cap);
+	answers_ask(ins, &got, &cap);
+	capture_kill(pid);
+	inspector_free(ins);
+	assert_string_equal(got.last.why, "");
+	assert_string_equal(got.last.frames[0].module, "[vdso]");
+	assert_int_equal(got.last.frames[0].offset, cap.regs[16] - at);
+	assert_true(has_function("nest_a") && has_function("main"));
+}
+
+/* Runs argv, waits for it to block in a call, unwinds it twice: cold, then from the caches. */
+static void unwind_program(char *const argv[], long call, long other_call, size_t least)
+{
+	if (access(argv[0], X_OK) < 0) {
+		print_message("%s is not installed\n", argv[0]);
+		skip();
+	}
+	struct inspector *ins = start();
+	pid_t pid = capture_spawn(argv);
+	capture_take(pid, call, other_call, &cap);
+	uint64_t t0 = lsc_now_ns();
+	answers_ask(ins, &got, &cap);
+	uint64_t t1 = lsc_now_ns();
+	size_t first = got.last.nframes;
+	answers_ask(ins, &got, &cap);
+	uint64_t t2 = lsc_now_ns();
+	capture_kill(pid);
+	answers_print(&got);
+	print_message("first %.2f ms, again %.3f ms\n", (double)(t1 - t0) / 1e6,
+		      (double)(t2 - t1) / 1e6);
+	assert_true(first >= least);
+	assert_int_equal(got.last.nframes, first);
+	assert_string_equal(got.last.why, "");
+	assert_null(inspector_free(ins));
+}
+
+static void an_idle_redis_shows_its_event_loop(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/inspect-XXXXXX", path[64];
+	char *argv[] = {"/usr/bin/redis-server", "--port", "0", "--save", "",
+			"--unixsocket",		 path,	   NULL};
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/redis", dir);
+	unwind_program(argv, SYS_epoll_wait, SYS_epoll_pwait, 5);
+	unlink(path);
+	rmdir(dir);
+	assert_true(has_function("aeMain") || has_function("aeProcessEvents") ||
+		    has_function("main"));
+	for (size_t i = 0; i < got.last.nframes; i++)
+		if (got.last.frames[i].function[0])
+			assert_true(got.last.frames[i].exported);
+}
+
+static void an_idle_node_shows_its_frames(void **state)
+{
+	(void)state;
+	char *argv[] = {"/usr/bin/node", "-e", "setInterval(() => {}, 1000000)", NULL};
+
+	unwind_program(argv, SYS_epoll_pwait, SYS_epoll_wait, 8);
+	assert_true(has_function("uv_run"));
+}
+
+static void a_sleeping_python_shows_its_interpreter(void **state)
+{
+	(void)state;
+	char *argv[] = {"/usr/bin/python3", "-c", "import time; time.sleep(1000)", NULL};
+
+	unwind_program(argv, SYS_clock_nanosleep, SYS_select, 10);
+	assert_true(has_function("_PyEval_EvalFrameDefault"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			the_nested_functions_of_a_program_without_frame_pointers_come_in_order),
+		cmocka_unit_test(a_signal_handler_shows_what_it_interrupted),
+		cmocka_unit_test(a_coroutine_ends_at_its_entry),
+		cmocka_unit_test(the_vdso_is_unwound_too),
+		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
+		cmocka_unit_test(an_idle_node_shows_its_frames),
+		cmocka_unit_test(a_sleeping_python_shows_its_interpreter),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/* tracer/decode: events become rows, and nonsense is refused. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <fcntl.h>
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "decode.h"
+
+static struct event_block block_event(int nr, enum lsc_cause cause)
+{
+	struct event_block e = { .e = { .kind = EVENT_BLOCK, .size = sizeof(e), .ts_ns = 1310, .tid = (__u32)gettid(),
+					.tgid = (__u32)getpid() },
+				 .off_ns = 1000, .wake_ns = 1300, .tick_ns = 900, .nr = nr, .cause = (__u8)cause };
+	return e;
+}
+
+static void set_aux(struct event_block *e, const struct aux *aux)
+{
+	memcpy(e->aux, aux, sizeof(*aux));
+}
+
+static void a_block_has_its_times_and_the_names_of_its_call(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_read, LSC_CAUSE_DEVICE);
+	struct block b;
+
+	e.args[0] = 77;
+	e.args[2] = 4096;
+	decode_block_row(&e, &b);
+	assert_int_equal(b.row.start_ns, 1000);
+	assert_int_equal(b.row.duration_ns, 300);
+	assert_int_equal(b.runqueue_ns, 10);
+	assert_string_equal(b.row.syscall, "read");
+	assert_string_equal(b.row.args_json, "{\"fd\":77,\"count\":4096}");
+	assert_false(b.row.inferred);
+}
+
+static void a_sleep_until_a_point_in_time_is_told_as_its_length(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_clock_nanosleep, LSC_CAUSE_SLEEP);
+	struct aux aux = { .type = AUX_TIME, .time = { 2, 500 } };
+	struct block b;
+
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_int_equal(b.row.requested_ns, 2000000500);
+	e.args[0] = CLOCK_MONOTONIC;
+	e.args[1] = TIMER_ABSTIME;
+	decode_block_row(&e, &b);
+	assert_int_equal(b.row.requested_ns, 2000000500 - 1000);
+	e.args[0] = CLOCK_TAI; /* not comparable: unknown */
+	decode_block_row(&e, &b);
+	assert_int_equal(b.row.requested_ns, 0);
+	aux.time[1] = 1000000000; /* the kernel would have refused it */
+	set_aux(&e, &aux);
+	e.args[1] = 0;
+	decode_block_row(&e, &b);
+	assert_int_equal(b.row.requested_ns, 0);
+	assert_null(b.row.args_json);
+}
+
+static void a_descriptor_is_named_only_while_it_is_the_same_file(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/lsc-decode-XXXXXX";
+	int fd = mkstemp(path);
+	struct stat st;
+	struct event_block e = block_event(SYS_read, LSC_CAUSE_FILE_IO);
+	struct block b;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	e.args[0] = (__u64)fd;
+	e.fd_kind = FD_REGULAR;
+	e.ino = st.st_ino;
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.resource_kind, "file");
+	assert_string_equal(b.row.path, path);
+	e.ino = st.st_ino + 1;
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.resource_kind, "file");
+	assert_null(b.row.path);
+	close(fd);
+	unlink(path);
+}
+
+static void a_socket_names_its_peer(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_recvfrom, LSC_CAUSE_NETWORK_IO);
+	struct aux aux = { .type = AUX_SOCKET, .socket = { .family = AF_INET, .port_be = htons(6379),
+							   .protocol = IPPROTO_TCP, .address = { 127, 0, 0, 1 }, .fd = 9 } };
+	struct block b;
+
+	e.fd_kind = FD_INET;
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.peer, "127.0.0.1:6379");
+	assert_string_equal(b.row.proto, "tcp");
+	aux.socket.family = AF_INET6;
+	memset(aux.socket.address, 0, sizeof(aux.socket.address));
+	aux.socket.address[15] = 1;
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.peer, "[::1]:6379");
+}
+
+static void a_child_wait_that_no_call_names_is_inferred(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_poll, LSC_CAUSE_CHILD_WAIT);
+	struct block b;
+
+	e.waker_child = 1;
+	e.waker_pid = 4242;
+	strcpy(e.waker_comm, "sleep");
+	decode_block_row(&e, &b);
+	assert_true(b.row.inferred);
+	assert_string_equal(b.row.resource_kind, "child");
+	assert_int_equal(b.row.resource_pid, 4242);
+	assert_string_equal(b.row.resource_comm, "sleep");
+	e = block_event(SYS_wait4, LSC_CAUSE_CHILD_WAIT);
+	e.args[0] = 4243;
+	decode_block_row(&e, &b);
+	assert_false(b.row.inferred);
+	assert_int_equal(b.row.resource_pid, 4243);
+}
+
+static void a_path_without_an_end_is_cut(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_openat, LSC_CAUSE_FILE_IO);
+	struct aux aux = { .type = AUX_PATH };
+	struct block b;
+
+	memset(aux.path, 'x', sizeof(aux.path));
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_int_equal(strlen(b.row.path), sizeof(aux.path) - 1);
+	memset(aux.path, 0xff, sizeof(aux.path)); /* not UTF-8: the arguments stay valid JSON */
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_true(!b.row.args_json || strstr(b.row.args_json, "\xef\xbf\xbd"));
+}
+
+static void events_that_do_not_fit_are_refused(void **state)
+{
+	(void)state;
+	struct {
+		struct event_block b;
+		uint8_t stack[64];
+	} e = { .b = block_event(SYS_read, LSC_CAUSE_OTHER) };
+	const void *stack;
+	size_t size;
+
+	e.b.stack_size = 64;
+	assert_non_null(decode_block(&e.b.e, sizeof(e), &stack, &size));
+	assert_ptr_equal(stack, e.stack);
+	assert_int_equal(size, 64);
+	assert_non_null(decode_block(&e.b.e, sizeof(e) - 1, &stack, &size));
+	assert_int_equal(size, 0); /* a stack beyond the event's end is left out */
+	assert_null(decode_block(&e.b.e, sizeof(e.b) - 1, &stack, &size));
+	e.b.wake_ns = e.b.off_ns - 1;
+	assert_null(decode_block(&e.b.e, sizeof(e), &stack, &size));
+	e.b = block_event(SYS_read, LSC_CAUSE_OTHER);
+	e.b.cause = LSC_CAUSE_COUNT;
+	assert_null(decode_block(&e.b.e, sizeof(e), &stack, &size));
+
+	struct event_stall s = { .begin_ns = 10, .end_ns = 20, .low_ns = 10 };
+	assert_non_null(decode_stall(&s.e, sizeof(s)));
+	assert_null(decode_stall(&s.e, sizeof(s) - 1));
+	s.low_ns = 11;
+	assert_null(decode_stall(&s.e, sizeof(s)));
+	s.end_ns = 10;
+	assert_null(decode_stall(&s.e, sizeof(s)));
+	struct event_loop l = { .class = WAIT_EPOLL + 1 };
+	assert_null(decode_loop(&l.e, sizeof(l)));
+}
+
+static void random_blocks_never_break_the_decoder(void **state)
+{
+	(void)state;
+	const char *given = getenv("LSC_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+	struct event_block e;
+	struct block b;
+
+	print_message("seed %u\n", seed);
+	srand(seed);
+	for (int i = 0; i < 20000; i++) {
+		for (size_t k = 0; k < sizeof(e); k++)
+			((uint8_t *)&e)[k] = (uint8_t)(rand() >> 7);
+		e.nr %= 500;
+		e.cause %= LSC_CAUSE_COUNT;
+		e.fd_kind %= FD_DIR + 1;
+		((struct aux *)e.aux)->type %= 5;
+		e.e.tgid = (__u32)getpid();
+		decode_block_row(&e, &b);
+		assert_true(!b.row.args_json || strlen(b.row.args_json) < sizeof(b.args));
+		assert_true(!b.row.path || memchr(b.path, '\0', sizeof(b.path)));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_block_has_its_times_and_the_names_of_its_call),
+		cmocka_unit_test(a_sleep_until_a_point_in_time_is_told_as_its_length),
+		cmocka_unit_test(a_descriptor_is_named_only_while_it_is_the_same_file),
+		cmocka_unit_test(a_socket_names_its_peer),
+		cmocka_unit_test(a_child_wait_that_no_call_names_is_inferred),
+		cmocka_unit_test(a_path_without_an_end_is_cut),
+		cmocka_unit_test(events_that_do_not_fit_are_refused),
+		cmocka_unit_test(random_blocks_never_break_the_decoder),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From kernel events to stored rows: the only place that knows both. Every field of an event is
+ * checked here; what a call waited for is named here.
+ */
+#ifndef LSC_DECODE_H
+#define LSC_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event.h"
+#include "store.h"
+
+/* A block with the strings that its row points to. */
+struct block {
+	struct store_block row;
+	char args[640], path[512], peer[128], waker_comm[16], resource_comm[16];
+	uint64_t wake_ns, tick_ns; /* as in the event */
+	uint64_t runqueue_ns;
+	uint32_t ring_task;
+	uint64_t job;              /* stack job under way, 0 none */
+	struct block *next;
+};
+
+/* The event of the wanted kind, or NULL when its size does not fit. */
+const struct event_loop *decode_loop(const struct event *e, size_t size);
+const struct event_stall *decode_stall(const struct event *e, size_t size);
+const struct event_process *decode_process(const struct event *e, size_t size);
+/* Also for samples: the head is checked, and that the stack copy lies within the event. */
+const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
+				       size_t *ret_stack_size);
+
+/* Fills all of ret_block but ids, stall, task and stack. Looks up names of descriptors under /proc/pid
+ * (readlink and fdinfo only: these never reach the target's file systems). */
+void decode_block_row(const struct event_block *e, struct block *ret_block);
+
+#endif

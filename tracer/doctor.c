@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each check does the thing itself: the base probes are proven by an event that this process causes
+ * and sees.
+ */
+#include "doctor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "control.h"
+#include "ring.h"
+#include "sched.h"
+#include "target.h"
+
+static void add(json_t *checks, const char *name, const char *status, const char *detail)
+{
+	json_t *d = control_text(detail, 500);
+
+	json_array_append_new(checks, json_pack("{s:s, s:s, s:o}", "name", name, "status", status, "detail",
+						d ? d : json_null()));
+}
+
+struct seen {
+	int tid;
+	uint64_t block_ns, loops;
+};
+
+static void on_event(const struct event *e, size_t size, void *arg)
+{
+	struct seen *s = arg;
+
+	if ((int)e->tid != s->tid)
+		return;
+	if (e->kind == EVENT_LOOP)
+		s->loops++;
+	if (e->kind == EVENT_BLOCK && size >= sizeof(struct event_block)) {
+		const struct event_block *b = (const struct event_block *)e;
+		s->block_ns = b->wake_ns - b->off_ns;
+	}
+}
+
+/* Turns a small event loop in this thread, sleeps 5 ms inside a tick, and looks whether that was seen. */
+static void check_probes(json_t *checks)
+{
+	int self = getpid();
+	struct seen seen = { .tid = self };
+	struct lsc_err err = { 0 };
+	struct probe_options o = { .pids = &self, .npids = 1, .stall_ns = 10 * LSC_NS_PER_MS, .block_ns = LSC_NS_PER_MS };
+	struct probe *p = NULL;
+	char text[160];
+
+	if (probe_new(&o, on_event, &seen, &p, &err) < 0) {
+		add(checks, "kernel probes (sched_switch, sched_waking, cpu-clock)",
+		    err.code == -EPERM ? "refused" : "missing", err.text);
+		return;
+	}
+	lsc_autoclose int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event ev;
+	for (int i = 0; ep >= 0 && i < 4; i++) {
+		epoll_wait(ep, &ev, 1, 2);
+		if (i == 2)
+			usleep(5000);
+	}
+	probe_consume(p);
+	if (seen.loops && seen.block_ns >= 4 * LSC_NS_PER_MS) {
+		snprintf(text, sizeof(text), "saw a loop learned and a sleep of %.1f ms inside its tick",
+			 (double)seen.block_ns / 1e6);
+		add(checks, "kernel probes (sched_switch, sched_waking, cpu-clock)", "ok", text);
+	} else {
+		add(checks, "kernel probes (sched_switch, sched_waking, cpu-clock)", "missing",
+		    "they load, but an event that was caused here was not seen");
+	}
+	uint64_t before = probe_counter(p, COUNT_PRECISE_EXITS);
+	int r = probe_arm(p);
+	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
+		epoll_wait(ep, &ev, 1, 0);
+	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
+		epoll_wait(ep, &ev, 1, 2);
+	if (r == 0 && probe_counter(p, COUNT_PRECISE_EXITS) > before)
+		add(checks, "precise mode (sys_exit)", "ok", "saw the returns from a primary wait");
+	else
+		add(checks, "precise mode (sys_exit)", "missing", r < 0 ? strerror(-r) : "no return was seen");
+	probe_free(p);
+}
+
+static int count_ring(int fd, void *arg)
+{
+	(void)fd;
+	(*(int *)arg)++;
+	return 0;
+}
+
+struct thread_count {
+	int threads, waiting;
+};
+
+static int count_thread(const struct target_thread *t, void *arg)
+{
+	struct thread_count *n = arg;
+
+	n->threads++;
+	if (!t->running && probe_wait_class(t->nr) > WAIT_FUTEX)
+		n->waiting++;
+	return 0;
+}
+
+static void check_target(json_t *checks, int pid)
+{
+	struct lsc_err err = { 0 };
+	struct target t;
+	struct thread_count n = { 0 };
+	char text[800];
+	int rings = 0;
+
+	if (target_open(pid, &t, &err) < 0) {
+		add(checks, "target", err.code == -EPERM ? "refused" : "missing", err.text);
+		return;
+	}
+	snprintf(text, sizeof(text), "%d %s%s%s, %s", pid, t.comm, t.runtime[0] ? ", " : "", t.runtime,
+		 t.exe[0] ? t.exe : "executable unknown");
+	add(checks, "target", "ok", text);
+	int r = target_each_thread(pid, count_thread, &n);
+	if (r < 0)
+		snprintf(text, sizeof(text), "threads cannot be read: %s", strerror(-r));
+	else
+		snprintf(text, sizeof(text), "%d threads, %d of them waiting like a loop right now", n.threads, n.waiting);
+	add(checks, "threads", r < 0 ? "refused" : "ok", text);
+	r = ring_scan(pid, count_ring, &rings);
+	if (r < 0)
+		snprintf(text, sizeof(text), "descriptors cannot be read: %s", strerror(-r));
+	else
+		snprintf(text, sizeof(text), rings ? "%d: tasks and victims will be named" :
+			 "none: not built with the loop library; tasks cannot be named", rings);
+	add(checks, "rings", r < 0 ? "refused" : rings ? "ok" : "missing", text);
+	target_close(&t);
+}
+
+json_t *doctor_run(int pid)
+{
+	json_t *checks = json_array();
+	struct lsc_err err = { 0 };
+
+	if (!checks)
+		return NULL;
+	add(checks, "kernel type information (BTF)", access("/sys/kernel/btf/vmlinux", R_OK) ? "missing" : "ok",
+	    access("/sys/kernel/btf/vmlinux", R_OK) ? "no /sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF would give it"
+						    : "/sys/kernel/btf/vmlinux");
+	int r = target_namespace_check(&err);
+	add(checks, "pid namespace", r < 0 ? "refused" : "ok", r < 0 ? err.text : "the host's");
+	check_probes(checks);
+	if (pid > 0)
+		check_target(checks, pid);
+	return json_pack("{s:s, s:o}", "type", "doctor", "checks", checks);
+}

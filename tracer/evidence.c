@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks, samples and their stacks, from the event to the row. A block is written at once and again
+ * when its stack or its stall is known; a sample is written when its tick is over.
+ */
+#include "state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- stacks ---- */
+
+static void hash_bytes(uint64_t h[2], const void *data, size_t size)
+{
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < size; i++) { /* FNV-1a, and a second one with another offset */
+		h[0] = (h[0] ^ p[i]) * 0x100000001b3ull;
+		h[1] = (h[1] ^ p[i]) * 0x10000000233ull;
+	}
+}
+
+static void hash_text(uint64_t h[2], const char *s)
+{
+	hash_bytes(h, s ? s : "\1", s ? strlen(s) + 1 : 1);
+}
+
+static void frame_name(const struct inspector_frame *f, char *buf, size_t size)
+{
+	const char *base = f->module ? strrchr(f->module, '/') : NULL;
+
+	if (f->function)
+		snprintf(buf, size, "%s", f->function);
+	else
+		snprintf(buf, size, "%s%s0x%llx", base ? base + 1 : f->module ? f->module : "", f->module ? "+" : "",
+			 (unsigned long long)f->offset);
+}
+
+/* The C library's own frames around a system call say nothing that the call's name does not. */
+static bool is_wrapper(const struct inspector_frame *f)
+{
+	const char *base = f->module ? strrchr(f->module, '/') : NULL;
+
+	base = base ? base + 1 : f->module ? f->module : "";
+	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) || !strncmp(base, "libpthread", 10) ||
+	       !strncmp(base, "ld-", 3) || !strcmp(base, "[vdso]");
+}
+
+static void stack_free(struct known_stack *k)
+{
+	for (size_t i = 0; i < k->nframes; i++)
+		free((char *)k->frame[i]);
+	free(k);
+}
+
+/* The id of these frames, stored now if they are new. 0 when out of memory. */
+static int64_t stack_intern(struct collector *c, const struct inspector_result *r)
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+	uint64_t h[2] = { 0xcbf29ce484222325ull, 0x84222325cbf29ce4ull };
+	struct known_stack *k;
+	char name[256];
+
+	hash_bytes(h, &r->truncated, sizeof(r->truncated));
+	for (size_t i = 0; i < r->nframes; i++) {
+		const struct inspector_frame *f = &r->frames[i];
+		hash_text(h, f->function);
+		hash_text(h, f->module);
+		hash_text(h, f->file);
+		hash_bytes(h, &f->offset, sizeof(f->offset));
+		frames[i] = (struct store_frame){ .lang = STORE_LANG_NATIVE, .function = f->function, .file = f->file,
+						  .module = f->module, .build_id = f->build_id, .line = f->line,
+						  .offset = f->offset, .inlined = f->inlined };
+	}
+	HASH_FIND(hh, c->stacks, h, sizeof(h), k);
+	if (k)
+		return k->id;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return 0;
+	k->hash[0] = h[0];
+	k->hash[1] = h[1];
+	k->id = ++c->next_stack;
+	size_t first = 0;
+	while (first < r->nframes && is_wrapper(&r->frames[first]))
+		first++;
+	for (size_t i = first < r->nframes ? first : 0; i < r->nframes && k->nframes < LIVE_FRAMES; i++) {
+		frame_name(&r->frames[i], name, sizeof(name));
+		char *copy = strdup(name);
+		if (copy)
+			k->frame[k->nframes++] = copy;
+	}
+	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
+	struct store_stack row = { .id = k->id, .truncated = r->truncated, .nframes = r->nframes, .frames = frames };
+	collector_stored(c, store_put_stack(c->store, &row));
+	return k->id;
+}
+
+const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
+{
+	for (const struct known_stack *k = c->stacks; id && k; k = k->hh.next)
+		if (k->id == id)
+			return k;
+	return NULL;
+}
+
+static void unresolved(struct collector *c, const char *why)
+{
+	collector_stored(c, store_add_unresolved(c->store, "stack", why, 1));
+}
+
+/* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
+static uint64_t job_start(struct collector *c, struct loop *l, bool sample, const uint64_t *regs, const void *stack,
+			  size_t size)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return 0;
+	j->cookie = ++c->next_cookie;
+	j->loop = l;
+	j->sample = sample;
+	int r = inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid, regs, stack, size);
+	if (r < 0) {
+		unresolved(c, r == -EAGAIN ? "too many stacks at once" : strerror(-r));
+		free(j);
+		return 0;
+	}
+	HASH_ADD(hh, c->jobs, cookie, sizeof(j->cookie), j);
+	return j->cookie;
+}
+
+static void put_block(struct collector *c, struct block *b)
+{
+	collector_stored(c, store_put_block(c->store, &b->row));
+}
+
+void evidence_result(const struct inspector_result *r, void *arg)
+{
+	struct collector *c = arg;
+	struct job *j;
+
+	HASH_FIND(hh, c->jobs, &r->cookie, sizeof(r->cookie), j);
+	if (!j)
+		return;
+	HASH_DEL(c->jobs, j);
+	struct loop *l = j->loop;
+	bool sample = j->sample;
+	free(j);
+	if (!l)
+		return;
+	int64_t stack = r->nframes ? stack_intern(c, r) : 0;
+	if (r->why)
+		unresolved(c, r->why);
+	if (sample) {
+		for (size_t i = 0; i < l->nsamples; i++) {
+			if (l->samples[i].job == r->cookie) {
+				l->samples[i].job = 0;
+				l->samples[i].row.stack = stack;
+			}
+		}
+		return;
+	}
+	for (struct block *b = l->blocks; b; b = b->next) {
+		if (b->job != r->cookie)
+			continue;
+		b->job = 0;
+		b->row.stack = stack;
+		put_block(c, b);
+		return;
+	}
+}
+
+/* ---- blocks and samples ---- */
+
+static int64_t task_id(const struct loop *l, uint32_t ring_task)
+{
+	return ring_task ? l->id << 32 | ring_task : 0;
+}
+
+void evidence_block(struct collector *c, struct loop *l, const struct event_block *e, const void *stack, size_t size)
+{
+	struct block *b = malloc(sizeof(*b));
+
+	if (!b) {
+		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		return;
+	}
+	evidence_retire(c, l, e->tick_ns);
+	decode_block_row(e, b);
+	b->row.id = ++c->next_block;
+	b->row.loop = l->id;
+	b->row.task = task_id(l, e->task);
+	if (size)
+		b->job = job_start(c, l, false, (const uint64_t *)e->regs, stack, size);
+	else
+		c->no_stack++;
+	put_block(c, b);
+	c->blocks++;
+	b->next = l->blocks;
+	l->blocks = b;
+	l->nblocks++;
+}
+
+void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e, const void *stack, size_t size)
+{
+	size_t nth = 1;
+
+	if (l->nsamples == SAMPLES_MAX) { /* a very long tick: keep every second one from here */
+		size_t kept = 0;
+		for (size_t i = 0; i < l->nsamples; i++) {
+			if (i & 1) {
+				free(l->samples[i].stack);
+				l->samples[kept - 1].row.ns += l->samples[i].row.ns;
+			} else {
+				l->samples[kept++] = l->samples[i];
+			}
+		}
+		l->nsamples = kept;
+	}
+	if (!l->samples) {
+		l->samples = calloc(SAMPLES_MAX, sizeof(*l->samples));
+		if (!l->samples)
+			return;
+	}
+	struct sample *s = &l->samples[l->nsamples++];
+	memset(s, 0, sizeof(*s));
+	s->row = (struct store_sample){ .loop = l->id, .task = task_id(l, e->task), .ts_ns = e->e.ts_ns, .ns = 4000000,
+					.kernel = e->kernel };
+	s->ring_task = e->task;
+	s->tick_ns = e->tick_ns;
+	for (size_t i = 0; i + 1 < l->nsamples; i++)
+		nth += l->samples[i].tick_ns == e->tick_ns;
+	if (size && (nth & (nth - 1)) == 0) { /* some at once: the target may be gone when the tick is over */
+		s->job = job_start(c, l, true, (const uint64_t *)e->regs, stack, size);
+	} else if (size && (s->stack = malloc(size))) {
+		memcpy(s->stack, stack, size);
+		memcpy(s->regs, e->regs, sizeof(s->regs));
+		s->stack_size = size;
+	}
+}
+
+void evidence_claim(struct collector *c, struct loop *l, struct stall *s)
+{
+	uint64_t begin = s->row.start_ns, end = begin + s->row.duration_ns;
+	size_t mine = 0, nth = 0;
+
+	for (struct block *b = l->blocks; b; b = b->next) {
+		if (b->row.stall || b->row.start_ns < begin || b->row.start_ns >= end)
+			continue;
+		b->row.stall = s->row.id;
+		put_block(c, b);
+	}
+	for (size_t i = 0; i < l->nsamples; i++) {
+		struct sample *p = &l->samples[i];
+		if (!p->row.stall && p->row.ts_ns >= begin && p->row.ts_ns <= end) {
+			p->row.stall = s->row.id;
+			mine++;
+		}
+	}
+	/* unwind some of them, spread evenly over the tick */
+	for (size_t i = 0; i < l->nsamples; i++) {
+		struct sample *p = &l->samples[i];
+		if (p->row.stall != s->row.id)
+			continue;
+		bool take = mine <= STALL_SAMPLES_MAX ||
+			    nth * STALL_SAMPLES_MAX / mine != (nth + 1) * STALL_SAMPLES_MAX / mine;
+		nth++;
+		if (take && p->stack)
+			p->job = job_start(c, l, true, p->regs, p->stack, p->stack_size);
+		free(p->stack);
+		p->stack = NULL;
+	}
+}
+
+bool evidence_is_settled(const struct loop *l, const struct stall *s)
+{
+	for (const struct block *b = l->blocks; b; b = b->next)
+		if (b->row.stall == s->row.id && b->job)
+			return false;
+	for (size_t i = 0; i < l->nsamples; i++)
+		if (l->samples[i].row.stall == s->row.id && l->samples[i].job)
+			return false;
+	return true;
+}
+
+const struct block *evidence_longest(const struct loop *l, int64_t stall)
+{
+	const struct block *longest = NULL;
+
+	for (const struct block *b = l->blocks; b; b = b->next)
+		if (b->row.stall == stall && (!longest || b->row.duration_ns > longest->row.duration_ns))
+			longest = b;
+	return longest;
+}
+
+const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
+{
+	const struct sample *best = NULL;
+	size_t best_count = 0;
+
+	for (size_t i = 0; i < l->nsamples; i++) {
+		const struct sample *a = &l->samples[i];
+		size_t n = 0;
+		if (a->row.stall != stall || !a->row.stack)
+			continue;
+		for (size_t k = 0; k < l->nsamples; k++)
+			n += l->samples[k].row.stall == stall && l->samples[k].row.stack == a->row.stack;
+		if (n > best_count) {
+			best_count = n;
+			best = a;
+		}
+	}
+	return best;
+}
+
+static void write_samples(struct collector *c, struct loop *l, bool (*final)(const struct sample *, int64_t, uint64_t),
+			  int64_t stall, uint64_t before)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->nsamples; i++) {
+		struct sample *p = &l->samples[i];
+		if (!final(p, stall, before)) {
+			l->samples[kept++] = *p;
+			continue;
+		}
+		collector_stored(c, store_put_sample(c->store, &p->row));
+		free(p->stack);
+	}
+	l->nsamples = kept;
+}
+
+static void free_blocks(struct loop *l, bool (*final)(const struct block *, int64_t, uint64_t), int64_t stall,
+			uint64_t before)
+{
+	for (struct block **at = &l->blocks; *at;) {
+		struct block *b = *at;
+		if (!final(b, stall, before)) {
+			at = &b->next;
+			continue;
+		}
+		*at = b->next;
+		free(b);
+		l->nblocks--;
+	}
+}
+
+static bool sample_of_stall(const struct sample *p, int64_t stall, uint64_t before)
+{
+	(void)before;
+	return p->row.stall == stall;
+}
+
+static bool block_of_stall(const struct block *b, int64_t stall, uint64_t before)
+{
+	(void)before;
+	return b->row.stall == stall;
+}
+
+static bool sample_of_old_tick(const struct sample *p, int64_t stall, uint64_t before)
+{
+	(void)stall;
+	return !p->row.stall && p->tick_ns < before;
+}
+
+static bool block_of_old_tick(const struct block *b, int64_t stall, uint64_t before)
+{
+	(void)stall;
+	return !b->row.stall && !b->job && b->tick_ns < before;
+}
+
+void evidence_release(struct collector *c, struct loop *l, int64_t stall)
+{
+	write_samples(c, l, sample_of_stall, stall, 0);
+	free_blocks(l, block_of_stall, stall, 0);
+}
+
+void evidence_retire(struct collector *c, struct loop *l, uint64_t before_ns)
+{
+	if (l->feed) /* ticks come from the ring, later than the kernel's events */
+		before_ns = before_ns > 2 * SETTLE_NS ? before_ns - 2 * SETTLE_NS : 0;
+	write_samples(c, l, sample_of_old_tick, 0, before_ns);
+	free_blocks(l, block_of_old_tick, 0, before_ns);
+	if (l->nblocks > BLOCKS_MAX) { /* one endless tick of many blocks: the oldest were written already */
+		struct block **at = &l->blocks;
+		for (size_t i = 0; i < BLOCKS_MAX / 2 && *at; i++)
+			at = &(*at)->next;
+		while (*at) {
+			struct block *b = *at;
+			*at = b->next;
+			free(b);
+			l->nblocks--;
+		}
+	}
+}
+
+void evidence_drop_loop(struct collector *c, struct loop *l)
+{
+	evidence_retire(c, l, UINT64_MAX);
+	for (struct job *j = c->jobs; j; j = j->hh.next)
+		if (j->loop == l)
+			j->loop = NULL;
+	while (l->blocks) {
+		struct block *b = l->blocks;
+		l->blocks = b->next;
+		free(b);
+	}
+	for (size_t i = 0; i < l->nsamples; i++) {
+		collector_stored(c, store_put_sample(c->store, &l->samples[i].row));
+		free(l->samples[i].stack);
+	}
+	free(l->samples);
+	l->samples = NULL;
+	l->nsamples = l->nblocks = 0;
+}
+
+void evidence_free(struct collector *c)
+{
+	struct known_stack *k, *nextk;
+	struct job *j, *nextj;
+
+	HASH_ITER (hh, c->stacks, k, nextk) {
+		HASH_DEL(c->stacks, k);
+		stack_free(k);
+	}
+	HASH_ITER (hh, c->jobs, j, nextj) {
+		HASH_DEL(c->jobs, j);
+		free(j);
+	}
+}

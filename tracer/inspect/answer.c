@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker's side of message_result_read(). */
+#include "inspect/answer.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+
+void answer_init(struct answer *a, uint64_t cookie)
+{
+	a->head = (struct message_result){.kind = MESSAGE_RESULT, .cookie = cookie, .text_size = 1};
+	a->nseen = 0;
+	a->text[0] = '\0';
+}
+
+uint32_t answer_text(struct answer *a, const char *text)
+{
+	if (!text || !text[0])
+		return 0;
+	for (size_t i = 0; i < a->nseen; i++)
+		if (a->seen[i].text == text)
+			return a->seen[i].offset;
+	size_t len = strnlen(text, MESSAGE_TEXT_MAX - 1);
+	uint32_t at = a->head.text_size;
+	if (at + len + 1 > sizeof(a->text))
+		return 0;
+	memcpy(a->text + at, text, len);
+	a->text[at + len] = '\0';
+	a->head.text_size += (uint32_t)len + 1;
+	if (a->nseen < LSC_ARRAY_LEN(a->seen)) {
+		a->seen[a->nseen].text = text;
+		a->seen[a->nseen++].offset = at;
+	}
+	return at;
+}
+
+struct message_frame *answer_frame(struct answer *a)
+{
+	if (a->head.nframes >= INSPECTOR_FRAMES_MAX)
+		return NULL;
+	struct message_frame *f = &a->frames[a->head.nframes++];
+	*f = (struct message_frame){0};
+	return f;
+}
+
+size_t answer_write(const struct answer *a, void *buf)
+{
+	char *at = buf;
+	size_t frames = a->head.nframes * sizeof(a->frames[0]);
+
+	memcpy(at, &a->head, sizeof(a->head));
+	memcpy(at + sizeof(a->head), a->frames, frames);
+	memcpy(at + sizeof(a->head) + frames, a->text, a->head.text_size);
+	return sizeof(a->head) + frames + a->head.text_size;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes a MESSAGE_RESULT: frames first, then one block of texts, each once. */
+#ifndef LSC_INSPECT_ANSWER_H
+#define LSC_INSPECT_ANSWER_H
+
+#include "inspect/message.h"
+
+#define ANSWER_TEXT_MAX (48 * 1024)
+
+struct answer {
+	struct message_result head;
+	struct message_frame frames[INSPECTOR_FRAMES_MAX];
+	struct {
+		const char *text;
+		uint32_t offset;
+	} seen[INSPECTOR_FRAMES_MAX * 4];
+	size_t nseen;
+	char text[ANSWER_TEXT_MAX];
+};
+_Static_assert(sizeof(struct message_result) + INSPECTOR_FRAMES_MAX * sizeof(struct message_frame) +
+			       ANSWER_TEXT_MAX <=
+		       MESSAGE_MAX,
+	       "an answer is one message");
+
+void answer_init(struct answer *a, uint64_t cookie);
+
+/* The offset of a text (NULL: 0). Long ones are cut; without room the text is unknown, 0. */
+uint32_t answer_text(struct answer *a, const char *text);
+
+/* The frame to fill next; NULL when there is no more room. */
+struct message_frame *answer_frame(struct answer *a);
+
+/* Copies the message into buf of MESSAGE_MAX bytes. Its size. */
+size_t answer_write(const struct answer *a, void *buf);
+
+#endif

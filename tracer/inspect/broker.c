@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one process that opens things of a target. Each open may hang for ever (FUSE): the collector
+ * has the broker killed then. Files are found as O_PATH first, so that a FIFO or a device is looked
+ * at without being opened; paths are the target's, so they resolve below its own root.
+ */
+#include "inspect/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "inspect/maps.h"
+#include "inspect/message.h"
+
+#define FILE_SIZE_MAX	 (4ll << 30)
+#define TARGET_FILES_MAX 256 /* times MESSAGE_SLOTS: the worker's RLIMIT_NOFILE */
+
+struct handover {
+	int worker;
+	int dir;	     /* /proc/PID */
+	int root;	     /* /proc/PID/root */
+	uint64_t dev, inode; /* of the last file that was sent */
+	uint32_t files, maps;
+};
+
+/* Turns an O_PATH descriptor of a regular file into one that reads. Gives it, or -errno. */
+static int reopen(int path_fd)
+{
+	char name[64];
+	struct stat st;
+
+	if (fstat(path_fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENXIO;
+	if (st.st_size > FILE_SIZE_MAX)
+		return -EFBIG;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
+	int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_by_path(const struct handover *h, const struct maps_entry *e)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	struct stat st;
+
+	if (e->path[0] != '/')
+		return -ENOENT;
+	lsc_autoclose int fd = (int)syscall(SYS_openat2, h->root, e->path, &how, sizeof(how));
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_ino != e->inode || major(st.st_dev) != e->major || minor(st.st_dev) != e->minor)
+		return -ESTALE;
+	return reopen(fd);
+}
+
+/* Deleted and replaced files, and file systems that show another device number in maps. */
+static int open_by_map(const struct handover *h, const struct maps_entry *e)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, e->start, e->end);
+	lsc_autoclose int fd = openat(h->dir, name, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : reopen(fd);
+}
+
+static int send_map(const struct maps_entry *e, void *arg)
+{
+	struct handover *h = arg;
+	struct message_map m = {.kind = MESSAGE_MAP,
+				.start = e->start,
+				.end = e->end,
+				.offset = e->offset,
+				.dev = makedev(e->major, e->minor),
+				.inode = e->inode};
+	const char *path = e->inode ? e->path : "";
+	lsc_autoclose int fd = -1;
+
+	if (!e->exec)
+		return 0;
+	if (h->maps >= MESSAGE_MAPS_MAX)
+		return 1;
+	if (!e->inode && strcmp(e->path, "[vdso]") == 0) {
+		m.flags |= MESSAGE_MAP_VDSO;
+		path = e->path;
+	} else if (e->inode && e->inode == h->inode && m.dev == h->dev) {
+		m.flags |= MESSAGE_MAP_SAME_FILE;
+	} else if (e->inode && h->files < TARGET_FILES_MAX) {
+		fd = open_by_path(h, e);
+		if (fd < 0)
+			fd = open_by_map(h, e);
+		h->files += fd >= 0;
+	}
+	if (e->inode) {
+		h->dev = m.dev;
+		h->inode = e->inode;
+	}
+	h->maps++;
+	size_t len = strnlen(path, MESSAGE_TEXT_MAX - 1);
+	return message_send(h->worker, &m, sizeof(m), path, len, &fd, fd >= 0, 0);
+}
+
+/* Gives the /proc directory of the process, or of the thread when the thread-group's leader has
+ * ended before the others: its maps are empty. *ret_maps is the maps file, at its start. */
+static int open_target(const struct message_open *open_msg, int *ret_maps)
+{
+	const int flags = O_RDONLY | O_CLOEXEC;
+	char name[64], byte;
+
+	for (int i = 0; i < 2; i++) {
+		if (i == 0)
+			snprintf(name, sizeof(name), "/proc/%d", open_msg->pid);
+		else
+			snprintf(name, sizeof(name), "/proc/%d/task/%d", open_msg->pid,
+				 open_msg->tid);
+		lsc_autoclose int dir = open(name, flags | O_DIRECTORY);
+		if (dir < 0)
+			return -errno;
+		lsc_autoclose int maps = openat(dir, "maps", flags);
+		if (maps < 0)
+			return -errno;
+		if (pread(maps, &byte, 1, 0) != 1)
+			continue;
+		*ret_maps = maps;
+		maps = -1;
+		int taken = dir;
+		dir = -1;
+		return taken;
+	}
+	return -ESRCH;
+}
+
+static int hand_over(const struct message_open *open_msg, int worker)
+{
+	lsc_autoclose int maps = -1;
+	lsc_autoclose int dir = open_target(open_msg, &maps);
+	if (dir < 0)
+		return dir;
+	lsc_autoclose int root = openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -errno;
+	/* Without it (an unprivileged reader) the stack copy alone must do. */
+	lsc_autoclose int mem = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
+
+	struct message_open target = *open_msg;
+	target.kind = MESSAGE_TARGET;
+	int r = message_send(worker, &target, sizeof(target), NULL, 0, &mem, mem >= 0, 0);
+	if (r < 0)
+		return r;
+	struct handover h = {.worker = worker, .dir = dir, .root = root};
+	r = maps_each(maps, send_map, &h);
+	return r < 0 ? r : h.maps ? 0 : -ESRCH;
+}
+
+void broker_run(int collector, int worker)
+{
+	struct message_open m;
+
+	while (message_recv(collector, &m, sizeof(m), NULL, 0, 0) == sizeof(m) &&
+	       m.kind == MESSAGE_OPEN) {
+		struct message_status end = {.kind = MESSAGE_MAPS_END,
+					     .value = hand_over(&m, worker)};
+		if (message_send(worker, &end, sizeof(end), NULL, 0, NULL, 0, 0) < 0)
+			return;
+	}
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Packets with descriptors, and the collector's check of what a worker answers. */
+#include "inspect/message.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define FDS_MAX 2
+
+union control {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+};
+
+int message_send(int fd, const void *head, size_t head_size, const void *tail, size_t tail_size,
+		 const int *fds, size_t nfds, int flags)
+{
+	struct iovec iov[2] = {{(void *)head, head_size}, {(void *)tail, tail_size}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = tail_size ? 2 : 1};
+	union control control = {0};
+	ssize_t n;
+
+	if (nfds > FDS_MAX)
+		return -EINVAL;
+	if (nfds) {
+		m.msg_control = control.bytes;
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
+	}
+	do
+		n = sendmsg(fd, &m, flags | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+/* Takes the descriptors out of m; what does not fit into fds is closed. */
+static void collect_fds(struct msghdr *m, int *fds, size_t nfds)
+{
+	size_t have = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (have < nfds)
+				fds[have++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+ssize_t message_recv(int fd, void *buf, size_t size, int *ret_fds, size_t nfds, int flags)
+{
+	struct iovec iov = {buf, size};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	union control control;
+	ssize_t n;
+
+	if (nfds > FDS_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < nfds; i++)
+		ret_fds[i] = -1;
+	if (nfds) {
+		m.msg_control = control.bytes;
+		m.msg_controllen = sizeof(control.bytes);
+	}
+	do
+		n = recvmsg(fd, &m, flags | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (nfds)
+		collect_fds(&m, ret_fds, nfds);
+	if (m.msg_flags & MSG_TRUNC) {
+		for (size_t i = 0; i < nfds; i++) {
+			lsc_closep(&ret_fds[i]);
+			ret_fds[i] = -1;
+		}
+		return -EMSGSIZE;
+	}
+	return n;
+}
+
+static const char *text_at(const char *text, uint32_t offset)
+{
+	return text[offset] ? text + offset : NULL;
+}
+
+int message_result_read(const void *buf, size_t size, struct message_result *ret,
+			struct inspector_frame *ret_frames)
+{
+	struct message_result r;
+	const char *at = buf;
+
+	if (size < sizeof(r))
+		return -EBADMSG;
+	memcpy(&r, at, sizeof(r));
+	if (r.kind != MESSAGE_RESULT || r.nframes > INSPECTOR_FRAMES_MAX ||
+	    r.why >= MESSAGE_WHY_COUNT || r.text_size == 0 || r.text_size > MESSAGE_MAX ||
+	    size != sizeof(r) + r.nframes * sizeof(struct message_frame) + r.text_size)
+		return -EBADMSG;
+	const char *text = at + size - r.text_size;
+	if (text[0] || text[r.text_size - 1])
+		return -EBADMSG;
+
+	at += sizeof(r);
+	for (uint32_t i = 0; i < r.nframes; i++, at += sizeof(struct message_frame)) {
+		struct message_frame f;
+		memcpy(&f, at, sizeof(f));
+		if (f.function >= r.text_size || f.file >= r.text_size || f.module >= r.text_size ||
+		    f.build_id >= r.text_size || f.line < 0)
+			return -EBADMSG;
+		ret_frames[i] = (struct inspector_frame){
+			.function = text_at(text, f.function),
+			.file = text_at(text, f.file),
+			.line = f.line,
+			.module = text_at(text, f.module),
+			.build_id = text_at(text, f.build_id),
+			.offset = f.offset,
+			.exported = f.flags & MESSAGE_FRAME_EXPORTED,
+		};
+	}
+	*ret = r;
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What collector, keeper, broker and worker say to each other: fixed structs over SOCK_SEQPACKET
+ * socketpairs, one message a packet, native byte order (all ends are forks of one program). The
+ * collector believes nothing it gets: message_result_read() checks a worker's answer field by
+ * field.
+ */
+#ifndef LSC_INSPECT_MESSAGE_H
+#define LSC_INSPECT_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "inspect/inspector.h"
+
+#define MESSAGE_MAX	 (64 * 1024)
+#define MESSAGE_TEXT_MAX 1024 /* a name, with its NUL; longer ones are cut */
+#define MESSAGE_SLOTS	 32   /* targets that a worker remembers */
+#define MESSAGE_MAPS_MAX 2048 /* executable mappings of one target */
+
+enum message_kind {
+	MESSAGE_CREW = 1,   /* keeper -> collector: struct message_crew and two descriptors */
+	MESSAGE_HELLO = 2,  /* worker -> collector: struct message_status, once, in the sandbox */
+	MESSAGE_OPEN = 3,   /* collector -> broker: struct message_open */
+	MESSAGE_TARGET = 4, /* broker -> worker: struct message_open, /proc/PID/mem if it opened */
+	MESSAGE_MAP = 5,    /* broker -> worker: struct message_map, path, the file if it opened */
+	MESSAGE_MAPS_END = 6, /* broker -> worker: struct message_status; ends every MESSAGE_OPEN */
+	MESSAGE_TABLE = 7,    /* worker -> collector: struct message_status; answers MESSAGE_OPEN */
+	MESSAGE_JOB = 8,      /* collector -> worker: struct message_job, stack */
+	MESSAGE_PHASE =
+		9, /* worker -> collector: struct message_status, value an enum message_phase */
+	MESSAGE_RESULT = 10, /* worker -> collector: struct message_result, frames, text */
+};
+
+enum message_phase {
+	MESSAGE_PHASE_UNWIND = 0,
+	MESSAGE_PHASE_INDEX = 1, /* a file or an address seen for the first time: may take longer */
+};
+
+enum message_why {
+	MESSAGE_WHY_NONE = 0,
+	MESSAGE_WHY_NO_CFI = 1, /* the chain broke before the outermost frame */
+	MESSAGE_WHY_LOOP = 2,
+	MESSAGE_WHY_UNREADABLE = 3, /* nothing of the target could be parsed */
+	MESSAGE_WHY_COUNT,
+};
+
+struct message_crew {
+	uint32_t kind;
+	int32_t status; /* 0 or -errno; descriptors (broker, worker) only with 0 */
+	int32_t broker, worker;
+};
+
+struct message_status {
+	uint32_t kind;
+	int32_t value;
+};
+
+struct message_open {
+	uint32_t kind;
+	uint32_t slot;
+	int32_t pid, tid;
+};
+
+enum message_map_flags {
+	MESSAGE_MAP_VDSO = 1,
+	MESSAGE_MAP_SAME_FILE = 2, /* another piece of the file of the map before: no descriptor */
+};
+
+struct message_map {
+	uint32_t kind;
+	uint32_t flags;
+	uint64_t start, end, offset, dev, inode;
+	/* path without NUL follows; empty: anonymous memory */
+};
+
+struct message_job {
+	uint32_t kind;
+	uint32_t slot;
+	uint64_t cookie;
+	int32_t tid;
+	uint32_t size;
+	uint64_t regs[INSPECTOR_REGS];
+	/* stack follows */
+};
+
+enum message_result_flags {
+	MESSAGE_RESULT_TRUNCATED = 1,
+	MESSAGE_RESULT_STALE = 2, /* an address lay in no mapping that the worker knows */
+	MESSAGE_RESULT_GONE = 4,  /* the memory that the table describes is no more: exec or exit */
+};
+
+enum message_frame_flags {
+	MESSAGE_FRAME_EXPORTED = 1,
+};
+
+/* Texts are offsets into the text block; 0, an empty string there, is "unknown". */
+struct message_frame {
+	uint64_t offset;
+	uint32_t function, file, module, build_id;
+	int32_t line;
+	uint32_t flags;
+};
+
+struct message_result {
+	uint32_t kind;
+	uint32_t flags;
+	uint64_t cookie;
+	uint32_t why;
+	uint32_t nframes;
+	uint32_t text_size;
+	uint32_t pad;
+	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
+};
+
+/* Sends head and tail (may be NULL) as one packet, with nfds descriptors (borrowed). 0 or -errno;
+ * -EPIPE without a signal. flags: MSG_DONTWAIT or 0. */
+int message_send(int fd, const void *head, size_t head_size, const void *tail, size_t tail_size,
+		 const int *fds, size_t nfds, int flags);
+
+/* Receives one packet. Its size; 0 at end of stream; -EMSGSIZE when it does not fit. Descriptors
+ * come into ret_fds (exactly nfds of them, -1 where absent; the caller owns them); with nfds 0 the
+ * kernel throws away what the peer sent along. */
+ssize_t message_recv(int fd, void *buf, size_t size, int *ret_fds, size_t nfds, int flags);
+
+/* Checks a MESSAGE_RESULT of size bytes and fills ret_frames (INSPECTOR_FRAMES_MAX of them; texts
+ * point into buf). 0 or -EBADMSG. */
+int message_result_read(const void *buf, size_t size, struct message_result *ret,
+			struct inspector_frame *ret_frames);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* What the children may still do. Each step only takes away; none can be undone. */
+#ifndef LSC_INSPECT_SANDBOX_H
+#define LSC_INSPECT_SANDBOX_H
+
+#include <sys/types.h>
+
+/* AddressSanitizer needs its address space, its stderr and a few more system calls. */
+#ifdef __SANITIZE_ADDRESS__
+#define SANDBOX_SANITIZED 1
+#else
+#define SANDBOX_SANITIZED 0
+#endif
+
+/* Dies with its parent, from now on; -ESRCH when parent is dead already. A change of credentials
+ * undoes it: the two below do it again. */
+int sandbox_bind(pid_t parent);
+
+/* For the broker: no new privileges, and of the capabilities those alone that open a target's
+ * files. 0 or -errno. */
+int sandbox_broker(pid_t parent);
+
+/* For the worker: user nobody, no capabilities, limits, no file system, and only system calls that
+ * compute or use the descriptors it holds. 0 or -errno. */
+int sandbox_worker(pid_t parent);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A target's address space as the worker knows it: its executable mappings and, over the files that
+ * the broker could open, one Dwfl. Files are parsed when an address in them is first met. Symbols
+ * of addresses are cached: a lookup walks the whole symbol table, milliseconds for node.
+ */
+#ifndef LSC_INSPECT_SPACE_H
+#define LSC_INSPECT_SPACE_H
+
+#include <elfutils/libdwfl.h>
+
+#include "inspect/message.h"
+
+struct unwind;
+
+struct space_symbol {
+	uint64_t address;	     /* 0: empty */
+	const char *function, *file; /* borrowed from the Dwfl; NULL unknown */
+	int line;
+	bool exported;
+};
+
+struct space_file {
+	uint64_t dev, inode, bias;
+	Dwfl_Module *module;
+	bool indexed, has_symtab, has_lines;
+	char build_id[2 * 32 + 1];
+};
+
+struct space_map {
+	uint64_t start, end, offset;
+	char *path; /* owns; NULL: anonymous memory */
+	int file;   /* index; -1: none that could be parsed */
+};
+
+#define SPACE_SYMBOLS 1024
+
+struct space {
+	int mem; /* /proc/PID/mem, owns; -1: unreadable */
+	Dwfl *dwfl;
+	struct unwind *unwind;	/* the one that runs: libdwfl's callbacks find it here */
+	struct space_map *maps; /* by address */
+	struct space_file *files;
+	size_t nmaps, nfiles;
+	struct space_symbol symbols[SPACE_SYMBOLS];
+};
+
+/* Takes mem. NULL out of memory. */
+struct space *space_new(int mem);
+struct space *space_free(struct space *s);
+
+/* Adds the mapping above the last one; one that lies elsewhere, or is one too many, is left out.
+ * Takes fd, which is -1 when the file is not to be had. 0 or -errno; a file that is no ELF file of
+ * this machine is no error. */
+int space_add(struct space *s, const struct message_map *m, const char *path, size_t path_len,
+	      int fd);
+
+/* Ends the adding. vdso is an ELF of this machine. */
+int space_seal(struct space *s, Elf *vdso);
+
+/* Makes s hold the mappings of newer when both map the same files at the same places, and keeps
+ * what was parsed. False, and nothing done, when they do not. */
+bool space_refresh(struct space *s, struct space *newer);
+
+/* The mapping of an address; NULL unknown. */
+const struct space_map *space_find(const struct space *s, uint64_t address);
+
+/* Parses a file: symbols, unwind table, build id. Slow; once. */
+void space_index(struct space_file *f);
+
+/* The cached symbol of an address, or NULL. */
+const struct space_symbol *space_cached(const struct space *s, uint64_t address);
+/* Looks it up (slow) and caches it. */
+const struct space_symbol *space_resolve(struct space *s, const struct space_file *f,
+					 uint64_t address);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libdwfl walks; this file gives it registers and memory and judges each frame. Nothing is
+ * invented: memory above the copy is not read from the live stack, which has moved on, and a return
+ * address outside known code ends the walk.
+ */
+#include "inspect/unwind.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "inspect/answer.h"
+
+#define STACK_REACH (8ull << 20) /* above the copy: still the same stack, not to be read live */
+#define LIVE_PAGES  32		 /* that one job may read from the target */
+#define LIVE_PAGE   4096ull
+#define REG_SP	    7
+
+struct unwind {
+	struct space *space;
+	const struct message_job *job;
+	const uint8_t *stack;
+	unwind_phase_fn *phase;
+	void *arg;
+	struct answer *answer;
+	bool cut; /* something above the copy was asked for */
+	uint64_t page_address;
+	size_t page_size;
+	unsigned int pages;
+	uint8_t page[LIVE_PAGE];
+	struct {
+		uint64_t pc, sp;
+	} seen[INSPECTOR_FRAMES_MAX];
+};
+
+/* One word of the live target, through a page that is read once. */
+static bool read_live(struct unwind *u, uint64_t address, Dwarf_Word *ret)
+{
+	uint64_t page = address & ~(LIVE_PAGE - 1);
+
+	if (u->space->mem < 0 || address - page > LIVE_PAGE - sizeof(*ret))
+		return false;
+	if (!u->pages || u->page_address != page) {
+		if (u->pages++ >= LIVE_PAGES)
+			return false;
+		ssize_t n = pread(u->space->mem, u->page, LIVE_PAGE, (off_t)page);
+		u->page_address = page;
+		u->page_size = n < 0 ? 0 : (size_t)n;
+	}
+	if (address - page + sizeof(*ret) > u->page_size)
+		return false;
+	memcpy(ret, u->page + (address - page), sizeof(*ret));
+	return true;
+}
+
+static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
+{
+	struct unwind *u = ((struct space *)arg)->unwind;
+	uint64_t above = address - u->job->regs[REG_SP];
+
+	(void)dwfl;
+	if (above < u->job->size && u->job->size - above >= sizeof(*ret)) {
+		memcpy(ret, u->stack + above, sizeof(*ret));
+		return true;
+	}
+	if (above < u->job->size + STACK_REACH) {
+		u->cut = true;
+		return false;
+	}
+	return read_live(u, address, ret);
+}
+
+static pid_t next_thread(Dwfl *dwfl, void *arg, void **thread)
+{
+	struct space *s = arg;
+
+	(void)dwfl;
+	if (*thread)
+		return 0;
+	*thread = s;
+	return s->unwind->job->tid;
+}
+
+static bool set_registers(Dwfl_Thread *thread, void *arg)
+{
+	struct space *s = arg;
+
+	return dwfl_thread_state_registers(thread, 0, INSPECTOR_REGS,
+					   (const Dwarf_Word *)s->unwind->job->regs);
+}
+
+static const Dwfl_Thread_Callbacks thread_callbacks = {
+	.next_thread = next_thread,
+	.memory_read = read_memory,
+	.set_initial_registers = set_registers,
+};
+
+int unwind_attach(struct space *s, Elf *vdso)
+{
+	/* The pid is a mark only: nothing is asked of the process. */
+	return dwfl_attach_state(s->dwfl, vdso, 1, &thread_callbacks, s) ? 0 : -EIO;
+}
+
+static void name_frame(struct unwind *u, const struct space_map *map, uint64_t address,
+		       struct message_frame *frame)
+{
+	struct answer *a = u->answer;
+
+	if (!map || !map->path) {
+		frame->offset = address;
+		return;
+	}
+	frame->module = answer_text(a, map->path);
+	frame->offset = address - map->start + map->offset;
+	if (map->file < 0)
+		return;
+	struct space_file *file = &u->space->files[map->file];
+	const struct space_symbol *y = space_cached(u->space, address);
+	if (!y) {
+		u->phase(MESSAGE_PHASE_INDEX, u->arg);
+		if (!file->indexed)
+			space_index(file);
+		y = space_resolve(u->space, file, address);
+		u->phase(MESSAGE_PHASE_UNWIND, u->arg);
+	}
+	frame->build_id = answer_text(a, file->build_id);
+	frame->function = answer_text(a, y->function);
+	frame->file = answer_text(a, y->file);
+	frame->line = frame->file ? y->line : 0;
+	frame->flags = y->exported ? MESSAGE_FRAME_EXPORTED : 0;
+}
+
+static int stop(struct unwind *u, enum message_why why)
+{
+	u->answer->head.why = why;
+	return DWARF_CB_ABORT;
+}
+
+static bool was_here(const struct unwind *u, uint64_t pc, uint64_t sp)
+{
+	for (size_t i = 0; i < u->answer->head.nframes; i++)
+		if (u->seen[i].pc == pc && u->seen[i].sp == sp)
+			return true;
+	return false;
+}
+
+static int on_frame(Dwfl_Frame *state, void *arg)
+{
+	struct unwind *u = arg;
+	struct answer *a = u->answer;
+	Dwarf_Addr pc;
+	Dwarf_Word sp = 0;
+	bool activation;
+
+	/* A read above the copy failed: what libdwfl says from here on is a guess by rbp. */
+	if (u->cut)
+		return stop(u, MESSAGE_WHY_NONE);
+	if (!dwfl_frame_pc(state, &pc, &activation) || dwfl_frame_reg(state, REG_SP, &sp) != 0)
+		return stop(u, MESSAGE_WHY_NO_CFI);
+	if (was_here(u, pc, sp))
+		return stop(u, MESSAGE_WHY_LOOP);
+	/* Not a leaf: pc is behind the call, perhaps in the next function. */
+	uint64_t address = activation ? pc : pc - 1;
+	const struct space_map *map = space_find(u->space, address);
+	if (!map) {
+		a->head.flags |= MESSAGE_RESULT_STALE;
+		if (a->head.nframes)
+			return stop(u, MESSAGE_WHY_NO_CFI);
+	}
+	size_t i = a->head.nframes;
+	struct message_frame *frame = answer_frame(a);
+	if (!frame) {
+		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
+		return DWARF_CB_ABORT;
+	}
+	u->seen[i].pc = pc;
+	u->seen[i].sp = sp;
+	name_frame(u, map, address, frame);
+	return DWARF_CB_OK;
+}
+
+size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t *stack,
+		  unwind_phase_fn *phase, void *arg, void *buf)
+{
+	static struct answer answer; /* 60 KiB; the worker has one thread */
+	static struct unwind u;
+	char byte;
+
+	answer_init(&answer, job->cookie);
+	if (!s) {
+		answer.head.why = MESSAGE_WHY_UNREADABLE;
+		return answer_write(&answer, buf);
+	}
+	u = (struct unwind){.space = s,
+			    .job = job,
+			    .stack = stack,
+			    .phase = phase,
+			    .arg = arg,
+			    .answer = &answer};
+	s->unwind = &u;
+	/* End of file, at an address that never faults anything in: the memory itself is gone. */
+	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
+		answer.head.flags |= MESSAGE_RESULT_GONE;
+	int r = dwfl_getthread_frames(s->dwfl, job->tid, on_frame, &u);
+	if (u.cut)
+		answer.head.flags |= MESSAGE_RESULT_TRUNCATED;
+	else if (r < 0 && !answer.head.why)
+		answer.head.why = MESSAGE_WHY_NO_CFI;
+	s->unwind = NULL;
+	return answer_write(&answer, buf);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks: a sleep anywhere but in the primary wait. What it was in is kept when it begins, what it was
+ * for is known when it ends.
+ */
+#ifndef LSC_PROBES_BLOCK_H
+#define LSC_PROBES_BLOCK_H
+
+#include "fd.bpf.h"
+#include "idle.bpf.h"
+
+#define STATE_INTERRUPTIBLE   0x1
+#define STATE_UNINTERRUPTIBLE 0x2
+#define STATE_STOPPED         0xc /* __TASK_STOPPED | __TASK_TRACED */
+
+enum call_kind { CALL_OTHER, CALL_SLEEP, CALL_LOCK, CALL_CHILD, CALL_NET, CALL_FD, CALL_PATH };
+
+static __always_inline int call_kind_of(__s64 nr)
+{
+	switch (nr) {
+	case 35: case 230: /* nanosleep clock_nanosleep */
+		return CALL_SLEEP;
+	case NR_FUTEX: case 449: case 454: case 455: /* futex_waitv futex_wait futex_requeue */
+	case 65: case 72: case 73: case 220: /* semop fcntl flock semtimedop */
+		return CALL_LOCK;
+	case 56: case 58: case 61: case 247: case 435: /* clone vfork wait4 waitid clone3 */
+		return CALL_CHILD;
+	case 42: case 43: case 44: case 45: case 46: case 47: case 288: case 299: case 307: /* connect.. */
+		return CALL_NET;
+	case 0: case 1: case 5: case 17: case 18: case 19: case 20: case 40: case 74: case 75: case 77:
+	case 78: case 217: case 275: case 277: case 285: case 295: case 296: case 306: case 327: case 328:
+		return CALL_FD; /* read write fstat pread pwrite readv writev sendfile fsync ... */
+	case 2: case 4: case 6: case 21: case 59: case 76: case 82: case 83: case 84: case 85: case 86:
+	case 87: case 88: case 89: case 257: case 258: case 262: case 263: case 264: case 316: case 332:
+	case 437: case 439:
+		return CALL_PATH; /* open stat lstat access execve truncate rename mkdir ... openat */
+	}
+	return CALL_OTHER;
+}
+
+static __always_inline const void *path_argument(__s64 nr, const __u64 *args)
+{
+	return (const void *)(nr >= 257 ? args[1] : args[0]);
+}
+
+/* Copies registers and stack of the thread that is about to be switched out. */
+static __noinline int stack_copy(struct stack_slot *s)
+{
+	struct task_struct *p = bpf_get_current_task_btf();
+	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
+	__u64 sp = r->sp;
+	__u32 done = 0;
+
+	if (!s)
+		return 0;
+	__u64 *g = s->block.regs;
+	g[0] = r->ax; g[1] = r->dx; g[2] = r->cx; g[3] = r->bx; g[4] = r->si; g[5] = r->di; g[6] = r->bp;
+	g[7] = sp; g[8] = r->r8; g[9] = r->r9; g[10] = r->r10; g[11] = r->r11; g[12] = r->r12;
+	g[13] = r->r13; g[14] = r->r14; g[15] = r->r15; g[16] = r->ip;
+	if (!bpf_probe_read_user(s->stack, PROBE_STACK_BYTES, (void *)sp)) {
+		s->block.stack_size = PROBE_STACK_BYTES;
+		return 0;
+	}
+	/* the stack ends sooner, or a page is not there: page by page */
+	__u32 first = 4096 - (sp & 4095);
+	if (first > 4096)
+		return 0;
+	if (!bpf_probe_read_user(s->stack, first, (void *)sp)) {
+		done = first;
+#pragma unroll
+		for (int i = 0; i < 3; i++) {
+			if (done == first + i * 4096 && first + i * 4096 <= PROBE_STACK_BYTES - 4096 &&
+			    !bpf_probe_read_user(s->stack + first + i * 4096, 4096, (void *)(sp + done)))
+				done += 4096;
+		}
+	}
+	s->block.stack_size = done;
+	return 0;
+}
+
+static __always_inline __u32 current_task_number(__u32 tid)
+{
+	__u32 task = 0;
+
+	if (have_rings) {
+		__u64 *address = bpf_map_lookup_elem(&task_addresses, &tid);
+		if (address)
+			bpf_probe_read_user(&task, sizeof(task), (void *)*address);
+	}
+	return task;
+}
+
+/* A block of a loop begins: keep what is only to be had now, in case it turns out long. */
+static __always_inline void block_record(struct thread_state *t, struct stack_slot *slot, int kind)
+{
+	struct aux *aux = (struct aux *)slot->block.aux;
+
+	slot->block.off_ns = t->off_ns;
+	if (kind == CALL_SLEEP) {
+		aux->type = AUX_TIME;
+		bpf_probe_read_user(aux->time, sizeof(aux->time), (void *)(t->nr == 230 ? t->args[2] : t->args[0]));
+	} else if (kind == CALL_PATH) {
+		aux->type = AUX_PATH;
+		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path), path_argument(t->nr, t->args)) < 0)
+			aux->type = AUX_NONE;
+	}
+	stack_copy(slot);
+}
+
+/* What the thread waits for, as far as it can be told when the wait begins. */
+static __always_inline int block_begin_cause(struct thread_state *t, struct task_struct *prev, __u32 state, int kind,
+					     struct aux *aux)
+{
+	__s32 nr = t->nr, fd = -1;
+
+	if (state & STATE_STOPPED)
+		return LSC_CAUSE_STOPPED;
+	if (nr < 0)
+		return LSC_CAUSE_PAGE_FAULT;
+	switch (nr) {
+	case NR_POLL:
+	case NR_PPOLL:
+		if (!t->args[1])
+			return LSC_CAUSE_SLEEP;
+		bpf_probe_read_user(&fd, sizeof(fd), (void *)t->args[0]);
+		t->fd_kind = fd_look(prev, fd, &t->ino, aux);
+		return PROBE_CAUSE_NESTED;
+	case NR_SELECT:
+	case NR_PSELECT6:
+		if (!t->args[0])
+			return LSC_CAUSE_SLEEP;
+		fd = t->args[0] - 1; /* the highest; exact where there is one */
+		t->fd_kind = fd_look(prev, fd, &t->ino, aux);
+		return PROBE_CAUSE_NESTED;
+	}
+	if (probe_wait_class(nr) > WAIT_FUTEX)
+		return PROBE_CAUSE_NESTED;
+	switch (kind) {
+	case CALL_SLEEP:
+		return LSC_CAUSE_SLEEP;
+	case CALL_LOCK:
+		t->timed = t->args[3] != 0;
+		t->candidate = nr == NR_FUTEX;
+		return LSC_CAUSE_LOCK;
+	case CALL_CHILD:
+		return LSC_CAUSE_CHILD_WAIT;
+	case CALL_NET:
+		t->fd_kind = fd_look(prev, t->args[0], &t->ino, aux);
+		return LSC_CAUSE_NETWORK_IO;
+	case CALL_FD:
+		t->fd_kind = fd_look(prev, t->args[0], &t->ino, aux);
+		return fd_cause(t->fd_kind);
+	case CALL_PATH: /* an open that sleeps interruptibly waits for a FIFO's other end */
+		return state & STATE_INTERRUPTIBLE ? LSC_CAUSE_PIPE_IO : LSC_CAUSE_FILE_IO;
+	}
+	return state & STATE_UNINTERRUPTIBLE ? LSC_CAUSE_FILE_IO : LSC_CAUSE_OTHER;
+}
+
+static __always_inline void enter_block(struct thread_state *t, struct task_struct *prev, __u64 id, __u32 state)
+{
+	struct stack_slot *slot = NULL;
+	struct aux *aux = NULL;
+	__u32 tid = id;
+	int kind = call_kind_of(t->nr);
+
+	t->off = OFF_BLOCK;
+	t->candidate = 0;
+	t->fd_kind = FD_UNKNOWN;
+	t->waker_child = t->waker_exiting = 0;
+	t->waker_pid = 0;
+	t->ino = 0;
+	if (is_loop(t)) {
+		slot = bpf_map_lookup_elem(&stacks, &tid);
+		t->task = current_task_number(tid);
+	}
+	if (slot) {
+		slot->block.stack_size = 0;
+		aux = (struct aux *)slot->block.aux;
+		aux->type = AUX_NONE;
+	}
+	t->cause = block_begin_cause(t, prev, state, kind, aux);
+	if (slot)
+		block_record(t, slot, kind);
+}
+
+/* The thread goes to sleep: in its primary wait, in one that becomes it, or in a block. */
+static __always_inline void go_to_sleep(struct thread_state *t, struct task_struct *prev, __u64 id, __u32 state,
+					__u64 now)
+{
+	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(prev);
+	__s32 nr = r->orig_ax;
+	__u64 sp = r->sp, a0 = r->di, a1 = r->si;
+
+	if ((state & STATE_INTERRUPTIBLE) && !(state & STATE_STOPPED)) {
+		int class = probe_wait_class(nr);
+		/* without descriptors it is a sleep, not a wait */
+		bool waits = (nr == NR_POLL || nr == NR_PPOLL) ? a1 != 0 :
+			     (nr == NR_SELECT || nr == NR_PSELECT6) ? a0 != 0 : true;
+		if (site_is_primary(t, nr, sp, a0)) {
+			enter_idle(t, id, sp, a0, now);
+			return;
+		}
+		if (class > WAIT_FUTEX && waits && learn(t, id, sp, nr, a0, class, now)) {
+			t->off = OFF_IDLE;
+			t->slept_in_wait = 1;
+			return;
+		}
+	}
+	t->nr = nr;
+	t->sp = sp;
+	t->args[0] = a0;
+	t->args[1] = a1;
+	t->args[2] = r->dx;
+	t->args[3] = r->r10;
+	t->args[4] = r->r8;
+	t->args[5] = r->r9;
+	enter_block(t, prev, id, state);
+}
+
+/* What a wait was for is known when it ends: by who ended it and what lies behind the descriptor. */
+static __always_inline int block_cause(const struct thread_state *t)
+{
+	int c = t->cause;
+
+	if (c == PROBE_CAUSE_NESTED) {
+		if (t->waker_exiting && t->fd_kind != FD_INET)
+			return LSC_CAUSE_CHILD_WAIT;
+		if (t->fd_kind == FD_PIPE && t->waker_child)
+			return LSC_CAUSE_CHILD_WAIT;
+		if (t->fd_kind && t->fd_kind != FD_ANON)
+			return fd_cause(t->fd_kind);
+		return t->waker_child ? LSC_CAUSE_CHILD_WAIT : LSC_CAUSE_NETWORK_IO;
+	}
+	if (c == LSC_CAUSE_PIPE_IO && t->fd_kind == FD_PIPE && t->waker_child)
+		return LSC_CAUSE_CHILD_WAIT;
+	if (c == LSC_CAUSE_NETWORK_IO && t->fd_kind == FD_UNIX && t->waker_exiting)
+		return LSC_CAUSE_CHILD_WAIT;
+	return c < PROBE_CAUSES ? c : LSC_CAUSE_OTHER;
+}
+
+static __always_inline void block_fill(struct event_block *b, const struct thread_state *t, __u64 id, __u64 now,
+				       __u64 wake, __u32 cause)
+{
+	b->e.kind = EVENT_BLOCK;
+	b->e.ts_ns = now;
+	b->e.tgid = id >> 32;
+	b->e.tid = id;
+	b->off_ns = t->off_ns;
+	b->wake_ns = wake;
+	b->tick_ns = t->tick_ns;
+	__builtin_memcpy(b->args, t->args, sizeof(b->args));
+	b->ino = t->ino;
+	b->nr = t->nr;
+	b->task = t->task;
+	b->waker_pid = t->waker_pid;
+	b->cause = cause;
+	b->fd_kind = t->fd_kind;
+	b->waker_child = t->waker_child;
+	b->waker_exiting = t->waker_exiting;
+	b->kernel = 0;
+	b->confidence = t->confidence;
+	b->class = t->primary_class;
+	__builtin_memcpy(b->waker_comm, t->waker_comm, sizeof(b->waker_comm));
+}
+
+static __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wake, __u32 cause)
+{
+	__u32 tid = id;
+
+	if (!t)
+		return 0;
+	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
+	count(COUNT_EMITTED);
+	if (!slot || slot->block.off_ns != t->off_ns) { /* no scratch slot (yet): without its stack */
+		struct event_block *b = bpf_ringbuf_reserve(&events, sizeof(*b), 0);
+		if (!b) {
+			count(COUNT_RING_FULL);
+			return 0;
+		}
+		__builtin_memset(b, 0, sizeof(*b));
+		block_fill(b, t, id, now, wake, cause);
+		b->e.size = sizeof(*b);
+		bpf_ringbuf_submit(b, wakeup_flags());
+		return 0;
+	}
+	__u32 size = slot->block.stack_size;
+	if (size > PROBE_STACK_BYTES)
+		size = 0;
+	block_fill(&slot->block, t, id, now, wake, cause);
+	slot->block.e.size = sizeof(slot->block) + size;
+	if (bpf_ringbuf_output(&events, slot, sizeof(slot->block) + size, wakeup_flags()))
+		count(COUNT_RING_FULL);
+	return 0;
+}
+
+#endif

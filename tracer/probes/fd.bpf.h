@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lies behind a descriptor that a thread waits on.
+ */
+#ifndef LSC_PROBES_FD_H
+#define LSC_PROBES_FD_H
+
+#include "base/cause.h"
+#include "event.h"
+
+#define PIPEFS_MAGIC 0x50495045
+#define AF_UNIX      1
+#define AF_INET      2
+#define AF_INET6     10
+
+static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, struct aux *aux)
+{
+	struct file **table = BPF_CORE_READ(p, files, fdt, fd), *f = NULL;
+	__u32 max = BPF_CORE_READ(p, files, fdt, max_fds);
+
+	if (fd < 0 || (__u32)fd >= max)
+		return FD_UNKNOWN;
+	bpf_probe_read_kernel(&f, sizeof(f), table + fd);
+	if (!f)
+		return FD_UNKNOWN;
+	struct inode *i = BPF_CORE_READ(f, f_inode);
+	__u32 mode = BPF_CORE_READ(i, i_mode) & 0170000;
+	*ino = BPF_CORE_READ(i, i_ino);
+	switch (mode) {
+	case 0100000:
+	case 0060000:
+		return FD_REGULAR;
+	case 0010000:
+		return BPF_CORE_READ(i, i_sb, s_magic) == PIPEFS_MAGIC ? FD_PIPE : FD_FIFO;
+	case 0020000:
+		return FD_CHAR;
+	case 0040000:
+		return FD_DIR;
+	case 0140000:
+		break;
+	default:
+		return FD_ANON;
+	}
+	struct socket *so = BPF_CORE_READ(f, private_data);
+	struct sock *sk = BPF_CORE_READ(so, sk);
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (aux && aux->type == AUX_NONE) {
+		aux->type = AUX_SOCKET;
+		aux->socket.family = family;
+		aux->socket.fd = fd;
+		aux->socket.protocol = BPF_CORE_READ(sk, sk_protocol);
+		aux->socket.port_be = BPF_CORE_READ(sk, __sk_common.skc_dport);
+		if (family == AF_INET6)
+			BPF_CORE_READ_INTO(&aux->socket.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+		else if (family == AF_INET)
+			BPF_CORE_READ_INTO((__be32 *)aux->socket.address, sk, __sk_common.skc_daddr);
+	}
+	return family == AF_UNIX ? FD_UNIX : FD_INET;
+}
+
+static __always_inline int fd_cause(int kind)
+{
+	switch (kind) {
+	case FD_REGULAR:
+	case FD_DIR:
+		return LSC_CAUSE_FILE_IO;
+	case FD_FIFO:
+	case FD_PIPE:
+		return LSC_CAUSE_PIPE_IO;
+	case FD_INET:
+	case FD_UNIX:
+		return LSC_CAUSE_NETWORK_IO;
+	case FD_CHAR:
+		return LSC_CAUSE_DEVICE;
+	}
+	return LSC_CAUSE_OTHER;
+}
+
+#endif

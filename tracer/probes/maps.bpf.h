@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tunables, maps and counters of the base probes, and the filter by process.
+ */
+#ifndef LSC_PROBES_MAPS_H
+#define LSC_PROBES_MAPS_H
+
+#include "event.h"
+
+#define RING_BYTES (16u << 20)
+
+const volatile __u32 only_tgid = 0; /* the one target, or 0: look into `targets` */
+const volatile __u64 stall_ns = 10000000;
+const volatile __u64 block_ns = 1000000;
+const volatile __u8 follow = 0;
+
+__u64 armed_at;                       /* precise mode since; 0: off. Written by user space */
+__u32 have_rings;                     /* some thread has its current task at a known address */
+__u64 busy_since[PROBE_BUSY_SLOTS];   /* begin of the running tick of each loop thread, else 0 */
+__u64 counters[COUNT_MAX];
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROBE_MAX_THREADS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct thread_state);
+} threads SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROBE_MAX_TARGETS);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROBE_MAX_STACKS);
+	__type(key, __u32);
+	__type(value, struct stack_slot);
+} stacks SEC(".maps");
+
+struct { /* tid -> address of its current task's number in the target's memory */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROBE_MAX_STACKS * 8);
+	__type(key, __u32);
+	__type(value, __u64);
+} task_addresses SEC(".maps");
+
+struct { /* the zero value of a new thread: too large for the BPF stack */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct thread_state);
+} blank SEC(".maps");
+
+static __always_inline void count(enum probe_counter c)
+{
+	__sync_fetch_and_add(&counters[c], 1);
+}
+
+static __always_inline bool is_target(__u32 tgid)
+{
+	if (only_tgid)
+		return tgid == only_tgid;
+	return bpf_map_lookup_elem(&targets, &tgid) != NULL;
+}
+
+static __always_inline __u64 wakeup_flags(void)
+{
+	/* Nobody waits for an event: user space looks every few ms. Only a filling ring wakes it. */
+	return bpf_ringbuf_query(&events, 0) > RING_BYTES / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+
+static __noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now, int replaced)
+{
+	struct event_loop *e;
+
+	if (!t)
+		return 0;
+	count(COUNT_EMITTED);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(COUNT_RING_FULL);
+		return 0;
+	}
+	e->e.kind = EVENT_LOOP;
+	e->e.size = sizeof(*e);
+	e->e.ts_ns = now;
+	e->e.tgid = tgid;
+	e->e.tid = tid;
+	e->sp = t->primary_sp;
+	e->nr = t->primary_nr;
+	e->fd = t->primary_fd;
+	e->class = t->primary_class;
+	e->confidence = t->confidence;
+	e->main = t->main;
+	e->replaced = replaced;
+	e->pad = 0;
+	bpf_ringbuf_submit(e, wakeup_flags());
+	return 0;
+}
+
+#endif

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The base probes: ticks, blocks and samples of event loops from sched_switch, sched_waking and a
+ * CPU-wide clock, with sys_exit as the precise mode that user space arms for a second at a time.
+ * Filtering and accounting happen here; only slow ticks, long blocks, samples inside long ticks and
+ * lifecycle events leave the kernel. docs/probes.md says what each mode sees.
+ */
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include "block.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+#define STATE_DEAD	      0xb0 /* EXIT_DEAD | EXIT_ZOMBIE | TASK_DEAD */
+#define PF_EXITING	      0x4
+#define LATE_WAKE_NS	      50000ull /* a wake-up may precede the switch-out by this much */
+
+/* ---- on and off the CPU ---- */
+
+/* The thread runs again since `now`. */
+static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
+{
+	if (!t)
+		return 0;
+	__u64 off = t->off_ns, wake = t->wake_ns;
+	__u8 what = t->off;
+
+	t->off = OFF_NONE;
+	if (!what || !off || now < off)
+		return 0;
+	if (what == OFF_RUNQUEUE) {
+		t->split[LSC_CAUSE_RUNQUEUE] += now - off;
+		t->runqueue_ns += now - off;
+		return 0;
+	}
+	if (wake < off) {
+		if (off - wake < LATE_WAKE_NS) {
+			wake = off;
+		} else {
+			wake = now;
+			count(COUNT_LATE_WAKE);
+		}
+	}
+	if (wake > now)
+		wake = now;
+	t->runqueue_ns += now - wake;
+	if (what == OFF_IDLE) {
+		t->idle_ns += wake - off;
+		t->wait_delay_ns = now - wake;
+		tick_begin(t, now);
+		return 0;
+	}
+	__u64 d = wake - off;
+	int cause = block_cause(t);
+	t->split[cause & 15] += d;
+	t->split[LSC_CAUSE_RUNQUEUE] += now - wake;
+	if (d > t->longest_block_ns) {
+		t->longest_block_ns = d;
+		t->longest_block_start_ns = off;
+	}
+	if (d >= block_ns && t->tick_ns && is_loop(t))
+		emit_block(t, id, now, wake, cause);
+	if (t->candidate) {
+		t->candidate = 0;
+		__u64 least = t->main && t->primary_class < WAIT_POLL ? 1000000ull : t->timed ? 20000000ull : 5000000ull;
+		if (d > least && learn(t, id, t->sp, NR_FUTEX, 0, WAIT_FUTEX, now))
+			tick_begin(t, now);
+	}
+	return 0;
+}
+
+static __always_inline struct thread_state *thread_of(struct task_struct *p)
+{
+	__u32 tid = p->pid, zero = 0;
+	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+
+	if (t)
+		return t;
+	t = bpf_map_lookup_elem(&blank, &zero);
+	if (t)
+		bpf_map_update_elem(&threads, &tid, t, BPF_NOEXIST);
+	t = bpf_map_lookup_elem(&threads, &tid);
+	if (t)
+		t->main = p->pid == p->tgid;
+	else
+		count(COUNT_THREADS_FULL);
+	return t;
+}
+
+static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u32 state)
+{
+	struct thread_state *t = thread_of(prev);
+
+	if (!t)
+		return;
+	__u64 now = bpf_ktime_get_ns(), id = (__u64)prev->tgid << 32 | (__u32)prev->pid;
+	__u64 runtime = prev->se.sum_exec_runtime;
+	if (t->off) { /* its way in was not seen: it has run for what its clock says */
+		__u64 ran = runtime - t->off_runtime;
+		if (t->seeded)
+			t->off = OFF_NONE; /* it ran when user space looked: the tick's begin is unknown */
+		else
+			count(COUNT_MISSED_IN);
+		__u64 in = ran < now ? now - ran : now;
+		came_back(t, id, in > t->off_ns ? in : t->off_ns);
+	}
+	t->seeded = 0;
+	t->off_ns = now;
+	t->off_runtime = runtime;
+	if (preempt || !state)
+		t->off = OFF_RUNQUEUE;
+	else if (!(state & STATE_DEAD))
+		go_to_sleep(t, prev, id, state, now);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
+{
+	if (is_target(prev->tgid))
+		switch_out(prev, preempt, state);
+	if (is_target(next->tgid)) {
+		__u32 tid = next->pid;
+		struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+		if (t) {
+			t->seeded = 0;
+			came_back(t, (__u64)next->tgid << 32 | tid, bpf_ktime_get_ns());
+		}
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(on_waking, struct task_struct *p)
+{
+	if (!is_target(p->tgid))
+		return 0;
+	__u32 tid = p->pid, tgid = p->tgid;
+	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t)
+		return 0;
+	t->wake_ns = bpf_ktime_get_ns();
+	if (t->off != OFF_BLOCK)
+		return 0;
+	struct task_struct *waker = bpf_get_current_task_btf(), *up = waker->real_parent;
+	bool child = false;
+	if (waker->tgid != tgid) {
+#pragma unroll
+		for (int i = 0; i < 3; i++) {
+			if (up->tgid == tgid)
+				child = true;
+			up = up->real_parent;
+		}
+	}
+	t->waker_child = child;
+	t->waker_exiting = child && (waker->flags & PF_EXITING);
+	t->waker_pid = waker->tgid;
+	bpf_probe_read_kernel(t->waker_comm, sizeof(t->waker_comm), waker->comm);
+	return 0;
+}
+
+SEC("perf_event")
+int on_sample(struct bpf_perf_event_data *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tid = id;
+
+	if (!is_target(id >> 32))
+		return 0;
+	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t || !t->tick_ns || !is_loop(t))
+		return 0;
+	bool kernel = ctx->regs.ip >> 63;
+	if (kernel)
+		t->samples_kernel++;
+	else
+		t->samples_user++;
+	__u64 now = bpf_ktime_get_ns();
+	if (now - t->tick_ns < stall_ns / 2)
+		return 0;
+	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
+	if (!slot)
+		return 0;
+	struct event_block *b = &slot->block;
+	stack_copy(slot);
+	__u32 size = b->stack_size;
+	if (size > PROBE_STACK_BYTES)
+		size = 0;
+	b->e.kind = EVENT_SAMPLE;
+	b->e.size = sizeof(*b) + size;
+	b->e.ts_ns = now;
+	b->e.tgid = id >> 32;
+	b->e.tid = tid;
+	b->tick_ns = t->tick_ns;
+	b->kernel = kernel;
+	b->task = current_task_number(tid);
+	b->confidence = t->confidence;
+	b->class = t->primary_class;
+	b->off_ns = 0;
+	t->task = b->task;
+	count(COUNT_EMITTED);
+	if (bpf_ringbuf_output(&events, slot, sizeof(*b) + size, wakeup_flags()))
+		count(COUNT_RING_FULL);
+	return 0;
+}
+
+/* Precise mode: every return from the primary wait is a tick boundary. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	__s64 nr = (__s32)regs->orig_ax;
+
+	if (probe_wait_class(nr) < WAIT_POLL)
+		return 0;
+	__u64 id = bpf_get_current_pid_tgid();
+	if (!is_target(id >> 32))
+		return 0;
+	__u32 tid = id;
+	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	if (!t || !site_is_primary(t, nr, regs->sp, regs->di))
+		return 0;
+	__u64 now = bpf_ktime_get_ns();
+	count(COUNT_PRECISE_EXITS);
+	if (t->off)
+		came_back(t, id, now);
+	bool slept = t->slept_in_wait;
+	t->slept_in_wait = 0;
+	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is stale. */
+	if (slept && t->tick_ns >= armed_at)
+		return 0;
+	tick_end(t, id, now, true, false);
+	tick_begin(t, now);
+	return 0;
+}
+
+/* ---- lifecycle ---- */
+
+static __always_inline void emit_process(__u32 kind, __u32 tgid, __u32 tid, __u32 child, const char *comm)
+{
+	struct event_process *e;
+
+	count(COUNT_EMITTED);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(COUNT_RING_FULL);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->e.kind = kind;
+	e->e.size = sizeof(*e);
+	e->e.ts_ns = bpf_ktime_get_ns();
+	e->e.tgid = tgid;
+	e->e.tid = tid;
+	e->child = child;
+	bpf_probe_read_kernel(e->comm, sizeof(e->comm), comm);
+	bpf_ringbuf_submit(e, wakeup_flags());
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = child->tgid, one = 1;
+
+	if (!follow || child->pid != child->tgid || !is_target(parent->tgid))
+		return 0;
+	if (bpf_map_update_elem(&targets, &tgid, &one, BPF_ANY)) {
+		count(COUNT_THREADS_FULL);
+		return 0;
+	}
+	emit_process(EVENT_FORK, parent->tgid, parent->pid, tgid, child->comm);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
+{
+	__u32 tid = p->pid, old = old_pid;
+
+	if (!is_target(p->tgid))
+		return 0;
+	bpf_map_delete_elem(&threads, &tid);
+	bpf_map_delete_elem(&threads, &old);
+	emit_process(EVENT_EXEC, p->tgid, p->pid, 0, p->comm);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *p)
+{
+	__u32 tid = p->pid;
+
+	if (!is_target(p->tgid))
+		return 0;
+	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	if (t && t->primary_sp) {
+		tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
+		t->tick_ns = 0;
+		t->exited = 1;
+		emit_process(EVENT_EXIT, p->tgid, tid, 0, p->comm);
+	} else if (t) {
+		bpf_map_delete_elem(&threads, &tid);
+	}
+	return 0;
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loads and drives sched.bpf.c. Prints nothing: libbpf's own log is kept for the error line.
+ */
+#include "sched.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "sched.skel.h"
+
+#define SAMPLE_PERIOD_NS 4000000ull /* 250 Hz on each CPU, filtered in the kernel */
+#define MAX_CPUS 1024
+
+struct probe {
+	struct sched_bpf *skel;
+	struct ring_buffer *ring;
+	struct bpf_link *precise;
+	struct bpf_link *samplers[MAX_CPUS];
+	int nsamplers;
+	probe_event_fn *fn;
+	void *arg;
+};
+
+static char last_log[160]; /* libbpf's newest warning; one job a process */
+
+static int keep_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	if (level != LIBBPF_WARN)
+		return 0;
+	char line[sizeof(last_log)];
+	vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	if (!strncmp(line, "libbpf: ", 8) && !strstr(line, "-- ") && !strstr(line, "failed to load"))
+		snprintf(last_log, sizeof(last_log), "%s", line + 8);
+	return 0;
+}
+
+static int load_error(int r, struct lsc_err *err)
+{
+	if (r == -EPERM || r == -EACCES)
+		return lsc_err_set(err, -EPERM,
+				   "cannot load kernel probes: permission denied; run as root or with CAP_BPF and "
+				   "CAP_PERFMON");
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return lsc_err_set(err, -ENOENT,
+				   "cannot load kernel probes: no /sys/kernel/btf/vmlinux; a kernel built with "
+				   "CONFIG_DEBUG_INFO_BTF would give it");
+	return lsc_err_set(err, r, "cannot load kernel probes: %s%s%s", strerror(-r), last_log[0] ? ": " : "",
+			   last_log);
+}
+
+static int on_ring(void *arg, void *data, size_t size)
+{
+	struct probe *p = arg;
+	const struct event *e = data;
+
+	if (size >= sizeof(*e))
+		p->fn(e, size, p->arg);
+	return 0;
+}
+
+static int attach_samplers(struct probe *p, struct lsc_err *err)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = SAMPLE_PERIOD_NS,
+	};
+
+	for (int cpu = 0; cpu < cpus && cpu < MAX_CPUS; cpu++) {
+		int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+		if (fd < 0 && (errno == ENODEV || errno == ENXIO))
+			continue; /* offline */
+		if (fd < 0)
+			return lsc_err_set(err, -errno, "cannot sample CPU %d: %s; CAP_PERFMON and "
+					   "kernel.perf_event_paranoid <= 2, or CAP_SYS_ADMIN, would give it",
+					   cpu, strerror(errno));
+		struct bpf_link *link = bpf_program__attach_perf_event(p->skel->progs.on_sample, fd);
+		if (!link) {
+			int r = -errno;
+			close(fd);
+			return lsc_err_set(err, r, "cannot attach the sampler to CPU %d: %s", cpu, strerror(-r));
+		}
+		p->samplers[p->nsamplers++] = link;
+	}
+	return 0;
+}
+
+static int open_and_load(struct probe *p, const struct probe_options *o, struct lsc_err *err)
+{
+	last_log[0] = '\0';
+	libbpf_set_print(keep_log);
+	p->skel = sched_bpf__open();
+	if (!p->skel)
+		return load_error(errno ? -errno : -ENOMEM, err);
+	p->skel->rodata->only_tgid = o->npids == 1 && !o->follow ? (__u32)o->pids[0] : 0;
+	p->skel->rodata->stall_ns = o->stall_ns;
+	p->skel->rodata->block_ns = o->block_ns;
+	p->skel->rodata->follow = o->follow;
+	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
+	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
+	int r = sched_bpf__load(p->skel);
+	return r < 0 ? load_error(r, err) : 0;
+}
+
+int probe_new(const struct probe_options *o, probe_event_fn *fn, void *arg, struct probe **ret_probe,
+	      struct lsc_err *err)
+{
+	struct probe *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return lsc_err_set(err, -ENOMEM, "cannot load kernel probes: out of memory");
+	p->fn = fn;
+	p->arg = arg;
+	r = open_and_load(p, o, err);
+	if (r < 0)
+		goto fail;
+	for (size_t i = 0; i < o->npids; i++) {
+		r = probe_add_target(p, o->pids[i]);
+		if (r < 0) {
+			lsc_err_set(err, r, "cannot watch process %d: %s", o->pids[i], strerror(-r));
+			goto fail;
+		}
+	}
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_ring, p, NULL);
+	if (!p->ring) {
+		r = lsc_err_set(err, errno ? -errno : -ENOMEM, "cannot map the kernel's ring buffer: %s", strerror(errno));
+		goto fail;
+	}
+	r = sched_bpf__attach(p->skel);
+	if (r < 0) {
+		lsc_err_set(err, r, "cannot attach kernel probes: %s%s%s", strerror(-r), last_log[0] ? ": " : "", last_log);
+		goto fail;
+	}
+	r = attach_samplers(p, err);
+	if (r < 0)
+		goto fail;
+	*ret_probe = p;
+	return 0;
+fail:
+	probe_free(p);
+	return r;
+}
+
+void probe_detach(struct probe *p)
+{
+	probe_disarm(p);
+	for (int i = 0; i < p->nsamplers; i++)
+		bpf_link__destroy(p->samplers[i]);
+	p->nsamplers = 0;
+	sched_bpf__detach(p->skel);
+}
+
+struct probe *probe_free(struct probe *p)
+{
+	if (!p)
+		return NULL;
+	if (p->skel)
+		probe_detach(p);
+	ring_buffer__free(p->ring);
+	sched_bpf__destroy(p->skel);
+	free(p);
+	return NULL;
+}
+
+int probe_fd(const struct probe *p)
+{
+	return ring_buffer__epoll_fd(p->ring);
+}
+
+int probe_consume(struct probe *p)
+{
+	int r = ring_buffer__consume(p->ring);
+
+	return r < 0 ? r : 0;
+}
+
+int probe_add_target(struct probe *p, int pid)
+{
+	__u32 key = (__u32)pid, one = 1;
+
+	return bpf_map__update_elem(p->skel->maps.targets, &key, sizeof(key), &one, sizeof(one), BPF_ANY);
+}
+
+int probe_seed(struct probe *p, int pid, int tid, int nr, uint64_t sp, int fd)
+{
+	struct thread_state t = { 0 };
+	__u32 key = (__u32)tid;
+	uint64_t now = lsc_now_ns();
+
+	t.primary_sp = sp;
+	t.primary_nr = (__u32)nr;
+	t.primary_fd = fd;
+	t.primary_class = (__u8)probe_wait_class(nr);
+	t.primary_count = 1;
+	t.primary_last_ns = now;
+	t.run_start_ns = now;
+	t.confidence = 1;
+	t.main = pid == tid;
+	t.off = OFF_IDLE;
+	t.off_ns = now;
+	t.seeded = 1;
+	t.busy_slot = key % PROBE_BUSY_SLOTS + 1;
+	t.site[0] = (struct wait_site){ .sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd };
+	int r = bpf_map__update_elem(p->skel->maps.threads, &key, sizeof(key), &t, sizeof(t), BPF_NOEXIST);
+	if (r == -EEXIST)
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+int probe_add_stack(struct probe *p, int tid)
+{
+	__u32 key = (__u32)tid;
+	lsc_autofree struct stack_slot *slot = calloc(1, sizeof(*slot));
+
+	if (!slot)
+		return -ENOMEM;
+	int r = bpf_map__update_elem(p->skel->maps.stacks, &key, sizeof(key), slot, sizeof(*slot), BPF_NOEXIST);
+	return r == -EEXIST ? 0 : r;
+}
+
+int probe_set_task_address(struct probe *p, int tid, uint64_t address)
+{
+	__u32 key = (__u32)tid;
+	__u64 value = address;
+	int r = bpf_map__update_elem(p->skel->maps.task_addresses, &key, sizeof(key), &value, sizeof(value), BPF_ANY);
+
+	if (r == 0)
+		p->skel->bss->have_rings = 1;
+	return r;
+}
+
+int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
+{
+	__u32 key = (__u32)tid;
+
+	return bpf_map__lookup_elem(p->skel->maps.threads, &key, sizeof(key), ret_state, sizeof(*ret_state), 0);
+}
+
+void probe_drop_thread(struct probe *p, int tid)
+{
+	__u32 key = (__u32)tid;
+
+	bpf_map__delete_elem(p->skel->maps.threads, &key, sizeof(key), 0);
+	bpf_map__delete_elem(p->skel->maps.stacks, &key, sizeof(key), 0);
+	bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
+}
+
+int probe_arm(struct probe *p)
+{
+	if (p->precise)
+		return 0;
+	p->precise = bpf_program__attach(p->skel->progs.on_sys_exit);
+	if (!p->precise)
+		return errno ? -errno : -EINVAL;
+	__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
+	return 0;
+}
+
+void probe_disarm(struct probe *p)
+{
+	if (!p->precise)
+		return;
+	__atomic_store_n(&p->skel->bss->armed_at, 0, __ATOMIC_RELEASE);
+	bpf_link__destroy(p->precise);
+	p->precise = NULL;
+}
+
+bool probe_is_armed(const struct probe *p)
+{
+	return p->precise != NULL;
+}
+
+uint64_t probe_busy_since(const struct probe *p, int tid)
+{
+	return __atomic_load_n(&p->skel->bss->busy_since[(__u32)tid % PROBE_BUSY_SLOTS], __ATOMIC_RELAXED);
+}
+
+uint64_t probe_counter(const struct probe *p, enum probe_counter c)
+{
+	return __atomic_load_n(&p->skel->bss->counters[c], __ATOMIC_RELAXED);
+}
+
+static void ignore_event(const struct event *e, size_t size, void *arg)
+{
+	(void)e;
+	(void)size;
+	(void)arg;
+}
+
+int probe_check(struct lsc_err *err)
+{
+	int self = getpid();
+	struct probe_options o = { .pids = &self, .npids = 1, .stall_ns = 10000000, .block_ns = 1000000 };
+	struct probe *p = NULL;
+	int r = probe_new(&o, ignore_event, NULL, &p, err);
+
+	probe_free(p);
+	return r;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The base probes from user space: load, attach, seed, arm the precise mode, read what the kernel
+ * side keeps. One object per job. The only file besides sched.c that knows libbpf.
+ */
+#ifndef LSC_PROBES_SCHED_H
+#define LSC_PROBES_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "event.h"
+
+struct probe;
+
+struct probe_options {
+	const int *pids; /* process ids in the first pid namespace */
+	size_t npids;
+	uint64_t stall_ns, block_ns;
+	bool follow;     /* also the processes that they fork */
+};
+
+/* One event, checked against its size only. Borrowed until it returns. */
+typedef void probe_event_fn(const struct event *e, size_t size, void *arg);
+
+/* Loads and attaches everything but the precise mode. -EPERM, -ENOENT (no BTF) and what the kernel
+ * answers, with a line that says what is missing. Gives *ret_probe. */
+int probe_new(const struct probe_options *options, probe_event_fn *fn, void *arg, struct probe **ret_probe,
+	      struct lsc_err *err);
+/* Detaches and frees. NULL is fine. Returns NULL. */
+struct probe *probe_free(struct probe *p);
+/* Takes the hooks off; maps and ring stay readable. */
+void probe_detach(struct probe *p);
+
+/* Readable when the ring fills up; otherwise probe_consume() every few ms. */
+int probe_fd(const struct probe *p);
+/* Calls fn for all events in the ring. 0 or -errno. */
+int probe_consume(struct probe *p);
+
+/* Another process, and no longer. Only where several pids or follow were asked for. */
+int probe_add_target(struct probe *p, int pid);
+
+/* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait. 1 when
+ * it was placed, 0 when the kernel side knows the thread already, -errno. */
+int probe_seed(struct probe *p, int pid, int tid, int nr, uint64_t sp, int fd);
+/* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
+int probe_add_stack(struct probe *p, int tid);
+/* Where the thread keeps the number of its current task. */
+int probe_set_task_address(struct probe *p, int tid, uint64_t address);
+/* The kernel side's view of a thread; -ENOENT. */
+int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
+/* Forgets a thread that ended. */
+void probe_drop_thread(struct probe *p, int tid);
+
+/* Precise mode: sys_exit on the primary waits. It slows every system call of the host: arm briefly. */
+int probe_arm(struct probe *p);
+void probe_disarm(struct probe *p);
+bool probe_is_armed(const struct probe *p);
+/* Since when the loop thread is in its running tick, 0 when it idles; a hint only. */
+uint64_t probe_busy_since(const struct probe *p, int tid);
+
+uint64_t probe_counter(const struct probe *p, enum probe_counter c);
+
+/* Whether the base probes can be loaded here. 0 or -errno with the line that says why not. */
+int probe_check(struct lsc_err *err);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ticks: their begin, their end, and the stall that a long one is told as.
+ */
+#ifndef LSC_PROBES_TICK_H
+#define LSC_PROBES_TICK_H
+
+#include "learn.bpf.h"
+#include "maps.bpf.h"
+
+static __always_inline void busy_mark(struct thread_state *t, __u64 since)
+{
+	__u32 slot = t->busy_slot - 1;
+
+	if (slot < PROBE_BUSY_SLOTS)
+		busy_since[slot] = since;
+}
+
+static __always_inline void tick_begin(struct thread_state *t, __u64 now)
+{
+	t->tick_ns = now;
+	t->longest_block_ns = 0;
+	t->longest_block_start_ns = 0;
+	t->samples_user = t->samples_kernel = 0;
+	__builtin_memset(t->split, 0, sizeof(t->split));
+	busy_mark(t, now);
+}
+
+static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low, __u32 flags)
+{
+	struct event_stall *e;
+
+	if (!t)
+		return 0;
+	count(COUNT_EMITTED);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(COUNT_RING_FULL);
+		return 0;
+	}
+	e->e.kind = EVENT_STALL;
+	e->e.size = sizeof(*e);
+	e->e.ts_ns = end;
+	e->e.tgid = id >> 32;
+	e->e.tid = id;
+	e->begin_ns = t->tick_ns;
+	e->end_ns = end;
+	e->low_ns = low;
+	__builtin_memcpy(e->split, t->split, sizeof(e->split));
+	e->samples_user = t->samples_user;
+	e->samples_kernel = t->samples_kernel;
+	e->longest_block_ns = t->longest_block_ns;
+	e->longest_block_start_ns = t->longest_block_start_ns;
+	e->task = t->task;
+	e->class = t->primary_class;
+	e->confidence = t->confidence;
+	e->precise = flags & 1;
+	e->exited = flags >> 1;
+	bpf_ringbuf_submit(e, wakeup_flags());
+	return 0;
+}
+
+static __noinline int lag_add(struct thread_state *t, __u64 ns)
+{
+	if (!t)
+		return 0;
+	__u32 slot = lsc_hist_index(ns);
+
+	asm volatile("" : "+r"(slot)); /* keeps the check below on the register that is used */
+	if (slot >= LSC_HIST_SLOTS)
+		return 0;
+	t->lag.slot[slot]++;
+	t->lag.count++;
+	t->lag.sum_ns += ns;
+	if (ns > t->lag.max_ns)
+		t->lag.max_ns = ns;
+	return 0;
+}
+
+/* The tick ended. What is certainly one tick: the time since exits are watched, and the longest block
+ * (nothing ends inside a block); where the block spans the arming, both together. */
+static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise, bool exited)
+{
+	__u64 begin = t->tick_ns;
+
+	busy_mark(t, 0);
+	if (!begin || end <= begin)
+		return;
+	__u64 d = end - begin;
+	t->ticks++;
+	t->busy_ns += d;
+	lag_add(t, d + t->wait_delay_ns);
+	t->wait_delay_ns = 0;
+	if (d < stall_ns || !is_loop(t))
+		return;
+
+	__u64 low = t->longest_block_ns, since = armed_at;
+	if (since && since < end) {
+		__u64 block = t->longest_block_start_ns;
+		if (since < begin)
+			since = begin;
+		if (block && block <= since && since <= block + t->longest_block_ns)
+			since = block;
+		if (end - since > low)
+			low = end - since;
+	}
+	if (low < stall_ns / 2)
+		t->unsure_ns += d - low;
+	else
+		emit_stall(t, id, end, low, (precise ? 1 : 0) | (exited ? 2 : 0));
+}
+
+#endif

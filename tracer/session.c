@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* The server's side of the control protocol. */
+#include "session.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "collector.h"
+#include "control.h"
+#include "doctor.h"
+#include "target.h"
+
+#define MAX_PIDS 1024
+#define LIVE_QUEUE_BYTES (1 << 20)
+
+struct session {
+	int fd;
+	struct collector *collector;
+	bool over;         /* nothing more to do */
+	bool peer_gone;
+	bool told_ready;
+	bool recording;    /* the client waits for its command and tells how it ended */
+	uint64_t stop_at_ns; /* of -d; UINT64_MAX none */
+	uint64_t duration_ns;
+	json_t *pids;      /* as attached */
+	char output[4096];
+};
+
+/* ---- sending ---- */
+
+static void send_message(struct session *s, json_t *msg)
+{
+	if (!msg || s->peer_gone) {
+		json_decref(msg);
+		return;
+	}
+	int r = control_send(s->fd, msg);
+	if (r == -EPIPE || r == -ECONNRESET)
+		s->peer_gone = true;
+	/* -EAGAIN: the client does not read; live lines are not the record, the capture is */
+}
+
+static void send_error(struct session *s, int code, const char *text)
+{
+	json_t *t = control_text(text, 1000);
+
+	send_message(s, json_pack("{s:s, s:i, s:o}", "type", "error", "code", code, "text", t ? t : json_null()));
+	s->over = true;
+}
+
+static void tell_notice(const char *text, void *arg)
+{
+	json_t *t = control_text(text, 1000);
+
+	send_message(arg, json_pack("{s:s, s:o}", "type", "notice", "text", t ? t : json_null()));
+}
+
+static json_t *text_or_null(const char *s)
+{
+	json_t *t = control_text(s, 1000);
+
+	return t ? t : json_null();
+}
+
+static void tell_loop(const struct collector_loop *l, void *arg)
+{
+	static const char *const sources[] = { "none", "bpf", "ring", "both" };
+
+	send_message(arg, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:i, s:s}", "type", "loop", "pid", l->pid, "tid",
+				    l->tid, "comm", text_or_null(l->comm), "runtime", text_or_null(l->runtime),
+				    "syscall", text_or_null(l->syscall), "fd", l->fd, "source", sources[l->source & 3]));
+}
+
+static json_t *live_task(const struct store_task *t)
+{
+	if (!t)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:i}", "name", text_or_null(t->name), "function",
+			 text_or_null(t->spawn_site.function), "file", text_or_null(t->spawn_site.file), "line",
+			 t->spawn_site.line);
+}
+
+static void tell_stall(const struct collector_stall *l, void *arg)
+{
+	json_t *args = NULL, *frames = json_array(), *victims = json_null();
+	int64_t wall = lsc_wall_ns() - (int64_t)(lsc_now_ns() - l->row->start_ns);
+
+	if (l->longest && l->longest->args_json)
+		args = json_loads(l->longest->args_json, JSON_REJECT_DUPLICATES, NULL);
+	for (size_t i = 0; i < l->nframes; i++)
+		json_array_append_new(frames, text_or_null(l->frames[i]));
+	if (l->victims.count)
+		victims = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)l->victims.count, "sum_wait_ns",
+				    (json_int_t)l->victims.sum_ns, "max_wait_ns", (json_int_t)l->victims.max_ns,
+				    "worst", text_or_null(l->victims.worst));
+	send_message(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "type", "stall",
+				    "pid", l->pid, "tid", l->tid, "comm", text_or_null(l->comm), "start_ns",
+				    (json_int_t)l->row->start_ns, "start_wall_ns", (json_int_t)wall, "duration_ns",
+				    (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause), "syscall",
+				    text_or_null(l->longest ? l->longest->syscall : NULL), "args",
+				    args ? args : json_null(), "task", live_task(l->task), "frames", frames, "victims",
+				    victims));
+}
+
+static const struct collector_ops ops = { .loop = tell_loop, .stall = tell_stall, .notice = tell_notice };
+
+/* ---- reading a request ---- */
+
+static int64_t int_field(const json_t *msg, const char *key, int64_t fallback)
+{
+	const json_t *v = json_object_get(msg, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : fallback;
+}
+
+static uint64_t ns_field(const json_t *msg, const char *key, uint64_t fallback)
+{
+	int64_t v = int_field(msg, key, -1);
+
+	return v < 0 ? fallback : (uint64_t)v;
+}
+
+static size_t ints_field(const json_t *msg, const char *key, int *out, size_t max)
+{
+	const json_t *array = json_object_get(msg, key), *v;
+	size_t i, n = 0;
+
+	json_array_foreach(array, i, v)
+		if (n < max && json_is_integer(v) && json_integer_value(v) > 0 && json_integer_value(v) <= INT32_MAX)
+			out[n++] = (int)json_integer_value(v);
+	return n;
+}
+
+/* Adds the processes whose comm is one of names; our own are not meant. */
+static size_t pids_by_name(const json_t *names, int *pids, size_t n)
+{
+	DIR *d = opendir("/proc");
+	char comm[16];
+
+	if (!d)
+		return n;
+	for (struct dirent *e; n < MAX_PIDS && (e = readdir(d));) {
+		int pid = atoi(e->d_name);
+		size_t i;
+		json_t *name;
+		if (pid <= 0 || pid == getpid() || target_thread_names(pid, pid, comm, NULL) < 0)
+			continue;
+		json_array_foreach(names, i, name)
+			if (json_is_string(name) && !strncmp(json_string_value(name), comm, 15)) {
+				pids[n++] = pid;
+				break;
+			}
+	}
+	closedir(d);
+	return n;
+}
+
+/* Adds the processes of a cgroup: a path below /sys/fs/cgroup, or the directory itself. */
+static size_t pids_by_cgroup(const char *cgroup, int *pids, size_t n, struct lsc_err *err)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", strncmp(cgroup, "/sys/fs/cgroup", 14) ? "/sys/fs/cgroup/" : "",
+		 cgroup);
+	lsc_autofclose FILE *f = fopen(path, "re");
+	if (!f) {
+		lsc_err_set(err, -errno, "cannot read cgroup '%s': %s", cgroup, strerror(errno));
+		return n;
+	}
+	while (n < MAX_PIDS && fscanf(f, "%d", &pids[n]) == 1)
+		n++;
+	return n;
+}
+
+static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_err *err)
+{
+	const json_t *names = json_object_get(msg, "names"), *cgroup = json_object_get(msg, "cgroup");
+	size_t n = ints_field(msg, "pids", pids, MAX_PIDS);
+
+	if (json_array_size(names))
+		n = pids_by_name(names, pids, n);
+	if (json_is_string(cgroup))
+		n = pids_by_cgroup(json_string_value(cgroup), pids, n, err);
+	if (n) {
+		*ret_n = n;
+		return 0;
+	}
+	if (err->code)
+		return err->code;
+	const json_t *first = json_array_get(names, 0);
+	if (json_is_string(first))
+		return lsc_err_set(err, -ESRCH, "no process named '%.15s'", json_string_value(first));
+	return lsc_err_set(err, -ESRCH, "no process to watch: give -p PID, --name COMM or --cgroup PATH");
+}
+
+static void begin_job(struct session *s, const json_t *msg)
+{
+	struct lsc_err err = { 0 };
+	lsc_autofree int *pids = calloc(MAX_PIDS, sizeof(*pids));
+	lsc_autofree int *tids = calloc(MAX_PIDS, sizeof(*tids));
+	const char *output = json_string_value(json_object_get(msg, "output"));
+	const char *mode = json_string_value(json_object_get(msg, "mode"));
+	const char *require = json_string_value(json_object_get(msg, "require"));
+	int exit_status = 4;
+
+	if (s->collector || !pids || !tids || !output || !output[0] || strlen(output) >= sizeof(s->output)) {
+		send_error(s, 2, s->collector ? "one job a connection" : "the request names no output file");
+		return;
+	}
+	strcpy(s->output, output);
+	struct collector_options o = {
+		.pids = pids,
+		.tids = tids,
+		.ntids = ints_field(msg, "tids", tids, MAX_PIDS),
+		.mode = mode && !strcmp(mode, "record") ? "record" : "attach",
+		.follow = json_is_true(json_object_get(msg, "follow")),
+		.stall_ns = ns_field(msg, "stall_ns", 10 * LSC_NS_PER_MS),
+		.block_ns = ns_field(msg, "block_ns", LSC_NS_PER_MS),
+		.ready_wait_ns = ns_field(msg, "ready_wait_ns", 5 * LSC_NS_PER_MS),
+		.print_ns = ns_field(msg, "print_ns", 50 * LSC_NS_PER_MS),
+		.require = !require ? REQUIRE_ANY : !strcmp(require, "bpf") ? REQUIRE_BPF : REQUIRE_RING,
+		.output = s->output,
+		.file = { .overwrite = json_is_true(json_object_get(msg, "overwrite")),
+			  .owner = (uid_t)int_field(msg, "owner_uid", -1),
+			  .group = (gid_t)int_field(msg, "owner_gid", -1) },
+	};
+	if (collect_pids(msg, pids, &o.npids, &err) < 0) {
+		send_error(s, 4, err.text);
+		return;
+	}
+	s->pids = json_array();
+	for (size_t i = 0; i < o.npids; i++)
+		json_array_append_new(s->pids, json_integer(pids[i]));
+	if (collector_new(&o, &ops, s, &s->collector, &exit_status, &err) < 0) {
+		s->collector = NULL;
+		send_error(s, exit_status, err.text);
+		return;
+	}
+	s->duration_ns = ns_field(msg, "duration_ns", 0);
+	s->recording = !strcmp(o.mode, "record");
+}
+
+static void end_job(struct session *s, const char *reason, int exit_status)
+{
+	struct collector_summary sum;
+	struct lsc_err err = { 0 };
+
+	s->over = true;
+	if (!s->collector)
+		return;
+	int r = collector_finish(s->collector, reason, exit_status, &sum, &err);
+	s->collector = NULL;
+	if (r < 0) {
+		send_error(s, 125, err.text);
+		return;
+	}
+	send_message(s, json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "type", "end", "reason",
+				  reason, "path", text_or_null(s->output), "stalls", (json_int_t)sum.stalls, "blocks",
+				  (json_int_t)sum.blocks, "loops", (json_int_t)sum.loops, "lost", (json_int_t)sum.lost,
+				  "emitted", (json_int_t)sum.emitted, "stored", (json_int_t)sum.stored, "coverage",
+				  sum.coverage, "duration_ns", (json_int_t)sum.duration_ns, "worst_ns",
+				  (json_int_t)sum.worst_ns));
+}
+
+static void on_message(struct session *s, const json_t *msg)
+{
+	const char *type = json_string_value(json_object_get(msg, "type"));
+
+	if (!type)
+		return;
+	if (!strcmp(type, "hello")) {
+		if (int_field(msg, "version", 0) < 1)
+			send_error(s, 2, "the client speaks no version that this loopscoped knows");
+		else
+			send_message(s, json_pack("{s:s, s:i, s:s}", "type", "hello", "version", CONTROL_VERSION,
+						  "tool_version", LSC_VERSION));
+	} else if (!strcmp(type, "attach")) {
+		begin_job(s, msg);
+	} else if (!strcmp(type, "stop")) {
+		int status = (int)int_field(msg, "exit_status", -1);
+		end_job(s, status >= 0 ? "target-exit" : "user", status);
+	} else if (!strcmp(type, "doctor")) {
+		send_message(s, doctor_run((int)int_field(msg, "pid", 0)));
+		s->over = true;
+	}
+}
+
+static void tell_ready(struct session *s)
+{
+	s->told_ready = true;
+	s->stop_at_ns = s->duration_ns ? lsc_now_ns() + s->duration_ns : UINT64_MAX;
+	send_message(s, json_pack("{s:s, s:O, s:I, s:o}", "type", "ready", "pids", s->pids, "loops",
+				  (json_int_t)collector_loops(s->collector), "path", text_or_null(s->output)));
+}
+
+static int timeout_ms(const struct session *s)
+{
+	if (!s->collector)
+		return -1;
+	uint64_t now = lsc_now_ns(), at = collector_deadline_ns(s->collector);
+
+	return at <= now ? 0 : (int)((at - now + LSC_NS_PER_MS - 1) / LSC_NS_PER_MS);
+}
+
+int session_run(int fd)
+{
+	struct session s = { .fd = fd, .stop_at_ns = UINT64_MAX };
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	while (!s.over) {
+		struct pollfd p[2] = { { .fd = fd, .events = POLLIN },
+				       { .fd = s.collector ? collector_fd(s.collector) : -1, .events = POLLIN } };
+		if (poll(p, 2, timeout_ms(&s)) < 0 && errno != EINTR)
+			return -errno;
+		if (p[0].revents) {
+			json_t *msg = NULL;
+			int r = control_recv(fd, &msg);
+			if (r == 1) {
+				on_message(&s, msg);
+				json_decref(msg);
+			} else if (r == -EBADMSG) {
+				send_error(&s, 2, "the client's message is not of the control protocol");
+			} else if (r != -EAGAIN) { /* gone without a stop */
+				end_job(&s, "abort", -1);
+			}
+		}
+		if (!s.collector)
+			continue;
+		collector_dispatch(s.collector);
+		if (!s.told_ready && collector_is_ready(s.collector))
+			tell_ready(&s);
+		if (collector_is_over(s.collector) && !s.recording)
+			end_job(&s, "target-exit", -1);
+		else if (lsc_now_ns() >= s.stop_at_ns)
+			end_job(&s, "duration", -1);
+	}
+	if (s.collector)
+		end_job(&s, "error", -1);
+	json_decref(s.pids);
+	return 0;
+}

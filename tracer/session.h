@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection, one job: speaks the control protocol (docs/control.md) with a client and drives a
+ * collector for it.
+ */
+#ifndef LSC_SESSION_H
+#define LSC_SESSION_H
+
+/* Serves the client on fd (a SOCK_SEQPACKET socket; borrowed) until its job is over. 0 or -errno. */
+int session_run(int fd);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ticks that became stalls: their length, their split, their culprit; written when their evidence is
+ * complete.
+ */
+#include "state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "feed.h"
+
+/* What is left of the duration was spent on the CPU; the sampler says in which mode. */
+static void split_close(struct store_stall *row, uint64_t user, uint64_t kernel)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < LSC_CAUSE_COUNT; i++)
+		sum += row->split[i];
+	if (sum >= row->duration_ns) { /* parts from a wider interval than the tick: take from the largest */
+		for (uint64_t over = sum - row->duration_ns; over;) {
+			int top = 0;
+			for (int i = 1; i < LSC_CAUSE_COUNT; i++)
+				if (row->split[i] > row->split[top])
+					top = i;
+			uint64_t cut = over < row->split[top] ? over : row->split[top];
+			row->split[top] -= cut;
+			over -= cut;
+		}
+		return;
+	}
+	uint64_t cpu = row->duration_ns - sum, in_kernel = 0;
+	if (user + kernel)
+		in_kernel = (uint64_t)((double)cpu * (double)kernel / (double)(user + kernel));
+	row->split[LSC_CAUSE_CPU_KERNEL] += in_kernel;
+	row->split[LSC_CAUSE_CPU_USER] += cpu - in_kernel;
+}
+
+static enum lsc_cause top_cause(const struct store_stall *row)
+{
+	int top = 0;
+
+	for (int i = 1; i < LSC_CAUSE_COUNT; i++)
+		if (row->split[i] > row->split[top])
+			top = i;
+	return (enum lsc_cause)top;
+}
+
+static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t begin, uint64_t low, uint64_t high)
+{
+	struct stall *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->row.id = ++c->next_stall;
+	s->row.loop = l->id;
+	s->row.start_ns = begin;
+	s->row.duration_ns = s->row.duration_max_ns = high;
+	s->row.duration_min_ns = low;
+	s->loop = l;
+	s->settle_ns = lsc_now_ns() + SETTLE_NS;
+	s->next = l->stalls;
+	l->stalls = s;
+	return s;
+}
+
+/* Begin and length of a busy period that is only in part known to be one tick: what may have come
+ * before it is left out when it is long against the certain part. */
+static void best_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64_t *ret_duration)
+{
+	uint64_t high = e->end_ns - e->begin_ns, low = e->low_ns;
+
+	*ret_begin = e->begin_ns;
+	*ret_duration = high;
+	if (high - low <= low / 64 || high - low <= 200000)
+		return;
+	if (e->longest_block_ns < low / 2) {
+		/* CPU: noticed at half the threshold at the latest, so the tick probably began at the wake-up */
+		if (high - low <= low / 4)
+			return;
+		*ret_begin = e->end_ns - low;
+	} else {
+		/* a block: the part before its start may have been other ticks */
+		*ret_begin = e->longest_block_start_ns;
+	}
+	*ret_duration = low;
+}
+
+void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e, bool inferred)
+{
+	uint64_t begin, duration, high = e->end_ns - e->begin_ns;
+
+	if (l->feed && feed_kernel_tick(l->feed, e))
+		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
+	best_bounds(e, &begin, &duration);
+	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
+	if (!s) {
+		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		return;
+	}
+	s->row.duration_ns = duration;
+	s->row.mode = e->precise ? STORE_MODE_PRECISE : STORE_MODE_DEFAULT;
+	s->row.inferred = inferred;
+	s->row.in_progress = e->exited;
+	s->samples_user = e->samples_user;
+	s->samples_kernel = e->samples_kernel;
+	s->ring_task = e->task;
+	for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
+		s->row.split[i] = e->split[i];
+	split_close(&s->row, e->samples_user, e->samples_kernel);
+	evidence_claim(c, l, s);
+}
+
+/* A tick of the ring; kernel is the kernel's account of the busy period around it, or NULL. */
+void stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
+		     const struct event_stall *kernel)
+{
+	struct stall *s = stall_new(c, l, begin, end - begin, end - begin);
+
+	if (!s) {
+		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		return;
+	}
+	s->row.mode = STORE_MODE_RING;
+	s->ring_task = task;
+	evidence_claim(c, l, s);
+	if (!l->kernel) {
+		s->row.split[LSC_CAUSE_OTHER] = end - begin; /* without kernel events: unknown */
+		return;
+	}
+	for (const struct block *b = l->blocks; b; b = b->next) {
+		if (b->row.stall != s->row.id)
+			continue;
+		s->row.split[b->row.cause] += b->row.duration_ns;
+		s->row.split[LSC_CAUSE_RUNQUEUE] += b->runqueue_ns;
+	}
+	if (kernel) {
+		s->samples_user = kernel->samples_user;
+		s->samples_kernel = kernel->samples_kernel;
+		/* one tick made most of the busy period: also its many small waits are the tick's */
+		if (end - begin >= (kernel->end_ns - kernel->begin_ns) / 10 * 9)
+			for (int i = 0; i < PROBE_CAUSES; i++)
+				if (kernel->split[i] > s->row.split[i])
+					s->row.split[i] = kernel->split[i];
+	}
+	split_close(&s->row, s->samples_user, s->samples_kernel);
+}
+
+static void tell(struct collector *c, struct stall *s, const struct block *longest)
+{
+	struct loop *l = s->loop;
+	struct collector_stall live = {
+		.row = &s->row,
+		.pid = l->target->pid,
+		.tid = l->tid,
+		.comm = l->comm,
+		.cause = top_cause(&s->row),
+		.longest = longest ? &longest->row : NULL,
+	};
+	const struct known_stack *k = evidence_stack(c, s->row.stack);
+
+	if (k) {
+		live.frames = k->frame;
+		live.nframes = k->nframes;
+	}
+	if (l->feed) {
+		live.task = feed_task(l->feed, s->ring_task);
+		feed_victims(l->feed, s->row.start_ns, s->row.start_ns + s->row.duration_ns, &live.victims.count,
+			     &live.victims.sum_ns, &live.victims.max_ns, &live.victims.worst);
+	}
+	c->ops->stall(&live, c->arg);
+}
+
+static void write_stall(struct collector *c, struct stall *s)
+{
+	struct loop *l = s->loop;
+	const struct block *longest = evidence_longest(l, s->row.id);
+	const struct sample *heaviest = evidence_heaviest(l, s->row.id);
+
+	if (longest && longest->row.stack && (!heaviest || longest->row.duration_ns * 4 >= s->row.duration_ns))
+		s->row.stack = longest->row.stack;
+	else if (heaviest)
+		s->row.stack = heaviest->row.stack;
+	s->row.task = s->ring_task ? l->id << 32 | s->ring_task : 0;
+	collector_stored(c, store_put_stall(c->store, &s->row));
+	c->stalls++;
+	l->stall_count++;
+	l->stalled_ns += s->row.duration_ns;
+	if (s->row.duration_ns > c->worst_ns)
+		c->worst_ns = s->row.duration_ns;
+	if (c->o.print_ns && s->row.duration_ns >= c->o.print_ns)
+		tell(c, s, longest);
+	evidence_release(c, l, s->row.id);
+}
+
+void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
+{
+	/* oldest first: the list has the newest in front */
+	for (;;) {
+		struct stall **oldest = NULL;
+		for (struct stall **at = &l->stalls; *at; at = &(*at)->next)
+			oldest = at;
+		if (!oldest)
+			return;
+		struct stall *s = *oldest;
+		if (!force && now < s->settle_ns &&
+		    !(evidence_is_settled(l, s) && (!l->feed || now >= s->settle_ns - SETTLE_NS / 2)))
+			return;
+		*oldest = NULL;
+		write_stall(c, s);
+		free(s);
+	}
+}
+
+void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
+{
+	struct thread_state t;
+
+	if (!c->probe || l->exited || probe_thread(c->probe, l->tid, &t) < 0)
+		return;
+	if (!t.tick_ns || t.off == OFF_IDLE || now - t.tick_ns < c->o.stall_ns || !watch_loop_reports(c, l))
+		return;
+	struct event_stall e = { .e = { .ts_ns = now }, .begin_ns = t.tick_ns, .end_ns = now, .low_ns = t.longest_block_ns,
+				 .samples_user = t.samples_user, .samples_kernel = t.samples_kernel,
+				 .longest_block_ns = t.longest_block_ns,
+				 .longest_block_start_ns = t.longest_block_start_ns, .task = t.task };
+	memcpy(e.split, t.split, sizeof(e.split));
+	if (t.off == OFF_BLOCK && t.off_ns < now && t.off_ns >= t.tick_ns) { /* blocked right now */
+		e.split[t.cause < PROBE_CAUSES ? t.cause : LSC_CAUSE_OTHER] += now - t.off_ns;
+		if (now - t.off_ns > e.low_ns) {
+			e.low_ns = e.longest_block_ns = now - t.off_ns;
+			e.longest_block_start_ns = t.off_ns;
+		}
+	}
+	if (c->armed_ns && now - (c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns) > e.low_ns)
+		e.low_ns = now - (c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns);
+	if (e.low_ns < c->o.stall_ns / 2)
+		return;
+	e.exited = 1;
+	stall_from_kernel(c, l, &e, false);
+}

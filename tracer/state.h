@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the collector share: the state of a job. Internal to tracer/.
+ *   collector.c  start, time, end      watch.c  targets, threads and loops
+ *   evidence.c   stacks, blocks, samples   stall.c  ticks that became stalls
+ *   feed.c       rings
+ */
+#ifndef LSC_STATE_H
+#define LSC_STATE_H
+
+#include <uthash.h>
+
+#include "collector.h"
+#include "decode.h"
+#include "inspect/inspector.h"
+#include "sched.h"
+#include "target.h"
+
+#define HELD_MAX     64  /* events kept back per loop until its primary wait is confirmed */
+#define BLOCKS_MAX   512 /* blocks kept per loop until their tick is over */
+#define SAMPLES_MAX  256 /* samples kept per loop until their tick is over */
+#define STALL_SAMPLES_MAX 32 /* samples of a stall that are unwound */
+#define LIVE_FRAMES 12
+#define SETTLE_NS    400000000ull /* a stall waits this long for its stacks and its ring */
+
+struct sample {
+	struct store_sample row;
+	uint32_t ring_task;
+	uint64_t tick_ns;
+	uint64_t job;
+	size_t stack_size;
+	uint64_t regs[PROBE_REGS];
+	uint8_t *stack; /* owned; the copy, until it is unwound */
+};
+
+struct held_event {
+	size_t size;
+	struct event *event; /* owned */
+};
+
+/* A tick over the threshold whose evidence is still coming. */
+struct stall {
+	struct store_stall row;
+	struct loop *loop;
+	uint64_t settle_ns; /* when it is written at the latest */
+	uint64_t samples_user, samples_kernel;
+	uint32_t ring_task;
+	struct stall *next;
+};
+
+struct loop {
+	int64_t id;
+	struct target *target;
+	int tid, ns_tid;
+	char comm[16];
+	bool kernel, ringed;   /* sources */
+	bool announced;        /* told to the client */
+	bool exited;
+	int class, nr, fd, confidence;
+	bool main;
+	uint64_t first_ns, last_ns;
+	uint64_t stall_count, stalled_ns;
+	struct thread_state totals; /* of the kernel side, as last read */
+	struct held_event held[HELD_MAX];
+	size_t nheld;
+	uint64_t held_lost;
+	struct block *blocks;  /* newest first */
+	size_t nblocks;
+	struct sample *samples; /* array, oldest first */
+	size_t nsamples;
+	struct stall *stalls;
+	struct feed *feed;     /* its ring, NULL none */
+	UT_hash_handle hh;     /* by tid */
+};
+
+struct known_stack { /* frames that were stored already */
+	uint64_t hash[2];
+	int64_t id;
+	const char *frame[LIVE_FRAMES]; /* owned; the leaf frames for live lines */
+	size_t nframes;
+	UT_hash_handle hh;
+};
+
+struct job { /* a stack under way in the inspector */
+	uint64_t cookie;
+	struct loop *loop; /* NULL: it ended meanwhile */
+	bool sample;       /* of a sample, not of a block */
+	UT_hash_handle hh;
+};
+
+struct collector {
+	struct collector_options o;
+	int *pids, *tids;
+	const struct collector_ops *ops;
+	void *arg;
+	int epoll;
+	struct probe *probe;       /* NULL without BPF */
+	struct inspector *inspector;
+	struct store *store;
+	struct target **targets;   /* owned, each with a pidfd in epoll */
+	size_t ntargets, alive;
+	struct loop *loops;        /* hash by tid of all loops that live */
+	size_t nloops;
+	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait, next_chunk;
+	struct known_stack *stacks;
+	struct job *jobs;
+	uint64_t next_cookie;
+	uint64_t start_ns, ready_at_ns, next_commit_ns, next_scan_ns;
+	int64_t start_wall_ns;
+	bool ready, some_running;
+	/* ledger */
+	uint64_t consumed, stored, lost[LSC_LOSS_COUNT];
+	uint64_t ring_emitted;
+	uint64_t stalls, blocks, worst_ns;
+	uint64_t unsure_ns, watched_ns; /* of loops that ended */
+	uint64_t no_stack;
+	/* precise mode */
+	uint64_t armed_ns, wanted_ns;
+	int64_t armed_loop;
+	int store_error;
+	char error[240];
+};
+
+/* ---- watch.c ---- */
+int watch_target(struct collector *c, int pid, struct lsc_err *err);
+void watch_seed(struct collector *c, struct target *t);
+struct target *watch_target_of(struct collector *c, int pid);
+void watch_target_gone(struct collector *c, struct target *t);
+struct loop *watch_loop(struct collector *c, int tid);
+struct loop *watch_loop_new(struct collector *c, int pid, int tid);
+void watch_loop_store(struct collector *c, struct loop *l);
+void watch_loop_announce(struct collector *c, struct loop *l);
+void watch_loop_totals(struct collector *c, struct loop *l);
+void watch_loop_end(struct collector *c, struct loop *l);
+void watch_free(struct collector *c);
+bool watch_loop_reports(struct collector *c, const struct loop *l);
+
+/* ---- evidence.c ---- */
+void evidence_block(struct collector *c, struct loop *l, const struct event_block *e, const void *stack,
+		    size_t size);
+void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e, const void *stack,
+		     size_t size);
+/* Ties the blocks and samples within [begin, end] to a stall. */
+void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
+/* No block or sample of the stall waits for its stack. */
+bool evidence_is_settled(const struct loop *l, const struct stall *s);
+const struct block *evidence_longest(const struct loop *l, int64_t stall);
+const struct sample *evidence_heaviest(const struct loop *l, int64_t stall);
+/* Writes the stall's samples and forgets its evidence. */
+void evidence_release(struct collector *c, struct loop *l, int64_t stall);
+/* Blocks and samples of ticks before this one that no stall claimed: final. */
+void evidence_retire(struct collector *c, struct loop *l, uint64_t before_ns);
+void evidence_drop_loop(struct collector *c, struct loop *l);
+void evidence_result(const struct inspector_result *r, void *arg);
+void evidence_free(struct collector *c);
+/* A stored stack, NULL for 0. */
+const struct known_stack *evidence_stack(const struct collector *c, int64_t id);
+
+/* ---- stall.c ---- */
+void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e, bool inferred);
+/* Writes stalls whose evidence is complete, or whose time is up (all of them when force is set). */
+void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
+/* The tick that runs at the end of the capture. */
+void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
+
+/* ---- collector.c ---- */
+/* One store call: counts errors, keeps the first. Returns r. */
+int collector_stored(struct collector *c, int r);
+void collector_event(struct collector *c, const struct event *e, size_t size, bool replayed);
+void collector_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A watched process: pinned by pidfd and start time, described from /proc, its threads looked through.
+ * Everything read here was written by the target and is bounded.
+ */
+#ifndef LSC_TARGET_H
+#define LSC_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct target {
+	int64_t id; /* row in the store */
+	int pid;    /* ours = the first pid namespace's */
+	int ns_pid; /* as the target sees itself */
+	int pidfd;
+	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
+	uint64_t first_ns, last_ns;
+	bool gone;
+	char comm[16];
+	char exe[512];
+	char cgroup[256];
+	char runtime[32];
+	char runtime_version[32];
+};
+
+/* Pins pid and describes it. -ESRCH: no such process (or a thread's id); -EPERM. Gives the pidfd. */
+int target_open(int pid, struct target *ret_target, struct lsc_err *err);
+void target_close(struct target *t);
+/* Reads comm, exe and runtime again (after an exec). */
+void target_describe(struct target *t);
+
+/* Whether pids in /proc are those of the first pid namespace, which the kernel side numbers by.
+ * 0, or -EXDEV with the line that says why attaching is refused. */
+int target_namespace_check(struct lsc_err *err);
+
+/* What a sleeping thread sleeps in. */
+struct target_thread {
+	int tid;
+	bool running; /* not asleep: nothing else is known */
+	int nr;       /* -1: not in a system call */
+	uint64_t args[6], sp;
+	char comm[16];
+};
+
+/* Calls fn for each thread of pid, up to a bound, until it returns non-zero. Returns their number or
+ * -errno. */
+typedef int target_thread_fn(const struct target_thread *t, void *arg);
+int target_each_thread(int pid, target_thread_fn *fn, void *arg);
+
+/* The thread's name and its number within the target's own namespace. 0 or -errno. */
+int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid);
+
+#endif

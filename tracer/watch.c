@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/* Targets, their threads, and which of these are loops. */
+#include "state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "feed.h"
+#include "syscall.h"
+
+static void put_target(struct collector *c, struct target *t)
+{
+	struct store_target row = {
+		.id = t->id,
+		.pid = t->pid,
+		.ns_pid = t->ns_pid,
+		.comm = t->comm,
+		.exe = t->exe[0] ? t->exe : NULL,
+		.runtime = t->runtime[0] ? t->runtime : NULL,
+		.runtime_version = t->runtime_version[0] ? t->runtime_version : NULL,
+		.cgroup = t->cgroup[0] ? t->cgroup : NULL,
+		.first_ns = t->first_ns,
+		.last_ns = t->last_ns,
+	};
+	collector_stored(c, store_put_target(c->store, &row));
+}
+
+int watch_target(struct collector *c, int pid, struct lsc_err *err)
+{
+	struct target *t = malloc(sizeof(*t));
+	struct target **grown = realloc(c->targets, (c->ntargets + 1) * sizeof(*grown));
+
+	if (grown)
+		c->targets = grown;
+	if (!t || !grown) {
+		free(t);
+		return lsc_err_set(err, -ENOMEM, "cannot watch process %d: out of memory", pid);
+	}
+	int r = target_open(pid, t, err);
+	if (r < 0) {
+		free(t);
+		return r;
+	}
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = t };
+	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, t->pidfd, &ev) < 0) {
+		r = lsc_err_set(err, -errno, "cannot watch process %d: %s", pid, strerror(errno));
+		target_close(t);
+		free(t);
+		return r;
+	}
+	t->id = ++c->next_target;
+	c->targets[c->ntargets++] = t;
+	c->alive++;
+	if (c->store)
+		put_target(c, t);
+	return 0;
+}
+
+struct target *watch_target_of(struct collector *c, int pid)
+{
+	for (size_t i = c->ntargets; i-- > 0;)
+		if (c->targets[i]->pid == pid)
+			return c->targets[i];
+	return NULL;
+}
+
+void watch_target_gone(struct collector *c, struct target *t)
+{
+	if (t->gone)
+		return;
+	t->gone = true;
+	t->last_ns = lsc_now_ns();
+	c->alive--;
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
+}
+
+static bool thread_is_wanted(const struct collector *c, int tid)
+{
+	for (size_t i = 0; i < c->o.ntids; i++)
+		if (c->tids[i] == tid)
+			return true;
+	return !c->o.ntids;
+}
+
+struct loop *watch_loop(struct collector *c, int tid)
+{
+	struct loop *l;
+
+	HASH_FIND_INT(c->loops, &tid, l);
+	return l;
+}
+
+struct loop *watch_loop_new(struct collector *c, int pid, int tid)
+{
+	struct target *t = watch_target_of(c, pid);
+	struct loop *l = watch_loop(c, tid);
+
+	if (l || !t || !thread_is_wanted(c, tid))
+		return l;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->id = ++c->next_loop;
+	l->target = t;
+	l->tid = tid;
+	l->fd = -1;
+	l->main = tid == pid;
+	l->first_ns = l->last_ns = lsc_now_ns();
+	if (target_thread_names(pid, tid, l->comm, &l->ns_tid) < 0)
+		snprintf(l->comm, sizeof(l->comm), "%s", t->comm);
+	HASH_ADD_INT(c->loops, tid, l);
+	if (c->probe && probe_add_stack(c->probe, tid) < 0)
+		c->no_stack++;
+	return l;
+}
+
+/* Multiplexers are loops; a futex only where the main thread idles in it while another thread of the
+ * process waits for descriptors on its behalf. */
+bool watch_loop_reports(struct collector *c, const struct loop *l)
+{
+	if (l->feed || l->class > WAIT_FUTEX)
+		return true;
+	if (l->class != WAIT_FUTEX || !l->main)
+		return false;
+	for (const struct loop *o = c->loops; o; o = o->hh.next)
+		if (o != l && o->target == l->target && o->class > WAIT_FUTEX && o->confidence > 1)
+			return true;
+	return false;
+}
+
+void watch_loop_announce(struct collector *c, struct loop *l)
+{
+	if (l->announced || !watch_loop_reports(c, l))
+		return;
+	l->announced = true;
+	c->nloops++;
+	watch_loop_store(c, l);
+	struct collector_loop told = {
+		.pid = l->target->pid,
+		.tid = l->tid,
+		.fd = l->fd,
+		.comm = l->comm,
+		.runtime = l->target->runtime[0] ? l->target->runtime : NULL,
+		.syscall = l->class ? syscall_name(l->nr) : NULL,
+		.source = (l->kernel ? STORE_SOURCE_BPF : 0) | (l->feed ? STORE_SOURCE_RING : 0),
+	};
+	c->ops->loop(&told, c->arg);
+}
+
+void watch_loop_totals(struct collector *c, struct loop *l)
+{
+	struct thread_state t;
+
+	if (c->probe && !l->exited && probe_thread(c->probe, l->tid, &t) == 0)
+		l->totals = t;
+	if (!l->target->gone)
+		l->last_ns = lsc_now_ns();
+}
+
+void watch_loop_store(struct collector *c, struct loop *l)
+{
+	if (!l->announced)
+		return;
+	struct store_loop row = {
+		.id = l->id,
+		.target = l->target->id,
+		.tid = l->tid,
+		.comm = l->comm,
+		.source = (l->kernel ? STORE_SOURCE_BPF : 0) | (l->feed ? STORE_SOURCE_RING : 0),
+		.runtime = l->feed ? "loopscope" : l->target->runtime[0] ? l->target->runtime : NULL,
+		.wait_syscall = l->class ? syscall_name(l->nr) : NULL,
+		.wait_fd = l->class == WAIT_EPOLL ? l->fd : -1,
+		.first_ns = l->first_ns,
+		.last_ns = l->last_ns,
+		.ticks = l->totals.ticks,
+		.busy_ns = l->totals.busy_ns,
+		.idle_ns = l->totals.idle_ns,
+		.runqueue_ns = l->totals.runqueue_ns,
+		.lag = l->kernel ? &l->totals.lag : NULL,
+		.stalled_ns = l->stalled_ns,
+		.stall_count = l->stall_count,
+	};
+	if (l->feed)
+		feed_totals(l->feed, &row.ticks, &row.busy_ns, &row.idle_ns, &row.lag);
+	collector_stored(c, store_put_loop(c->store, &row));
+}
+
+/* ---- the threads present at the attach ---- */
+
+struct seeding {
+	struct collector *c;
+	struct target *target;
+};
+
+/* Does this sleep look like a loop's idling? poll and select from two descriptors. */
+static int seed_fd(const struct target_thread *t, bool *ret_plausible)
+{
+	switch (t->nr) {
+	case NR_POLL:
+	case NR_PPOLL:
+		*ret_plausible = t->args[1] >= 2;
+		return -1;
+	case NR_SELECT:
+	case NR_PSELECT6:
+		*ret_plausible = t->args[0] >= 2;
+		return -1;
+	default:
+		*ret_plausible = probe_wait_class(t->nr) == WAIT_EPOLL;
+		return (int)t->args[0];
+	}
+}
+
+static int seed_thread(const struct target_thread *t, void *arg)
+{
+	struct seeding *s = arg;
+	bool plausible;
+
+	if (t->running) {
+		s->c->some_running = true;
+		return 0;
+	}
+	int fd = seed_fd(t, &plausible);
+	if (!plausible || !thread_is_wanted(s->c, t->tid))
+		return 0;
+	if (probe_seed(s->c->probe, s->target->pid, t->tid, t->nr, t->sp, fd) != 1)
+		return 0;
+	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
+	if (!l)
+		return 0;
+	l->kernel = true;
+	l->class = probe_wait_class(t->nr);
+	l->nr = t->nr;
+	l->fd = fd;
+	l->confidence = 1;
+	watch_loop_announce(s->c, l);
+	return 0;
+}
+
+void watch_seed(struct collector *c, struct target *t)
+{
+	struct seeding s = { c, t };
+
+	if (c->probe)
+		target_each_thread(t->pid, seed_thread, &s);
+}
+
+/* ---- ends ---- */
+
+void watch_loop_end(struct collector *c, struct loop *l)
+{
+	watch_loop_totals(c, l);
+	l->exited = true;
+	if (l->feed) {
+		feed_read(c, l);
+		feed_store(c, l);
+	}
+	stall_settle(c, l, lsc_now_ns(), true);
+	watch_loop_store(c, l);
+	evidence_drop_loop(c, l);
+	if (l->announced) {
+		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns;
+		c->watched_ns += l->last_ns - l->first_ns;
+	}
+	if (c->probe)
+		probe_drop_thread(c->probe, l->tid);
+	for (size_t i = 0; i < l->nheld; i++)
+		free(l->held[i].event);
+	HASH_DEL(c->loops, l);
+	l->feed = feed_free(l->feed);
+	free(l);
+}
+
+void watch_free(struct collector *c)
+{
+	for (size_t i = 0; i < c->ntargets; i++) {
+		if (c->store)
+			put_target(c, c->targets[i]);
+		target_close(c->targets[i]);
+		free(c->targets[i]);
+	}
+	free(c->targets);
+	c->targets = NULL;
+	c->ntargets = 0;
+}
