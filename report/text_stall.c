@@ -112,8 +112,7 @@ static void print_arguments(const struct page *p, const char *json)
 	int shown = 0;
 
 	if (json_is_object(args))
-		json_object_foreach(args, key, value)
-		{
+		json_object_foreach(args, key, value) {
 			size_t n = strlen(key);
 
 			if (shown == ARGS_SHOWN ||
@@ -205,7 +204,7 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 		page_plain(p);
 	fputs("  ", p->out);
 	if (f->file) {
-		page_text(p, f->file, 40);
+		page_path(p, f->file, 40);
 		if (f->line > 0)
 			fprintf(p->out, ":%d", f->line);
 	} else if (f->module && f->function) {

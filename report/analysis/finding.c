@@ -271,8 +271,8 @@ static int worst_first(const void *x, const void *y)
 
 	if (a->severity != b->severity)
 		return a->severity > b->severity ? -1 : 1;
-	if (a->rule != b->rule && (a->worst_ns == b->worst_ns))
-		return a->rule < b->rule ? -1 : 1;
+	if (!a->rule->causes != !b->rule->causes) /* what held the loop, then who waited */
+		return a->rule->causes ? -1 : 1;
 	if (a->worst_ns != b->worst_ns)
 		return a->worst_ns > b->worst_ns ? -1 : 1;
 	return strcmp(a->fingerprint, b->fingerprint);

@@ -81,9 +81,9 @@ static json_t *arguments(const char *text)
 	const char *key;
 
 	if (args && json_is_object(args))
-		json_object_foreach(args, key,
-				    value) if (!json_is_object(value) && !json_is_array(value))
-			json_object_set(clean, key, value);
+		json_object_foreach(args, key, value)
+			if (!json_is_object(value) && !json_is_array(value))
+				json_object_set(clean, key, value);
 	json_decref(args);
 	return clean;
 }
