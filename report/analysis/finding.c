@@ -278,9 +278,14 @@ static int worst_first(const void *x, const void *y)
 	return strcmp(a->fingerprint, b->fingerprint);
 }
 
-int finding_finish_all(struct analysis *a)
+void finding_ungroup(struct analysis *a)
 {
 	HASH_CLEAR(hh, a->slots);
+}
+
+int finding_finish_all(struct analysis *a)
+{
+	finding_ungroup(a);
 	for (size_t i = 0; i < a->nfindings; i++) {
 		struct finding *f = &a->findings[i];
 		enum family family = family_of(a, f);

@@ -25,6 +25,8 @@ int blame_all(struct analysis *a);
 
 /* rules.c: fills findings. */
 int rules_run(struct analysis *a);
+/* finding.c: frees the table by which findings were grouped. */
+void finding_ungroup(struct analysis *a);
 /* The most specific rule whose cause holds at least half of the stall. */
 const struct rule *rules_explaining(const struct store_stall *stall);
 
