@@ -201,8 +201,7 @@ static int put_wait(struct analysis *a, const struct by_loop *order, size_t wait
 		if (ns < OVERLAP_MIN_NS && (!ns || ns < w->wait_ns))
 			continue;
 		if (a->nvictims == VICTIMS_MAX)
-			return load_unseen(a, "victims",
-					   "more ready waits than are related to stalls", 0);
+			return -ENOSPC;
 		struct victim *v = rows_push(&a->victims, &a->nvictims, sizeof(*v));
 		if (!v)
 			return -ENOMEM;
@@ -221,9 +220,11 @@ static int put_waits(struct analysis *a)
 		order[i] = (struct by_loop){a->stalls[i].row.loop, a->stalls[i].row.start_ns, i};
 	if (!r)
 		sort(order, a->nstalls, sizeof(*order), stall_by_loop);
-	for (size_t i = 0; !r && i < a->nwaits && a->nvictims < VICTIMS_MAX; i++)
+	for (size_t i = 0; !r && i < a->nwaits; i++)
 		r = put_wait(a, order, i);
 	free(order);
+	if (r == -ENOSPC)
+		r = load_unseen(a, "victims", "more ready waits lie in stalls than are related", 0);
 	sort(a->victims, a->nvictims, sizeof(*a->victims), victim_by_stall);
 	for (size_t i = a->nvictims; i-- > 0;) {
 		const struct victim *v = &a->victims[i];
