@@ -6,6 +6,7 @@
 #include "fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,10 @@ static int make_room(struct fd_table *table, int fd)
 {
 	if ((size_t)fd < table->room)
 		return 0;
-	size_t room = (size_t)fd + 64;
+	/* A number that is no descriptor must not make the table as large as it is. */
+	if (fcntl(fd, F_GETFD) < 0)
+		return -EBADF;
+	size_t room = 2 * table->room > (size_t)fd ? 2 * table->room : (size_t)fd + 64;
 	struct fd_wait **grown = realloc(table->first, room * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;

@@ -155,6 +155,7 @@ static void cancel_all(struct lsc_loop *loop)
 
 void loop_close(struct lsc_loop *loop)
 {
+	loop->closing = true;
 	cancel_all(loop);
 	while (!list_empty(&loop->live)) {
 		/* A loop that cannot wait any more can only insist until every stack has unwound.

@@ -27,6 +27,7 @@ struct lsc_loop {
 	struct timer_heap timers;
 	struct fd_table fds;
 	struct remote remote;
+	bool closing;	   /* what is spawned from now on does not run */
 	bool snapshotting; /* a snapshot goes on in the next tick */
 	uint64_t cancel_round;
 	unsigned cancel_depth;

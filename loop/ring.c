@@ -5,6 +5,7 @@
  */
 #include "ring.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -97,7 +98,13 @@ static int make_memfd(size_t size)
 	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur < size)
 		return -1;
 	lsc_autoclose int fd = memfd_create(LSC_RING_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0 || fallocate(fd, 0, 0, (off_t)size) < 0)
+	if (fd < 0)
+		return -1;
+	/* A pending signal interrupts it; a stream of signals must not hold the host up. */
+	int r = fallocate(fd, 0, 0, (off_t)size);
+	for (int tries = 0; r < 0 && errno == EINTR && tries < 10; tries++)
+		r = fallocate(fd, 0, 0, (off_t)size);
+	if (r < 0)
 		return -1;
 	int out = fd;
 	fd = -1;

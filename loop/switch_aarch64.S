@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stack switch for aarch64 (AAPCS64). A suspended context is its callee-saved state on its own stack,
- * from its stack pointer upwards: x19-x28, x29, x30, d8-d15. coro.c lays out the same frame for a new
- * coroutine.
+ * The stack switch for aarch64 (AAPCS64). A suspended context is its callee-saved state on its
+ * own stack, from its stack pointer upwards: x19-x28, x29, x30, d8-d15. coro.c lays out the same
+ * frame for a new coroutine.
  */
 #if defined(__aarch64__)
 	.text

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stack switch for x86-64 (System V ABI). A suspended context is its callee-saved state on its own
- * stack, from its stack pointer upwards: mxcsr and x87 control word, r15 r14 r13 r12 rbx rbp, return
- * address. coro.c lays out the same frame for a new coroutine.
+ * The stack switch for x86-64 (System V ABI). A suspended context is its callee-saved state on
+ * its own stack, from its stack pointer upwards: mxcsr and x87 control word, r15 r14 r13 r12 rbx
+ * rbp, return address. coro.c lays out the same frame for a new coroutine.
  */
 #if defined(__x86_64__)
 	.text

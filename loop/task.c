@@ -58,6 +58,7 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	task->fn = fn;
 	task->arg = arg;
 	task->id = trace_next_id(&loop->trace);
+	task->must_cancel = loop->closing;
 	task->parent = loop->current ? loop->current->id : 0;
 	task->name_length = length;
 	if (length > 0)
@@ -121,7 +122,7 @@ void task_step(struct task *task)
 
 static void release(struct lsc_future *future)
 {
-	free(task_of(future));
+	free(container_of(future, struct task, future));
 }
 
 struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, void *arg, const char *name)

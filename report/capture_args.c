@@ -18,7 +18,6 @@ enum {
 	KEY_READY_WAIT,
 	KEY_FOLLOW,
 	KEY_NO_FOLLOW,
-	KEY_OVERHEAD,
 	KEY_REQUIRE,
 	KEY_COLOR
 };
@@ -32,8 +31,6 @@ static const struct argp_option options[] = {
 	 "Record waits for the loop singly from here (5 ms)", 1},
 	{"follow", KEY_FOLLOW, NULL, 0, "Watch descendants too", 1},
 	{"no-follow", KEY_NO_FOLLOW, NULL, 0, "Do not watch descendants", 1},
-	{"max-overhead", KEY_OVERHEAD, "PCT", 0, "Step detail down beyond this share of a CPU (1)",
-	 1},
 	{"require", KEY_REQUIRE, "bpf|ring", 0,
 	 "Fail when this source is absent, instead of seeing less", 1},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never", 2},
@@ -75,16 +72,6 @@ void capture_arg_ids(const struct argp_state *state, const char *option, const c
 	}
 }
 
-static void parse_overhead(struct argp_state *state, const char *text, double *ret)
-{
-	char *end;
-	double v = strtod(text, &end);
-
-	if (end == text || *end || !(v > 0 && v <= 100))
-		argp_error(state, "--max-overhead: '%s' is not a percentage above 0", text);
-	*ret = v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct capture_args *a = state->input;
@@ -108,9 +95,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_FOLLOW:
 	case KEY_NO_FOLLOW:
 		a->o.follow = key == KEY_FOLLOW;
-		return 0;
-	case KEY_OVERHEAD:
-		parse_overhead(state, arg, &a->o.max_overhead);
 		return 0;
 	case KEY_REQUIRE:
 		if (strcmp(arg, "bpf") && strcmp(arg, "ring"))

@@ -217,9 +217,12 @@ remove_tmp:
 int store_create(const char *path, const struct store_create_options *options,
 		 struct store **ret_store, struct lsc_err *err)
 {
+	char name[PATH_MAX]; /* never one that SQLite takes for something else, as ":memory:" */
 	sqlite3 *db;
-	int r = strlen(path) < PATH_MAX ? create(path, options, &db) : -ENAMETOOLONG;
+	int r = -ENAMETOOLONG;
 
+	if (snprintf(name, sizeof(name), "%s%s", *path == '/' ? "" : "./", path) < PATH_MAX)
+		r = create(name, options, &db);
 	if (r == -EEXIST)
 		return lsc_err_set(err, r, "'%s' exists", path);
 	if (r == -ELOOP)
@@ -229,7 +232,7 @@ int store_create(const char *path, const struct store_create_options *options,
 
 	struct store *s = store_new(db, path);
 	if (!s) {
-		remove_capture(path);
+		remove_capture(name);
 		return lsc_err_set(err, -ENOMEM, "cannot create '%s': out of memory", path);
 	}
 	s->writable = true;

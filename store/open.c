@@ -122,7 +122,16 @@ static int open_database(const char *real, enum access access, sqlite3 **ret_db)
 	return 0;
 }
 
-/* The single value of a statement as text in buf, control characters replaced. 0 or -errno. */
+/* A text that quotes the file, without its control characters. */
+static void copy_line(char *buf, size_t size, const char *text)
+{
+	snprintf(buf, size, "%s", text);
+	for (; *buf; buf++)
+		if (iscntrl((unsigned char)*buf))
+			*buf = ' ';
+}
+
+/* The single value of a statement as text in buf. 0 or -errno. */
 static int get_value(sqlite3 *db, const char *sql, char *buf, size_t size)
 {
 	sqlite3_stmt *st;
@@ -133,12 +142,9 @@ static int get_value(sqlite3 *db, const char *sql, char *buf, size_t size)
 	int rc = sqlite3_step(st);
 	const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
 	if (text)
-		snprintf(buf, size, "%s", text);
+		copy_line(buf, size, text);
 	else
 		r = rc == SQLITE_ROW ? -ENOMEM : rc == SQLITE_DONE ? -EBADMSG : store_errno(rc);
-	for (char *p = buf; text && *p; p++)
-		if (iscntrl((unsigned char)*p))
-			*p = ' ';
 	sqlite3_finalize(st);
 	return r;
 }
@@ -213,8 +219,10 @@ static int check(sqlite3 *db, const char *path, struct lsc_err *err)
 		r = get_value(db, "PRAGMA quick_check(1)", text, sizeof(text));
 	if (!r && strcmp(text, "ok") != 0)
 		return lsc_err_set(err, -EBADMSG, "'%s' is damaged: %s", path, text);
-	if (r == -EBADMSG)
-		return lsc_err_set(err, r, "'%s' is damaged: %s", path, sqlite3_errmsg(db));
+	if (r == -EBADMSG) {
+		copy_line(text, sizeof(text), sqlite3_errmsg(db));
+		return lsc_err_set(err, r, "'%s' is damaged: %s", path, text);
+	}
 	if (r < 0)
 		return lsc_err_set(err, r, "cannot read '%s': %s", path, strerror(-r));
 	return 0;

@@ -12,6 +12,8 @@
  * Strings are UTF-8 or hostile bytes, at most STORE_TEXT_MAX; NULL means unknown. store_put_* borrows
  * all it is given; rows handed to callbacks are borrowed until the callback returns. One thread at a
  * time. Functions return 0 or -errno (-EFBIG: the size bound is reached, the row was not stored).
+ * Any other error of a put than -EFBIG and -EINVAL, and any of store_commit, voids all that was put
+ * since the last commit; puts then fail alike until store_commit, which says so once more.
  */
 #ifndef LSC_STORE_H
 #define LSC_STORE_H

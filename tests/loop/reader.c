@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-int reader_find(void)
+int reader_find_link(const char *beginning)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	int found = -1;
@@ -27,11 +27,16 @@ int reader_find(void)
 		if (n <= 0)
 			continue;
 		target[n] = '\0';
-		if (strncmp(target, "/memfd:" LSC_RING_MEMFD_NAME, 21) == 0)
+		if (strncmp(target, beginning, strlen(beginning)) == 0)
 			found = atoi(e->d_name);
 	}
 	closedir(dir);
 	return found;
+}
+
+int reader_find(void)
+{
+	return reader_find_link("/memfd:" LSC_RING_MEMFD_NAME);
 }
 
 static void check_header(const struct reader *r)

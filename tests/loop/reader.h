@@ -17,6 +17,9 @@ struct reader {
 	uint64_t first; /* index of records[0] */
 };
 
+/* This process's first descriptor whose link in /proc begins so, or -1. */
+int reader_find_link(const char *beginning);
+
 /* The descriptor of this process's ring, or -1. */
 int reader_find(void);
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -130,6 +131,7 @@ static int main_of_misuse(void *arg)
 	close(fd);
 	assert_int_equal(lsc_wait_fd(fd, POLLIN), -EBADF);
 	assert_int_equal(lsc_wait_fd(-1, POLLIN), -EBADF);
+	assert_int_equal(lsc_wait_fd(INT_MAX, POLLIN), -EBADF);
 	return 0;
 }
 

@@ -175,6 +175,37 @@ static void a_forked_child_can_close_the_loop(void **state)
 
 #endif
 
+/* ---- a loop that cannot wait ---- */
+
+static int sleep_twice(void *arg)
+{
+	int *cancelled = arg;
+
+	for (int i = 0; i < 2; i++)
+		*cancelled += lsc_sleep(3600 * LSC_NS_PER_S) == -ECANCELED;
+	return 7;
+}
+
+static int main_without_epoll(void *arg)
+{
+	struct lsc_future *task = lsc_spawn(sleep_twice, arg, NULL);
+
+	lsc_unref(task);
+	lsc_yield();
+	/* As a program does that closes the descriptors it does not know. */
+	assert_int_equal(close(reader_find_link("anon_inode:[eventpoll]")), 0);
+	return lsc_sleep(3600 * LSC_NS_PER_S);
+}
+
+static void a_loop_that_cannot_wait_unwinds_its_tasks(void **state)
+{
+	int cancelled = 0;
+
+	(void)state;
+	assert_int_equal(lsc_run(main_without_epoll, &cancelled), -ECANCELED);
+	assert_int_equal(cancelled, 2);
+}
+
 static void the_ring_is_gone_after_the_run(void **state)
 {
 	(void)state;
@@ -193,6 +224,7 @@ int main(void)
 #if !defined(__SANITIZE_THREAD__)
 		cmocka_unit_test(a_forked_child_can_close_the_loop),
 #endif
+		cmocka_unit_test(a_loop_that_cannot_wait_unwinds_its_tasks),
 		cmocka_unit_test(the_ring_is_gone_after_the_run),
 	};
 	return cmocka_run_group_tests_name("host", tests, NULL, NULL);

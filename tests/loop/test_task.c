@@ -378,6 +378,33 @@ static void run_unwinds_the_tasks_that_are_left(void **state)
 	assert_int_equal(slept, -ECANCELED);
 }
 
+static int spawn_when_cancelled(void *arg)
+{
+	int slept;
+
+	sleep_long(&slept);
+	struct lsc_future *late = lsc_spawn(sleep_long, arg, NULL);
+	int r = lsc_await(late);
+	lsc_unref(late);
+	return r;
+}
+
+static int main_leaves_a_spawner(void *arg)
+{
+	lsc_unref(lsc_spawn(spawn_when_cancelled, arg, NULL));
+	lsc_yield();
+	return 0;
+}
+
+static void what_is_spawned_while_a_loop_closes_does_not_run(void **state)
+{
+	int slept = 0;
+
+	(void)state;
+	assert_int_equal(lsc_run(main_leaves_a_spawner, &slept), 0);
+	assert_int_equal(slept, 0);
+}
+
 /* ---- misuse and limits ---- */
 
 static int main_misuses(void *arg)
@@ -485,6 +512,47 @@ static void another_thread_wakes_the_loop(void **state)
 	assert_int_equal(lsc_run(main_waits_for_thread, NULL), 0);
 }
 
+static int main_of_a_thread(void *arg)
+{
+	int count = 0;
+
+	for (int i = 0; i < 200; i++) {
+		struct lsc_future *f = lsc_spawn(count_up, &count, "counter");
+
+		if (!f || lsc_await(f) != i + 1)
+			return -EPROTO;
+		lsc_unref(f);
+	}
+	return lsc_loop_current() == *(struct lsc_loop **)arg ? -EPROTO : 0;
+}
+
+static void *run_loop(void *arg)
+{
+	return lsc_run(main_of_a_thread, arg) == 0 ? arg : NULL;
+}
+
+static int main_beside_threads(void *arg)
+{
+	struct lsc_loop *mine = lsc_loop_current();
+	pthread_t threads[3];
+	void *result;
+
+	(void)arg;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, run_loop, &mine), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(pthread_join(threads[i], &result), 0);
+		assert_ptr_equal(result, &mine);
+	}
+	return 0;
+}
+
+static void each_thread_has_a_loop_of_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_beside_threads, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -499,9 +567,11 @@ int main(void)
 		cmocka_unit_test(cancel_goes_down_a_long_chain_of_awaits),
 		cmocka_unit_test(a_cycle_of_awaits_can_be_cancelled),
 		cmocka_unit_test(run_unwinds_the_tasks_that_are_left),
+		cmocka_unit_test(what_is_spawned_while_a_loop_closes_does_not_run),
 		cmocka_unit_test(misuse_is_refused),
 		cmocka_unit_test(stack_overflow_hits_the_guard),
 		cmocka_unit_test(another_thread_wakes_the_loop),
+		cmocka_unit_test(each_thread_has_a_loop_of_its_own),
 	};
 	return cmocka_run_group_tests_name("task", tests, NULL, NULL);
 }

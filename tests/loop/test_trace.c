@@ -417,6 +417,37 @@ static void ids_are_never_used_twice(void **state)
 	reader_close(&r);
 }
 
+/* ---- layout ---- */
+
+#define AT(field, offset) assert_int_equal(offsetof(struct lsc_ring_header, field), offset)
+
+static void the_layout_is_the_documented_one(void **state)
+{
+	(void)state;
+	AT(magic, 0);
+	AT(version, 8);
+	AT(header_size, 12);
+	AT(record_size, 16);
+	AT(record_bits, 20);
+	AT(pid, 24);
+	AT(tid, 28);
+	AT(clock, 32);
+	AT(current_offset, 36);
+	AT(current_addr, 40);
+	AT(tsc0, 48);
+	AT(mono0_ns, 56);
+	AT(runtime, 64);
+	AT(runtime_version, 96);
+	AT(head, 2048);
+	AT(current_task, 2056);
+	AT(tick, 2060);
+	AT(listener, 3072);
+	assert_int_equal(offsetof(struct lsc_record, kind), 16);
+	assert_int_equal(offsetof(struct lsc_record, task), 20);
+	assert_int_equal(offsetof(struct lsc_record, arg64), 24);
+	assert_int_equal(offsetof(struct lsc_record_text, text), 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +460,7 @@ int main(void)
 		cmocka_unit_test(a_changed_listener_gets_one_snapshot_of_the_live_tasks),
 		cmocka_unit_test(a_snapshot_larger_than_the_ring_comes_in_pieces),
 		cmocka_unit_test(ids_are_never_used_twice),
+		cmocka_unit_test(the_layout_is_the_documented_one),
 	};
 	return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
 }

@@ -61,9 +61,10 @@ struct lsc_loop_options {
 };
 
 /* Makes a loop, runs main(arg) as its first task, named "main", until that returns; then cancels
- * the tasks that are left, runs them to their end, and closes the loop. Returns what main returned;
- * -EBUSY when this thread runs a loop already; -ENOMEM, -EMFILE, ... when the loop cannot be made.
- * Recording never makes it fail: where the ring cannot be had, the loop runs unrecorded. */
+ * the tasks that are left, runs them to their end (what they spawn is cancelled before it runs),
+ * and closes the loop. Returns what main returned; -EBUSY when this thread runs a loop already;
+ * -ENOMEM, -EMFILE, ... when the loop cannot be made. Recording never makes it fail: where the ring
+ * cannot be had, the loop runs unrecorded. */
 LSC_API int lsc_run(lsc_task_fn main, void *arg);
 
 /* The same with options (borrowed; NULL for the defaults). Also -EINVAL for options out of range.
@@ -80,7 +81,7 @@ LSC_API int lsc_call_soon_threadsafe(struct lsc_loop *loop, void (*fn)(void *arg
 
 /* ---- tasks ---- */
 
-/* Starts fn(arg) as a task: it is ready at once and runs first in the next tick. name (NULL: none)
+/* Starts fn(arg) as a task: it is ready at once and runs in the next tick. name (NULL: none)
  * is copied, up to 200 bytes of it; arg must live as long as the task uses it. Gives the task's
  * future, or NULL when out of memory or when this thread runs no loop. The task goes on without the
  * reference. */

@@ -131,7 +131,7 @@ enum lsc_task_state {
 	LSC_TASK_FAILED = 6,
 };
 
-#ifndef __bpf__
+#if !defined(__bpf__) && !defined(__cplusplus)
 _Static_assert(sizeof(struct lsc_ring_header) == LSC_RING_HEADER_SIZE, "header is one page");
 _Static_assert(sizeof(struct lsc_record) == LSC_RECORD_SIZE, "record size");
 _Static_assert(sizeof(struct lsc_record_text) == LSC_RECORD_SIZE, "text record size");

@@ -47,7 +47,6 @@ setup() {
 	run -2 loopscope attach -p 1 --frobnicate
 	run -2 loopscope attach -p 1 --require luck
 	run -2 loopscope attach -p 1 --color blue
-	run -2 loopscope attach -p 1 --max-overhead 0
 	run -2 loopscope attach -p 1 -o -
 	run -2 loopscope attach 17
 	run -2 loopscope record

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stack switch: registers and control words survive it, unwinders end at the coroutine's entry,
+ * and a loop runs on it. Uses libc alone, not cmocka, so that it can be cross-built and run under
+ * an emulator.
+ */
+#include <errno.h>
+#include <fenv.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unwind.h>
+
+#include "base/clock.h"
+#include "loop.h"
+
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);    \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+void coro_enter(void);
+
+/* ---- registers ---- */
+
+/* Keeps more values alive over a switch than there are callee-saved registers, and doubles too. */
+static double mix(struct coro *inside, struct coro *outside, uint64_t seed)
+{
+	uint64_t a[24];
+	double d[12];
+
+	for (int i = 0; i < 24; i++)
+		a[i] = seed * (uint64_t)(i + 1);
+	for (int i = 0; i < 12; i++)
+		d[i] = (double)(seed + (uint64_t)i) / 3;
+	for (int round = 0; round < 100; round++) {
+#pragma GCC unroll 24
+		for (int i = 0; i < 24; i++)
+			a[i] = a[i] * 6364136223846793005u + 1;
+#pragma GCC unroll 12
+		for (int i = 0; i < 12; i++)
+			d[i] = d[i] * 0.5 + (double)(a[i] >> 40);
+		if (inside)
+			coro_suspend(inside);
+		else if (outside)
+			coro_resume(outside);
+	}
+	double sum = 0;
+	for (int i = 0; i < 24; i++)
+		sum += (double)(a[i] >> 32);
+	for (int i = 0; i < 12; i++)
+		sum += d[i];
+	return sum;
+}
+
+static double inner_sum;
+
+static void mix_inside(void *arg)
+{
+	inner_sum = mix(arg, NULL, 77);
+	coro_exit(arg);
+}
+
+static void registers_survive_a_switch(struct stack_pool *stacks)
+{
+	void *stack = stack_take(stacks);
+	struct coro coro;
+
+	CHECK(stack);
+	CHECK((uintptr_t)stack % 4096 == 0);
+	coro_init(&coro, stack, stacks->size, mix_inside, &coro);
+	double outer_sum = mix(NULL, &coro, 99);
+	coro_resume(&coro);
+	CHECK(outer_sum == mix(NULL, NULL, 99));
+	CHECK(inner_sum == mix(NULL, NULL, 77));
+	coro_done(&coro);
+	stack_give(stacks, stack);
+}
+
+#if defined(__x86_64__)
+static void round_upward(void *arg)
+{
+	CHECK(fegetround() == FE_TONEAREST);
+	fesetround(FE_UPWARD);
+	coro_suspend(arg);
+	CHECK(fegetround() == FE_UPWARD);
+	coro_exit(arg);
+}
+
+static void control_words_belong_to_the_coroutine(struct stack_pool *stacks)
+{
+	void *stack = stack_take(stacks);
+	struct coro coro;
+
+	CHECK(stack);
+	coro_init(&coro, stack, stacks->size, round_upward, &coro);
+	coro_resume(&coro);
+	CHECK(fegetround() == FE_TONEAREST);
+	coro_resume(&coro);
+	CHECK(fegetround() == FE_TONEAREST);
+	coro_done(&coro);
+	stack_give(stacks, stack);
+}
+#endif
+
+/* ---- unwinding ---- */
+
+struct walk {
+	int frames;
+	uintptr_t last_function;
+	_Unwind_Reason_Code end;
+};
+
+static _Unwind_Reason_Code count_frame(struct _Unwind_Context *context, void *arg)
+{
+	struct walk *w = arg;
+
+	w->last_function = _Unwind_GetRegionStart(context);
+	return ++w->frames > 100 ? _URC_NORMAL_STOP : _URC_NO_REASON;
+}
+
+static struct walk walk;
+
+static void unwind_myself(void *arg)
+{
+	walk.end = _Unwind_Backtrace(count_frame, &walk);
+	coro_exit(arg);
+}
+
+static void unwinders_end_at_the_entry(struct stack_pool *stacks)
+{
+	void *stack = stack_take(stacks);
+	struct coro coro;
+
+	CHECK(stack);
+	coro_init(&coro, stack, stacks->size, unwind_myself, &coro);
+	coro_resume(&coro);
+	CHECK(walk.end == _URC_END_OF_STACK);
+	CHECK(walk.frames >= 3 && walk.frames < 10);
+	CHECK(walk.last_function == (uintptr_t)coro_enter);
+	coro_done(&coro);
+	stack_give(stacks, stack);
+}
+
+static void a_returned_stack_is_used_again(struct stack_pool *stacks)
+{
+	void *first = stack_take(stacks), *second = stack_take(stacks);
+
+	CHECK(first && second && first != second);
+	memset(first, 0xa5, stacks->size);
+	stack_give(stacks, first);
+	CHECK(stack_take(stacks) == first);
+	stack_give(stacks, first);
+	stack_give(stacks, second);
+}
+
+/* ---- a loop on it ---- */
+
+static int body(void *arg)
+{
+	double d = *(int *)arg * 1.5;
+
+	if (lsc_sleep(LSC_NS_PER_MS) < 0 || lsc_yield() < 0)
+		return -ECANCELED;
+	return (int)(d * 2);
+}
+
+static int main_task(void *arg)
+{
+	struct lsc_future *tasks[20];
+	int n[20], sum = 0;
+
+	(void)arg;
+	for (int i = 0; i < 20; i++) {
+		n[i] = i;
+		tasks[i] = lsc_spawn(body, &n[i], "a task");
+		CHECK(tasks[i]);
+	}
+	for (int i = 0; i < 20; i++) {
+		sum += lsc_await(tasks[i]);
+		lsc_unref(tasks[i]);
+	}
+	return sum;
+}
+
+int main(void)
+{
+	struct stack_pool stacks;
+
+	stack_pool_init(&stacks, STACK_DEFAULT_SIZE);
+	registers_survive_a_switch(&stacks);
+#if defined(__x86_64__)
+	control_words_belong_to_the_coroutine(&stacks);
+#endif
+	unwinders_end_at_the_entry(&stacks);
+	a_returned_stack_is_used_again(&stacks);
+	stack_pool_done(&stacks);
+	CHECK(lsc_run(main_task, NULL) == 570);
+	return 0;
+}
