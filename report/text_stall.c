@@ -90,7 +90,7 @@ static void print_split(const struct page *p, const struct store_stall *s)
 
 static void print_task(const struct page *p, const struct analysis_stall *s)
 {
-	const struct analysis_task *t = analysis_task_of((struct analysis *)p->a, s->row.task);
+	const struct analysis_task *t = analysis_task_of(p->a, s->row.task);
 
 	if (!t)
 		return;
@@ -263,7 +263,7 @@ static void print_victims(const struct page *p, const struct analysis_stall *s)
 	}
 	page_duration(p, s->victim_max_ns);
 	const struct store_wait *w = &p->a->waits[p->a->victims[s->first_victim].wait];
-	const struct analysis_task *t = analysis_task_of((struct analysis *)p->a, w->task);
+	const struct analysis_task *t = analysis_task_of(p->a, w->task);
 	const char *who = w->peer ? w->peer : w->name ? w->name : t ? t->row.name : NULL;
 	if (who) {
 		fputs(" (", p->out);

@@ -128,7 +128,7 @@ static json_t *block(const struct analysis *a, const struct store_block *b)
 
 static json_t *task_brief(const struct analysis *a, int64_t id)
 {
-	const struct analysis_task *t = analysis_task_of((struct analysis *)a, id);
+	const struct analysis_task *t = analysis_task_of(a, id);
 
 	if (!t)
 		return json_null();
@@ -142,7 +142,7 @@ static json_t *victim(const struct analysis *a, const struct victim *v)
 {
 	static const char *const kinds[] = {"task", "socket", "timer"};
 	const struct store_wait *w = &a->waits[v->wait];
-	const struct analysis_task *t = analysis_task_of((struct analysis *)a, w->task);
+	const struct analysis_task *t = analysis_task_of(a, w->task);
 
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", kinds[w->kind], "task",
 			 json_id(w->task), "fd",

@@ -134,6 +134,28 @@ static void profiles_add_up_what_each_stack_cost(void **state)
 	analysis_done(&a);
 }
 
+static void what_a_bound_leaves_out_is_said(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	for (unsigned i = 0; i < 10003; i++)
+		assert_int_equal(
+			store_put_mode(f.s,
+				       &(struct store_mode_span){.loop = 1,
+								 .from_ns = FIXTURE_START + i,
+								 .to_ns = FIXTURE_START + i + 1}),
+			0);
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.nmodes, 10000);
+	assert_int_equal(a.nunseen, 1);
+	assert_string_equal(a.unseen[0].what, "mode changes");
+	assert_int_equal(a.unseen[0].n, 3);
+	analysis_done(&a);
+}
+
 static json_int_t number(const json_t *j, const char *key)
 {
 	json_t *v = json_object_get(j, key);
@@ -214,6 +236,7 @@ int main(void)
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
 		cmocka_unit_test(victims_are_counted_by_what_lies_in_the_stall),
 		cmocka_unit_test(profiles_add_up_what_each_stack_cost),
+		cmocka_unit_test(what_a_bound_leaves_out_is_said),
 		cmocka_unit_test(the_document_holds_the_values_of_the_capture),
 		cmocka_unit_test(a_hostile_capture_becomes_a_valid_document),
 	};
