@@ -32,7 +32,6 @@ struct capture_options {
 	uint64_t stall_ns, block_ns, ready_wait_ns;
 	uint64_t print_ns;    /* stalls from here are handed on live; 0: none */
 	uint64_t duration_ns; /* 0: until stopped */
-	double max_overhead;  /* percent */
 };
 
 /* The defaults of contract and manual. */

@@ -3,11 +3,14 @@
 #include "capture_args.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/duration.h"
+#include "command.h"
 
 enum {
 	KEY_STALL = 0x100,
@@ -15,7 +18,6 @@ enum {
 	KEY_READY_WAIT,
 	KEY_FOLLOW,
 	KEY_NO_FOLLOW,
-	KEY_OVERHEAD,
 	KEY_REQUIRE,
 	KEY_COLOR
 };
@@ -29,8 +31,6 @@ static const struct argp_option options[] = {
 	 "Record waits for the loop singly from here (5 ms)", 1},
 	{"follow", KEY_FOLLOW, NULL, 0, "Watch descendants too", 1},
 	{"no-follow", KEY_NO_FOLLOW, NULL, 0, "Do not watch descendants", 1},
-	{"max-overhead", KEY_OVERHEAD, "PCT", 0, "Step detail down beyond this share of a CPU (1)",
-	 1},
 	{"require", KEY_REQUIRE, "bpf|ring", 0,
 	 "Fail when this source is absent, instead of seeing less", 1},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never", 2},
@@ -72,16 +72,6 @@ void capture_arg_ids(const struct argp_state *state, const char *option, const c
 	}
 }
 
-static void parse_overhead(struct argp_state *state, const char *text, double *ret)
-{
-	char *end;
-	double v = strtod(text, &end);
-
-	if (end == text || *end || !(v > 0 && v <= 100))
-		argp_error(state, "--max-overhead: '%s' is not a percentage above 0", text);
-	*ret = v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct capture_args *a = state->input;
@@ -106,9 +96,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_NO_FOLLOW:
 		a->o.follow = key == KEY_FOLLOW;
 		return 0;
-	case KEY_OVERHEAD:
-		parse_overhead(state, arg, &a->o.max_overhead);
-		return 0;
 	case KEY_REQUIRE:
 		if (strcmp(arg, "bpf") && strcmp(arg, "ring"))
 			argp_error(state, "--require: '%s' is neither bpf nor ring", arg);
@@ -131,3 +118,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp capture_argp = {.options = options, .parser = parse};
+
+void capture_args_tell(const struct capture_args *a, const char *command,
+		       const struct capture_result *result, const struct lsc_err *failure)
+{
+	char text[sizeof(failure->text) + sizeof(result->path) + 32];
+
+	if (a->verbose && result->about[0])
+		command_complain(command, result->about);
+	if (!failure)
+		return;
+	if (result->path[0] && access(result->path, F_OK) == 0)
+		snprintf(text, sizeof(text), "%s; captured until then: %s", failure->text,
+			 result->path);
+	else
+		snprintf(text, sizeof(text), "%s", failure->text);
+	command_complain(command, text);
+}

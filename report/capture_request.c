@@ -26,7 +26,6 @@ void capture_options_init(struct capture_options *o)
 		.stall_ns = 10 * LSC_NS_PER_MS,
 		.block_ns = 1 * LSC_NS_PER_MS,
 		.ready_wait_ns = 5 * LSC_NS_PER_MS,
-		.max_overhead = 1,
 	};
 }
 
@@ -197,7 +196,7 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 				   o->output ?: name, strerror(-r));
 	json_t *msg = json_pack(
 		"{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:s?, "
-		"s:o, s:o, s:f}",
+		"s:o, s:o}",
 		"type", "attach", "pids", id_list(&pids), "names", name_list(o->name), "cgroup",
 		o->cgroup ? control_text(o->cgroup, PATH_MAX) : json_null(), "tids",
 		id_list(&o->tids), "loop_threads", id_list(&o->loop_threads), "mode",
@@ -206,7 +205,7 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 		(json_int_t)o->ready_wait_ns, "print_ns", (json_int_t)o->print_ns, "duration_ns",
 		(json_int_t)o->duration_ns, "output", control_text(path, sizeof(path)), "overwrite",
 		o->output != NULL, "require", o->require, "owner_uid", owner("SUDO_UID"),
-		"owner_gid", owner("SUDO_GID"), "max_overhead", o->max_overhead);
+		"owner_gid", owner("SUDO_GID"));
 	if (!msg)
 		return lsc_err_set(err, -ENOMEM, "out of memory");
 	if (strcmp(json_string_value(json_object_get(msg, "output")), path)) {

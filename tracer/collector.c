@@ -456,6 +456,7 @@ static void collector_free(struct collector *c)
 		close(c->epoll);
 	free(c->pids);
 	free(c->tids);
+	free(c->loop_threads);
 	free(c);
 }
 
@@ -472,12 +473,13 @@ int collector_new(const struct collector_options *options, const struct collecto
 	c->arg = arg;
 	c->pids = copy_ints(options->pids, options->npids);
 	c->tids = copy_ints(options->tids, options->ntids);
+	c->loop_threads = copy_ints(options->loop_threads, options->nloop_threads);
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->start_ns = lsc_now_ns();
 	c->start_wall_ns = lsc_wall_ns();
 	c->ready_at_ns = c->start_ns + LEARN_NS;
 	int r = -ENOMEM;
-	if (!c->pids || !c->tids || c->epoll < 0) {
+	if (!c->pids || !c->tids || !c->loop_threads || c->epoll < 0) {
 		lsc_err_set(err, r, "cannot start the collector: %s", strerror(errno));
 	} else {
 		r = start(c, &exit_status, err);

@@ -23,6 +23,8 @@ struct collector_options {
 	size_t npids;
 	const int *tids; /* only these threads; none: all */
 	size_t ntids;
+	const int *loop_threads; /* these are loops whatever they wait in */
+	size_t nloop_threads;
 	const char *mode; /* "attach" or "record" */
 	bool follow;
 	uint64_t stall_ns, block_ns, ready_wait_ns;

@@ -208,12 +208,13 @@ static void begin_job(struct session *s, const json_t *msg)
 	struct lsc_err err = { 0 };
 	lsc_autofree int *pids = calloc(MAX_PIDS, sizeof(*pids));
 	lsc_autofree int *tids = calloc(MAX_PIDS, sizeof(*tids));
+	lsc_autofree int *loop_threads = calloc(MAX_PIDS, sizeof(*loop_threads));
 	const char *output = json_string_value(json_object_get(msg, "output"));
 	const char *mode = json_string_value(json_object_get(msg, "mode"));
 	const char *require = json_string_value(json_object_get(msg, "require"));
 	int exit_status = 4;
 
-	if (s->collector || !pids || !tids || !output || !output[0] || strlen(output) >= sizeof(s->output)) {
+	if (s->collector || !pids || !tids || !loop_threads || !output || !output[0] || strlen(output) >= sizeof(s->output)) {
 		send_error(s, 2, s->collector ? "one job a connection" : "the request names no output file");
 		return;
 	}
@@ -222,6 +223,8 @@ static void begin_job(struct session *s, const json_t *msg)
 		.pids = pids,
 		.tids = tids,
 		.ntids = ints_field(msg, "tids", tids, MAX_PIDS),
+		.loop_threads = loop_threads,
+		.nloop_threads = ints_field(msg, "loop_threads", loop_threads, MAX_PIDS),
 		.mode = mode && !strcmp(mode, "record") ? "record" : "attach",
 		.follow = json_is_true(json_object_get(msg, "follow")),
 		.stall_ns = ns_field(msg, "stall_ns", 10 * LSC_NS_PER_MS),

@@ -213,30 +213,57 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 	}
 }
 
+/* The block that the thread is in now, as if it ended now. */
+static void block_in_progress(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now)
+{
+	struct stack_slot *slot = calloc(1, sizeof(*slot));
+	size_t size = 0;
+
+	if (!slot)
+		return;
+	if (probe_stack(c->probe, l->tid, slot) == 0 && slot->block.off_ns == t->off_ns)
+		size = slot->block.stack_size <= PROBE_STACK_BYTES ? slot->block.stack_size : 0;
+	struct event_block *b = &slot->block;
+	b->e = (struct event){ .kind = EVENT_BLOCK, .ts_ns = now, .tgid = (__u32)l->target->pid, .tid = (__u32)l->tid };
+	b->off_ns = t->off_ns;
+	b->wake_ns = now;
+	b->tick_ns = t->tick_ns;
+	memcpy(b->args, t->args, sizeof(b->args));
+	b->ino = t->ino;
+	b->nr = t->nr;
+	b->task = t->task;
+	b->waker_pid = 0;
+	b->waker_child = 0;
+	b->fd_kind = t->fd_kind;
+	b->cause = t->cause < PROBE_CAUSES ? t->cause : LSC_CAUSE_OTHER;
+	evidence_block(c, l, b, slot->stack, size);
+	free(slot);
+}
+
 void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 {
 	struct thread_state t;
 
 	if (!c->probe || l->exited || probe_thread(c->probe, l->tid, &t) < 0)
 		return;
-	if (!t.tick_ns || t.off == OFF_IDLE || now - t.tick_ns < c->o.stall_ns || !watch_loop_reports(c, l))
+	if (!t.tick_ns || t.off == OFF_IDLE || now < t.tick_ns + c->o.stall_ns || !watch_loop_reports(c, l))
 		return;
 	struct event_stall e = { .e = { .ts_ns = now }, .begin_ns = t.tick_ns, .end_ns = now, .low_ns = t.longest_block_ns,
 				 .samples_user = t.samples_user, .samples_kernel = t.samples_kernel,
 				 .longest_block_ns = t.longest_block_ns,
-				 .longest_block_start_ns = t.longest_block_start_ns, .task = t.task };
+				 .longest_block_start_ns = t.longest_block_start_ns, .task = t.task, .exited = 1 };
 	memcpy(e.split, t.split, sizeof(e.split));
-	if (t.off == OFF_BLOCK && t.off_ns < now && t.off_ns >= t.tick_ns) { /* blocked right now */
+	if (t.off == OFF_BLOCK && t.off_ns < now && t.off_ns >= t.tick_ns) {
 		e.split[t.cause < PROBE_CAUSES ? t.cause : LSC_CAUSE_OTHER] += now - t.off_ns;
+		block_in_progress(c, l, &t, now);
 		if (now - t.off_ns > e.low_ns) {
 			e.low_ns = e.longest_block_ns = now - t.off_ns;
 			e.longest_block_start_ns = t.off_ns;
 		}
 	}
-	if (c->armed_ns && now - (c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns) > e.low_ns)
-		e.low_ns = now - (c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns);
-	if (e.low_ns < c->o.stall_ns / 2)
-		return;
-	e.exited = 1;
-	stall_from_kernel(c, l, &e, false);
+	uint64_t watched = c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns;
+	if (c->armed_ns && watched < now && now - watched > e.low_ns)
+		e.low_ns = now - watched;
+	if (e.low_ns >= c->o.stall_ns / 2)
+		stall_from_kernel(c, l, &e, l->confidence < 3);
 }

@@ -58,6 +58,7 @@ struct loop {
 	bool exited;
 	int class, nr, fd, confidence;
 	bool main;
+	bool forced;           /* a loop because the user says so */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
 	struct thread_state totals; /* of the kernel side, as last read */
@@ -90,7 +91,7 @@ struct job { /* a stack under way in the inspector */
 
 struct collector {
 	struct collector_options o;
-	int *pids, *tids;
+	int *pids, *tids, *loop_threads;
 	const struct collector_ops *ops;
 	void *arg;
 	int epoll;

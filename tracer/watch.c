@@ -78,12 +78,22 @@ void watch_target_gone(struct collector *c, struct target *t)
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
 }
 
+static bool holds(const int *v, size_t n, int x)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i] == x)
+			return true;
+	return false;
+}
+
 static bool thread_is_wanted(const struct collector *c, int tid)
 {
-	for (size_t i = 0; i < c->o.ntids; i++)
-		if (c->tids[i] == tid)
-			return true;
-	return !c->o.ntids;
+	return !c->o.ntids || holds(c->tids, c->o.ntids, tid);
+}
+
+static bool thread_is_forced(const struct collector *c, int tid)
+{
+	return holds(c->loop_threads, c->o.nloop_threads, tid);
 }
 
 struct loop *watch_loop(struct collector *c, int tid)
@@ -109,6 +119,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 	l->tid = tid;
 	l->fd = -1;
 	l->main = tid == pid;
+	l->forced = thread_is_forced(c, tid);
 	l->first_ns = l->last_ns = lsc_now_ns();
 	if (target_thread_names(pid, tid, l->comm, &l->ns_tid) < 0)
 		snprintf(l->comm, sizeof(l->comm), "%s", t->comm);
@@ -122,7 +133,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
  * process waits for descriptors on its behalf. */
 bool watch_loop_reports(struct collector *c, const struct loop *l)
 {
-	if (l->feed || l->class > WAIT_FUTEX)
+	if (l->feed || l->forced || l->class > WAIT_FUTEX)
 		return true;
 	if (l->class != WAIT_FUTEX || !l->main)
 		return false;
@@ -223,10 +234,11 @@ static int seed_thread(const struct target_thread *t, void *arg)
 		s->c->some_running = true;
 		return 0;
 	}
+	bool forced = thread_is_forced(s->c, t->tid);
 	int fd = seed_fd(t, &plausible);
-	if (!plausible || !thread_is_wanted(s->c, t->tid))
+	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
 		return 0;
-	if (probe_seed(s->c->probe, s->target->pid, t->tid, t->nr, t->sp, fd) != 1)
+	if (probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp, fd) != 1)
 		return 0;
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
 	if (!l)

@@ -94,7 +94,7 @@ class Check(Recorded):
 class Refused(Recorded):
     def assertRefused(self, path):
         before = sha256(path)
-        for command in (["report"], ["check", "--max-stall", "50ms"], ["info"]):
+        for command in (["report"], ["report", "--json"], ["check", "--max-stall", "50ms"]):
             done = loopscope(*command, path, status=2)
             self.assertEqual(done.stdout, "")
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)

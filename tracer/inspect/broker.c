@@ -111,34 +111,45 @@ static int send_map(const struct maps_entry *e, void *arg)
 	return message_send(h->worker, &m, sizeof(m), path, len, &fd, fd >= 0, 0);
 }
 
-/* Gives the /proc directory of the process, or of the thread when the thread-group's leader has
- * ended before the others: its maps are empty. *ret_maps is the maps file, at its start. */
-static int open_target(const struct message_open *open_msg, int *ret_maps)
+/* Opens dir/maps when it holds anything; else -errno. */
+static int open_maps(int dir)
 {
-	const int flags = O_RDONLY | O_CLOEXEC;
-	char name[64], byte;
+	char byte;
+	lsc_autoclose int fd = openat(dir, "maps", O_RDONLY | O_CLOEXEC);
 
-	for (int i = 0; i < 2; i++) {
+	if (fd < 0)
+		return -errno;
+	ssize_t n = pread(fd, &byte, 1, 0);
+	if (n != 1)
+		return n < 0 ? -errno : -ESRCH;
+	int taken = fd;
+	fd = -1;
+	return taken;
+}
+
+/* Gives the /proc directory of the process, or of the thread when the thread group's leader has
+ * ended before the others and has no maps any more. */
+static int open_target(const struct message_open *m, int *ret_maps)
+{
+	char name[64];
+	int maps = -ESRCH;
+
+	for (int i = 0; i < 2 && maps == -ESRCH; i++) {
 		if (i == 0)
-			snprintf(name, sizeof(name), "/proc/%d", open_msg->pid);
+			snprintf(name, sizeof(name), "/proc/%d", m->pid);
 		else
-			snprintf(name, sizeof(name), "/proc/%d/task/%d", open_msg->pid,
-				 open_msg->tid);
-		lsc_autoclose int dir = open(name, flags | O_DIRECTORY);
+			snprintf(name, sizeof(name), "/proc/%d/task/%d", m->pid, m->tid);
+		int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
-		lsc_autoclose int maps = openat(dir, "maps", flags);
-		if (maps < 0)
-			return -errno;
-		if (pread(maps, &byte, 1, 0) != 1)
-			continue;
-		*ret_maps = maps;
-		maps = -1;
-		int taken = dir;
-		dir = -1;
-		return taken;
+		maps = open_maps(dir);
+		if (maps >= 0) {
+			*ret_maps = maps;
+			return dir;
+		}
+		close(dir);
 	}
-	return -ESRCH;
+	return maps;
 }
 
 static int hand_over(const struct message_open *open_msg, int worker)

@@ -53,8 +53,8 @@ struct inspector {
 	struct job *job;       /* UNWINDING: owns; not in the list */
 	uint64_t deadline_ns;  /* of the phase */
 	uint64_t limit_ns;     /* of the whole activity */
-	bool due;	       /* something can be answered without waiting for a child */
-	bool broken;	       /* a child does not take what it is sent */
+	bool due;    /* new jobs: what the children said comes first, lest the dead be sent them */
+	bool broken; /* a child does not take what it is sent */
 
 	struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
 	uint8_t buf[MESSAGE_MAX];
@@ -245,27 +245,29 @@ static void pump(struct inspector *ins, uint64_t now_ns)
 	if (ins->activity != IDLE || ins->broken || ins->crew.state != CREW_UP || !job)
 		return;
 	struct target *t = target_get(&ins->targets, job->pid, now_ns);
-	if (target_quarantined(t, now_ns)) {
-		ins->due = true;
-		return;
-	}
+	if (target_quarantined(t, now_ns))
+		return; /* inspector_dispatch() answers it */
 	if (!t->ready) {
 		struct message_open m = {.kind = MESSAGE_OPEN,
 					 .slot = target_slot(&ins->targets, t),
 					 .pid = job->pid,
 					 .tid = job->message.tid};
-		t->ready = true; /* until it is forgotten, perhaps while it is opened */
-		begin(ins, OPENING, t, ins->index_ns, ins->index_ns, now_ns);
 		r = message_send(ins->crew.broker, &m, sizeof(m), NULL, 0, NULL, 0, MSG_DONTWAIT);
 	} else {
-		STAILQ_REMOVE_HEAD(&ins->jobs, link);
-		ins->job = job;
 		job->message.slot = target_slot(&ins->targets, t);
-		begin(ins, UNWINDING, t, ins->unwind_ns, INDEX_PER_JOB * ins->index_ns, now_ns);
 		r = message_send(ins->crew.worker, &job->message, sizeof(job->message), job->stack,
 				 job->message.size, NULL, 0, MSG_DONTWAIT);
 	}
-	ins->broken = r < 0;
+	if (r < 0) { /* nobody's fault: the job waits for the next crew */
+		ins->broken = true;
+	} else if (!t->ready) {
+		t->ready = true; /* until it is forgotten, perhaps while it is opened */
+		begin(ins, OPENING, t, ins->index_ns, ins->index_ns, now_ns);
+	} else {
+		STAILQ_REMOVE_HEAD(&ins->jobs, link);
+		ins->job = job;
+		begin(ins, UNWINDING, t, ins->unwind_ns, INDEX_PER_JOB * ins->index_ns, now_ns);
+	}
 }
 
 static void take_table(struct inspector *ins, int status, uint64_t now_ns)
@@ -347,10 +349,17 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 /* Reads what the children sent. NULL, or why the crew must go. */
 static const char *receive(struct inspector *ins, uint64_t now_ns)
 {
-	/* The broker says nothing: only its end can be heard. */
+	/* The broker says nothing: only its end can be heard. A job in the worker is not the cause.
+	 */
 	if (message_recv(ins->crew.broker, ins->buf, sizeof(ins->buf), NULL, 0, MSG_DONTWAIT) !=
-	    -EAGAIN)
+	    -EAGAIN) {
+		if (ins->activity == UNWINDING) {
+			STAILQ_INSERT_HEAD(&ins->jobs, ins->job, link);
+			ins->job = NULL;
+			ins->activity = IDLE;
+		}
 		return "broker ended";
+	}
 	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
 		ssize_t n = message_recv(ins->crew.worker, ins->buf, sizeof(ins->buf), NULL, 0,
 					 MSG_DONTWAIT);
@@ -410,9 +419,7 @@ int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		memcpy(job->stack, stack, size);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
-	if (ins->crew.state == CREW_LOST)
-		ins->due = true;
-	pump(ins, job->queued_ns);
+	ins->due = true;
 	return 0;
 }
 

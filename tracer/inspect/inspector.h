@@ -24,14 +24,15 @@
 struct inspector;
 
 struct inspector_frame {
-	const char *function; /* demangled where it was mangled; NULL unknown */
+	const char *function; /* as the file has it: C++ and Rust names are mangled; NULL unknown */
 	const char *file;     /* source file; NULL unknown */
 	int line;             /* 0 unknown */
 	const char *module;   /* path of the ELF file as the target maps it; "[vdso]"; NULL anonymous memory */
 	const char *build_id; /* hex; NULL unknown */
-	uint64_t offset;      /* in the module's file, or the address when there is no module */
+	uint64_t offset;      /* in the module's file, or the address when there is no module; of a
+			       * caller: the return address less one */
 	bool exported;        /* the name comes from .dynsym */
-	bool inlined;
+	bool inlined;         /* into the next frame, at the same offset */
 };
 
 struct inspector_result {
@@ -50,7 +51,9 @@ struct inspector_options {
 	uint64_t index_deadline_ns;  /* 0: 2 s for one file */
 };
 
-/* Starts broker and worker. Gives *ret_inspector. Call before privileges are dropped. */
+/* Starts broker and worker. Gives *ret_inspector. Call before privileges are dropped, and before
+ * memory is mapped shared with others (BPF maps, rings): the children inherit mappings. Call from the
+ * main thread: the children die with the thread that called. One thread at a time may use it. */
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
 		  struct inspector **ret_inspector, struct lsc_err *err);
 /* Kills and reaps the children. NULL is fine. Returns NULL. */
@@ -58,7 +61,8 @@ struct inspector *inspector_free(struct inspector *ins);
 
 /* A descriptor to poll for POLLIN (an epoll fd that holds the inner ones). */
 int inspector_fd(const struct inspector *ins);
-/* When inspector_dispatch() must run next even without POLLIN; UINT64_MAX: not needed. */
+/* When inspector_dispatch() must run next even without POLLIN: at once (0) after inspector_unwind().
+ * UINT64_MAX: not needed. */
 uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);

@@ -130,6 +130,7 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 			.build_id = text_at(text, f.build_id),
 			.offset = f.offset,
 			.exported = f.flags & MESSAGE_FRAME_EXPORTED,
+			.inlined = f.flags & MESSAGE_FRAME_INLINED,
 		};
 	}
 	*ret = r;

@@ -94,6 +94,7 @@ enum message_result_flags {
 
 enum message_frame_flags {
 	MESSAGE_FRAME_EXPORTED = 1,
+	MESSAGE_FRAME_INLINED = 2,
 };
 
 /* Texts are offsets into the text block; 0, an empty string there, is "unknown". */

@@ -5,8 +5,8 @@
 
 #include <sys/types.h>
 
-/* AddressSanitizer needs its address space, its stderr and a few more system calls. */
-#ifdef __SANITIZE_ADDRESS__
+/* Sanitizers need their address space, their stderr and a few more system calls. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANDBOX_SANITIZED 1
 #else
 #define SANDBOX_SANITIZED 0

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Mappings, files and symbols of one target. Runs in the worker alone: everything here is hostile.
+/* Mappings and files of one target. Runs in the worker alone: everything here is hostile.
  */
 #include "inspect/space.h"
 
@@ -216,41 +216,4 @@ void space_index(struct space_file *f)
 	read_build_id(f);
 	dwfl_module_getsymtab(f->module);
 	dwfl_module_eh_cfi(f->module, &bias);
-}
-
-static size_t slot_of(uint64_t address)
-{
-	return (address * 0x9e3779b97f4a7c15ull) >> 54;
-}
-_Static_assert(SPACE_SYMBOLS == 1 << (64 - 54), "slot_of() gives the top ten bits");
-
-const struct space_symbol *space_cached(const struct space *s, uint64_t address)
-{
-	const struct space_symbol *y = &s->symbols[slot_of(address)];
-
-	return y->address == address && address ? y : NULL;
-}
-
-const struct space_symbol *space_resolve(struct space *s, const struct space_file *f,
-					 uint64_t address)
-{
-	struct space_symbol *y = &s->symbols[slot_of(address)];
-	GElf_Off offset;
-	GElf_Sym sym;
-
-	*y = (struct space_symbol){.address = address};
-	const char *name =
-		dwfl_module_addrinfo(f->module, address, &offset, &sym, NULL, NULL, NULL);
-	/* Without a symbol that covers the address libdwfl gives the nearest below it: another
-	 * function, where only exported names are left. */
-	if (name && name[0] && offset < sym.st_size) {
-		y->function = name;
-		y->exported = !f->has_symtab && GELF_ST_BIND(sym.st_info) != STB_LOCAL;
-	}
-	Dwfl_Line *line = f->has_lines ? dwfl_module_getsrc(f->module, address) : NULL;
-	if (line)
-		y->file = dwfl_lineinfo(line, NULL, &y->line, NULL, NULL, NULL);
-	if (!y->file || y->line < 0)
-		y->line = 0;
-	return y;
 }

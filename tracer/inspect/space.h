@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A target's address space as the worker knows it: its executable mappings and, over the files that
- * the broker could open, one Dwfl. Files are parsed when an address in them is first met. Symbols
- * of addresses are cached: a lookup walks the whole symbol table, milliseconds for node.
+ * the broker could open, one Dwfl. Files are parsed when an address in them is first met.
  */
 #ifndef LSC_INSPECT_SPACE_H
 #define LSC_INSPECT_SPACE_H
@@ -10,15 +9,9 @@
 #include <elfutils/libdwfl.h>
 
 #include "inspect/message.h"
+#include "inspect/symbol.h"
 
 struct unwind;
-
-struct space_symbol {
-	uint64_t address;	     /* 0: empty */
-	const char *function, *file; /* borrowed from the Dwfl; NULL unknown */
-	int line;
-	bool exported;
-};
 
 struct space_file {
 	uint64_t dev, inode, bias;
@@ -33,8 +26,6 @@ struct space_map {
 	int file;   /* index; -1: none that could be parsed */
 };
 
-#define SPACE_SYMBOLS 1024
-
 struct space {
 	int mem; /* /proc/PID/mem, owns; -1: unreadable */
 	Dwfl *dwfl;
@@ -42,7 +33,7 @@ struct space {
 	struct space_map *maps; /* by address */
 	struct space_file *files;
 	size_t nmaps, nfiles;
-	struct space_symbol symbols[SPACE_SYMBOLS];
+	struct symbol_cache symbols;
 };
 
 /* Takes mem. NULL out of memory. */
@@ -67,11 +58,5 @@ const struct space_map *space_find(const struct space *s, uint64_t address);
 
 /* Parses a file: symbols, unwind table, build id. Slow; once. */
 void space_index(struct space_file *f);
-
-/* The cached symbol of an address, or NULL. */
-const struct space_symbol *space_cached(const struct space *s, uint64_t address);
-/* Looks it up (slow) and caches it. */
-const struct space_symbol *space_resolve(struct space *s, const struct space_file *f,
-					 uint64_t address);
 
 #endif

@@ -33,6 +33,7 @@ struct unwind {
 	struct {
 		uint64_t pc, sp;
 	} seen[INSPECTOR_FRAMES_MAX];
+	size_t nseen;
 };
 
 /* One word of the live target, through a page that is read once. */
@@ -103,33 +104,55 @@ int unwind_attach(struct space *s, Elf *vdso)
 	return dwfl_attach_state(s->dwfl, vdso, 1, &thread_callbacks, s) ? 0 : -EIO;
 }
 
-static void name_frame(struct unwind *u, const struct space_map *map, uint64_t address,
-		       struct message_frame *frame)
+static const struct symbol *name_address(struct unwind *u, struct space_file *file,
+					 uint64_t address)
+{
+	const struct symbol *y = symbol_cached(&u->space->symbols, address);
+
+	if (y)
+		return y;
+	u->phase(MESSAGE_PHASE_INDEX, u->arg);
+	if (!file->indexed)
+		space_index(file);
+	y = symbol_resolve(&u->space->symbols, file->module, address, !file->has_symtab,
+			   file->has_lines);
+	u->phase(MESSAGE_PHASE_UNWIND, u->arg);
+	return y;
+}
+
+/* Writes the frames of one address. -ENOSPC when there is no room for all. */
+static int write_frames(struct unwind *u, const struct space_map *map, uint64_t address)
 {
 	struct answer *a = u->answer;
+	struct message_frame common = {.offset = address};
+	struct space_file *file = NULL;
+	const struct symbol *y = NULL;
 
-	if (!map || !map->path) {
-		frame->offset = address;
-		return;
+	if (map && map->path) {
+		common.module = answer_text(a, map->path);
+		common.offset = address - map->start + map->offset;
+		file = map->file < 0 ? NULL : &u->space->files[map->file];
 	}
-	frame->module = answer_text(a, map->path);
-	frame->offset = address - map->start + map->offset;
-	if (map->file < 0)
-		return;
-	struct space_file *file = &u->space->files[map->file];
-	const struct space_symbol *y = space_cached(u->space, address);
-	if (!y) {
-		u->phase(MESSAGE_PHASE_INDEX, u->arg);
-		if (!file->indexed)
-			space_index(file);
-		y = space_resolve(u->space, file, address);
-		u->phase(MESSAGE_PHASE_UNWIND, u->arg);
+	if (file) {
+		y = name_address(u, file, address);
+		common.build_id = answer_text(a, file->build_id);
 	}
-	frame->build_id = answer_text(a, file->build_id);
-	frame->function = answer_text(a, y->function);
-	frame->file = answer_text(a, y->file);
-	frame->line = frame->file ? y->line : 0;
-	frame->flags = y->exported ? MESSAGE_FRAME_EXPORTED : 0;
+	for (size_t i = 0; i < (y ? y->ncalls : 1); i++) {
+		struct message_frame *frame = answer_frame(a);
+		if (!frame)
+			return -ENOSPC;
+		*frame = common;
+		if (!y)
+			continue;
+		frame->function = answer_text(a, y->calls[i].function);
+		frame->file = answer_text(a, y->calls[i].file);
+		frame->line = frame->file ? y->calls[i].line : 0;
+		if (i + 1 < y->ncalls)
+			frame->flags = MESSAGE_FRAME_INLINED;
+		else if (y->exported)
+			frame->flags = MESSAGE_FRAME_EXPORTED;
+	}
+	return 0;
 }
 
 static int stop(struct unwind *u, enum message_why why)
@@ -140,7 +163,7 @@ static int stop(struct unwind *u, enum message_why why)
 
 static bool was_here(const struct unwind *u, uint64_t pc, uint64_t sp)
 {
-	for (size_t i = 0; i < u->answer->head.nframes; i++)
+	for (size_t i = 0; i < u->nseen; i++)
 		if (u->seen[i].pc == pc && u->seen[i].sp == sp)
 			return true;
 	return false;
@@ -169,15 +192,15 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 		if (a->head.nframes)
 			return stop(u, MESSAGE_WHY_NO_CFI);
 	}
-	size_t i = a->head.nframes;
-	struct message_frame *frame = answer_frame(a);
-	if (!frame) {
+	/* Full: the answer is, too, as each address makes a frame at least. */
+	if (u->nseen < INSPECTOR_FRAMES_MAX) {
+		u->seen[u->nseen].pc = pc;
+		u->seen[u->nseen++].sp = sp;
+	}
+	if (write_frames(u, map, address) < 0) {
 		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
 		return DWARF_CB_ABORT;
 	}
-	u->seen[i].pc = pc;
-	u->seen[i].sp = sp;
-	name_frame(u, map, address, frame);
 	return DWARF_CB_OK;
 }
 

@@ -197,7 +197,7 @@ int probe_add_target(struct probe *p, int pid)
 	return bpf_map__update_elem(p->skel->maps.targets, &key, sizeof(key), &one, sizeof(one), BPF_ANY);
 }
 
-int probe_seed(struct probe *p, int pid, int tid, int nr, uint64_t sp, int fd)
+int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd)
 {
 	struct thread_state t = { 0 };
 	__u32 key = (__u32)tid;
@@ -211,7 +211,7 @@ int probe_seed(struct probe *p, int pid, int tid, int nr, uint64_t sp, int fd)
 	t.primary_last_ns = now;
 	t.run_start_ns = now;
 	t.confidence = 1;
-	t.main = pid == tid;
+	t.main = may_futex;
 	t.off = OFF_IDLE;
 	t.off_ns = now;
 	t.seeded = 1;
@@ -250,6 +250,13 @@ int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
 	__u32 key = (__u32)tid;
 
 	return bpf_map__lookup_elem(p->skel->maps.threads, &key, sizeof(key), ret_state, sizeof(*ret_state), 0);
+}
+
+int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot)
+{
+	__u32 key = (__u32)tid;
+
+	return bpf_map__lookup_elem(p->skel->maps.stacks, &key, sizeof(key), ret_slot, sizeof(*ret_slot), 0);
 }
 
 void probe_drop_thread(struct probe *p, int tid)

@@ -42,15 +42,18 @@ int probe_consume(struct probe *p);
 /* Another process, and no longer. Only where several pids or follow were asked for. */
 int probe_add_target(struct probe *p, int pid);
 
-/* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait. 1 when
- * it was placed, 0 when the kernel side knows the thread already, -errno. */
-int probe_seed(struct probe *p, int pid, int tid, int nr, uint64_t sp, int fd);
+/* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait. may_futex: a
+ * futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side knows the thread
+ * already, -errno. */
+int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd);
 /* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
 int probe_add_stack(struct probe *p, int tid);
 /* Where the thread keeps the number of its current task. */
 int probe_set_task_address(struct probe *p, int tid, uint64_t address);
 /* The kernel side's view of a thread; -ENOENT. */
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
+/* What was kept of the block that the thread is in; -ENOENT. */
+int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 

@@ -81,7 +81,7 @@ LSC_API int lsc_call_soon_threadsafe(struct lsc_loop *loop, void (*fn)(void *arg
 
 /* ---- tasks ---- */
 
-/* Starts fn(arg) as a task: it is ready at once and runs first in the next tick. name (NULL: none)
+/* Starts fn(arg) as a task: it is ready at once and runs in the next tick. name (NULL: none)
  * is copied, up to 200 bytes of it; arg must live as long as the task uses it. Gives the task's
  * future, or NULL when out of memory or when this thread runs no loop. The task goes on without the
  * reference. */

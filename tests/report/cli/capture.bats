@@ -43,7 +43,7 @@ finish() {
 
 @test "attach asks for what the options say" {
 	FAKE_LOOPSCOPED=target-exit run -0 loopscope attach -p 42,43 -p 44 45 --tid 7 --loop-thread 8 -d 1.5 \
-		--stall 20 --block 2ms --ready-wait 3 --print 0 --follow --require bpf --max-overhead 2.5 -o x.lsc
+		--stall 20 --block 2ms --ready-wait 3 --print 0 --follow --require bpf -o x.lsc
 	python3 - <<-'END'
 	import json, os
 	a = [json.loads(l) for l in open("log") if '"attach"' in l][0]
@@ -51,7 +51,7 @@ finish() {
 		"loop_threads": [8], "mode": "attach", "follow": True, "stall_ns": 20000000, "block_ns": 2000000,
 		"ready_wait_ns": 3000000, "print_ns": 0, "duration_ns": 1500000000,
 		"output": os.getcwd() + "/x.lsc", "overwrite": True, "require": "bpf", "owner_uid": -1,
-		"owner_gid": -1, "max_overhead": 2.5}
+		"owner_gid": -1}
 	assert a == want, a
 	END
 }
@@ -63,7 +63,7 @@ finish() {
 	a = [json.loads(l) for l in open("log") if '"attach"' in l][0]
 	assert a["names"] == ["we/ird name"] and a["cgroup"] == "/a/b" and a["pids"] == []
 	assert (a["stall_ns"], a["block_ns"], a["ready_wait_ns"], a["print_ns"]) == (10000000, 1000000, 5000000, 50000000)
-	assert a["follow"] is False and a["overwrite"] is False and a["max_overhead"] == 1
+	assert a["follow"] is False and a["overwrite"] is False
 	assert a["duration_ns"] == 0 and a["require"] is None
 	assert a["output"] == os.getcwd() + "/we_ird_name.lsc"
 	END
@@ -85,9 +85,12 @@ finish() {
 @test "--json is NDJSON whose last line is the summary, without control bytes" {
 	FAKE_LOOPSCOPED=target-exit loopscope attach -p $NOBODY --json > out
 	! LC_ALL=C grep -q '[^ -~]' out
-	python3 - <<-'END'
-	import json
+	loopscope schema attach > schema
+	/usr/bin/python3 - <<-'END'
+	import json, jsonschema
 	e = [json.loads(l) for l in open("out")]
+	for x in e:
+	    jsonschema.validate(x, json.load(open("schema")))
 	assert [x["event"] for x in e] == ["loop", "ready", "notice", "stall", "end"], e
 	assert all(next(iter(x)) == "event" for x in e)
 	assert e[1]["pids"] == [4199999] and e[1]["loops"] == 1
@@ -160,6 +163,49 @@ finish() {
 	LOOPSCOPE_SOCKET=$BATS_TEST_TMPDIR/none run -4 --separate-stderr loopscope attach -p $NOBODY
 	[[ $stderr == *"nothing answers at LOOPSCOPE_SOCKET="* ]]
 	[ ! -e log ]
+}
+
+# A service: listens at ./socket as the user $1 and hands the first connection to the fake.
+serve_as() {
+	chmod 0777 .
+	/usr/bin/python3 - "$1" <<-'END' 3>&- &
+	import os, pwd, socket, sys
+	if sys.argv[1] != "me":
+	    os.setuid(pwd.getpwnam(sys.argv[1]).pw_uid)
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+	s.settimeout(20)
+	s.bind("socket.new")
+	s.listen(1)
+	os.rename("socket.new", "socket")  # whoever sees it can connect
+	c = s.accept()[0]
+	c.setblocking(True)
+	os.set_inheritable(c.fileno(), True)
+	daemon = os.environ["LOOPSCOPE_FAKE_DIR"] + "/loopscoped"
+	os.execv(daemon, [daemon, "--control-fd", str(c.fileno())])
+	END
+	service=$!
+	timeout 20 /usr/bin/python3 -c 'import os, time
+while not os.path.exists("socket"): time.sleep(0.01)'
+}
+
+@test "a service that we run ourselves is used instead of a private loopscoped" {
+	export FAKE_LOOPSCOPED=target-exit
+	serve_as me
+	LOOPSCOPE_SOCKET=$PWD/socket run -0 --separate-stderr loopscope attach -v -p $NOBODY
+	[[ $stderr == *"loopscoped 0.1.0, service ($PWD/socket)"* ]]
+	wait "$service"
+	grep -q '^closed 0$' log
+}
+
+@test "a service that another user runs is not believed" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	export BATS_TEST_TMPDIR
+	chmod 0755 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR"/test "$BATS_TEST_TMPDIR"
+	serve_as nobody
+	LOOPSCOPE_SOCKET=$PWD/socket run -4 --separate-stderr loopscope attach -p $NOBODY
+	[[ $stderr == *"belongs to uid $(id -u nobody)"* ]]
+	[ ! -e log ] || ! grep -q attach log
+	kill "$service" 2> /dev/null || true
 }
 
 @test "record leaves stdin, stdout and the exit status to the command" {

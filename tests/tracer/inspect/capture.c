@@ -130,7 +130,7 @@ static void take_when(pid_t pid, bool (*fits)(const struct user_regs_struct *r, 
 					       r.rbp, r.rsp, r.r8,  r.r9,  r.r10, r.r11,
 					       r.r12, r.r13, r.r14, r.r15, r.rip};
 	memcpy(ret->regs, regs, sizeof(regs));
-	ret->pid = pid;
+	ret->pid = ret->tid = pid;
 	copy_stack(pid, ret);
 	assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
 }
@@ -148,6 +148,12 @@ static bool is_in_range(const struct user_regs_struct *r, const long *range)
 void capture_take(pid_t pid, long call, long other_call, struct capture *ret)
 {
 	take_when(pid, is_in_call, (const long[]){call, other_call}, ret);
+}
+
+void capture_take_thread(pid_t pid, pid_t tid, long call, struct capture *ret)
+{
+	capture_take(tid, call, call, ret);
+	ret->pid = pid;
 }
 
 void capture_take_within(pid_t pid, uint64_t start, uint64_t end, struct capture *ret)
@@ -199,10 +205,13 @@ void answers_add(const struct inspector_result *result, void *arg)
 		c->line = f->line;
 		c->offset = f->offset;
 		c->exported = f->exported;
+		c->inlined = f->inlined;
 	}
-	if (result->cookie < LSC_ARRAY_LEN(a->whys))
+	if (result->cookie < LSC_ARRAY_LEN(a->whys)) {
+		assert_string_equal(a->whys[result->cookie], ""); /* exactly once */
 		copy_text(a->whys[result->cookie], sizeof(a->whys[0]),
 			  result->why ? result->why : "answered");
+	}
 	a->n++;
 }
 
@@ -239,7 +248,7 @@ void answers_ask(struct inspector *ins, struct answers *a, const struct capture 
 {
 	size_t n = a->n;
 
-	assert_int_equal(inspector_unwind(ins, n, c->pid, c->pid, c->regs, c->stack, c->size), 0);
+	assert_int_equal(inspector_unwind(ins, n, c->pid, c->tid, c->regs, c->stack, c->size), 0);
 	answers_await(ins, a, n + 1);
 	assert_int_equal(a->last.cookie, n);
 }
@@ -253,6 +262,23 @@ void answers_print(const struct answers *a)
 		print_message("  %s (%s+0x%lx) %s:%d\n", f->function[0] ? f->function : "?",
 			      f->module, (unsigned long)f->offset, f->file, f->line);
 	}
+}
+
+pid_t find_second_thread(pid_t pid)
+{
+	char name[64];
+	struct dirent *e;
+	pid_t tid = 0;
+
+	snprintf(name, sizeof(name), "/proc/%d/task", pid);
+	DIR *d = opendir(name);
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		if (atoi(e->d_name) > 0 && atoi(e->d_name) != pid)
+			tid = atoi(e->d_name);
+	closedir(d);
+	assert_true(tid > 0);
+	return tid;
 }
 
 int count_fds(pid_t pid)

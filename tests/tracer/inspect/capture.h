@@ -8,7 +8,7 @@
 #include "inspect/inspector.h"
 
 struct capture {
-	pid_t pid;
+	pid_t pid, tid;
 	uint64_t regs[INSPECTOR_REGS];
 	size_t size;
 	uint8_t stack[INSPECTOR_STACK_MAX];
@@ -23,6 +23,8 @@ pid_t capture_spawn_nest(const char *path, const char *map_file, int *ret_ready)
 void capture_await_ready(int ready);
 /* Takes regs and stack of pid once it is blocked in one of two system calls. */
 void capture_take(pid_t pid, long call, long other_call, struct capture *ret);
+/* The same of a thread. */
+void capture_take_thread(pid_t pid, pid_t tid, long call, struct capture *ret);
 /* Takes them once pid runs between two addresses. */
 void capture_take_within(pid_t pid, uint64_t start, uint64_t end, struct capture *ret);
 /* The first executable mapping whose line in maps holds path. */
@@ -32,7 +34,7 @@ struct answer_frame_copy {
 	char function[256], file[256], module[256], build_id[128];
 	int line;
 	uint64_t offset;
-	bool exported;
+	bool exported, inlined;
 };
 struct answer_copy {
 	uint64_t cookie;
@@ -56,6 +58,8 @@ void answers_await(struct inspector *ins, struct answers *a, size_t n);
 void answers_ask(struct inspector *ins, struct answers *a, const struct capture *c);
 void answers_print(const struct answers *a);
 
+/* A thread of pid other than its first. */
+pid_t find_second_thread(pid_t pid);
 /* The number of open descriptors of a process; -1 when they cannot be listed. */
 int count_fds(pid_t pid);
 

@@ -3,17 +3,23 @@
  * A target that does what the letters of argv[1] say, then writes a byte to stdout and pauses.
  * "inspect_nest abca": main -> nest_a -> nest_b -> nest_c -> nest_a -> pause.
  *   a b c  go on in that function      s  go on in a signal handler
+ *   i      go on in a function that is inlined
  *   u      go on, on a stack of its own that ends there, as coroutines do
+ *   t      go on in a second thread  T  the same, and the first ends
  *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
- *   m      map argv[2] executable      x  start anew, with the letters that follow
+ *   m      map argv[2]'s code           x  start anew, with the letters that follow
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Where the linker puts a program's code, after the page of headers. */
+#define CODE_OFFSET 4096
 
 static char **arguments;
 static const char *rest;
@@ -66,7 +72,8 @@ static int map_file(void)
 	int fd = open(arguments[2], O_RDONLY);
 
 	if (fd < 0 || fstat(fd, &st) < 0 ||
-	    mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+	    mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, CODE_OFFSET) ==
+		    MAP_FAILED)
 		return -1;
 	return close(fd);
 }
@@ -89,6 +96,23 @@ static void start_anew(const char *path)
 	execv(argv[0], argv);
 }
 
+static void *on_thread(void *arg)
+{
+	descend(arg);
+	return NULL;
+}
+
+static void go_on_in_thread(const char *path, int leave)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, on_thread, (void *)path) != 0)
+		return;
+	if (leave)
+		pthread_exit(NULL);
+	pthread_join(thread, NULL);
+}
+
 static void read_clock(void)
 {
 	struct timespec t;
@@ -96,6 +120,14 @@ static void read_clock(void)
 	if (say_ready() == 0)
 		for (;;)
 			clock_gettime(CLOCK_MONOTONIC, &t);
+}
+
+static inline __attribute__((always_inline)) int nest_inlined(const char *path)
+{
+	int r = descend(path);
+
+	__asm__ volatile("" ::: "memory"); /* no tail call */
+	return r * 3;
 }
 
 static __attribute__((noinline)) int descend(const char *path)
@@ -113,9 +145,16 @@ static __attribute__((noinline)) int descend(const char *path)
 	case 'c':
 		r = nest_c(path + 1);
 		break;
+	case 'i':
+		r = nest_inlined(path + 1);
+		break;
 	case 's':
 		signal(SIGUSR2, on_signal);
 		raise(SIGUSR2);
+		break;
+	case 't':
+	case 'T':
+		go_on_in_thread(path + 1, *path == 'T');
 		break;
 	case 'u':
 		own_entry(own_stack + sizeof(own_stack));

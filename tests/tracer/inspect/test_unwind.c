@@ -27,7 +27,9 @@ static struct inspector *start(void)
 	struct lsc_err err = {0};
 
 	memset(&got, 0, sizeof(got));
-	if (inspector_new(NULL, answers_add, &got, &ins, &err) < 0)
+	/* A busy machine may keep a healthy worker from its answer for longer than the default. */
+	const struct inspector_options patient = {.unwind_deadline_ns = 2 * LSC_NS_PER_S};
+	if (inspector_new(&patient, answers_add, &got, &ins, &err) < 0)
 		fail_msg("%s", err.text);
 	return ins;
 }
@@ -101,6 +103,27 @@ static void a_signal_handler_shows_what_it_interrupted(void **state)
 	assert_true(has_function("nest_a") && has_function("main"));
 }
 
+static void an_inlined_function_has_its_own_frame(void **state)
+{
+	(void)state;
+	size_t i = 0;
+
+	unwind_nest("aib");
+	while (i < got.last.nframes && !got.last.frames[i].inlined)
+		i++;
+	assert_true(i > 1 && i + 1 < got.last.nframes);
+	const struct answer_frame_copy *f = &got.last.frames[i];
+	assert_string_equal(f[-2].function, "nest_b");
+	assert_string_equal(f[-1].function, "descend");
+	assert_string_equal(f[0].function, "nest_inlined");
+	assert_string_equal(f[1].function, "descend");
+	assert_false(f[1].inlined);
+	assert_int_equal(f[0].offset, f[1].offset);
+	assert_non_null(strstr(f[0].file, "nest.c"));
+	assert_non_null(strstr(f[1].file, "nest.c"));
+	assert_true(f[0].line > 0 && f[1].line > f[0].line); /* it is called further below */
+}
+
 static void a_coroutine_ends_at_its_entry(void **state)
 {
 	(void)state;
@@ -108,6 +131,23 @@ static void a_coroutine_ends_at_its_entry(void **state)
 	assert_true(has_function("nest_b"));
 	assert_string_equal(got.last.frames[got.last.nframes - 1].function, "own_entry");
 	assert_false(has_function("nest_a") || has_function("main"));
+}
+
+static void a_thread_is_unwound_also_when_the_first_has_ended(void **state)
+{
+	(void)state;
+	for (int leave = 0; leave < 2; leave++) {
+		struct inspector *ins = start();
+		pid_t pid = capture_spawn_nest(leave ? "aTb" : "atb", NULL, NULL);
+		capture_take_thread(pid, find_second_thread(pid), SYS_pause, &cap);
+		answers_ask(ins, &got, &cap);
+		capture_kill(pid);
+		inspector_free(ins);
+		assert_string_equal(got.last.why, "");
+		assert_false(got.last.truncated);
+		assert_true(has_function("nest_b") && has_function("on_thread"));
+		assert_false(has_function("nest_a") || has_function("main"));
+	}
 }
 
 static void the_vdso_is_unwound_too(void **state)
@@ -197,7 +237,9 @@ int main(void)
 		cmocka_unit_test(
 			the_nested_functions_of_a_program_without_frame_pointers_come_in_order),
 		cmocka_unit_test(a_signal_handler_shows_what_it_interrupted),
+		cmocka_unit_test(an_inlined_function_has_its_own_frame),
 		cmocka_unit_test(a_coroutine_ends_at_its_entry),
+		cmocka_unit_test(a_thread_is_unwound_also_when_the_first_has_ended),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),

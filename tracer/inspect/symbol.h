@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The names of addresses, cached: a lookup walks the whole symbol table, milliseconds for node. An
+ * address may stand for several calls: the function that is there and those inlined into it.
+ */
+#ifndef LSC_INSPECT_SYMBOL_H
+#define LSC_INSPECT_SYMBOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <elfutils/libdwfl.h>
+
+#define SYMBOL_CALLS_MAX 6
+#define SYMBOL_CACHE	 1024
+
+struct symbol_call {
+	const char *function, *file; /* borrowed from the Dwfl; NULL unknown */
+	int line;
+};
+
+struct symbol {
+	uint64_t address; /* 0: empty */
+	size_t ncalls;	  /* at least 1; innermost first, all but the last inlined */
+	struct symbol_call calls[SYMBOL_CALLS_MAX];
+	bool exported; /* the last one's name */
+};
+
+struct symbol_cache {
+	struct symbol symbols[SYMBOL_CACHE];
+};
+
+/* NULL: not cached. */
+const struct symbol *symbol_cached(const struct symbol_cache *c, uint64_t address);
+
+/* Looks it up (slow) and caches it. only_exported: the file has no .symtab. */
+const struct symbol *symbol_resolve(struct symbol_cache *c, Dwfl_Module *mod, uint64_t address,
+				    bool only_exported, bool has_lines);
+
+#endif
