@@ -104,6 +104,7 @@ struct finding {
 	enum severity severity;
 	bool inferred;
 	uint64_t count, total_ns, worst_ns;
+	uint64_t longest_stall_ns; /* of those that it explains; 0 none */
 	struct site site; /* function NULL: unknown */
 	const char *syscall;
 	struct id_list loops, tasks, stalls;

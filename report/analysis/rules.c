@@ -154,9 +154,9 @@ const struct rule rule_table[] = {
 		.causes = UINT32_MAX,
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_stalls,
-		.fix = {[FAMILY_C] = "Look at the split and the stacks of the stalls: no single "
-				     "cause holds "
-				     "half of their time."},
+		.fix = {[FAMILY_C] =
+				"Look at the split and the stacks of the stalls: no more specific "
+				"rule explains them."},
 	},
 	{
 		.id = "starvation",
