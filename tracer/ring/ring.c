@@ -134,7 +134,7 @@ static void keep_info(struct ring *r, const struct lsc_ring_header *h)
 static int begin(struct ring *r, enum ring_from from, struct lsc_err *err)
 {
 	struct lsc_ring_header h;
-	off_t size;
+	off_t size = 0;
 	int e = check_file(r->fd, &size, err);
 
 	if (e < 0)

@@ -258,7 +258,8 @@ static void what_happened_before_the_attach_is_told_by_the_black_box(void **stat
 	attach(w);
 	drain(w);
 	assert_hog_was_seen(w);
-	assert_int_equal(ring_ledger(w->ring).emitted, 0);
+	/* at most the end of the step and tick that answered, and what follows */
+	assert_in_range(ring_ledger(w->ring).emitted, 0, 8);
 	assert_int_equal(w->gaps, 0);
 }
 
