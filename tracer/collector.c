@@ -36,6 +36,10 @@ int collector_stored(struct collector *c, int r)
 	if (r >= 0 || c->store_error)
 		return r;
 	c->store_error = r;
+	if (r != -EFBIG && r != -EINVAL) { /* what was put since the last commit is gone with it */
+		c->lost[LSC_LOSS_STORE_ERROR] += c->stored - c->committed;
+		c->stored = c->committed;
+	}
 	if (r == -EFBIG)
 		snprintf(c->error, sizeof(c->error), "the capture reached its size bound; what came later is lost");
 	else
@@ -296,7 +300,8 @@ static void each_second(struct collector *c, uint64_t now)
 			feed_store(c, l);
 		watch_loop_store(c, l);
 	}
-	collector_stored(c, store_commit(c->store));
+	if (collector_stored(c, store_commit(c->store)) >= 0)
+		c->committed = c->stored;
 }
 
 void collector_dispatch(struct collector *c)
