@@ -170,6 +170,15 @@ static void the_host_is_never_above_warning_and_blames_no_function(void **state)
 	(void)state;
 	static const enum lsc_cause causes[] = {LSC_CAUSE_RUNQUEUE, LSC_CAUSE_THROTTLED,
 						LSC_CAUSE_STEAL, LSC_CAUSE_STOPPED};
+	const struct store_block inside = {.id = 1,
+					   .loop = 1,
+					   .stall = 1,
+					   .start_ns = FIXTURE_START + MS(1001),
+					   .duration_ns = MS(3),
+					   .count = 1,
+					   .syscall = "write",
+					   .cause = LSC_CAUSE_FILE_IO,
+					   .stack = 1};
 
 	for (size_t i = 0; i < 4; i++) {
 		struct fixture f;
@@ -178,6 +187,7 @@ static void the_host_is_never_above_warning_and_blames_no_function(void **state)
 		fixture_begin(&f, NULL);
 		fixture_native(&f, 1, "handler", 1);
 		fixture_stall(&f, 1, 1000, 5000, causes[i], NULL, 1);
+		assert_int_equal(store_put_block(f.s, &inside), 0);
 		fixture_wait(&f, 1, STORE_WAIT_TASK, 1001, 4000, 0);
 		fixture_analyse(&f, &a);
 		assert_int_equal(a.nfindings, 1);
