@@ -19,6 +19,9 @@
 
 #include "base/cleanup.h"
 
+#define DIGITS(number)	DIGITS_(number)
+#define DIGITS_(number) #number
+
 static const char *const companions[] = {"-wal", "-shm", "-journal"};
 
 /* Moves or (to == NULL) removes the files that SQLite keeps beside path. */
@@ -108,7 +111,8 @@ static int write_schema(const char *path, const struct stat *created)
 	if (r < 0)
 		return r;
 	/* the file has no readers and no name that anybody knows: no journal needed */
-	r = store_exec(db, "PRAGMA journal_mode = OFF; BEGIN");
+	r = store_exec(db, "PRAGMA page_size = " DIGITS(
+				   STORE_PAGE_SIZE) "; PRAGMA journal_mode = OFF; BEGIN");
 	if (!r)
 		r = store_exec(db, schema_sql);
 	if (!r)

@@ -84,6 +84,16 @@ static void drop_held(struct collector *c, struct loop *l)
 	l->nheld = 0;
 }
 
+void collector_settle_held(struct collector *c, struct loop *l)
+{
+	if (l->confidence >= 2 || l->seeded || l->forced || l->feed) {
+		watch_loop_announce(c, l);
+		release_held(c, l);
+	} else {
+		drop_held(c, l);
+	}
+}
+
 static void on_loop(struct collector *c, const struct event_loop *e)
 {
 	struct loop *l = watch_loop_new(c, (int)e->e.tgid, (int)e->e.tid);
@@ -594,8 +604,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status, s
 		probe_consume(c->probe);
 	}
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
-		release_held(c, l); /* few turns were seen; what they showed is inferred, not lost */
-		watch_loop_announce(c, l);
+		collector_settle_held(c, l);
 		if (l->feed)
 			feed_read(c, l);
 		stall_in_progress(c, l, now);

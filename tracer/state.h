@@ -59,6 +59,7 @@ struct loop {
 	int class, nr, fd, confidence;
 	bool main;
 	bool forced;           /* a loop because the user says so */
+	bool seeded;           /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
 	struct thread_state totals; /* of the kernel side, as last read */
@@ -172,6 +173,9 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 /* One store call: counts errors, keeps the first. Returns r. */
 int collector_stored(struct collector *c, int r);
 void collector_event(struct collector *c, const struct event *e, size_t size, bool replayed);
+/* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread was seen
+ * in its wait but once. */
+void collector_settle_held(struct collector *c, struct loop *l);
 void collector_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 
 #endif

@@ -243,7 +243,7 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
 	if (!l)
 		return 0;
-	l->kernel = true;
+	l->kernel = l->seeded = true;
 	l->class = probe_wait_class(t->nr);
 	l->nr = t->nr;
 	l->fd = fd;
@@ -266,6 +266,7 @@ void watch_loop_end(struct collector *c, struct loop *l)
 {
 	watch_loop_totals(c, l);
 	l->exited = true;
+	collector_settle_held(c, l);
 	if (l->feed)
 		feed_end(c, l);
 	stall_settle(c, l, lsc_now_ns(), true);
@@ -277,8 +278,6 @@ void watch_loop_end(struct collector *c, struct loop *l)
 	}
 	if (c->probe)
 		probe_drop_thread(c->probe, l->tid);
-	for (size_t i = 0; i < l->nheld; i++)
-		free(l->held[i].event);
 	HASH_DEL(c->loops, l);
 	l->feed = feed_free(l->feed);
 	free(l);

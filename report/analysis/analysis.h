@@ -25,7 +25,7 @@
 #include "base/loss.h"
 #include "store.h"
 
-#define ANALYSIS_VICTIMS_MAX  20   /* listed per stall; the rest is counted */
+#define ANALYSIS_VICTIMS_MAX  100  /* listed per stall; the rest is counted */
 #define ANALYSIS_TASKS_MAX    2000 /* listed in the JSON */
 #define ANALYSIS_BLAME_MAX    200
 #define ANALYSIS_PROFILE_MAX  2000 /* stacks per loop and kind */
