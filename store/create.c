@@ -222,7 +222,7 @@ int store_create(const char *path, const struct store_create_options *options,
 		 struct store **ret_store, struct lsc_err *err)
 {
 	char name[PATH_MAX]; /* never one that SQLite takes for something else, as ":memory:" */
-	sqlite3 *db;
+	sqlite3 *db = NULL;
 	int r = -ENAMETOOLONG;
 
 	if (snprintf(name, sizeof(name), "%s%s", *path == '/' ? "" : "./", path) < PATH_MAX)
