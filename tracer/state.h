@@ -62,6 +62,7 @@ struct loop {
 	bool seeded;           /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
+	uint64_t unsure_ns; /* besides the kernel side's own account */
 	struct thread_state totals; /* of the kernel side, as last read */
 	struct held_event held[HELD_MAX];
 	size_t nheld;

@@ -273,7 +273,7 @@ void watch_loop_end(struct collector *c, struct loop *l)
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
 	if (l->announced) {
-		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns;
+		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns + l->unsure_ns;
 		c->watched_ns += l->last_ns - l->first_ns;
 	}
 	if (c->probe)
