@@ -19,6 +19,9 @@
 
 #include "base/cleanup.h"
 
+#define FINISH_TRIES    50
+#define FINISH_PAUSE_US 20000
+
 #define DIGITS(number)	DIGITS_(number)
 #define DIGITS_(number) #number
 
@@ -253,9 +256,14 @@ int store_finish(struct store *s, struct lsc_err *err)
 		sqlite3_finalize(s->put[i]);
 		s->put[i] = NULL;
 	}
-	if (!r)
-		r = store_exec(s->db, "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);"
-				      "PRAGMA journal_mode = DELETE");
+	/* Leaving WAL does not call the busy handler: a reader that is about to go is waited for here. */
+	for (int tries = 0; !r; tries++) {
+		r = store_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+		if (r != -EBUSY || tries == FINISH_TRIES)
+			break;
+		usleep(FINISH_PAUSE_US);
+		r = 0;
+	}
 	if (r == -EBUSY)
 		lsc_err_set(err, r, "'%s' is complete, but somebody reads it: its -wal stays",
 			    s->path);
