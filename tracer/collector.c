@@ -83,6 +83,18 @@ static void drop_held(struct collector *c, struct loop *l)
 	l->nheld = 0;
 }
 
+/* Few turns were seen. A wait in epoll and one that was slept in at the attach are a loop's idling, and
+ * what followed is inferred; a single poll is as likely a client's, which no loop waits in. */
+void collector_settle_held(struct collector *c, struct loop *l)
+{
+	if (!l->announced && l->class != WAIT_EPOLL) {
+		drop_held(c, l);
+		return;
+	}
+	release_held(c, l);
+	watch_loop_announce(c, l);
+}
+
 static void on_loop(struct collector *c, const struct event_loop *e)
 {
 	struct loop *l = watch_loop_new(c, (int)e->e.tgid, (int)e->e.tid);
@@ -269,6 +281,7 @@ static void each_second(struct collector *c, uint64_t now)
 	}
 	if (now < c->next_commit_ns)
 		return;
+	watch_targets_prune(c, now);
 	c->next_commit_ns = now + COMMIT_NS;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		watch_loop_totals(c, l);
@@ -398,6 +411,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	int r;
 
 	*ret_exit = 4;
+	r = target_proc_check(err);
+	if (r < 0)
+		return r;
 	r = start_targets(c, err);
 	if (r < 0)
 		return r;
@@ -477,7 +493,6 @@ int collector_new(const struct collector_options *options, const struct collecto
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->start_ns = lsc_now_ns();
 	c->start_wall_ns = lsc_wall_ns();
-	c->ready_at_ns = c->start_ns + LEARN_NS;
 	int r = -ENOMEM;
 	if (!c->pids || !c->tids || !c->loop_threads || c->epoll < 0) {
 		lsc_err_set(err, r, "cannot start the collector: %s", strerror(errno));
@@ -492,6 +507,7 @@ int collector_new(const struct collector_options *options, const struct collecto
 		*ret_exit = exit_status;
 		return r;
 	}
+	c->ready_at_ns = lsc_now_ns() + LEARN_NS;
 	if (!strcmp(c->o.mode, "record"))
 		c->ready = true; /* the command has not started */
 	*ret_collector = c;
@@ -534,6 +550,9 @@ static void close_ledger(struct collector *c, struct collector_summary *sum)
 			c->lost[LSC_LOSS_MAP_FULL] += threads;
 		}
 	}
+	if (c->no_room)
+		collector_stored(c, store_add_unresolved(c->store, "loop's stacks", "room for those of 128 loops at once",
+							 c->no_room));
 	if (c->no_stack)
 		collector_stored(c, store_add_unresolved(c->store, "stack", "no copy was taken", c->no_stack));
 	for (int i = 0; i < LSC_LOSS_COUNT; i++) {
@@ -584,8 +603,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status, s
 		probe_consume(c->probe);
 	}
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
-		release_held(c, l); /* few turns were seen; what they showed is inferred, not lost */
-		watch_loop_announce(c, l);
+		collector_settle_held(c, l);
 		if (l->feed)
 			feed_read(c, l);
 		stall_in_progress(c, l, now);

@@ -141,6 +141,18 @@ static size_t ints_field(const json_t *msg, const char *key, int *out, size_t ma
 	return n;
 }
 
+/* A zombie or a thread of the kernel bears a name too, and is not meant by it. */
+static bool is_lifeless(int pid)
+{
+	struct lsc_err err;
+	struct target t;
+	int r = target_open(pid, &t, &err);
+
+	if (r == 0)
+		target_close(&t);
+	return r == -ESRCH;
+}
+
 /* Adds the processes whose comm is one of names; our own are not meant. */
 static size_t pids_by_name(const json_t *names, int *pids, size_t n)
 {
@@ -157,7 +169,8 @@ static size_t pids_by_name(const json_t *names, int *pids, size_t n)
 			continue;
 		json_array_foreach(names, i, name)
 			if (json_is_string(name) && !strncmp(json_string_value(name), comm, 15)) {
-				pids[n++] = pid;
+				if (!is_lifeless(pid))
+					pids[n++] = pid;
 				break;
 			}
 	}
@@ -182,6 +195,21 @@ static size_t pids_by_cgroup(const char *cgroup, int *pids, size_t n, struct lsc
 	return n;
 }
 
+/* A process may be named twice. Returns how many are left. */
+static size_t drop_repeated(int *pids, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = 0;
+		while (k < kept && pids[k] != pids[i])
+			k++;
+		if (k == kept)
+			pids[kept++] = pids[i];
+	}
+	return kept;
+}
+
 static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_err *err)
 {
 	const json_t *names = json_object_get(msg, "names"), *cgroup = json_object_get(msg, "cgroup");
@@ -192,7 +220,7 @@ static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_
 	if (json_is_string(cgroup))
 		n = pids_by_cgroup(json_string_value(cgroup), pids, n, err);
 	if (n) {
-		*ret_n = n;
+		*ret_n = drop_repeated(pids, n);
 		return 0;
 	}
 	if (err->code)

@@ -114,7 +114,8 @@ struct collector {
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
-	uint64_t no_stack;
+	uint64_t no_stack; /* blocks without a stack copy */
+	uint64_t no_room;  /* loops without room for stack copies */
 	/* precise mode */
 	uint64_t armed_ns, wanted_ns;
 	int64_t armed_loop;
@@ -133,6 +134,8 @@ void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);
 void watch_loop_end(struct collector *c, struct loop *l);
+/* Forgets targets that ended a while ago, and their loops. */
+void watch_targets_prune(struct collector *c, uint64_t now);
 void watch_free(struct collector *c);
 bool watch_loop_reports(struct collector *c, const struct loop *l);
 
@@ -168,6 +171,8 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 /* One store call: counts errors, keeps the first. Returns r. */
 int collector_stored(struct collector *c, int r);
 void collector_event(struct collector *c, const struct event *e, size_t size, bool replayed);
+/* No more turns of the loop will be seen: decides about what was held back. */
+void collector_settle_held(struct collector *c, struct loop *l);
 void collector_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 
 #endif

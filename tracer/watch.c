@@ -12,6 +12,8 @@
 #include "feed.h"
 #include "syscall.h"
 
+#define GONE_NS 1000000000ull /* events of a process that has ended may still come */
+
 static void put_target(struct collector *c, struct target *t)
 {
 	struct store_target row = {
@@ -76,6 +78,32 @@ void watch_target_gone(struct collector *c, struct target *t)
 	t->last_ns = lsc_now_ns();
 	c->alive--;
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
+	target_close(t);
+	if (c->probe)
+		probe_drop_target(c->probe, t->pid);
+	put_target(c, t);
+}
+
+/* A tree of processes may have thousands that end soon: only those with loops are kept. Loops whose
+ * exit was lost (a full ring buffer) end here. */
+void watch_targets_prune(struct collector *c, uint64_t now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		struct target *t = c->targets[i];
+		if (!t->gone || now < t->last_ns + GONE_NS) {
+			c->targets[kept++] = t;
+			continue;
+		}
+		for (struct loop *next, *l = c->loops; l; l = next) {
+			next = l->hh.next;
+			if (l->target == t)
+				watch_loop_end(c, l);
+		}
+		free(t);
+	}
+	c->ntargets = kept;
 }
 
 static bool holds(const int *v, size_t n, int x)
@@ -125,7 +153,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 		snprintf(l->comm, sizeof(l->comm), "%s", t->comm);
 	HASH_ADD_INT(c->loops, tid, l);
 	if (c->probe && probe_add_stack(c->probe, tid) < 0)
-		c->no_stack++;
+		c->no_room++;
 	return l;
 }
 
@@ -238,7 +266,10 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	int fd = seed_fd(t, &plausible);
 	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
 		return 0;
-	if (probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp, fd) != 1)
+	int r = probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp, fd);
+	if (r == 0)
+		s->c->some_running = true; /* it ran since the probes are there, which learn from it */
+	if (r != 1)
 		return 0;
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
 	if (!l)
@@ -266,6 +297,7 @@ void watch_loop_end(struct collector *c, struct loop *l)
 {
 	watch_loop_totals(c, l);
 	l->exited = true;
+	collector_settle_held(c, l);
 	if (l->feed) {
 		feed_read(c, l);
 		feed_store(c, l);
@@ -279,8 +311,6 @@ void watch_loop_end(struct collector *c, struct loop *l)
 	}
 	if (c->probe)
 		probe_drop_thread(c->probe, l->tid);
-	for (size_t i = 0; i < l->nheld; i++)
-		free(l->held[i].event);
 	HASH_DEL(c->loops, l);
 	l->feed = feed_free(l->feed);
 	free(l);
@@ -289,7 +319,7 @@ void watch_loop_end(struct collector *c, struct loop *l)
 void watch_free(struct collector *c)
 {
 	for (size_t i = 0; i < c->ntargets; i++) {
-		if (c->store)
+		if (c->store && !c->targets[i]->gone)
 			put_target(c, c->targets[i]);
 		target_close(c->targets[i]);
 		free(c->targets[i]);
