@@ -10,6 +10,8 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wstrict-prototypes
                     -Wmissing-prototypes -Wshadow -fno-strict-aliasing)
+# Names of sources are stored in rings and debug information: relative ones, wherever this was built.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 add_compile_definitions(_GNU_SOURCE LSC_VERSION="${PROJECT_VERSION}")
 if(DEFINED ENV{CI})
   add_compile_options(-Werror)

@@ -3,11 +3,14 @@
 #include "capture_args.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/duration.h"
+#include "command.h"
 
 enum {
 	KEY_STALL = 0x100,
@@ -115,3 +118,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp capture_argp = {.options = options, .parser = parse};
+
+void capture_args_tell(const struct capture_args *a, const char *command,
+		       const struct capture_result *result, const struct lsc_err *failure)
+{
+	char text[sizeof(failure->text) + sizeof(result->path) + 32];
+
+	if (a->verbose && result->about[0])
+		command_complain(command, result->about);
+	if (!failure)
+		return;
+	if (result->path[0] && access(result->path, F_OK) == 0)
+		snprintf(text, sizeof(text), "%s; captured until then: %s", failure->text,
+			 result->path);
+	else
+		snprintf(text, sizeof(text), "%s", failure->text);
+	command_complain(command, text);
+}

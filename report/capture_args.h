@@ -25,4 +25,8 @@ uint64_t capture_arg_time(const struct argp_state *state, const char *option, co
 void capture_arg_ids(const struct argp_state *state, const char *option, const char *text,
 		     struct capture_ids *ids);
 
+/* After the capture, on stderr: with -v who did it; when it failed why, and what there is of it. */
+void capture_args_tell(const struct capture_args *a, const char *command,
+		       const struct capture_result *result, const struct lsc_err *failure);
+
 #endif

@@ -54,17 +54,6 @@ static bool counts(const struct finding *f)
 	return !f->rule->host && strcmp(f->rule->id, "blind") != 0;
 }
 
-static void concern(struct check *c, const struct analysis *a, const struct analysis_stall *s)
-{
-	for (size_t i = 0; i < a->nfindings; i++) {
-		const struct finding *f = &a->findings[i];
-
-		for (size_t k = 0; f->rule == s->rule && k < f->stalls.n; k++)
-			if (f->stalls.ids[k] == s->row.id)
-				c->concerned[i] = true;
-	}
-}
-
 static void judge_stalls(struct check *c, struct check_budget *b, const struct analysis *a)
 {
 	bool host = false;
@@ -78,9 +67,10 @@ static void judge_stalls(struct check *c, struct check_budget *b, const struct a
 		}
 		if (s->row.duration_ns > b->measured)
 			b->measured = s->row.duration_ns;
-		if (s->row.duration_ns > b->limit)
-			concern(c, a, s);
 	}
+	for (size_t i = 0; i < a->nfindings; i++)
+		c->concerned[i] |=
+			counts(&a->findings[i]) && a->findings[i].longest_stall_ns > b->limit;
 	b->status = b->measured > b->limit ? CHECK_FAIL : host ? CHECK_INCONCLUSIVE : CHECK_PASS;
 }
 

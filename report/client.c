@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 
 #define SERVICE_SOCKET	 "/run/loopscope/control.sock"
 #define HELLO_TIMEOUT_MS 10000
+#define REAP_TIMEOUT_MS	 1000
 #define SEND_TIMEOUT_S	 5
 #define CONTROL_FD	 3 /* in the private loopscoped */
 
@@ -174,28 +176,31 @@ static int start_private(struct client *c, struct lsc_err *err)
 
 /* ---- talking ---- */
 
+/* Reaps the private loopscoped that has closed its end; true when it had ended by then. */
+static bool reap(struct client *c, int *ret_status)
+{
+	lsc_autoclose int pidfd = c->pid ? (int)syscall(SYS_pidfd_open, c->pid, 0) : -1;
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	if (pidfd < 0 || poll(&p, 1, REAP_TIMEOUT_MS) != 1 ||
+	    waitpid(c->pid, ret_status, WNOHANG) != c->pid)
+		return false;
+	c->pid = 0;
+	return true;
+}
+
 static int gone(struct client *c, struct lsc_err *err)
 {
 	int status;
 
-	/* It has closed its end; a moment later it is a zombie, unless it hangs in its exit. */
-	for (int i = 0; c->pid && i < 100; i++) {
-		pid_t pid = waitpid(c->pid, &status, WNOHANG);
-
-		if (pid == 0) {
-			poll(NULL, 0, 10);
-			continue;
-		}
-		c->pid = 0;
-		if (pid > 0 && WIFSIGNALED(status))
-			return lsc_err_set(err, -EPIPE, "loopscoped was killed by signal %d (%s)",
-					   WTERMSIG(status), strsignal(WTERMSIG(status)));
-		if (pid > 0)
-			return lsc_err_set(err, -EPIPE,
-					   "loopscoped ended without an answer (exit status %d)",
-					   WEXITSTATUS(status));
-	}
-	return lsc_err_set(err, -EPIPE, "loopscoped closed the connection without an answer");
+	if (!reap(c, &status))
+		return lsc_err_set(err, -EPIPE,
+				   "loopscoped closed the connection without an answer");
+	if (WIFSIGNALED(status))
+		return lsc_err_set(err, -EPIPE, "loopscoped was killed by signal %d (%s)",
+				   WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return lsc_err_set(err, -EPIPE, "loopscoped ended without an answer (exit status %d)",
+			   WEXITSTATUS(status));
 }
 
 int client_send(struct client *c, json_t *msg, struct lsc_err *err)

@@ -119,10 +119,7 @@ int cmd_attach(int argc, char **argv)
 		a.live.color = live_color(a.common.color, stdout) > 0;
 		a.live.verbose = a.common.verbose;
 		r = capture(o, on_message, &a, &a.result, &err);
-		if (a.common.verbose && a.result.about[0])
-			command_complain("attach", a.result.about);
-		if (r < 0)
-			command_complain("attach", err.text);
+		capture_args_tell(&a.common, "attach", &a.result, r < 0 ? &err : NULL);
 	} else {
 		a.result.exit_code = EXIT_USAGE;
 	}

@@ -79,10 +79,7 @@ int cmd_record(int argc, char **argv)
 	if (command_parse(&argp, argc, argv, ARGP_IN_ORDER, &rec) != 0)
 		return EXIT_USAGE;
 	int r = capture(&rec.common.o, on_message, &rec, &rec.result, &err);
-	if (rec.common.verbose && rec.result.about[0])
-		command_complain("record", rec.result.about);
-	if (r < 0)
-		command_complain("record", err.text);
+	capture_args_tell(&rec.common, "record", &rec.result, r < 0 ? &err : NULL);
 	/* A command that failed speaks for itself, even when we failed too. */
 	return rec.result.command_status > 0 ? rec.result.command_status : rec.result.exit_code;
 }

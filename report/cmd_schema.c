@@ -8,6 +8,8 @@
 
 extern const char schema_report[], schema_report_end[];
 extern const char schema_check[], schema_check_end[];
+extern const char schema_doctor[], schema_doctor_end[];
+extern const char schema_attach[], schema_attach_end[];
 
 static const struct {
 	const char *name, *summary;
@@ -15,6 +17,8 @@ static const struct {
 } schemas[] = {
 	{"report", "loopscope report --json", schema_report, schema_report_end},
 	{"check", "loopscope check --json", schema_check, schema_check_end},
+	{"doctor", "loopscope doctor --json", schema_doctor, schema_doctor_end},
+	{"attach", "loopscope attach --json, a line", schema_attach, schema_attach_end},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -56,6 +56,22 @@ unsigned page_text(const struct page *p, const char *text, unsigned max)
 	return columns;
 }
 
+void page_path(const struct page *p, const char *path, unsigned max)
+{
+	lsc_autofree char *clean = lsc_text_plain(path);
+	unsigned total = 0;
+	const char *c = clean;
+
+	for (const char *at = clean; at && *at; at++)
+		total += (*at & 0xc0) != 0x80;
+	if (total > max) {
+		fputs("\xe2\x80\xa6", p->out); /* an ellipsis */
+		for (; total >= max || (*c & 0xc0) == 0x80; c++)
+			total -= (*c & 0xc0) != 0x80;
+	}
+	fputs(c ? c : "?", p->out);
+}
+
 void page_cell(const struct page *p, const char *text, unsigned columns)
 {
 	unsigned used = page_text(p, text, columns);
@@ -131,7 +147,7 @@ void page_site(const struct page *p, const char *function, const char *file, int
 	if (!file)
 		return;
 	fputs(" (", p->out);
-	page_text(p, file, 0);
+	page_path(p, file, 48);
 	if (line > 0)
 		fprintf(p->out, ":%d", line);
 	fputc(')', p->out);

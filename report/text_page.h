@@ -19,7 +19,9 @@ void page_style(const struct page *p, enum style s);
 void page_plain(const struct page *p); /* ends a style */
 /* Prints at most max columns of hostile text (0: all), and returns how many. */
 unsigned page_text(const struct page *p, const char *text, unsigned max);
-/* The same, padded with spaces to `columns`. */
+/* At most max columns of a path: its end says more than its beginning. */
+void page_path(const struct page *p, const char *path, unsigned max);
+/* page_text(), padded with spaces to `columns`. */
 void page_cell(const struct page *p, const char *text, unsigned columns);
 /* Breaks hostile text at spaces; lines after the first begin at column `indent`, where the cursor
  * is. */

@@ -90,7 +90,7 @@ static void print_split(const struct page *p, const struct store_stall *s)
 
 static void print_task(const struct page *p, const struct analysis_stall *s)
 {
-	const struct analysis_task *t = analysis_task_of((struct analysis *)p->a, s->row.task);
+	const struct analysis_task *t = analysis_task_of(p->a, s->row.task);
 
 	if (!t)
 		return;
@@ -112,8 +112,7 @@ static void print_arguments(const struct page *p, const char *json)
 	int shown = 0;
 
 	if (json_is_object(args))
-		json_object_foreach(args, key, value)
-		{
+		json_object_foreach(args, key, value) {
 			size_t n = strlen(key);
 
 			if (shown == ARGS_SHOWN ||
@@ -205,7 +204,7 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 		page_plain(p);
 	fputs("  ", p->out);
 	if (f->file) {
-		page_text(p, f->file, 40);
+		page_path(p, f->file, 40);
 		if (f->line > 0)
 			fprintf(p->out, ":%d", f->line);
 	} else if (f->module && f->function) {
@@ -263,7 +262,7 @@ static void print_victims(const struct page *p, const struct analysis_stall *s)
 	}
 	page_duration(p, s->victim_max_ns);
 	const struct store_wait *w = &p->a->waits[p->a->victims[s->first_victim].wait];
-	const struct analysis_task *t = analysis_task_of((struct analysis *)p->a, w->task);
+	const struct analysis_task *t = analysis_task_of(p->a, w->task);
 	const char *who = w->peer ? w->peer : w->name ? w->name : t ? t->row.name : NULL;
 	if (who) {
 		fputs(" (", p->out);

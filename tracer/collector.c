@@ -19,6 +19,7 @@
 #define POLL_NS 5000000ull       /* the ring buffer is looked at this often */
 #define COMMIT_NS 1000000000ull  /* at most this much is lost by kill -9 */
 #define SCAN_NS 1000000000ull    /* new rings are looked for this often */
+#define YOUNG_SCAN_NS 20000000ull /* while a target is younger than a second */
 #define LEARN_NS 300000000ull    /* how long `ready` waits for threads that were running */
 #define PRECISE_HOLD_NS 1000000000ull
 #define END_WAIT_NS 1500000000ull /* stacks still under way at the end */
@@ -60,6 +61,8 @@ static void hold(struct collector *c, struct loop *l, const struct event *e, siz
 		return;
 	}
 	memcpy(copy, e, size);
+	if (!l->nheld) /* the target may be gone when its stacks are asked for: have it opened now */
+		inspector_unwind(c->inspector, 0, l->target->pid, l->tid, (const uint64_t[INSPECTOR_REGS]){ 0 }, NULL, 0);
 	l->held[l->nheld++] = (struct held_event){ size, copy };
 }
 
@@ -108,6 +111,8 @@ static void on_loop(struct collector *c, const struct event_loop *e)
 	l->nr = (int)e->nr;
 	l->fd = e->class == WAIT_FUTEX ? -1 : e->fd;
 	l->confidence = e->confidence;
+	if (!l->feed)
+		feed_scan(c, l->target);
 	if (l->confidence >= 2)
 		watch_loop_announce(c, l);
 	if (l->confidence == 3)
@@ -131,6 +136,8 @@ static void on_process(struct collector *c, const struct event_process *e)
 			return;
 		target_describe(t);
 		inspector_forget(c->inspector, t->pid);
+		t->young_ns = lsc_now_ns();
+		c->next_scan_ns = 0;
 		for (struct loop *next, *o = c->loops; o; o = next) {
 			next = o->hh.next;
 			if (o->target == t)
@@ -140,7 +147,7 @@ static void on_process(struct collector *c, const struct event_process *e)
 	case EVENT_EXIT:
 		l = watch_loop(c, (int)e->e.tid);
 		if (l)
-			watch_loop_end(c, l);
+			watch_loop_exit(c, l);
 		else if (c->probe)
 			probe_drop_thread(c->probe, (int)e->e.tid);
 		break;
@@ -275,9 +282,14 @@ static void each_second(struct collector *c, uint64_t now)
 {
 	if (now >= c->next_scan_ns) {
 		c->next_scan_ns = now + SCAN_NS;
-		for (size_t i = 0; i < c->ntargets; i++)
-			if (!c->targets[i]->gone)
-				feed_scan(c, c->targets[i]);
+		for (size_t i = 0; i < c->ntargets; i++) {
+			struct target *t = c->targets[i];
+			if (t->gone)
+				continue;
+			feed_scan(c, t);
+			if (now < t->young_ns + LSC_NS_PER_S)
+				c->next_scan_ns = now + YOUNG_SCAN_NS;
+		}
 	}
 	if (now < c->next_commit_ns)
 		return;
@@ -312,6 +324,7 @@ void collector_dispatch(struct collector *c)
 		if (l->stalls)
 			stall_settle(c, l, now, false);
 	}
+	watch_settle_ended(c, now, false);
 	each_second(c, now);
 	if (!c->ready && (now >= c->ready_at_ns || (c->nloops && !c->some_running)))
 		c->ready = true;
@@ -436,9 +449,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 		feed_scan(c, c->targets[i]);
 	}
 	if (!c->probe && c->error[0]) {
-		bool ringed = c->nloops > 0 || !strcmp(c->o.mode, "record");
+		bool has_ring = c->nloops > 0 || !strcmp(c->o.mode, "record");
 		*ret_exit = 4;
-		if (!ringed)
+		if (!has_ring)
 			return lsc_err_set(err, -EPERM, "%s", c->error);
 		char text[400];
 		snprintf(text, sizeof(text), "%s; watching through the ring alone: blocks, causes and stacks "
@@ -613,6 +626,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status, s
 		next = l->hh.next;
 		watch_loop_end(c, l);
 	}
+	watch_settle_ended(c, now, true);
 	sum.duration_ns = now - c->start_ns;
 	sum.stalls = c->stalls;
 	sum.blocks = c->blocks;

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "feed.h"
 #include "store.h"
 
 struct collector;
@@ -44,10 +45,7 @@ struct collector_stall {
 	const struct store_task *task;     /* NULL unknown */
 	const char *const *frames; /* "function" or "module+0x1f", leaf first */
 	size_t nframes;
-	struct {
-		uint64_t count, sum_ns, max_ns;
-		const char *worst;
-	} victims;
+	struct feed_victims victims;
 };
 
 struct collector_loop {

@@ -60,8 +60,7 @@ const struct event_block *decode_block(const struct event *e, size_t size, const
 
 /* ---- what lies behind a descriptor ---- */
 
-/* The inode that /proc/PID/fdinfo states, 0 unknown. */
-static uint64_t fd_inode(int pid, int fd)
+uint64_t decode_fd_inode(int pid, int fd)
 {
 	char path[64], buf[512];
 
@@ -80,7 +79,7 @@ static const char *fd_path(int pid, int fd, uint64_t ino, char *buf, size_t size
 {
 	char path[64];
 
-	if (!ino || fd_inode(pid, fd) != ino)
+	if (!ino || decode_fd_inode(pid, fd) != ino)
 		return NULL;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
 	ssize_t n = readlink(path, buf, size - 1);

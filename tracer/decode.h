@@ -31,6 +31,9 @@ const struct event_process *decode_process(const struct event *e, size_t size);
 const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
 				       size_t *ret_stack_size);
 
+/* The inode behind a descriptor of a process, as fdinfo states it; 0 unknown. Never reaches the file. */
+uint64_t decode_fd_inode(int pid, int fd);
+
 /* Fills all of ret_block but ids, stall, task and stack. Looks up names of descriptors under /proc/pid
  * (readlink and fdinfo only: these never reach the target's file systems). */
 void decode_block_row(const struct event_block *e, struct block *ret_block);

@@ -1,10 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* Rings of a target: found, read, stored. */
 #include "feed.h"
-#include <stddef.h>
-void feed_scan(struct collector *c, struct target *t){(void)c;(void)t;}
-void feed_read(struct collector *c, struct loop *l){(void)c;(void)l;}
-void feed_store(struct collector *c, struct loop *l){(void)c;(void)l;}
-struct feed *feed_free(struct feed *f){(void)f;return NULL;}
-bool feed_kernel_tick(struct feed *f, const struct event_stall *e){(void)f;(void)e;return false;}
-void feed_totals(const struct feed *f, uint64_t *a, uint64_t *b, uint64_t *d, const struct lsc_histogram **h){(void)f;(void)a;(void)b;(void)d;(void)h;}
-const struct store_task *feed_task(struct feed *f, uint32_t t){(void)f;(void)t;return NULL;}
-void feed_victims(struct feed *f, uint64_t b, uint64_t e, uint64_t *c, uint64_t *s, uint64_t *m, const char **w){(void)f;(void)b;(void)e;(void)c;(void)s;(void)m;(void)w;}
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "chunk.h"
+#include "feed_row.h"
+#include "ring.h"
+#include "ring_track.h"
+#include "state.h"
+
+#define READ_MAX 16384     /* records of one ring at a time */
+#define RECENT_WAITS 1024  /* kept for live lines */
+#define KERNEL_TICKS 64
+#define PENDING_TICKS 64
+
+struct pending_tick {
+	uint64_t begin_ns, end_ns, until_ns;
+	uint32_t task;
+	size_t nculprits;
+	struct {
+		uint32_t task;
+		uint64_t ns;
+	} culprits[RING_TRACK_CULPRITS];
+};
+
+struct recent_wait {
+	uint64_t ready_ns, wait_ns;
+	char name[64];
+};
+
+struct feed {
+	struct collector *c;
+	struct loop *l;
+	uint64_t ino;
+	struct ring *ring;
+	struct ring_track *track;
+	bool broken; /* not to be trusted any more */
+	struct chunk_writer chunk;
+	uint64_t delivered; /* accounted for so far */
+	struct recent_wait waits[RECENT_WAITS];
+	size_t nwaits; /* ever */
+	struct event_stall kernel[KERNEL_TICKS];
+	size_t nkernel; /* ever */
+	struct pending_tick pending[PENDING_TICKS];
+	size_t npending;
+	uint64_t ticks, busy_ns, idle_ns, last_end_ns;
+	struct lsc_histogram lag;
+	struct feed_row row; /* of feed_task() */
+};
+
+/* ---- transitions ---- */
+
+static void flush_chunk(struct feed *f)
+{
+	struct chunk_writer *w = &f->chunk;
+
+	if (!w->count)
+		return;
+	struct store_chunk row = { .id = ++f->c->next_chunk, .loop = f->l->id, .first_ns = w->first_ns,
+				   .last_ns = w->last_ns, .count = w->count, .data = w->data, .size = w->size };
+	collector_stored(f->c, store_put_chunk(f->c->store, &row));
+	chunk_writer_reset(w);
+}
+
+static void pack(struct feed *f, const struct ring_record *r)
+{
+	static const uint8_t kinds[] = {
+		[LSC_REC_TICK_BEGIN] = CHUNK_TICK_BEGIN,     [LSC_REC_TICK_END] = CHUNK_TICK_END,
+		[LSC_REC_TASK_NEW] = CHUNK_TASK_NEW,	     [LSC_REC_TASK_READY] = CHUNK_TASK_READY,
+		[LSC_REC_TASK_RUN] = CHUNK_TASK_RUN,	     [LSC_REC_TASK_SUSPEND] = CHUNK_TASK_SUSPEND,
+		[LSC_REC_TASK_DONE] = CHUNK_TASK_DONE,	     [LSC_REC_TASK_CANCEL] = CHUNK_TASK_CANCEL,
+		[LSC_REC_MARK] = CHUNK_MARK,
+	};
+
+	if (r->kind >= LSC_ARRAY_LEN(kinds) || !kinds[r->kind])
+		return;
+	struct chunk_event e = { .ts_ns = r->time_ns, .kind = kinds[r->kind], .task = r->task, .detail = r->arg8,
+				 .arg = r->arg64 };
+	int err = chunk_writer_append(&f->chunk, &e);
+	if (err == -ENOSPC) {
+		flush_chunk(f);
+		err = chunk_writer_append(&f->chunk, &e);
+	}
+	if (err < 0)
+		collector_stored(f->c, err);
+}
+
+static void on_record(const struct ring_record *r, void *arg)
+{
+	struct feed *f = arg;
+
+	ring_track_feed(f->track, r);
+	if (!r->history)
+		pack(f, r);
+}
+
+/* ---- what the tracker tells ---- */
+
+static void put_task(struct feed *f, struct ring_task *t)
+{
+	feed_row_fill(&f->row, f->l->id, t, ring_track_state(f->track, t));
+	collector_stored(f->c, store_put_task(f->c->store, &f->row.task));
+}
+
+static void on_task_new(struct ring_task *t, bool snapshot, void *arg)
+{
+	(void)snapshot;
+	(void)arg;
+	t->user = NULL; /* not stored yet, or more is known */
+}
+
+static void on_task_gone(struct ring_task *t, void *arg)
+{
+	struct feed *f = arg;
+
+	if (!t->ended_ns || t->ended_ns >= f->c->start_ns)
+		put_task(f, t);
+}
+
+static void on_ready_wait(struct ring_task *t, uint64_t ready_ns, uint64_t run_ns, void *arg)
+{
+	struct feed *f = arg;
+	uint64_t wait = run_ns - ready_ns;
+
+	if (wait < f->c->o.ready_wait_ns || ready_ns < f->c->start_ns)
+		return;
+	struct store_wait row = { .id = ++f->c->next_wait, .loop = f->l->id, .kind = STORE_WAIT_TASK, .fd = -1,
+				  .task = feed_row_id(f->l->id, t->id), .ready_ns = ready_ns, .wait_ns = wait };
+	collector_stored(f->c, store_put_wait(f->c->store, &row));
+	struct recent_wait *w = &f->waits[f->nwaits++ % RECENT_WAITS];
+	w->ready_ns = ready_ns;
+	w->wait_ns = wait;
+	snprintf(w->name, sizeof(w->name), "%.63s", t->name ? t->name : "");
+}
+
+static void on_tick(const struct ring_tick *tick, void *arg)
+{
+	struct feed *f = arg;
+	uint64_t d = tick->end_ns - tick->begin_ns;
+
+	if (tick->begin_ns < f->c->start_ns) {
+		f->last_end_ns = tick->end_ns;
+		return;
+	}
+	f->ticks++;
+	f->busy_ns += d;
+	if (f->last_end_ns >= f->c->start_ns && tick->begin_ns > f->last_end_ns)
+		f->idle_ns += tick->begin_ns - f->last_end_ns;
+	f->last_end_ns = tick->end_ns;
+	lsc_hist_add(&f->lag, d);
+	if (d < f->c->o.stall_ns)
+		return;
+	if (f->npending == PENDING_TICKS) {
+		collector_lose(f->c, LSC_LOSS_QUOTA, 1);
+		return;
+	}
+	struct pending_tick *p = &f->pending[f->npending++];
+	*p = (struct pending_tick){ .begin_ns = tick->begin_ns, .end_ns = tick->end_ns,
+				    .until_ns = lsc_now_ns() + SETTLE_NS / 4,
+				    .task = tick->longest ? tick->longest->id : 0, .nculprits = tick->nculprits };
+	for (size_t i = 0; i < tick->nculprits; i++) {
+		p->culprits[i].task = tick->culprits[i].task->id;
+		p->culprits[i].ns = tick->culprits[i].ns;
+	}
+}
+
+static void on_gap(void *arg)
+{
+	struct feed *f = arg;
+
+	ring_request_snapshot(f->ring); /* without one, what is known comes back as tasks are seen again */
+}
+
+static const struct ring_track_ops track_ops = {
+	.task_new = on_task_new,
+	.task_gone = on_task_gone,
+	.ready_wait = on_ready_wait,
+	.tick = on_tick,
+	.gap = on_gap,
+};
+
+/* ---- long ticks ---- */
+
+bool feed_kernel_tick(struct feed *f, const struct event_stall *e)
+{
+	if (f->broken)
+		return false;
+	f->kernel[f->nkernel++ % KERNEL_TICKS] = *e;
+	return true;
+}
+
+static const struct event_stall *kernel_account(const struct feed *f, const struct pending_tick *p)
+{
+	size_t n = f->nkernel < KERNEL_TICKS ? f->nkernel : KERNEL_TICKS;
+
+	for (size_t i = 0; i < n; i++)
+		if (f->kernel[i].begin_ns < p->end_ns && f->kernel[i].end_ns > p->begin_ns)
+			return &f->kernel[i];
+	return NULL;
+}
+
+static void settle_ticks(struct feed *f, bool force)
+{
+	uint64_t now = lsc_now_ns();
+	size_t done = 0;
+
+	for (; done < f->npending; done++) {
+		struct pending_tick *p = &f->pending[done];
+		const struct event_stall *k = kernel_account(f, p);
+		if (!k && f->l->kernel && !force && now < p->until_ns)
+			break;
+		int64_t id = stall_from_ring(f->c, f->l, p->begin_ns, p->end_ns, p->task, k);
+		for (size_t i = 0; id && i < p->nculprits; i++) {
+			struct store_culprit row = { .stall = id, .task = feed_row_id(f->l->id, p->culprits[i].task),
+						     .ns = p->culprits[i].ns };
+			collector_stored(f->c, store_put_culprit(f->c->store, &row));
+		}
+	}
+	memmove(f->pending, f->pending + done, (f->npending - done) * sizeof(f->pending[0]));
+	f->npending -= done;
+}
+
+/* ---- reading ---- */
+
+/* Returns whether there may be more. */
+static bool read_some(struct feed *f)
+{
+	int n = f->broken ? 0 : ring_read(f->ring, READ_MAX, on_record, f);
+	struct ring_ledger led = ring_ledger(f->ring);
+	uint64_t fresh = led.delivered - f->delivered;
+
+	f->delivered = led.delivered;
+	if (f->c->store_error)
+		collector_lose(f->c, f->c->store_error == -EFBIG ? LSC_LOSS_STORE_FULL : LSC_LOSS_STORE_ERROR, fresh);
+	else
+		f->c->stored += fresh;
+	if (n < 0) {
+		f->broken = true;
+		collector_stored(f->c, store_put_unseen(f->c->store, "tasks", "the ring's content is not sound"));
+		return false;
+	}
+	return n == READ_MAX;
+}
+
+void feed_read(struct collector *c, struct loop *l)
+{
+	(void)c;
+	read_some(l->feed);
+	settle_ticks(l->feed, false);
+}
+
+struct storing {
+	struct feed *f;
+	bool all;
+};
+
+static int store_task(struct ring_task *t, void *arg)
+{
+	struct storing *s = arg;
+
+	if (s->all || !t->user)
+		put_task(s->f, t);
+	t->user = s->f;
+	return s->f->c->store_error;
+}
+
+static void store_tasks(struct feed *f, bool all)
+{
+	struct storing s = { f, all };
+
+	ring_track_each(f->track, store_task, &s);
+}
+
+void feed_store(struct collector *c, struct loop *l)
+{
+	(void)c;
+	flush_chunk(l->feed);
+	store_tasks(l->feed, false);
+}
+
+void feed_end(struct collector *c, struct loop *l)
+{
+	struct feed *f = l->feed;
+	uint64_t until = lsc_now_ns() + LSC_NS_PER_S; /* a writer may be faster than we are */
+
+	while (read_some(f) && lsc_now_ns() < until)
+		;
+	settle_ticks(f, true);
+	stall_settle(c, l, lsc_now_ns(), true);
+	flush_chunk(f);
+	store_tasks(f, true);
+	struct ring_ledger led = ring_ledger(f->ring);
+	c->ring_emitted += led.emitted;
+	collector_lose(c, LSC_LOSS_TASK_RING_OVERRUN, led.overrun);
+	collector_lose(c, LSC_LOSS_TASK_RING_INVALID, led.invalid);
+}
+
+struct feed *feed_free(struct feed *f)
+{
+	if (!f)
+		return NULL;
+	ring_track_free(f->track);
+	ring_close(f->ring);
+	chunk_writer_done(&f->chunk);
+	free(f);
+	return NULL;
+}
+
+/* ---- for others ---- */
+
+void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns, uint64_t *ret_idle_ns,
+		 const struct lsc_histogram **ret_lag)
+{
+	*ret_ticks = f->ticks;
+	*ret_busy_ns = f->busy_ns;
+	*ret_idle_ns = f->idle_ns;
+	*ret_lag = &f->lag;
+}
+
+const char *feed_runtime(const struct feed *f)
+{
+	return ring_info(f->ring)->runtime;
+}
+
+const struct store_task *feed_task(struct feed *f, uint32_t ring_task)
+{
+	struct ring_task *t = ring_task ? ring_track_find(f->track, ring_task) : NULL;
+
+	if (!t)
+		return NULL;
+	feed_row_fill(&f->row, f->l->id, t, ring_track_state(f->track, t));
+	return &f->row.task;
+}
+
+struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64_t end_ns)
+{
+	size_t n = f->nwaits < RECENT_WAITS ? f->nwaits : RECENT_WAITS;
+	struct feed_victims v = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		const struct recent_wait *w = &f->waits[i];
+		if (w->ready_ns >= end_ns || w->ready_ns + w->wait_ns <= begin_ns)
+			continue;
+		v.count++;
+		v.sum_ns += w->wait_ns;
+		if (w->wait_ns > v.max_ns) {
+			v.max_ns = w->wait_ns;
+			v.worst = w->name[0] ? w->name : NULL;
+		}
+	}
+	return v;
+}
+
+/* ---- finding ---- */
+
+struct scan {
+	struct collector *c;
+	struct target *target;
+};
+
+struct thread_search {
+	int pid, ns_tid, tid;
+};
+
+static int compare_thread(const struct target_thread *t, void *arg)
+{
+	struct thread_search *s = arg;
+	char comm[16];
+	int ns_tid = 0;
+
+	if (target_thread_names(s->pid, t->tid, comm, &ns_tid) < 0 || ns_tid != s->ns_tid)
+		return 0;
+	s->tid = t->tid;
+	return 1;
+}
+
+/* Our number of the thread that the target knows as ns_tid; 0 when there is none. */
+static int thread_of_ring(const struct target *t, uint32_t ns_tid)
+{
+	struct thread_search s = { .pid = t->pid, .ns_tid = (int)ns_tid };
+
+	if (t->ns_pid == t->pid && compare_thread(&(struct target_thread){ .tid = (int)ns_tid }, &s))
+		return s.tid;
+	target_each_thread(t->pid, compare_thread, &s);
+	return s.tid;
+}
+
+static bool is_open(const struct collector *c, const struct target *t, uint64_t ino)
+{
+	for (const struct loop *l = c->loops; l; l = l->hh.next)
+		if (l->target == t && l->feed && l->feed->ino == ino)
+			return true;
+	return false;
+}
+
+static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *ring, uint64_t ino)
+{
+	struct feed *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->c = c;
+	f->l = l;
+	f->ino = ino;
+	f->ring = ring;
+	f->track = ring_track_new(&track_ops, f);
+	if (f->track)
+		return f;
+	free(f);
+	return NULL;
+}
+
+static void attach_ring(struct collector *c, struct target *t, struct ring *ring, uint64_t ino)
+{
+	const struct ring_info *info = ring_info(ring);
+	int tid = (int)info->pid == t->ns_pid ? thread_of_ring(t, info->tid) : 0;
+	struct loop *l = tid ? watch_loop(c, tid) : NULL;
+
+	if (l && l->feed) { /* the thread runs another loop now; its tasks are counted anew */
+		watch_loop_end(c, l);
+		l = NULL;
+	}
+	if (!l && tid)
+		l = watch_loop_new(c, t->pid, tid);
+	struct feed *f = l ? feed_new(c, l, ring, ino) : NULL;
+	if (!f) { /* inherited by fork, of a thread that ended, or not wanted */
+		ring_close(ring);
+		return;
+	}
+	l->feed = f;
+	if (c->probe && info->current_addr)
+		probe_set_task_address(c->probe, l->tid, info->current_addr);
+	ring_request_snapshot(ring);
+	watch_loop_announce(c, l);
+	feed_read(c, l);
+}
+
+static int on_found(int target_fd, void *arg)
+{
+	struct scan *s = arg;
+	uint64_t ino = decode_fd_inode(s->target->pid, target_fd);
+	struct ring *ring = NULL;
+	struct lsc_err err = { 0 };
+
+	if (!ino || is_open(s->c, s->target, ino))
+		return 0;
+	int r = ring_open(s->target->pidfd, target_fd, RING_FROM_OLDEST, &ring, &err);
+	if (r == 0)
+		attach_ring(s->c, s->target, ring, ino);
+	else if (r != -EBADF && r != -ESRCH) /* closed or ended meanwhile */
+		collector_stored(s->c, store_put_unseen(s->c->store, "tasks", err.text));
+	return 0;
+}
+
+void feed_scan(struct collector *c, struct target *t)
+{
+	struct scan s = { c, t };
+
+	if (c->o.require == REQUIRE_BPF)
+		return;
+	ring_scan(t->pid, on_found, &s);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A loop's ring inside the collector: its records become tasks, waits, ticks and packed transitions.
+ * What a ring holds from before the capture helps to know the tasks, and is not stored.
  */
 #ifndef LSC_FEED_H
 #define LSC_FEED_H
@@ -18,24 +19,29 @@ struct target;
 
 /* Looks for rings of a target that are not read yet, and opens them. */
 void feed_scan(struct collector *c, struct target *t);
-/* Reads what came, feeds stalls and rows. */
+/* Reads what came: waits and transitions to the store, long ticks to stall.c. Bounded. */
 void feed_read(struct collector *c, struct loop *l);
-/* Stores the tasks and what is left of the transitions. */
+/* Stores the transitions so far and the tasks that are not stored yet. */
 void feed_store(struct collector *c, struct loop *l);
+/* Reads to the end, stores all, closes the ledger. Once. */
+void feed_end(struct collector *c, struct loop *l);
+/* Without storing anything. NULL is fine. Returns NULL. */
 struct feed *feed_free(struct feed *f);
 
 /* The kernel's account of a busy period: true when the feed keeps it for the tick that its ring tells. */
 bool feed_kernel_tick(struct feed *f, const struct event_stall *e);
-/* Busy, idle and lag as the ring tells them. */
+/* Busy, idle and lag as the ring tells them. ret_lag is borrowed from f. */
 void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns, uint64_t *ret_idle_ns,
 		 const struct lsc_histogram **ret_lag);
-/* For the live line. */
-const struct store_task *feed_task(struct feed *f, uint32_t ring_task);
-void feed_victims(struct feed *f, uint64_t begin, uint64_t end, uint64_t *ret_count, uint64_t *ret_sum,
-		  uint64_t *ret_max, const char **ret_worst);
+/* "loopscope", ...: what the ring says of itself; hostile bytes. Borrowed from f. */
+const char *feed_runtime(const struct feed *f);
 
-/* stall.c: a tick over the threshold that a ring told. */
-void stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
-		     const struct event_stall *kernel);
+/* For the live line: a task that lives, borrowed until the next call, or NULL; and who waited. */
+const struct store_task *feed_task(struct feed *f, uint32_t ring_task);
+struct feed_victims {
+	uint64_t count, sum_ns, max_ns;
+	const char *worst; /* name of the one that waited longest; borrowed from f, NULL unknown */
+};
+struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64_t end_ns);
 
 #endif

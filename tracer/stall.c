@@ -112,22 +112,21 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	evidence_claim(c, l, s);
 }
 
-/* A tick of the ring; kernel is the kernel's account of the busy period around it, or NULL. */
-void stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
-		     const struct event_stall *kernel)
+int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
+			const struct event_stall *kernel)
 {
 	struct stall *s = stall_new(c, l, begin, end - begin, end - begin);
 
 	if (!s) {
 		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
-		return;
+		return 0;
 	}
 	s->row.mode = STORE_MODE_RING;
 	s->ring_task = task;
 	evidence_claim(c, l, s);
 	if (!l->kernel) {
 		s->row.split[LSC_CAUSE_OTHER] = end - begin; /* without kernel events: unknown */
-		return;
+		return s->row.id;
 	}
 	for (const struct block *b = l->blocks; b; b = b->next) {
 		if (b->row.stall != s->row.id)
@@ -145,6 +144,7 @@ void stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64
 					s->row.split[i] = kernel->split[i];
 	}
 	split_close(&s->row, s->samples_user, s->samples_kernel);
+	return s->row.id;
 }
 
 static void tell(struct collector *c, struct stall *s, const struct block *longest)
@@ -166,8 +166,7 @@ static void tell(struct collector *c, struct stall *s, const struct block *longe
 	}
 	if (l->feed) {
 		live.task = feed_task(l->feed, s->ring_task);
-		feed_victims(l->feed, s->row.start_ns, s->row.start_ns + s->row.duration_ns, &live.victims.count,
-			     &live.victims.sum_ns, &live.victims.max_ns, &live.victims.worst);
+		live.victims = feed_victims(l->feed, s->row.start_ns, s->row.start_ns + s->row.duration_ns);
 	}
 	c->ops->stall(&live, c->arg);
 }

@@ -53,7 +53,7 @@ struct loop {
 	struct target *target;
 	int tid, ns_tid;
 	char comm[16];
-	bool kernel, ringed;   /* sources */
+	bool kernel;           /* seen by kernel events */
 	bool announced;        /* told to the client */
 	bool exited;
 	int class, nr, fd, confidence;
@@ -71,6 +71,8 @@ struct loop {
 	size_t nsamples;
 	struct stall *stalls;
 	struct feed *feed;     /* its ring, NULL none */
+	uint64_t finish_ns;    /* its thread has ended: its stacks are waited for until then */
+	struct loop *next_ended;
 	UT_hash_handle hh;     /* by tid */
 };
 
@@ -101,6 +103,7 @@ struct collector {
 	struct target **targets;   /* owned, each with a pidfd in epoll */
 	size_t ntargets, alive;
 	struct loop *loops;        /* hash by tid of all loops that live */
+	struct loop *ended;        /* list of those whose stacks are still under way */
 	size_t nloops;
 	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait, next_chunk;
 	struct known_stack *stacks;
@@ -133,7 +136,12 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid);
 void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);
+/* Stores and frees a loop at once; stacks under way are lost. */
 void watch_loop_end(struct collector *c, struct loop *l);
+/* The loop's thread has ended: no more is watched, its stacks are waited for. */
+void watch_loop_exit(struct collector *c, struct loop *l);
+/* Finishes ended loops that wait for nothing more (all of them when force is set). */
+void watch_settle_ended(struct collector *c, uint64_t now, bool force);
 /* Forgets targets that ended a while ago, and their loops. */
 void watch_targets_prune(struct collector *c, uint64_t now);
 void watch_free(struct collector *c);
@@ -148,6 +156,8 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
 /* No block or sample of the stall waits for its stack. */
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
+/* Some block or sample of the loop waits for its stack. */
+bool evidence_is_awaited(const struct loop *l);
 const struct block *evidence_longest(const struct loop *l, int64_t stall);
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall);
 /* Writes the stall's samples and forgets its evidence. */
@@ -164,6 +174,10 @@ const struct known_stack *evidence_stack(const struct collector *c, int64_t id);
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e, bool inferred);
 /* Writes stalls whose evidence is complete, or whose time is up (all of them when force is set). */
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
+/* A tick over the threshold that a ring told; kernel is the account of the busy period around it, or
+ * NULL. Its id, 0 out of memory. */
+int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
+			const struct event_stall *kernel);
 /* The tick that runs at the end of the capture. */
 void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 

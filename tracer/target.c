@@ -168,7 +168,7 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 		target_close(&t);
 		return r;
 	}
-	t.first_ns = t.last_ns = lsc_now_ns();
+	t.first_ns = t.last_ns = t.young_ns = lsc_now_ns();
 	target_describe(&t);
 	*ret_target = t;
 	return 0;

@@ -19,6 +19,7 @@ struct target {
 	int pidfd;
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
 	uint64_t first_ns, last_ns;
+	uint64_t young_ns; /* started or executed last; rings are looked for more often then */
 	bool gone;
 	char comm[16];
 	char exe[512];

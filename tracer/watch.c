@@ -84,28 +84,6 @@ void watch_target_gone(struct collector *c, struct target *t)
 	put_target(c, t);
 }
 
-/* A tree of processes may have thousands that end soon: only those with loops are kept. Loops whose
- * exit was lost (a full ring buffer) end here. */
-void watch_targets_prune(struct collector *c, uint64_t now)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < c->ntargets; i++) {
-		struct target *t = c->targets[i];
-		if (!t->gone || now < t->last_ns + GONE_NS) {
-			c->targets[kept++] = t;
-			continue;
-		}
-		for (struct loop *next, *l = c->loops; l; l = next) {
-			next = l->hh.next;
-			if (l->target == t)
-				watch_loop_end(c, l);
-		}
-		free(t);
-	}
-	c->ntargets = kept;
-}
-
 static bool holds(const int *v, size_t n, int x)
 {
 	for (size_t i = 0; i < n; i++)
@@ -210,7 +188,7 @@ void watch_loop_store(struct collector *c, struct loop *l)
 		.tid = l->tid,
 		.comm = l->comm,
 		.source = (l->kernel ? STORE_SOURCE_BPF : 0) | (l->feed ? STORE_SOURCE_RING : 0),
-		.runtime = l->feed ? "loopscope" : l->target->runtime[0] ? l->target->runtime : NULL,
+		.runtime = l->feed && feed_runtime(l->feed)[0] ? feed_runtime(l->feed) : l->target->runtime[0] ? l->target->runtime : NULL,
 		.wait_syscall = l->class ? syscall_name(l->nr) : NULL,
 		.wait_fd = l->class == WAIT_EPOLL ? l->fd : -1,
 		.first_ns = l->first_ns,
@@ -293,15 +271,22 @@ void watch_seed(struct collector *c, struct target *t)
 
 /* ---- ends ---- */
 
-void watch_loop_end(struct collector *c, struct loop *l)
+/* The thread runs this loop no more. */
+static void leave(struct collector *c, struct loop *l)
 {
 	watch_loop_totals(c, l);
 	l->exited = true;
 	collector_settle_held(c, l);
-	if (l->feed) {
-		feed_read(c, l);
-		feed_store(c, l);
-	}
+	if (l->feed)
+		feed_end(c, l);
+	if (c->probe)
+		probe_drop_thread(c->probe, l->tid);
+	HASH_DEL(c->loops, l);
+}
+
+/* Stores what is known and frees the loop. */
+static void finish(struct collector *c, struct loop *l)
+{
 	stall_settle(c, l, lsc_now_ns(), true);
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
@@ -309,11 +294,68 @@ void watch_loop_end(struct collector *c, struct loop *l)
 		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns;
 		c->watched_ns += l->last_ns - l->first_ns;
 	}
-	if (c->probe)
-		probe_drop_thread(c->probe, l->tid);
-	HASH_DEL(c->loops, l);
 	l->feed = feed_free(l->feed);
 	free(l);
+}
+
+void watch_loop_end(struct collector *c, struct loop *l)
+{
+	leave(c, l);
+	finish(c, l);
+}
+
+void watch_loop_exit(struct collector *c, struct loop *l)
+{
+	leave(c, l);
+	l->finish_ns = lsc_now_ns() + SETTLE_NS;
+	l->next_ended = c->ended;
+	c->ended = l;
+}
+
+void watch_settle_ended(struct collector *c, uint64_t now, bool force)
+{
+	for (struct loop **at = &c->ended; *at;) {
+		struct loop *l = *at;
+		stall_settle(c, l, now, force);
+		if (!force && now < l->finish_ns && (l->stalls || evidence_is_awaited(l))) {
+			at = &l->next_ended;
+			continue;
+		}
+		*at = l->next_ended;
+		finish(c, l);
+	}
+}
+
+static bool has_loops(const struct collector *c, const struct target *t)
+{
+	for (const struct loop *l = c->loops; l; l = l->hh.next)
+		if (l->target == t)
+			return true;
+	for (const struct loop *l = c->ended; l; l = l->next_ended)
+		if (l->target == t)
+			return true;
+	return false;
+}
+
+/* A tree of processes may have thousands that end soon. */
+void watch_targets_prune(struct collector *c, uint64_t now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		struct target *t = c->targets[i];
+		bool old = t->gone && now >= t->last_ns + GONE_NS;
+		for (struct loop *next, *l = old ? c->loops : NULL; l; l = next) {
+			next = l->hh.next;
+			if (l->target == t) /* the news of its exit found no room in the ring buffer */
+				watch_loop_exit(c, l);
+		}
+		if (old && !has_loops(c, t))
+			free(t);
+		else
+			c->targets[kept++] = t;
+	}
+	c->ntargets = kept;
 }
 
 void watch_free(struct collector *c)

@@ -122,6 +122,7 @@ void analysis_done(struct analysis *a)
 	free(a->findings);
 	free(a->blame);
 	free(a->profiles);
+	finding_ungroup(a);
 	arena_done(&a->arena);
 	*a = (struct analysis){.coverage = -1};
 }

@@ -25,7 +25,7 @@
 #include "base/loss.h"
 #include "store.h"
 
-#define ANALYSIS_VICTIMS_MAX  20   /* listed per stall; the rest is counted */
+#define ANALYSIS_VICTIMS_MAX  100  /* listed per stall; the rest is counted */
 #define ANALYSIS_TASKS_MAX    2000 /* listed in the JSON */
 #define ANALYSIS_BLAME_MAX    200
 #define ANALYSIS_PROFILE_MAX  2000 /* stacks per loop and kind */
@@ -104,6 +104,7 @@ struct finding {
 	enum severity severity;
 	bool inferred;
 	uint64_t count, total_ns, worst_ns;
+	uint64_t longest_stall_ns; /* of those that it explains; 0 none */
 	struct site site; /* function NULL: unknown */
 	const char *syscall;
 	struct id_list loops, tasks, stalls;

@@ -75,7 +75,7 @@ int blame_all(struct analysis *a)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < a->nstalls; i++)
-		if (!rule_is_host(a->stalls[i].rule))
+		if (!a->stalls[i].rule->host)
 			r = blame_stall(a, &a->stalls[i]);
 	if (r || !a->nblame)
 		return r;

@@ -70,7 +70,7 @@ static uint64_t hash_name(uint64_t h, const char *name)
 static void fingerprint(const struct analysis *a, const struct rule *rule,
 			const struct occurrence *o, char ret[static 17])
 {
-	const struct analysis_task *t = analysis_task_of((struct analysis *)a, o->task);
+	const struct analysis_task *t = analysis_task_of(a, o->task);
 	const struct site *s = &o->site;
 	uint64_t h = hash_text(0xcbf29ce484222325ull, rule->id, strlen(rule->id));
 
@@ -195,6 +195,8 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 	f->total_ns = add_sat(f->total_ns, o->ns);
 	if (o->ns > f->worst_ns)
 		f->worst_ns = o->ns;
+	if (o->stall && o->stall->rule == rule && o->stall->row.duration_ns > f->longest_stall_ns)
+		f->longest_stall_ns = o->stall->row.duration_ns;
 	add_evidence(f, &o->evidence);
 	if (t)
 		t->referenced = true;
@@ -269,16 +271,21 @@ static int worst_first(const void *x, const void *y)
 
 	if (a->severity != b->severity)
 		return a->severity > b->severity ? -1 : 1;
-	if (a->rule != b->rule && (a->worst_ns == b->worst_ns))
-		return a->rule < b->rule ? -1 : 1;
+	if (!a->rule->causes != !b->rule->causes) /* what held the loop, then who waited */
+		return a->rule->causes ? -1 : 1;
 	if (a->worst_ns != b->worst_ns)
 		return a->worst_ns > b->worst_ns ? -1 : 1;
 	return strcmp(a->fingerprint, b->fingerprint);
 }
 
-int finding_finish_all(struct analysis *a)
+void finding_ungroup(struct analysis *a)
 {
 	HASH_CLEAR(hh, a->slots);
+}
+
+int finding_finish_all(struct analysis *a)
+{
+	finding_ungroup(a);
 	for (size_t i = 0; i < a->nfindings; i++) {
 		struct finding *f = &a->findings[i];
 		enum family family = family_of(a, f);

@@ -25,13 +25,13 @@ int blame_all(struct analysis *a);
 
 /* rules.c: fills findings. */
 int rules_run(struct analysis *a);
+/* finding.c: frees the table by which findings were grouped. */
+void finding_ungroup(struct analysis *a);
 /* The most specific rule whose cause holds at least half of the stall. */
 const struct rule *rules_explaining(const struct store_stall *stall);
 
 /* site.c */
+/* The innermost frame of the application's own code; function NULL: no frame has a name. */
 void site_find(const struct store_stack *stack, struct site *ret);
-/* Whether the frame is the application's own, not libc's, the interpreter's or the loop library's.
- */
-bool site_is_own(const struct store_frame *f);
 
 #endif

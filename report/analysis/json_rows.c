@@ -73,19 +73,25 @@ static json_t *split(const struct store_stall *s)
 	return list;
 }
 
-/* The stored arguments are JSON of the file's own: taken only as a flat object of plain values. */
+/* The stored arguments are JSON of the file's own: of an object its plain values are taken,
+ * anything else counts as no arguments (Jansson does not always tell damage from lack of memory).
+ */
 static json_t *arguments(const char *text)
 {
 	json_t *args = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-	json_t *clean = json_object(), *value;
+	json_t *plain = json_object(), *value;
 	const char *key;
+	bool lost = !plain;
 
-	if (args && json_is_object(args))
-		json_object_foreach(args, key,
-				    value) if (!json_is_object(value) && !json_is_array(value))
-			json_object_set(clean, key, value);
+	json_object_foreach(args, key, value)
+		if (!lost && !json_is_object(value) && !json_is_array(value))
+			lost = json_object_set(plain, key, value) < 0;
 	json_decref(args);
-	return clean;
+	if (lost) {
+		json_decref(plain);
+		return NULL;
+	}
+	return plain;
 }
 
 static json_t *resource(const struct store_block *b)
@@ -128,7 +134,7 @@ static json_t *block(const struct analysis *a, const struct store_block *b)
 
 static json_t *task_brief(const struct analysis *a, int64_t id)
 {
-	const struct analysis_task *t = analysis_task_of((struct analysis *)a, id);
+	const struct analysis_task *t = analysis_task_of(a, id);
 
 	if (!t)
 		return json_null();
@@ -142,7 +148,7 @@ static json_t *victim(const struct analysis *a, const struct victim *v)
 {
 	static const char *const kinds[] = {"task", "socket", "timer"};
 	const struct store_wait *w = &a->waits[v->wait];
-	const struct analysis_task *t = analysis_task_of((struct analysis *)a, w->task);
+	const struct analysis_task *t = analysis_task_of(a, w->task);
 
 	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", kinds[w->kind], "task",
 			 json_id(w->task), "fd",
@@ -189,6 +195,12 @@ static json_t *inner_rows(const struct analysis *a, const struct analysis_stall 
 
 		r = json_put(samples, json_pack("{s:o, s:o}", "stack", json_id(p->stack), "ns",
 						json_count(p->ns)));
+	}
+	if (r < 0) {
+		json_decref(culprits);
+		json_decref(blocks);
+		json_decref(samples);
+		return NULL;
 	}
 	return json_pack("{s:o, s:o, s:o}", "culprits", culprits, "blocks", blocks, "samples",
 			 samples);

@@ -12,6 +12,7 @@
 
 #define OVERLAP_MIN_NS LSC_NS_PER_MS /* a wait that ended as the stall began is not its victim */
 #define VICTIMS_MAX    1000000
+#define SITES_COMPARED 64 /* within one stall */
 #define OVERLAP_STALLS 64 /* stalls that one wait may reach into; more is not believed */
 
 struct by_id {
@@ -200,8 +201,7 @@ static int put_wait(struct analysis *a, const struct by_loop *order, size_t wait
 		if (ns < OVERLAP_MIN_NS && (!ns || ns < w->wait_ns))
 			continue;
 		if (a->nvictims == VICTIMS_MAX)
-			return load_unseen(a, "victims",
-					   "more ready waits than are related to stalls", 0);
+			return -ENOSPC;
 		struct victim *v = rows_push(&a->victims, &a->nvictims, sizeof(*v));
 		if (!v)
 			return -ENOMEM;
@@ -220,9 +220,11 @@ static int put_waits(struct analysis *a)
 		order[i] = (struct by_loop){a->stalls[i].row.loop, a->stalls[i].row.start_ns, i};
 	if (!r)
 		sort(order, a->nstalls, sizeof(*order), stall_by_loop);
-	for (size_t i = 0; !r && i < a->nwaits && a->nvictims < VICTIMS_MAX; i++)
+	for (size_t i = 0; !r && i < a->nwaits; i++)
 		r = put_wait(a, order, i);
 	free(order);
+	if (r == -ENOSPC)
+		r = load_unseen(a, "victims", "more ready waits lie in stalls than are related", 0);
 	sort(a->victims, a->nvictims, sizeof(*a->victims), victim_by_stall);
 	for (size_t i = a->nvictims; i-- > 0;) {
 		const struct victim *v = &a->victims[i];
@@ -247,30 +249,34 @@ static bool is_cpu(enum lsc_cause cause)
 /* The site on which most of the stall's samples lie, whatever the stacks above it. */
 static const struct site *hottest_site(const struct analysis *a, const struct analysis_stall *s)
 {
-	const struct site *best = NULL;
-	uint64_t best_ns = 0;
+	struct {
+		const struct site *site;
+		uint64_t ns;
+	} sites[SITES_COMPARED];
+	size_t n = 0, best = 0;
 
-	for (size_t i = 0; i < s->nsamples && i < 256; i++) {
-		const struct analysis_sample *sample = &a->samples[s->first_sample + i];
-		const struct analysis_stack *k = analysis_stack_of(a, sample->row.stack);
-		uint64_t ns = 0;
+	for (size_t i = 0; i < s->nsamples; i++) {
+		const struct store_sample *p = &a->samples[s->first_sample + i].row;
+		const struct analysis_stack *k = analysis_stack_of(a, p->stack);
+		size_t at = 0;
 
 		if (!k || !k->site.function)
 			continue;
-		for (size_t j = 0; j < s->nsamples && j < 256; j++) {
-			const struct analysis_sample *other = &a->samples[s->first_sample + j];
-			const struct analysis_stack *o = analysis_stack_of(a, other->row.stack);
-
-			if (o && o->site.function == k->site.function &&
-			    o->site.file == k->site.file)
-				ns = add_sat(ns, other->row.ns);
+		while (at < n && (sites[at].site->function != k->site.function ||
+				  sites[at].site->file != k->site.file))
+			at++;
+		if (at == SITES_COMPARED)
+			continue;
+		if (at == n) {
+			sites[at].site = &k->site;
+			sites[n++].ns = 0;
 		}
-		if (ns > best_ns) {
-			best = &k->site;
-			best_ns = ns;
-		}
+		sites[at].ns = add_sat(sites[at].ns, p->ns);
 	}
-	return best;
+	for (size_t i = 1; i < n; i++)
+		if (sites[i].ns > sites[best].ns)
+			best = i;
+	return n ? sites[best].site : NULL;
 }
 
 static const struct site *blocked_site(const struct analysis *a, const struct analysis_stall *s)

@@ -20,8 +20,9 @@ const struct rule rule_table[] = {
 			[FAMILY_LIBUV] =
 				"Use `uv_timer_start()` instead of sleeping in a callback.",
 			[FAMILY_LOOPSCOPE] =
-				"Use `lsc_sleep()` instead of `sleep()`, or move the call "
-				"off the loop with `lsc_to_thread()`."},
+				"Use `lsc_sleep()` instead of `sleep()`, or move the call to "
+				"another thread that wakes the loop with "
+				"`lsc_call_soon_threadsafe()`."},
 	},
 	{
 		.id = "blocking-file-io",
@@ -35,7 +36,8 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] = "Run it with `await asyncio.to_thread(...)`.",
 			[FAMILY_NODE] = "Use `fs.promises` instead of the `*Sync` calls.",
 			[FAMILY_LIBUV] = "Use `uv_fs_*` with a callback, or `uv_queue_work()`.",
-			[FAMILY_LOOPSCOPE] = "Run it with `lsc_to_thread()`."},
+			[FAMILY_LOOPSCOPE] = "Run it on another thread; let it wake the loop with "
+					     "`lsc_call_soon_threadsafe()`."},
 	},
 	{
 		.id = "blocking-network-io",
@@ -55,8 +57,8 @@ const struct rule rule_table[] = {
 				"on the main thread.",
 			[FAMILY_LIBUV] = "Use `uv_tcp_connect()`, `uv_read_start()` and "
 					 "`uv_getaddrinfo()`.",
-			[FAMILY_LOOPSCOPE] = "Use `lsc_connect()`, `lsc_read()` and their kin, or "
-					     "`lsc_to_thread()`."},
+			[FAMILY_LOOPSCOPE] = "Make the descriptor non-blocking and await it with "
+					     "`lsc_wait_fd()`."},
 	},
 	{
 		.id = "blocking-child-wait",
@@ -75,7 +77,7 @@ const struct rule rule_table[] = {
 					"`spawnSync()`.",
 			[FAMILY_LIBUV] = "Use `uv_spawn()` with an exit callback.",
 			[FAMILY_LOOPSCOPE] =
-				"Run it with `lsc_to_thread()`, or wait for its pidfd."},
+				"Await its pidfd with `lsc_wait_fd()`."},
 	},
 	{
 		.id = "blocking-lock",
@@ -96,8 +98,8 @@ const struct rule rule_table[] = {
 				"Pass messages with `uv_async_send()` instead of sharing a mutex "
 				"with the loop.",
 			[FAMILY_LOOPSCOPE] =
-				"Use the loop's own lock among tasks; take a mutex only in "
-				"`lsc_to_thread()`."},
+				"Pass messages with `lsc_call_soon_threadsafe()` instead of sharing "
+				"a mutex with the loop."},
 	},
 	{
 		.id = "cpu-hog",
@@ -119,8 +121,8 @@ const struct rule rule_table[] = {
 				"Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
 				"slices.",
 			[FAMILY_LOOPSCOPE] =
-				"Yield with `lsc_yield()` between slices, or move it to "
-				"`lsc_to_thread()`."},
+				"Yield with `lsc_yield()` between slices, or move it to another "
+				"thread that wakes the loop with `lsc_call_soon_threadsafe()`."},
 	},
 	{
 		.id = "host-contention",
@@ -154,9 +156,9 @@ const struct rule rule_table[] = {
 		.causes = UINT32_MAX,
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_stalls,
-		.fix = {[FAMILY_C] = "Look at the split and the stacks of the stalls: no single "
-				     "cause holds "
-				     "half of their time."},
+		.fix = {[FAMILY_C] =
+				"Look at the split and the stacks of the stalls: no more specific "
+				"rule explains them."},
 	},
 	{
 		.id = "starvation",

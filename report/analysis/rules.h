@@ -28,11 +28,6 @@ struct rule {
 extern const struct rule rule_table[];
 extern const size_t rule_count;
 
-static inline bool rule_is_host(const struct rule *r)
-{
-	return r->host;
-}
-
 /* The time within the stall that belongs to the rule's causes. */
 uint64_t rule_share(const struct rule *r, const struct store_stall *stall);
 enum severity rule_severity(const struct rule *r, uint64_t ns);

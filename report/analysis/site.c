@@ -75,18 +75,38 @@ static bool is_js_library(const char *file)
 	return !strncmp(file, "node:", 5) || !strncmp(file, "internal/", 9);
 }
 
-bool site_is_own(const struct store_frame *f)
+/* The interpreter, the C library, a loop library, a standard library. */
+static bool is_runtime(const struct store_frame *f)
 {
 	switch (f->lang) {
 	case STORE_LANG_KERNEL:
-		return false;
+		return true;
 	case STORE_LANG_PYTHON:
-		return !f->file || !is_python_library(f->file);
+		return f->file && is_python_library(f->file);
 	case STORE_LANG_JS:
-		return !f->file || !is_js_library(f->file);
+		return f->file && is_js_library(f->file);
 	default:
-		return !f->module || !is_runtime_module(f->module);
+		return f->module && is_runtime_module(f->module);
 	}
+}
+
+/* Installed beside the application rather than written with it: packages, their start scripts,
+ * shared libraries of the system. */
+static bool is_dependency(const struct store_frame *f)
+{
+	static const char *const packages[] = {"/site-packages/", "/dist-packages/",
+					       "/node_modules/"};
+	const char *path = f->lang == STORE_LANG_NATIVE ? f->module : f->file;
+
+	if (!path)
+		return false;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(packages); i++)
+		if (strstr(path, packages[i]))
+			return true;
+	if (f->lang != STORE_LANG_NATIVE)
+		return strstr(path, "/bin/");
+	return strstr(path, ".so") && (!strncmp(path, "/usr/lib", 8) || !strncmp(path, "/lib", 4) ||
+				       !strncmp(path, "/usr/local/lib", 14));
 }
 
 /* A scripting language says more than the C code below it. */
@@ -98,7 +118,7 @@ static int rank(const struct store_frame *f)
 		return 0;
 	if (f->lang == STORE_LANG_KERNEL)
 		return 1;
-	return (site_is_own(f) ? 4 : 2) + script;
+	return (is_runtime(f) ? 2 : is_dependency(f) ? 4 : 6) + script;
 }
 
 void site_find(const struct store_stack *stack, struct site *ret)

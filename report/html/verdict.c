@@ -6,7 +6,8 @@
 #include "field.h"
 #include "page.h"
 
-#define SUBJECTS 3
+#define SUBJECTS      3
+#define COVERAGE_GOOD 0.95 /* below, the rule `blind` speaks */
 
 /* The finding to speak of: the most severe, then the longest; suppressed ones do not count. */
 static const json_t *first_finding(const json_t *findings)
@@ -52,7 +53,7 @@ static void held_loops(struct page *p)
 		fprintf(p->out, "%zu loops", n);
 }
 
-static void headline(struct page *p, uint64_t captured_ns)
+static void headline(struct page *p, uint64_t captured_ns, bool sure)
 {
 	const json_t *capture = json_object_get(p->doc, "capture");
 	uint64_t threshold_ns = field_u64(json_object_get(capture, "thresholds"), "stall_ns");
@@ -73,6 +74,8 @@ static void headline(struct page *p, uint64_t captured_ns)
 		fputs(p->nstalls == 1 ? ", for " : ", the worst for ", p->out);
 		html_duration(p, field_u64(p->stalls[0], "duration_ns"));
 	}
+	if (p->loops.n && !p->nstalls && !sure)
+		fputs(", but too little was seen to call it healthy", p->out);
 	fputs(" <span class=\"dim\">in ", p->out);
 	html_duration(p, captured_ns);
 	fputs("</span>", p->out);
@@ -139,7 +142,7 @@ static void numbers(struct page *p, uint64_t captured_ns)
 	number(p, "Loops", "");
 	html_count(p, p->loops.n);
 	fputs("</dd></div>\n", p->out);
-	number(p, "Coverage", coverage >= 0 && coverage < 0.95 ? "poor" : "");
+	number(p, "Coverage", coverage >= 0 && coverage < COVERAGE_GOOD ? "poor" : "");
 	share(p, coverage);
 	fputs("</dd></div>\n", p->out);
 	number(p, "Events lost", lost_sum ? "poor" : "");
@@ -187,7 +190,8 @@ void html_verdict(struct page *p)
 {
 	const json_t *capture = json_object_get(p->doc, "capture");
 	const json_t *finding = first_finding(json_object_get(p->doc, "findings"));
-	const char *severity = field_text(finding, "severity"), *kind = "good";
+	bool sure = p->loops.n && field_real(capture, "coverage", -1) >= COVERAGE_GOOD;
+	const char *severity = field_text(finding, "severity"), *kind = sure ? "good" : "warning";
 	uint64_t captured_ns = field_u64(capture, "duration_ns");
 
 	if (severity)
@@ -201,7 +205,7 @@ void html_verdict(struct page *p)
 	html_time(p, field_text(capture, "start"));
 	fprintf(p->out, "</p>\n</header>\n<main id=\"main\">\n<section class=\"verdict %s\">\n<h1>",
 		kind);
-	headline(p, captured_ns);
+	headline(p, captured_ns, sure);
 	fputs("</h1>\n", p->out);
 	if (finding) {
 		fputs("<p>", p->out);

@@ -12,4 +12,6 @@
 	.endm
 	embed schema_report, "report.json"
 	embed schema_check, "check.json"
+	embed schema_doctor, "doctor.json"
+	embed schema_attach, "attach.json"
 	.section .note.GNU-stack, "", %progbits

@@ -47,7 +47,7 @@ class TargetEnds(Case):
             time.sleep(rng.uniform(0.5, 0.8))
             os.kill(process.pid, signal.SIGKILL)
             report = attach.end()
-        [stall] = report["stalls"]
+        [stall] = self.planted(report)
         self.assertGreater(stall["duration_ns"], 300_000_000, describe(report))
         self.assertLess(stall["duration_ns"], 900_000_000, describe(report))
 
@@ -61,7 +61,7 @@ class UserEnds(Case):
             self.assertLess(time.monotonic() - begin, 6)
             self.assertIsNone(process.child.poll())
         self.assertEqual(report["capture"]["end"]["reason"], "duration")
-        self.assertAlmostEqual(report["capture"]["duration_ns"] / 1e9, 2, delta=0.5)
+        self.assertTrue(2 <= report["capture"]["duration_ns"] / 1e9 < 3.5, report["capture"])
         self.assertStalls(report, [truth], "sleep")
 
     def test_the_capture_is_finished_when_its_client_is_killed(self):
@@ -70,11 +70,9 @@ class UserEnds(Case):
             pause(1.5, 2)
             attach.child.kill()
             attach.finish()
-
-            def ended():
-                report = report_of(self.capture)
-                return report if report["capture"]["end"]["reason"] == "abort" else None
-            report = wait_until(ended, 10, "end of the capture")
+            wait_until(lambda: not is_open(self.capture), 10, "end of the capture")
+            report = report_of(self.capture)
+            self.assertEqual(report["capture"]["end"]["reason"], "abort")
             self.assertStalls(report, [truth], "sleep")
 
     def test_losing_patience_never_leaves_a_broken_file(self):

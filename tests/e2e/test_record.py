@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """record and check: the command's own exit status, the verdict, and what is refused."""
 import hashlib
+import json
 import os
 import sqlite3
 import subprocess
+
+import jsonschema
 
 from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, rng
 
@@ -77,6 +80,8 @@ class Check(Recorded):
             self.record(capture, blocks)
             loopscope("check", capture, "--max-stall", "50ms", status=status)
             loopscope("check", capture, "--max-stall", "5s", status=0)
+            verdict = loopscope("check", capture, "--max-stall", "50ms", "--json", status=status).stdout
+            jsonschema.validate(json.loads(verdict), json.loads(loopscope("schema", "check").stdout))
 
     def test_a_command_is_judged_in_one_go(self):
         sleeper = "import asyncio, time\n" \

@@ -24,7 +24,7 @@ class Ring(DemoCase):
     def test_the_ring_alone_names_culprit_and_victims_and_says_what_it_cannot_see(self):
         report, blocks = self.watch(folder=self.bin, user=self.user, program=(*self.user, self.bin / "loopscope"))
         self.assertEqual([loop["source"] for loop in report["loops"]], ["ring"])
-        stalls = sorted(report["stalls"], key=lambda s: s["start_ns"])
+        stalls = self.planted(report)
         self.assertEqual(len(stalls), len(blocks), describe(report))
         for stall, block in zip(stalls, blocks):
             self.assertAlmostEqual(stall["duration_ns"], block["ns"], delta=SLACK)

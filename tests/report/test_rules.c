@@ -381,6 +381,23 @@ static void a_fingerprint_forgets_lines_versions_and_durations_but_not_the_place
 	assert_string_equal(a, b);
 }
 
+static void every_rule_has_its_section_in_the_docs(void **state)
+{
+	(void)state;
+	static char text[65536];
+	FILE *in = fopen(RULES_DOC, "r");
+
+	assert_non_null(in);
+	text[fread(text, 1, sizeof(text) - 1, in)] = '\0';
+	fclose(in);
+	for (size_t i = 0; i < rule_count; i++) {
+		char heading[64];
+
+		snprintf(heading, sizeof(heading), "\n## `%s`\n", rule_table[i].id);
+		assert_non_null(strstr(text, heading));
+	}
+}
+
 static void every_rule_has_an_id_of_its_own_a_summary_and_a_fix(void **state)
 {
 	(void)state;
@@ -409,6 +426,7 @@ int main(void)
 		cmocka_unit_test(a_healthy_capture_has_no_finding),
 		cmocka_unit_test(
 			a_fingerprint_forgets_lines_versions_and_durations_but_not_the_place),
+		cmocka_unit_test(every_rule_has_its_section_in_the_docs),
 		cmocka_unit_test(every_rule_has_an_id_of_its_own_a_summary_and_a_fix),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

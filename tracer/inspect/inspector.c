@@ -53,8 +53,8 @@ struct inspector {
 	struct job *job;       /* UNWINDING: owns; not in the list */
 	uint64_t deadline_ns;  /* of the phase */
 	uint64_t limit_ns;     /* of the whole activity */
-	bool due;	       /* something can be answered without waiting for a child */
-	bool broken;	       /* a child does not take what it is sent */
+	bool due;    /* new jobs: what the children said comes first, lest the dead be sent them */
+	bool broken; /* a child does not take what it is sent */
 
 	struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
 	uint8_t buf[MESSAGE_MAX];
@@ -245,10 +245,8 @@ static void pump(struct inspector *ins, uint64_t now_ns)
 	if (ins->activity != IDLE || ins->broken || ins->crew.state != CREW_UP || !job)
 		return;
 	struct target *t = target_get(&ins->targets, job->pid, now_ns);
-	if (target_quarantined(t, now_ns)) {
-		ins->due = true;
-		return;
-	}
+	if (target_quarantined(t, now_ns))
+		return; /* inspector_dispatch() answers it */
 	if (!t->ready) {
 		struct message_open m = {.kind = MESSAGE_OPEN,
 					 .slot = target_slot(&ins->targets, t),
@@ -421,9 +419,7 @@ int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		memcpy(job->stack, stack, size);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
-	if (ins->crew.state == CREW_LOST)
-		ins->due = true;
-	pump(ins, job->queued_ns);
+	ins->due = true;
 	return 0;
 }
 

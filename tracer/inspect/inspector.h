@@ -61,7 +61,8 @@ struct inspector *inspector_free(struct inspector *ins);
 
 /* A descriptor to poll for POLLIN (an epoll fd that holds the inner ones). */
 int inspector_fd(const struct inspector *ins);
-/* When inspector_dispatch() must run next even without POLLIN; UINT64_MAX: not needed. */
+/* When inspector_dispatch() must run next even without POLLIN: at once (0) after inspector_unwind().
+ * UINT64_MAX: not needed. */
 uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);

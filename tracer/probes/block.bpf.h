@@ -43,13 +43,12 @@ static __always_inline const void *path_argument(__s64 nr, const __u64 *args)
 	return (const void *)(nr >= 257 ? args[1] : args[0]);
 }
 
-/* Copies registers and stack of the thread that is about to be switched out. */
-static __noinline int stack_copy(struct stack_slot *s)
+/* Copies registers and stack of the current thread. */
+static __noinline int stack_copy(struct stack_slot *s, bool nested)
 {
 	struct task_struct *p = bpf_get_current_task_btf();
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
 	__u64 sp = r->sp;
-	__u32 done = 0;
 
 	if (!s)
 		return 0;
@@ -57,19 +56,19 @@ static __noinline int stack_copy(struct stack_slot *s)
 	g[0] = r->ax; g[1] = r->dx; g[2] = r->cx; g[3] = r->bx; g[4] = r->si; g[5] = r->di; g[6] = r->bp;
 	g[7] = sp; g[8] = r->r8; g[9] = r->r9; g[10] = r->r10; g[11] = r->r11; g[12] = r->r12;
 	g[13] = r->r13; g[14] = r->r14; g[15] = r->r15; g[16] = r->ip;
-	if (!bpf_probe_read_user(s->stack, PROBE_STACK_BYTES, (void *)sp)) {
-		s->block.stack_size = PROBE_STACK_BYTES;
+	if (!nested && !bpf_probe_read_user(s->stack, PROBE_STACK_USUAL, (void *)sp)) {
+		s->block.stack_size = PROBE_STACK_USUAL;
 		return 0;
 	}
-	/* the stack ends sooner, or a page is not there: page by page */
-	__u32 first = 4096 - (sp & 4095);
+	/* more is wanted, the stack ends sooner, or a page is not there: page by page */
+	__u32 first = 4096 - (sp & 4095), done = 0;
 	if (first > 4096)
 		return 0;
 	if (!bpf_probe_read_user(s->stack, first, (void *)sp)) {
 		done = first;
 #pragma unroll
-		for (int i = 0; i < 3; i++) {
-			if (done == first + i * 4096 && first + i * 4096 <= PROBE_STACK_BYTES - 4096 &&
+		for (int i = 0; i < PROBE_STACK_BYTES / 4096 - 1; i++) {
+			if (done == first + i * 4096 &&
 			    !bpf_probe_read_user(s->stack + first + i * 4096, 4096, (void *)(sp + done)))
 				done += 4096;
 		}
@@ -104,7 +103,7 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path), path_argument(t->nr, t->args)) < 0)
 			aux->type = AUX_NONE;
 	}
-	stack_copy(slot);
+	stack_copy(slot, t->cause == PROBE_CAUSE_NESTED);
 }
 
 /* What the thread waits for, as far as it can be told when the wait begins. */

@@ -16,7 +16,8 @@
 #define PROBE_MAX_TARGETS   4096
 #define PROBE_MAX_STACKS    128   /* loop threads with a scratch slot for stack copies */
 #define PROBE_BUSY_SLOTS    1024  /* loop threads that the collector can watch for long ticks */
-#define PROBE_STACK_BYTES   16384
+#define PROBE_STACK_BYTES   32768 /* of nested waits: their callers keep event arrays on the stack */
+#define PROBE_STACK_USUAL   16384
 #define PROBE_SITES         6     /* candidate waits remembered per thread */
 #define PROBE_AUX_BYTES     160
 #define PROBE_REGS          17    /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */

@@ -188,7 +188,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	if (!slot)
 		return 0;
 	struct event_block *b = &slot->block;
-	stack_copy(slot);
+	stack_copy(slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
 		size = 0;

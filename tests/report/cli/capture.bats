@@ -85,9 +85,12 @@ finish() {
 @test "--json is NDJSON whose last line is the summary, without control bytes" {
 	FAKE_LOOPSCOPED=target-exit loopscope attach -p $NOBODY --json > out
 	! LC_ALL=C grep -q '[^ -~]' out
-	python3 - <<-'END'
-	import json
+	loopscope schema attach > schema
+	/usr/bin/python3 - <<-'END'
+	import json, jsonschema
 	e = [json.loads(l) for l in open("out")]
+	for x in e:
+	    jsonschema.validate(x, json.load(open("schema")))
 	assert [x["event"] for x in e] == ["loop", "ready", "notice", "stall", "end"], e
 	assert all(next(iter(x)) == "event" for x in e)
 	assert e[1]["pids"] == [4199999] and e[1]["loops"] == 1
@@ -160,6 +163,49 @@ finish() {
 	LOOPSCOPE_SOCKET=$BATS_TEST_TMPDIR/none run -4 --separate-stderr loopscope attach -p $NOBODY
 	[[ $stderr == *"nothing answers at LOOPSCOPE_SOCKET="* ]]
 	[ ! -e log ]
+}
+
+# A service: listens at ./socket as the user $1 and hands the first connection to the fake.
+serve_as() {
+	chmod 0777 .
+	/usr/bin/python3 - "$1" <<-'END' 3>&- &
+	import os, pwd, socket, sys
+	if sys.argv[1] != "me":
+	    os.setuid(pwd.getpwnam(sys.argv[1]).pw_uid)
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+	s.settimeout(20)
+	s.bind("socket.new")
+	s.listen(1)
+	os.rename("socket.new", "socket")  # whoever sees it can connect
+	c = s.accept()[0]
+	c.setblocking(True)
+	os.set_inheritable(c.fileno(), True)
+	daemon = os.environ["LOOPSCOPE_FAKE_DIR"] + "/loopscoped"
+	os.execv(daemon, [daemon, "--control-fd", str(c.fileno())])
+	END
+	service=$!
+	timeout 20 /usr/bin/python3 -c 'import os, time
+while not os.path.exists("socket"): time.sleep(0.01)'
+}
+
+@test "a service that we run ourselves is used instead of a private loopscoped" {
+	export FAKE_LOOPSCOPED=target-exit
+	serve_as me
+	LOOPSCOPE_SOCKET=$PWD/socket run -0 --separate-stderr loopscope attach -v -p $NOBODY
+	[[ $stderr == *"loopscoped 0.1.0, service ($PWD/socket)"* ]]
+	wait "$service"
+	grep -q '^closed 0$' log
+}
+
+@test "a service that another user runs is not believed" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	export BATS_TEST_TMPDIR
+	chmod 0755 "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR"/test "$BATS_TEST_TMPDIR"
+	serve_as nobody
+	LOOPSCOPE_SOCKET=$PWD/socket run -4 --separate-stderr loopscope attach -p $NOBODY
+	[[ $stderr == *"belongs to uid $(id -u nobody)"* ]]
+	[ ! -e log ] || ! grep -q attach log
+	kill "$service" 2> /dev/null || true
 }
 
 @test "record leaves stdin, stdout and the exit status to the command" {

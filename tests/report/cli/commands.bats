@@ -16,7 +16,7 @@ setup() {
 
 @test "--help lists every command, and help NAME is that command's --help" {
 	run -0 loopscope --help
-	for command in attach record doctor; do
+	for command in attach record report check doctor schema; do
 		[[ $output == *"  $command "* ]]
 		[ "$(loopscope help $command)" = "$(loopscope $command --help)" ]
 		[[ "$(loopscope help $command)" == *"Usage: loopscope $command "* ]]
@@ -69,9 +69,11 @@ setup() {
 
 @test "doctor --json is one document" {
 	loopscope doctor --json > doc
-	python3 - <<-'END'
-	import json
+	loopscope schema doctor > schema
+	/usr/bin/python3 - <<-'END'
+	import json, jsonschema
 	d = json.load(open("doc"))
+	jsonschema.validate(d, json.load(open("schema")))
 	assert d["schema"] == "loopscope.doctor/1" and d["usable"] is True
 	assert [c["name"] for c in d["checks"]] == ["kernel probes (x)", "fentry\x1b[1m"]
 	END

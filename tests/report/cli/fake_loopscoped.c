@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Not loopscoped: a peer for the tests of the client alone, which misbehaves as FAKE_LOOPSCOPED says.
- * It logs what it is sent to FAKE_LOG, and captures nothing.
+ * Not loopscoped: a peer for the tests of the client alone, which misbehaves as FAKE_LOOPSCOPED
+ * says. It logs what it is sent to FAKE_LOG, and captures nothing.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -50,36 +50,45 @@ static void on_attach(json_t *msg)
 		exit(0);
 	}
 	raw("{\"type\":\"future\",\"x\":[1,2]}");
-	say(json_pack("{s:s, s:i, s:i, s:s, s:n, s:s, s:i, s:s}", "type", "loop", "pid", 42, "tid", 42, "comm",
-		      "ev\033[2Jil", "runtime", "syscall", "epoll_wait", "fd", 5, "source", "bpf"));
-	say(json_pack("{s:s, s:O, s:i, s:O}", "type", "ready", "pids", pids, "loops", 1, "path", path));
+	say(json_pack("{s:s, s:i, s:i, s:s, s:n, s:s, s:i, s:s}", "type", "loop", "pid", 42, "tid",
+		      42, "comm", "ev\033[2Jil", "runtime", "syscall", "epoll_wait", "fd", 5,
+		      "source", "bpf"));
+	say(json_pack("{s:s, s:O, s:i, s:O}", "type", "ready", "pids", pids, "loops", 1, "path",
+		      path));
 	say(json_pack("{s:s, s:s}", "type", "notice", "text", "no ring: tasks are not seen"));
-	say(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:s, s:s, s:{s:I}, s:{s:s, s:s, s:s, s:i}, s:[s,s], "
+	say(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:s, s:s, s:{s:I}, s:{s:s, s:s, s:s, "
+		      "s:i}, s:[s,s], "
 		      "s:{s:i, s:I, s:I, s:s}}",
-		      "type", "stall", "pid", 42, "tid", 42, "comm", "evil", "start_wall_ns",
-		      (json_int_t)1700000000204000000, "duration_ns", (json_int_t)300200000, "cause", "sleep",
-		      "syscall", "clock_nanosleep", "args", "requested_ns", (json_int_t)300000000, "task", "name",
-		      "han\033]0;pwned\007dle", "function", "handle", "file", "app.py", "line", 12, "frames",
-		      "sleep\xc2\x9b", "handle", "victims", "count", 20, "sum_wait_ns", (json_int_t)5610000000,
-		      "max_wait_ns", (json_int_t)299800000, "worst", "127.0.0.1:51204"));
+		      "type", "stall", "pid", 42, "tid", 42, "comm", "evil", "start_ns",
+		      (json_int_t)1204000000, "start_wall_ns", (json_int_t)1700000000204000000,
+		      "duration_ns", (json_int_t)300200000, "cause", "sleep", "syscall",
+		      "clock_nanosleep", "args", "requested_ns", (json_int_t)300000000, "task",
+		      "name", "han\033]0;pwned\007dle", "function", "handle", "file", "app.py",
+		      "line", 12, "frames", "sleep\xc2\x9b", "handle", "victims", "count", 20,
+		      "sum_wait_ns", (json_int_t)5610000000, "max_wait_ns", (json_int_t)299800000,
+		      "worst", "127.0.0.1:51204"));
 	if (is("die-later"))
 		_exit(3);
 	if (is("error-later"))
-		say(json_pack("{s:s, s:i, s:s}", "type", "error", "code", 125, "text", "the disk is full"));
+		say(json_pack("{s:s, s:i, s:s}", "type", "error", "code", 125, "text",
+			      "the disk is full"));
 }
 
 static void end(const char *reason, json_t *path)
 {
-	say(json_pack("{s:s, s:s, s:O, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I}", "type", "end", "reason", reason,
-		      "path", path, "stalls", 1, "blocks", 2, "loops", 1, "lost", 0, "emitted", 3, "stored", 3,
-		      "coverage", 1.0, "duration_ns", (json_int_t)1000000000, "worst_ns", (json_int_t)300200000));
+	say(json_pack("{s:s, s:s, s:O, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I}", "type", "end",
+		      "reason", reason, "path", path, "stalls", 1, "blocks", 2, "loops", 1, "lost",
+		      0, "emitted", 3, "stored", 3, "coverage", 1.0, "duration_ns",
+		      (json_int_t)1000000000, "worst_ns", (json_int_t)300200000));
 }
 
 static void on_doctor(void)
 {
-	say(json_pack("{s:s, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:s}]}", "type", "doctor", "checks", "name", "kernel probes (x)",
-		      "status", is("blind") ? "refused" : "ok", "detail", "seen", "name", "fentry\033[1m", "status",
-		      "missing", "detail", "no CONFIG_KPROBES", "fix", "a kernel with kprobes"));
+	say(json_pack("{s:s, s:[{s:s, s:s, s:s}, {s:s, s:s, s:s, s:s}]}", "type", "doctor",
+		      "checks", "name", "kernel probes (x)", "status",
+		      is("blind") ? "refused" : "ok", "detail", "seen", "name", "fentry\033[1m",
+		      "status", "missing", "detail", "no CONFIG_KPROBES", "fix",
+		      "a kernel with kprobes"));
 }
 
 int main(int argc, char **argv)
@@ -101,8 +110,8 @@ int main(int argc, char **argv)
 		fprintf(logged, "%s\n", text);
 		free(text);
 		if (!strcmp(type, "hello"))
-			say(json_pack("{s:s, s:i, s:s}", "type", "hello", "version", is("old") ? 7 : 1, "tool_version",
-				      "0.1.0"));
+			say(json_pack("{s:s, s:i, s:s}", "type", "hello", "version",
+				      is("old") ? 7 : 1, "tool_version", "0.1.0"));
 		if (!strcmp(type, "attach")) {
 			path = json_incref(json_object_get(msg, "output"));
 			on_attach(msg);

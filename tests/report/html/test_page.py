@@ -198,6 +198,9 @@ class Content(unittest.TestCase):
                  "loops": [{**SAMPLE["loops"][1], "stall_count": 0, "stalled_ns": 0}]}
         words = Page(render(quiet)).words()
         self.assertIn("No stall of 10.0 ms or more in 20.40 s", words)
+        for coverage in (0.5, None):
+            blind = {**quiet, "capture": {**SAMPLE["capture"], "coverage": coverage}}
+            self.assertIn("10.0 ms or more, but too little was seen to call it healthy", Page(render(blind)).words())
         self.assertIn("No event loop was seen", Page(render({**quiet, "loops": []})).words())
 
     def test_unknown_is_called_unknown(self):

@@ -254,8 +254,9 @@ static void a_file_replaced_by_a_fifo_hangs_nobody(void **state)
 	static unsigned char bytes[4 << 20];
 	char path[64];
 	struct inspector *ins = start(NULL);
-	char *nest = getenv("NEST");
+	lsc_autofree char *nest = strdup(getenv("NEST"));
 
+	assert_non_null(nest);
 	file_in_dir("program", path, sizeof(path));
 	store(path, bytes, load(nest, bytes, sizeof(bytes)));
 	assert_int_equal(chmod(path, 0755), 0);
@@ -347,6 +348,7 @@ static void a_target_that_costs_two_workers_is_quarantined_alone(void **state)
 		assert_int_equal(kill(worker, SIGSTOP), 0);
 		assert_int_equal(
 			inspector_unwind(ins, got.n, pid, pid, cap.regs, cap.stack, cap.size), 0);
+		inspector_dispatch(ins); /* sends it */
 		if (strike)
 			assert_int_equal(kill(worker, SIGKILL), 0);
 		answers_await(ins, &got, got.n + 1);
@@ -378,6 +380,67 @@ static void a_worker_that_dies_idle_is_replaced_and_nobody_blamed(void **state)
 		assert_int_equal(poll(&p, 1, 5000), 1); /* its end can be heard */
 	}
 	capture_kill(pid);
+	inspector_free(ins);
+}
+
+static void a_collector_without_privileges_still_gets_new_children(void **state)
+{
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("not root: there is nothing to drop\n");
+		skip();
+	}
+	struct inspector *ins = start(NULL);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+	int broker, worker, worker2;
+
+	inspector_children(ins, &broker, &worker);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(seteuid(65534), 0); /* takes the effective capabilities, too */
+	answers_ask(ins, &got, &cap);
+	assert_int_equal(seteuid(0), 0);
+	inspector_children(ins, &broker, &worker2);
+	assert_int_not_equal(worker2, worker);
+	assert_string_equal(got.last.why, "");
+	assert_true(has_function("nest_b"));
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+static void a_file_of_another_mount_namespace_is_found_there(void **state)
+{
+	(void)state;
+	static const char script[] =
+		"#!/bin/sh\n"
+		"exec unshare -m sh -c 'mount -t tmpfs none \"$0\" && cp \"$1\" \"$0/program\" &&"
+		" exec \"$0/program\" \"$2\"' \"${0%/*}/elsewhere\" \"$REAL_NEST\" \"$1\"\n";
+	char path[64], elsewhere[64], program[96];
+	char *nest = getenv("NEST");
+
+	if (geteuid() != 0) {
+		print_message("not root: cannot make a mount namespace\n");
+		skip();
+	}
+	file_in_dir("script", path, sizeof(path));
+	store(path, (const unsigned char *)script, sizeof(script) - 1);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(mkdir(file_in_dir("elsewhere", elsewhere, sizeof(elsewhere)), 0755), 0);
+	struct inspector *ins = start(NULL);
+	setenv("REAL_NEST", nest, 1);
+	setenv("NEST", path, 1);
+	pid_t pid = spawn_captured("ab", NULL, &cap);
+	setenv("NEST", getenv("REAL_NEST"), 1);
+
+	snprintf(program, sizeof(program), "%s/program", elsewhere);
+	assert_int_equal(access(program, F_OK), -1);
+	answers_ask(ins, &got, &cap);
+	assert_true(has_function("nest_b"));
+	assert_string_equal(got.last.frames[1].module, program);
+	capture_kill(pid);
+	unlink(path);
+	rmdir(elsewhere);
 	inspector_free(ins);
 }
 
@@ -503,7 +566,8 @@ static void without_its_keeper_it_answers_that_it_ended(void **state)
 	inspector_children(ins, &broker, &worker);
 	status_field(worker, "PPid", keeper, sizeof(keeper));
 	assert_int_equal(kill(atoi(keeper), SIGKILL), 0);
-	answers_ask(ins, &got, &cap);
+	struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 5000), 1);
 	answers_ask(ins, &got, &cap);
 	assert_string_equal(got.last.why, "inspector ended");
 	capture_kill(pid);
@@ -537,6 +601,8 @@ int main(void)
 		cmocka_unit_test(a_stopped_broker_is_replaced_at_the_index_deadline),
 		cmocka_unit_test(a_target_that_costs_two_workers_is_quarantined_alone),
 		cmocka_unit_test(a_worker_that_dies_idle_is_replaced_and_nobody_blamed),
+		cmocka_unit_test(a_collector_without_privileges_still_gets_new_children),
+		cmocka_unit_test(a_file_of_another_mount_namespace_is_found_there),
 		cmocka_unit_test(the_queue_is_bounded_and_each_job_answered_once),
 		cmocka_unit_test(the_worker_can_do_nothing_but_compute),
 		cmocka_unit_test(fifty_targets_leak_no_descriptor),
