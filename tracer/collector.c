@@ -41,8 +41,18 @@ int collector_stored(struct collector *c, int r)
 	else
 		snprintf(c->error, sizeof(c->error), "cannot write '%s': %s; what came later is lost", c->o.output,
 			 strerror(-r));
+	if (r != -EFBIG) { /* all rows since the last commit are void */
+		collector_lose(c, LSC_LOSS_STORE_ERROR, c->stored - c->committed);
+		c->stored = c->committed;
+	}
 	c->ops->notice(c->error, c->arg);
 	return r;
+}
+
+static void commit(struct collector *c)
+{
+	if (collector_stored(c, store_commit(c->store)) >= 0)
+		c->committed = c->stored;
 }
 
 const char *collector_error(const struct collector *c)
@@ -301,7 +311,7 @@ static void each_second(struct collector *c, uint64_t now)
 			feed_store(c, l);
 		watch_loop_store(c, l);
 	}
-	collector_stored(c, store_commit(c->store));
+	commit(c);
 }
 
 void collector_dispatch(struct collector *c)
@@ -632,6 +642,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status, s
 	sum.blocks = c->blocks;
 	sum.loops = c->nloops;
 	sum.worst_ns = c->worst_ns;
+	commit(c); /* a failure of the evidence leaves room for the summary */
 	close_ledger(c, &sum);
 	watch_free(c);
 	c->inspector = inspector_free(c->inspector);

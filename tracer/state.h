@@ -114,6 +114,7 @@ struct collector {
 	bool ready, some_running;
 	/* ledger */
 	uint64_t consumed, stored, lost[LSC_LOSS_COUNT];
+	uint64_t committed; /* of stored, at the last commit */
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
