@@ -42,8 +42,10 @@ static void print_head(const struct page *p, const struct analysis_stall *s)
 	page_duration(p, s->row.duration_ns);
 	page_plain(p);
 	fprintf(p->out, "  %s", lsc_cause_name(s->cause));
-	if (s->row.duration_min_ns != s->row.duration_ns ||
-	    s->row.duration_max_ns != s->row.duration_ns) {
+	char least[32], most[32];
+	lsc_duration_format(s->row.duration_min_ns, least, sizeof(least));
+	lsc_duration_format(s->row.duration_max_ns, most, sizeof(most));
+	if (strcmp(least, most)) {
 		fputs("  (between ", p->out);
 		page_duration(p, s->row.duration_min_ns);
 		fputs(" and ", p->out);

@@ -36,17 +36,23 @@ int collector_stored(struct collector *c, int r)
 	if (r >= 0 || c->store_error)
 		return r;
 	c->store_error = r;
-	if (r != -EFBIG && r != -EINVAL) { /* what was put since the last commit is gone with it */
-		c->lost[LSC_LOSS_STORE_ERROR] += c->stored - c->committed;
-		c->stored = c->committed;
-	}
 	if (r == -EFBIG)
 		snprintf(c->error, sizeof(c->error), "the capture reached its size bound; what came later is lost");
 	else
 		snprintf(c->error, sizeof(c->error), "cannot write '%s': %s; what came later is lost", c->o.output,
 			 strerror(-r));
+	if (r != -EFBIG && r != -EINVAL) { /* all rows since the last commit are void */
+		collector_lose(c, LSC_LOSS_STORE_ERROR, c->stored - c->committed);
+		c->stored = c->committed;
+	}
 	c->ops->notice(c->error, c->arg);
 	return r;
+}
+
+static void commit(struct collector *c)
+{
+	if (collector_stored(c, store_commit(c->store)) >= 0)
+		c->committed = c->stored;
 }
 
 const char *collector_error(const struct collector *c)
@@ -65,6 +71,8 @@ static void hold(struct collector *c, struct loop *l, const struct event *e, siz
 		return;
 	}
 	memcpy(copy, e, size);
+	if (!l->nheld) /* the target may be gone when its stacks are asked for: have it opened now */
+		inspector_unwind(c->inspector, 0, l->target->pid, l->tid, (const uint64_t[INSPECTOR_REGS]){ 0 }, NULL, 0);
 	l->held[l->nheld++] = (struct held_event){ size, copy };
 }
 
@@ -88,14 +96,16 @@ static void drop_held(struct collector *c, struct loop *l)
 	l->nheld = 0;
 }
 
+/* Few turns were seen. A wait in epoll and one that was slept in at the attach are a loop's idling, and
+ * what followed is inferred; a single poll is as likely a client's, which no loop waits in. */
 void collector_settle_held(struct collector *c, struct loop *l)
 {
-	if (l->confidence >= 2 || l->seeded || l->forced || l->feed) {
-		watch_loop_announce(c, l);
-		release_held(c, l);
-	} else {
+	if (!l->announced && l->class != WAIT_EPOLL) {
 		drop_held(c, l);
+		return;
 	}
+	release_held(c, l);
+	watch_loop_announce(c, l);
 }
 
 static void on_loop(struct collector *c, const struct event_loop *e)
@@ -147,7 +157,7 @@ static void on_process(struct collector *c, const struct event_process *e)
 	case EVENT_EXIT:
 		l = watch_loop(c, (int)e->e.tid);
 		if (l)
-			watch_loop_end(c, l);
+			watch_loop_exit(c, l);
 		else if (c->probe)
 			probe_drop_thread(c->probe, (int)e->e.tid);
 		break;
@@ -293,6 +303,7 @@ static void each_second(struct collector *c, uint64_t now)
 	}
 	if (now < c->next_commit_ns)
 		return;
+	watch_targets_prune(c, now);
 	c->next_commit_ns = now + COMMIT_NS;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		watch_loop_totals(c, l);
@@ -300,8 +311,7 @@ static void each_second(struct collector *c, uint64_t now)
 			feed_store(c, l);
 		watch_loop_store(c, l);
 	}
-	if (collector_stored(c, store_commit(c->store)) >= 0)
-		c->committed = c->stored;
+	commit(c);
 }
 
 void collector_dispatch(struct collector *c)
@@ -324,6 +334,7 @@ void collector_dispatch(struct collector *c)
 		if (l->stalls)
 			stall_settle(c, l, now, false);
 	}
+	watch_settle_ended(c, now, false);
 	each_second(c, now);
 	if (!c->ready && (now >= c->ready_at_ns || (c->nloops && !c->some_running)))
 		c->ready = true;
@@ -423,6 +434,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	int r;
 
 	*ret_exit = 4;
+	r = target_proc_check(err);
+	if (r < 0)
+		return r;
 	r = start_targets(c, err);
 	if (r < 0)
 		return r;
@@ -502,7 +516,6 @@ int collector_new(const struct collector_options *options, const struct collecto
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->start_ns = lsc_now_ns();
 	c->start_wall_ns = lsc_wall_ns();
-	c->ready_at_ns = c->start_ns + LEARN_NS;
 	int r = -ENOMEM;
 	if (!c->pids || !c->tids || !c->loop_threads || c->epoll < 0) {
 		lsc_err_set(err, r, "cannot start the collector: %s", strerror(errno));
@@ -517,6 +530,7 @@ int collector_new(const struct collector_options *options, const struct collecto
 		*ret_exit = exit_status;
 		return r;
 	}
+	c->ready_at_ns = lsc_now_ns() + LEARN_NS;
 	if (!strcmp(c->o.mode, "record"))
 		c->ready = true; /* the command has not started */
 	*ret_collector = c;
@@ -559,6 +573,9 @@ static void close_ledger(struct collector *c, struct collector_summary *sum)
 			c->lost[LSC_LOSS_MAP_FULL] += threads;
 		}
 	}
+	if (c->no_room)
+		collector_stored(c, store_add_unresolved(c->store, "loop's stacks", "room for those of 128 loops at once",
+							 c->no_room));
 	if (c->no_stack)
 		collector_stored(c, store_add_unresolved(c->store, "stack", "no copy was taken", c->no_stack));
 	for (int i = 0; i < LSC_LOSS_COUNT; i++) {
@@ -619,11 +636,13 @@ int collector_finish(struct collector *c, const char *reason, int exit_status, s
 		next = l->hh.next;
 		watch_loop_end(c, l);
 	}
+	watch_settle_ended(c, now, true);
 	sum.duration_ns = now - c->start_ns;
 	sum.stalls = c->stalls;
 	sum.blocks = c->blocks;
 	sum.loops = c->nloops;
 	sum.worst_ns = c->worst_ns;
+	commit(c); /* a failure of the evidence leaves room for the summary */
 	close_ledger(c, &sum);
 	watch_free(c);
 	c->inspector = inspector_free(c->inspector);

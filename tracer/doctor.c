@@ -152,7 +152,9 @@ json_t *doctor_run(int pid)
 	add(checks, "kernel type information (BTF)", access("/sys/kernel/btf/vmlinux", R_OK) ? "missing" : "ok",
 	    access("/sys/kernel/btf/vmlinux", R_OK) ? "no /sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF would give it"
 						    : "/sys/kernel/btf/vmlinux");
-	int r = target_namespace_check(&err);
+	int r = target_proc_check(&err);
+	if (r == 0)
+		r = target_namespace_check(&err);
 	add(checks, "pid namespace", r < 0 ? "refused" : "ok", r < 0 ? err.text : "the host's");
 	check_probes(checks);
 	if (pid > 0)

@@ -286,6 +286,17 @@ bool evidence_is_settled(const struct loop *l, const struct stall *s)
 	return true;
 }
 
+bool evidence_is_awaited(const struct loop *l)
+{
+	for (const struct block *b = l->blocks; b; b = b->next)
+		if (b->job)
+			return true;
+	for (size_t i = 0; i < l->nsamples; i++)
+		if (l->samples[i].job)
+			return true;
+	return false;
+}
+
 const struct block *evidence_longest(const struct loop *l, int64_t stall)
 {
 	const struct block *longest = NULL;
@@ -400,9 +411,12 @@ void evidence_retire(struct collector *c, struct loop *l, uint64_t before_ns)
 void evidence_drop_loop(struct collector *c, struct loop *l)
 {
 	evidence_retire(c, l, UINT64_MAX);
-	for (struct job *j = c->jobs; j; j = j->hh.next)
-		if (j->loop == l)
-			j->loop = NULL;
+	for (struct job *j = c->jobs; j; j = j->hh.next) {
+		if (j->loop != l)
+			continue;
+		j->loop = NULL;
+		unresolved(c, "the thread had ended");
+	}
 	while (l->blocks) {
 		struct block *b = l->blocks;
 		l->blocks = b->next;

@@ -5,6 +5,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -109,24 +110,24 @@ static void on_signal(int sig)
 /* One process per connection: a job that fails takes no other with it. */
 static int serve(const char *path)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
 	int fd = listen_on(path);
 
 	if (fd < 0)
 		return die(path);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
 	signal(SIGCHLD, SIG_IGN);
 	while (!stopping) {
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-		if (client < 0)
+		if (client < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+				poll(NULL, 0, 100); /* until some connection ends */
 			continue;
+		}
 		if (peer_is_own(client)) {
 			pid_t pid = fork();
 			if (pid == 0) {
 				close(fd);
 				signal(SIGCHLD, SIG_DFL);
-				_exit(session_run(client) < 0 ? 125 : 0);
+				_exit(session_run(client, &stopping) < 0 ? 125 : 0);
 			}
 			if (pid < 0)
 				fprintf(stderr, "loopscoped: cannot serve a client: %s\n", strerror(errno));
@@ -143,15 +144,18 @@ const char *argp_program_version = "loopscoped " LSC_VERSION;
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, NULL, "The collector of loopscope.", NULL, NULL, NULL };
+	const struct sigaction on_end = { .sa_handler = on_signal };
 	struct arguments a = { .control_fd = -1, .socket = "/run/loopscope/control.sock" };
 
 	argp_err_exit_status = 2;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGTERM, &on_end, NULL);
+	sigaction(SIGINT, &on_end, NULL);
 	if (a.control_fd < 0)
 		return serve(a.socket);
-	int r = session_run(a.control_fd);
+	int r = session_run(a.control_fd, &stopping);
 	if (r < 0) {
 		errno = -r;
 		return die("control descriptor");

@@ -21,7 +21,7 @@
 #include "target.h"
 
 #define MAX_PIDS 1024
-#define LIVE_QUEUE_BYTES (1 << 20)
+#define PATIENCE_NS (10 * LSC_NS_PER_S) /* with a client that is slow to read what it counts on */
 
 struct session {
 	int fd;
@@ -38,16 +38,35 @@ struct session {
 
 /* ---- sending ---- */
 
-static void send_message(struct session *s, json_t *msg)
+/* Takes msg. 0 or -errno. */
+static int send_now(struct session *s, json_t *msg)
 {
 	if (!msg || s->peer_gone) {
 		json_decref(msg);
-		return;
+		return 0;
 	}
 	int r = control_send(s->fd, msg);
 	if (r == -EPIPE || r == -ECONNRESET)
 		s->peer_gone = true;
-	/* -EAGAIN: the client does not read; live lines are not the record, the capture is */
+	return r;
+}
+
+/* What happens meanwhile. A client that does not read loses it: the capture is the record. */
+static void send_live(struct session *s, json_t *msg)
+{
+	send_now(s, msg);
+}
+
+/* What the client waits for. */
+static void send_message(struct session *s, json_t *msg)
+{
+	uint64_t until = lsc_now_ns() + PATIENCE_NS, now;
+
+	while (send_now(s, json_incref(msg)) == -EAGAIN && (now = lsc_now_ns()) < until) {
+		struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+		poll(&p, 1, (int)((until - now) / LSC_NS_PER_MS) + 1);
+	}
+	json_decref(msg);
 }
 
 static void send_error(struct session *s, int code, const char *text)
@@ -62,7 +81,7 @@ static void tell_notice(const char *text, void *arg)
 {
 	json_t *t = control_text(text, 1000);
 
-	send_message(arg, json_pack("{s:s, s:o}", "type", "notice", "text", t ? t : json_null()));
+	send_live(arg, json_pack("{s:s, s:o}", "type", "notice", "text", t ? t : json_null()));
 }
 
 static json_t *text_or_null(const char *s)
@@ -76,9 +95,9 @@ static void tell_loop(const struct collector_loop *l, void *arg)
 {
 	static const char *const sources[] = { "none", "bpf", "ring", "both" };
 
-	send_message(arg, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:i, s:s}", "type", "loop", "pid", l->pid, "tid",
-				    l->tid, "comm", text_or_null(l->comm), "runtime", text_or_null(l->runtime),
-				    "syscall", text_or_null(l->syscall), "fd", l->fd, "source", sources[l->source & 3]));
+	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:i, s:s}", "type", "loop", "pid", l->pid, "tid", l->tid,
+				 "comm", text_or_null(l->comm), "runtime", text_or_null(l->runtime), "syscall",
+				 text_or_null(l->syscall), "fd", l->fd, "source", sources[l->source & 3]));
 }
 
 static json_t *live_task(const struct store_task *t)
@@ -103,13 +122,13 @@ static void tell_stall(const struct collector_stall *l, void *arg)
 		victims = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)l->victims.count, "sum_wait_ns",
 				    (json_int_t)l->victims.sum_ns, "max_wait_ns", (json_int_t)l->victims.max_ns,
 				    "worst", text_or_null(l->victims.worst));
-	send_message(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "type", "stall",
-				    "pid", l->pid, "tid", l->tid, "comm", text_or_null(l->comm), "start_ns",
-				    (json_int_t)l->row->start_ns, "start_wall_ns", (json_int_t)wall, "duration_ns",
-				    (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause), "syscall",
-				    text_or_null(l->longest ? l->longest->syscall : NULL), "args",
-				    args ? args : json_null(), "task", live_task(l->task), "frames", frames, "victims",
-				    victims));
+	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "type", "stall", "pid",
+				 l->pid, "tid", l->tid, "comm", text_or_null(l->comm), "start_ns",
+				 (json_int_t)l->row->start_ns, "start_wall_ns", (json_int_t)wall, "duration_ns",
+				 (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause), "syscall",
+				 text_or_null(l->longest ? l->longest->syscall : NULL), "args",
+				 args ? args : json_null(), "task", live_task(l->task), "frames", frames, "victims",
+				 victims));
 }
 
 static const struct collector_ops ops = { .loop = tell_loop, .stall = tell_stall, .notice = tell_notice };
@@ -141,6 +160,18 @@ static size_t ints_field(const json_t *msg, const char *key, int *out, size_t ma
 	return n;
 }
 
+/* A zombie or a thread of the kernel bears a name too, and is not meant by it. */
+static bool is_lifeless(int pid)
+{
+	struct lsc_err err;
+	struct target t;
+	int r = target_open(pid, &t, &err);
+
+	if (r == 0)
+		target_close(&t);
+	return r == -ESRCH;
+}
+
 /* Adds the processes whose comm is one of names; our own are not meant. */
 static size_t pids_by_name(const json_t *names, int *pids, size_t n)
 {
@@ -157,7 +188,8 @@ static size_t pids_by_name(const json_t *names, int *pids, size_t n)
 			continue;
 		json_array_foreach(names, i, name)
 			if (json_is_string(name) && !strncmp(json_string_value(name), comm, 15)) {
-				pids[n++] = pid;
+				if (!is_lifeless(pid))
+					pids[n++] = pid;
 				break;
 			}
 	}
@@ -182,6 +214,21 @@ static size_t pids_by_cgroup(const char *cgroup, int *pids, size_t n, struct lsc
 	return n;
 }
 
+/* A process may be named twice. Returns how many are left. */
+static size_t drop_repeated(int *pids, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = 0;
+		while (k < kept && pids[k] != pids[i])
+			k++;
+		if (k == kept)
+			pids[kept++] = pids[i];
+	}
+	return kept;
+}
+
 static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_err *err)
 {
 	const json_t *names = json_object_get(msg, "names"), *cgroup = json_object_get(msg, "cgroup");
@@ -192,7 +239,7 @@ static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_
 	if (json_is_string(cgroup))
 		n = pids_by_cgroup(json_string_value(cgroup), pids, n, err);
 	if (n) {
-		*ret_n = n;
+		*ret_n = drop_repeated(pids, n);
 		return 0;
 	}
 	if (err->code)
@@ -317,7 +364,7 @@ static int timeout_ms(const struct session *s)
 	return at <= now ? 0 : (int)((at - now + LSC_NS_PER_MS - 1) / LSC_NS_PER_MS);
 }
 
-int session_run(int fd)
+int session_run(int fd, const volatile sig_atomic_t *stopping)
 {
 	struct session s = { .fd = fd, .stop_at_ns = UINT64_MAX };
 	int flags = fcntl(fd, F_GETFL);
@@ -341,6 +388,8 @@ int session_run(int fd)
 				end_job(&s, "abort", -1);
 			}
 		}
+		if (*stopping)
+			end_job(&s, "abort", -1);
 		if (!s.collector)
 			continue;
 		collector_dispatch(s.collector);

@@ -59,7 +59,6 @@ struct loop {
 	int class, nr, fd, confidence;
 	bool main;
 	bool forced;           /* a loop because the user says so */
-	bool seeded;           /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
 	uint64_t unsure_ns; /* besides the kernel side's own account */
@@ -73,6 +72,8 @@ struct loop {
 	size_t nsamples;
 	struct stall *stalls;
 	struct feed *feed;     /* its ring, NULL none */
+	uint64_t finish_ns;    /* its thread has ended: its stacks are waited for until then */
+	struct loop *next_ended;
 	UT_hash_handle hh;     /* by tid */
 };
 
@@ -103,6 +104,7 @@ struct collector {
 	struct target **targets;   /* owned, each with a pidfd in epoll */
 	size_t ntargets, alive;
 	struct loop *loops;        /* hash by tid of all loops that live */
+	struct loop *ended;        /* list of those whose stacks are still under way */
 	size_t nloops;
 	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait, next_chunk;
 	struct known_stack *stacks;
@@ -113,11 +115,12 @@ struct collector {
 	bool ready, some_running;
 	/* ledger */
 	uint64_t consumed, stored, lost[LSC_LOSS_COUNT];
-	uint64_t committed; /* of stored: safe from a failing disk */
+	uint64_t committed; /* of stored, at the last commit */
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
-	uint64_t no_stack;
+	uint64_t no_stack; /* blocks without a stack copy */
+	uint64_t no_room;  /* loops without room for stack copies */
 	/* precise mode */
 	uint64_t armed_ns, wanted_ns;
 	int64_t armed_loop;
@@ -135,7 +138,14 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid);
 void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);
+/* Stores and frees a loop at once; stacks under way are lost. */
 void watch_loop_end(struct collector *c, struct loop *l);
+/* The loop's thread has ended: no more is watched, its stacks are waited for. */
+void watch_loop_exit(struct collector *c, struct loop *l);
+/* Finishes ended loops that wait for nothing more (all of them when force is set). */
+void watch_settle_ended(struct collector *c, uint64_t now, bool force);
+/* Forgets targets that ended a while ago, and their loops. */
+void watch_targets_prune(struct collector *c, uint64_t now);
 void watch_free(struct collector *c);
 bool watch_loop_reports(struct collector *c, const struct loop *l);
 
@@ -148,6 +158,8 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
 /* No block or sample of the stall waits for its stack. */
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
+/* Some block or sample of the loop waits for its stack. */
+bool evidence_is_awaited(const struct loop *l);
 const struct block *evidence_longest(const struct loop *l, int64_t stall);
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall);
 /* Writes the stall's samples and forgets its evidence. */
@@ -175,8 +187,7 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 /* One store call: counts errors, keeps the first. Returns r. */
 int collector_stored(struct collector *c, int r);
 void collector_event(struct collector *c, const struct event *e, size_t size, bool replayed);
-/* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread was seen
- * in its wait but once. */
+/* No more turns of the loop will be seen: decides about what was held back. */
 void collector_settle_held(struct collector *c, struct loop *l);
 void collector_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 

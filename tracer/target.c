@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #define FIRST_PID_NAMESPACE 4026531836u /* PROC_PID_INIT_INO, fixed since Linux 3.8 */
 #define MAX_THREADS 65536
+#define PF_KTHREAD 0x200000u /* in field 9 of /proc/PID/stat */
 
 /* Reads a small /proc file into buf, NUL-terminated. The length or -errno. */
 static int read_proc(const char *path, char *buf, size_t size)
@@ -50,8 +52,8 @@ static int read_pid_file(int pid, const char *name, char *buf, size_t size)
 	return read_proc(path, buf, size);
 }
 
-/* Field 22 of stat; the name in field 2 may hold anything, so count from its last ')'. */
-static int start_time(int pid, uint64_t *ret_ticks)
+/* A number of stat; the name in field 2 may hold anything, so count from its last ')'. */
+static int stat_field(int pid, int wanted, uint64_t *ret_value)
 {
 	char buf[1024];
 	int r = read_pid_file(pid, "stat", buf, sizeof(buf));
@@ -59,12 +61,17 @@ static int start_time(int pid, uint64_t *ret_ticks)
 	if (r < 0)
 		return r;
 	char *p = strrchr(buf, ')');
-	for (int field = 2; p && field < 22; field++)
+	for (int field = 2; p && field < wanted; field++)
 		p = strchr(p + 1, ' ');
 	if (!p)
 		return -EPROTO;
-	*ret_ticks = strtoull(p + 1, NULL, 10);
+	*ret_value = strtoull(p + 1, NULL, 10);
 	return 0;
+}
+
+static int start_time(int pid, uint64_t *ret_ticks)
+{
+	return stat_field(pid, 22, ret_ticks);
 }
 
 /* The last number of a line "Key:\t1\t2\t3" in status: the innermost namespace's. */
@@ -123,6 +130,19 @@ void target_describe(struct target *t)
 	describe_runtime(t);
 }
 
+/* What can be pinned and yet has no loop to watch: 0, or -ESRCH with the line that says so. */
+static int refuse_lifeless(int pid, int pidfd, struct lsc_err *err)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	uint64_t flags;
+
+	if (poll(&p, 1, 0) == 1)
+		return lsc_err_set(err, -ESRCH, "process %d has ended and waits for its parent (a zombie)", pid);
+	if (stat_field(pid, 9, &flags) == 0 && flags & PF_KTHREAD)
+		return lsc_err_set(err, -ESRCH, "process %d is a thread of the kernel: it has no event loop", pid);
+	return 0;
+}
+
 int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 {
 	struct target t = { .pid = pid, .pidfd = -1 };
@@ -143,6 +163,11 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 			return lsc_err_set(err, r, "process %d belongs to another user; run as root", pid);
 		return lsc_err_set(err, r, "process %d has just ended", pid);
 	}
+	int r = refuse_lifeless(pid, t.pidfd, err);
+	if (r < 0) {
+		target_close(&t);
+		return r;
+	}
 	t.first_ns = t.last_ns = t.young_ns = lsc_now_ns();
 	target_describe(&t);
 	*ret_target = t;
@@ -156,9 +181,8 @@ void target_close(struct target *t)
 	t->pidfd = -1;
 }
 
-int target_namespace_check(struct lsc_err *err)
+int target_proc_check(struct lsc_err *err)
 {
-	struct stat st;
 	char self[32];
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
 
@@ -166,6 +190,13 @@ int target_namespace_check(struct lsc_err *err)
 	if (atoi(self) != getpid())
 		return lsc_err_set(err, -EXDEV, "/proc is of another pid namespace than this process: a wrong process "
 				   "could be watched; mount the right /proc, or run on the host");
+	return 0;
+}
+
+int target_namespace_check(struct lsc_err *err)
+{
+	struct stat st;
+
 	if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino != FIRST_PID_NAMESPACE)
 		return lsc_err_set(err, -EXDEV, "inside a pid namespace kernel events cannot be told apart by pid: run "
 				   "loopscope on the host, or use --require ring for programs with a ring");

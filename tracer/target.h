@@ -28,14 +28,18 @@ struct target {
 	char runtime_version[32];
 };
 
-/* Pins pid and describes it. -ESRCH: no such process (or a thread's id); -EPERM. Gives the pidfd. */
+/* Pins pid and describes it. -ESRCH: no such process (or a thread's id, a zombie, a thread of the
+ * kernel); -EPERM. Gives the pidfd. */
 int target_open(int pid, struct target *ret_target, struct lsc_err *err);
 void target_close(struct target *t);
 /* Reads comm, exe and runtime again (after an exec). */
 void target_describe(struct target *t);
 
-/* Whether pids in /proc are those of the first pid namespace, which the kernel side numbers by.
- * 0, or -EXDEV with the line that says why attaching is refused. */
+/* Whether /proc numbers processes as this process sees them. 0, or -EXDEV with the line that says why
+ * attaching is refused. */
+int target_proc_check(struct lsc_err *err);
+/* Whether that is the first pid namespace, which the kernel side numbers by. 0, or -EXDEV with the
+ * line that says why there are no kernel events. */
 int target_namespace_check(struct lsc_err *err);
 
 /* What a sleeping thread sleeps in. */

@@ -12,6 +12,8 @@
 #include "feed.h"
 #include "syscall.h"
 
+#define GONE_NS 1000000000ull /* events of a process that has ended may still come */
+
 static void put_target(struct collector *c, struct target *t)
 {
 	struct store_target row = {
@@ -76,6 +78,10 @@ void watch_target_gone(struct collector *c, struct target *t)
 	t->last_ns = lsc_now_ns();
 	c->alive--;
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
+	target_close(t);
+	if (c->probe)
+		probe_drop_target(c->probe, t->pid);
+	put_target(c, t);
 }
 
 static bool holds(const int *v, size_t n, int x)
@@ -125,7 +131,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 		snprintf(l->comm, sizeof(l->comm), "%s", t->comm);
 	HASH_ADD_INT(c->loops, tid, l);
 	if (c->probe && probe_add_stack(c->probe, tid) < 0)
-		c->no_stack++;
+		c->no_room++;
 	return l;
 }
 
@@ -238,12 +244,15 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	int fd = seed_fd(t, &plausible);
 	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
 		return 0;
-	if (probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp, fd) != 1)
+	int r = probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp, fd);
+	if (r == 0)
+		s->c->some_running = true; /* it ran since the probes are there, which learn from it */
+	if (r != 1)
 		return 0;
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
 	if (!l)
 		return 0;
-	l->kernel = l->seeded = true;
+	l->kernel = true;
 	l->class = probe_wait_class(t->nr);
 	l->nr = t->nr;
 	l->fd = fd;
@@ -262,13 +271,22 @@ void watch_seed(struct collector *c, struct target *t)
 
 /* ---- ends ---- */
 
-void watch_loop_end(struct collector *c, struct loop *l)
+/* The thread runs this loop no more. */
+static void leave(struct collector *c, struct loop *l)
 {
 	watch_loop_totals(c, l);
 	l->exited = true;
 	collector_settle_held(c, l);
 	if (l->feed)
 		feed_end(c, l);
+	if (c->probe)
+		probe_drop_thread(c->probe, l->tid);
+	HASH_DEL(c->loops, l);
+}
+
+/* Stores what is known and frees the loop. */
+static void finish(struct collector *c, struct loop *l)
+{
 	stall_settle(c, l, lsc_now_ns(), true);
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
@@ -276,17 +294,74 @@ void watch_loop_end(struct collector *c, struct loop *l)
 		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns + l->unsure_ns;
 		c->watched_ns += l->last_ns - l->first_ns;
 	}
-	if (c->probe)
-		probe_drop_thread(c->probe, l->tid);
-	HASH_DEL(c->loops, l);
 	l->feed = feed_free(l->feed);
 	free(l);
+}
+
+void watch_loop_end(struct collector *c, struct loop *l)
+{
+	leave(c, l);
+	finish(c, l);
+}
+
+void watch_loop_exit(struct collector *c, struct loop *l)
+{
+	leave(c, l);
+	l->finish_ns = lsc_now_ns() + SETTLE_NS;
+	l->next_ended = c->ended;
+	c->ended = l;
+}
+
+void watch_settle_ended(struct collector *c, uint64_t now, bool force)
+{
+	for (struct loop **at = &c->ended; *at;) {
+		struct loop *l = *at;
+		stall_settle(c, l, now, force);
+		if (!force && now < l->finish_ns && (l->stalls || evidence_is_awaited(l))) {
+			at = &l->next_ended;
+			continue;
+		}
+		*at = l->next_ended;
+		finish(c, l);
+	}
+}
+
+static bool has_loops(const struct collector *c, const struct target *t)
+{
+	for (const struct loop *l = c->loops; l; l = l->hh.next)
+		if (l->target == t)
+			return true;
+	for (const struct loop *l = c->ended; l; l = l->next_ended)
+		if (l->target == t)
+			return true;
+	return false;
+}
+
+/* A tree of processes may have thousands that end soon. */
+void watch_targets_prune(struct collector *c, uint64_t now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		struct target *t = c->targets[i];
+		bool old = t->gone && now >= t->last_ns + GONE_NS;
+		for (struct loop *next, *l = old ? c->loops : NULL; l; l = next) {
+			next = l->hh.next;
+			if (l->target == t) /* the news of its exit found no room in the ring buffer */
+				watch_loop_exit(c, l);
+		}
+		if (old && !has_loops(c, t))
+			free(t);
+		else
+			c->targets[kept++] = t;
+	}
+	c->ntargets = kept;
 }
 
 void watch_free(struct collector *c)
 {
 	for (size_t i = 0; i < c->ntargets; i++) {
-		if (c->store)
+		if (c->store && !c->targets[i]->gone)
 			put_target(c, c->targets[i]);
 		target_close(c->targets[i]);
 		free(c->targets[i]);

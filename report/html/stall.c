@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cause.h"
+#include "base/duration.h"
 #include "field.h"
 #include "page.h"
 
@@ -211,7 +212,10 @@ static void heading(struct page *p, const json_t *s, bool many_loops)
 		fputs(", loop ", p->out);
 		html_loop_name(p, field_int(s, "loop", -1));
 	}
-	if (most > least) {
+	char low[32], high[32];
+	lsc_duration_format(least, low, sizeof(low));
+	lsc_duration_format(most, high, sizeof(high));
+	if (strcmp(low, high)) {
 		fputs(", between ", p->out);
 		html_duration(p, least);
 		fputs(" and ", p->out);

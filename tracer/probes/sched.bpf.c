@@ -71,13 +71,18 @@ static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
 	return 0;
 }
 
-static __always_inline struct thread_state *thread_of(struct task_struct *p)
+/* The state of a thread that is being switched out. It has one from its first sleep in a wait that a
+ * loop may idle in until its exit: the many threads that never wait so cost nothing. */
+static __always_inline struct thread_state *thread_of(struct task_struct *p, bool sleeps)
 {
 	__u32 tid = p->pid, zero = 0;
 	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
 
 	if (t)
 		return t;
+	if (!sleeps || p->flags & PF_EXITING ||
+	    !probe_wait_class((__s32)((struct pt_regs *)bpf_task_pt_regs(p))->orig_ax))
+		return NULL;
 	t = bpf_map_lookup_elem(&blank, &zero);
 	if (t)
 		bpf_map_update_elem(&threads, &tid, t, BPF_NOEXIST);
@@ -91,7 +96,7 @@ static __always_inline struct thread_state *thread_of(struct task_struct *p)
 
 static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u32 state)
 {
-	struct thread_state *t = thread_of(prev);
+	struct thread_state *t = thread_of(prev, !preempt && state);
 
 	if (!t)
 		return;
@@ -240,7 +245,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 /* ---- lifecycle ---- */
 
-static __always_inline void emit_process(__u32 kind, __u32 tgid, __u32 tid, __u32 child, const char *comm)
+static __always_inline bool emit_process(__u32 kind, __u32 tgid, __u32 tid, __u32 child, const char *comm)
 {
 	struct event_process *e;
 
@@ -248,7 +253,7 @@ static __always_inline void emit_process(__u32 kind, __u32 tgid, __u32 tid, __u3
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count(COUNT_RING_FULL);
-		return;
+		return false;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
 	e->e.kind = kind;
@@ -259,6 +264,7 @@ static __always_inline void emit_process(__u32 kind, __u32 tgid, __u32 tid, __u3
 	e->child = child;
 	bpf_probe_read_kernel(e->comm, sizeof(e->comm), comm);
 	bpf_ringbuf_submit(e, wakeup_flags());
+	return true;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -302,9 +308,11 @@ int BPF_PROG(on_exit, struct task_struct *p)
 		tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
 		t->tick_ns = 0;
 		t->exited = 1;
-		emit_process(EVENT_EXIT, p->tgid, tid, 0, p->comm);
-	} else if (t) {
-		bpf_map_delete_elem(&threads, &tid);
+		if (emit_process(EVENT_EXIT, p->tgid, tid, 0, p->comm))
+			return 0; /* user space takes the totals and deletes */
+		bpf_map_delete_elem(&stacks, &tid);
+		bpf_map_delete_elem(&task_addresses, &tid);
 	}
+	bpf_map_delete_elem(&threads, &tid);
 	return 0;
 }

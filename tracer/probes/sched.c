@@ -197,6 +197,13 @@ int probe_add_target(struct probe *p, int pid)
 	return bpf_map__update_elem(p->skel->maps.targets, &key, sizeof(key), &one, sizeof(one), BPF_ANY);
 }
 
+void probe_drop_target(struct probe *p, int pid)
+{
+	__u32 key = (__u32)pid;
+
+	bpf_map__delete_elem(p->skel->maps.targets, &key, sizeof(key), 0);
+}
+
 int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd)
 {
 	struct thread_state t = { 0 };

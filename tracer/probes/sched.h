@@ -41,6 +41,8 @@ int probe_consume(struct probe *p);
 
 /* Another process, and no longer. Only where several pids or follow were asked for. */
 int probe_add_target(struct probe *p, int pid);
+/* It has ended: its number may come back as another's. */
+void probe_drop_target(struct probe *p, int pid);
 
 /* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait. may_futex: a
  * futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side knows the thread

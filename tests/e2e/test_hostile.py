@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: MIT
+"""What a capture has to stand: targets that are not what they seem, that end or stand still in the midst
+of it, collectors that are killed, stopped or short of room, and clients that talk nonsense."""
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, part, pause,
+                     report_of, rng, run, wait_until)
+
+BLOCKER = HERE / "targets/blocker.py"
+MANY = BIN.parent / "tests/e2e/many_threads"
+
+
+def blocker():
+    process = Process([PYTHON, BLOCKER])
+    process.next_line("running")
+    return process
+
+
+def many(loops, churners=0):
+    process = Process([MANY, loops, churners])
+    process.next_line("running")
+    return process
+
+
+def daemon_of(client):
+    """The private loopscoped of a running loopscope."""
+    [pid] = pathlib.Path(f"/proc/{client}/task/{client}/children").read_text().split()
+    return int(pid)
+
+
+def tree_of(pid):
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(p for child in children for p in tree_of(int(child)))]
+
+
+def is_gone(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    return True
+
+
+def maps_of(pid):
+    """Name and id of the BPF maps that a process holds."""
+    ids = {}
+    for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+            if "map_id" in fields:
+                number = int(fields["map_id"])
+                ids[json.loads(run("bpftool", "-j", "map", "show", "id", number).stdout)["name"]] = number
+    return ids
+
+
+def entries_of(number):
+    return len(json.loads(run("bpftool", "-j", "map", "dump", "id", number).stdout))
+
+
+class Refusals(Case):
+    """What cannot be watched is said in one line, with exit status 4, and leaves no file."""
+
+    def assertRefused(self, *options, says, prefix=()):
+        done = run(*prefix, LOOPSCOPE, "attach", *options, "-d", "1", "-o", self.capture, status=4)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertRegex(done.stderr, says)
+        self.assertEqual(os.listdir(self.dir), [])
+
+    def test_a_zombie(self):
+        dead = subprocess.Popen(["true"])
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        self.assertRefused("-p", dead.pid, says=f"{dead.pid} has ended")
+        dead.wait()
+
+    def test_a_thread_of_the_kernel(self):
+        self.assertRefused("-p", 2, says="kernel")
+
+    def test_a_threads_id(self):
+        with many(1) as process:
+            thread = max(int(tid) for tid in os.listdir(f"/proc/{process.pid}/task"))
+            self.assertRefused("-p", thread, says=f"{thread}.*thread")
+
+    def test_a_pid_namespace_of_our_own(self):
+        self.assertRefused("-p", 1, says="pid namespace", prefix=("unshare", "-fp", "--mount-proc"))
+        self.assertRefused("-p", os.getpid(), says="/proc", prefix=("unshare", "-fp"))
+
+
+class Targets(Case):
+    def test_a_process_named_twice_is_one(self):
+        with blocker() as process, Attach(f"{process.pid},{process.pid}", self.capture) as attach:
+            truth = process.ask("sleep 0.05")
+            pause()
+            report = attach.stop()
+        self.assertEqual(len(report["capture"]["targets"]), 1)
+        self.assertStalls(report, [truth], "sleep")
+
+    def test_a_target_in_its_own_pid_namespace_is_the_right_one(self):
+        inside = ("unshare", "-fpm", "--mount-proc", PYTHON, BLOCKER)
+        with Process(inside) as process:
+            process.next_line("running")
+            [pid] = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            with Attach(pid, self.capture) as attach:
+                truth = process.ask("sleep 0.1")
+                pause()
+                report = attach.stop()
+        [target] = report["capture"]["targets"]
+        self.assertEqual((target["pid"], target["ns_pid"]), (int(pid), 1))
+        self.assertStalls(report, [truth], "sleep")
+        self.assertTrue(any("sleep" in (frame["function"] or "") for stack in report["stacks"]
+                            for frame in stack["frames"]), describe(report))
+
+    def test_threads_that_are_born_and_die_leave_nothing(self):
+        with many(1, 2) as process, Attach(process.pid, self.capture) as attach:
+            maps = maps_of(daemon_of(attach.pid))
+            truths = []
+            for _ in range(2):
+                process.tell(str(rng.randint(100_000, 150_000)))
+                truths.append(json.loads(process.next_line("{")))
+                pause(0.2, 0.4)
+            self.assertGreater(truths[-1]["born"], 2000)
+            self.assertLess(entries_of(maps["threads"]), 200)
+            self.assertLess(entries_of(maps["stacks"]), 10)
+            report = attach.stop()
+        self.assertStalls(report, [truth["ns"] for truth in truths], "sleep")
+        self.assertEqual(report["capture"]["lost"], {})
+
+    def test_more_loops_than_there_is_room_for_stacks(self):
+        with many(200) as process, Attach(process.pid, self.capture) as attach:
+            self.assertIn("200 loops", attach.ready)
+            process.ask("60000")
+            pause()
+            report = attach.stop()
+        self.assertEqual(len(report["loops"]), 200)
+        self.assertEqual(len(report["stalls"]), 200, describe(report))
+        with_stack = {stall["loop"] for stall in report["stalls"] if stall["stack"] is not None}
+        self.assertEqual(len(with_stack), 128)
+        unresolved = {entry["what"]: entry["count"] for entry in report["capture"]["unresolved"]}
+        self.assertEqual(unresolved["loop's stacks"], 72)
+        self.assertGreaterEqual(unresolved["stack"], 72)
+
+    def test_a_stop_while_the_loop_idles_is_one_stall(self):
+        with blocker() as process, Attach(process.pid, self.capture) as attach:
+            pause()
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(0.4)
+            os.kill(process.pid, signal.SIGCONT)
+            pause()
+            report = attach.stop()
+        [stall] = report["stalls"]
+        self.assertEqual(stall["cause"], "stopped", describe(report))
+        self.assertAlmostEqual(stall["duration_ns"] / MS, 400, delta=15, msg=describe(report))
+
+    def test_a_target_that_stands_still_at_the_attach(self):
+        with blocker() as process:
+            os.kill(process.pid, signal.SIGSTOP)
+            with Attach(process.pid, self.capture) as attach:
+                pause()
+                os.kill(process.pid, signal.SIGCONT)
+                pause(0.2, 0.4)
+                truth = process.ask("sleep 0.1")
+                pause()
+                report = attach.stop()
+        self.assertIn("sleep", [stall["cause"] for stall in report["stalls"]], describe(report))
+        self.assertStall(report["stalls"][-1], truth, "sleep", report)
+
+    def test_a_program_that_lives_shortly_is_seen_with_its_stacks(self):
+        program = "import asyncio, time\n" \
+                  "async def main():\n" \
+                  "    await asyncio.sleep(0.005)\n" \
+                  "    time.sleep(0.06)\n" \
+                  "    await asyncio.sleep(0.005)\n" \
+                  "asyncio.run(main())\n"
+        loopscope("record", "-o", self.capture, "--", PYTHON, "-c", program)
+        report = report_of(self.capture)
+        stalls = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
+        self.assertEqual(len(stalls), 1, describe(report))
+        self.assertEqual(stalls[0]["confidence"], "inferred")
+        self.assertIsNotNone(stalls[0]["stack"], describe(report))
+
+    def test_clients_in_a_followed_tree_are_no_loops(self):
+        script = "redis-server --port 0 --unixsocket $0/s --save '' --enable-debug-command yes >/dev/null & " \
+                 "until redis-cli -s $0/s ping; do sleep 0.05; done; redis-cli -s $0/s debug sleep 0.1; " \
+                 "sleep 0.1; redis-cli -s $0/s shutdown nosave; wait"
+        loopscope("record", "-o", self.capture, "--", "sh", "-c", script, self.dir)
+        report = report_of(self.capture)
+        self.assertEqual([loop["comm"] for loop in report["loops"]], ["redis-server"], describe(report))
+        sleeps = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
+        self.assertEqual(len(sleeps), 1, describe(report))
+        self.assertAlmostEqual(sleeps[0]["duration_ns"] / MS, 100, delta=10)
+
+
+class Collectors(Case):
+    def assertCutOff(self):
+        report = json.loads(loopscope("report", "--json", self.capture).stdout)
+        self.assertNotIn(report["capture"]["end"]["reason"], ("user", "duration", "target-exit"))
+        return report
+
+    def test_a_killed_collector_is_one_line_and_leaves_nothing_behind(self):
+        with blocker() as process, Attach(process.pid, self.capture) as attach:
+            process.ask("sleep 0.1")
+            pause(1.2, 1.5)
+            collector = daemon_of(attach.pid)
+            family = tree_of(collector)
+            maps = maps_of(collector)
+            self.assertIn("threads", maps)
+            os.kill(collector, signal.SIGKILL)
+            self.assertEqual(attach.finish(), 125)
+            self.assertEqual(len(attach.stderr().splitlines()), 1, attach.stderr())
+            self.assertIn("killed", attach.stderr())
+            wait_until(lambda: all(is_gone(pid) for pid in family), 2, "end of the helpers")
+            wait_until(lambda: all(run("bpftool", "map", "show", "id", number, status=None).returncode
+                                   for number in maps.values()), 2, "end of the kernel's maps")
+            self.assertIsNone(process.child.poll())
+        report = self.assertCutOff()
+        self.assertEqual(len(report["stalls"]), 1, describe(report))
+
+    def test_a_collector_that_stood_still_counts_what_it_lost(self):
+        with many(100) as process, Attach(process.pid, self.capture, "--stall", "1ms") as attach:
+            collector = daemon_of(attach.pid)
+            os.kill(collector, signal.SIGSTOP)
+            for _ in range(25):
+                process.ask("3000")
+            os.kill(collector, signal.SIGCONT)
+            process.ask("60000")
+            pause()
+            report = attach.stop()
+        self.assertGreater(report["capture"]["events"]["emitted"], 2500)
+        self.assertGreater(sum(report["capture"]["lost"].values()), 0)
+        self.assertLess(report["capture"]["coverage"], 1)
+
+    def test_a_full_disk_is_said_and_the_file_stays_sound(self):
+        room = self.dir / "room"
+        room.mkdir()
+        run("mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", room)
+        self.addCleanup(run, "umount", "-l", room)
+        capture = str(room / "run.lsc")
+        with many(100) as process:
+            with Process([LOOPSCOPE, "attach", "-p", process.pid, "-o", capture, "--stall", "1ms"]) as attach:
+                attach.next_line("attached")
+                for _ in range(20):
+                    process.ask("3000")
+                pause(1.2, 1.5)
+                attach.child.send_signal(signal.SIGINT)
+                attach.finish()
+                self.assertIn("No space left", attach.stderr())
+        report = report_of(capture)
+        self.assertGreater(sum(report["capture"]["lost"].values()), 0, report["capture"])
+
+    def test_no_room_at_all_leaves_no_file(self):
+        room = self.dir / "room"
+        room.mkdir()
+        run("mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", room)
+        self.addCleanup(run, "umount", "-l", room)
+        done = loopscope("attach", "-p", os.getpid(), "-d", "1", "-o", room / "run.lsc", status=2)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertEqual(os.listdir(room), [])
+
+    def test_two_captures_of_one_target_agree(self):
+        other = str(self.dir / "other.lsc")
+        with blocker() as process, Attach(process.pid, self.capture) as one, Attach(process.pid, other) as two:
+            truth = process.ask("sleep 0.1")
+            pause()
+            for attach in (one, two):
+                report = attach.stop()
+                [stall] = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
+                self.assertStall(stall, truth, "sleep", report)
+
+    def test_a_collector_that_is_told_to_end_finishes_the_capture(self):
+        with blocker() as process, Attach(process.pid, self.capture) as attach:
+            truth = process.ask("sleep 0.1")
+            os.kill(daemon_of(attach.pid), signal.SIGTERM)
+            report = attach.end()
+        self.assertEqual(report["capture"]["end"]["reason"], "abort")
+        self.assertStalls(report, [truth], "sleep")
+
+    def test_few_descriptors_suffice_or_are_named(self):
+        with blocker() as process:
+            done = run("prlimit", "--nofile=32", LOOPSCOPE, "attach", "-p", process.pid, "-d", "0.5", "-o",
+                       self.capture, status=None)
+        if done.returncode:
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn("open files", done.stderr)
+            self.assertFalse(os.path.exists(self.capture))
+        else:
+            report_of(self.capture)
+
+    def test_paths_that_cannot_be_written_are_refused(self):
+        folder, link = self.dir / "folder", self.dir / "link.lsc"
+        folder.mkdir()
+        link.symlink_to(self.dir / "elsewhere")
+        for path in (folder, link, self.dir / "absent/run.lsc", "/proc/run.lsc"):
+            done = loopscope("attach", "-p", os.getpid(), "-d", "1", "-o", path, status=2)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertEqual(sorted(os.listdir(self.dir)), ["folder", "link.lsc"])
+
+    def test_a_default_name_that_is_taken_is_numbered(self):
+        with many(1) as process:
+            for name in (f"many_threads-{process.pid}.lsc", f"many_threads-{process.pid}.1.lsc"):
+                done = loopscope("attach", "-p", process.pid, "-d", "0.1", cwd=self.dir)
+                self.assertIn(name, done.stdout)
+                self.assertTrue((self.dir / name).exists())
+
+
+class Service(Case):
+    """loopscoped --socket, and peers that do not speak its protocol."""
+
+    def setUp(self):
+        super().setUp()
+        self.path = str(self.dir / "control.sock")
+        self.service = self.enterContext(Process([BIN / "loopscoped", "--socket", self.path]))
+        wait_until(lambda: os.path.exists(self.path), 5, "the socket")
+        self.env = {**os.environ, "LOOPSCOPE_SOCKET": self.path}
+
+    def talk(self, *messages):
+        """What the service answers to messages, up to its end of the connection."""
+        answers = []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+            peer.settimeout(20)
+            peer.connect(self.path)
+            for message in messages:
+                peer.send(message)
+            with contextlib.suppress(ConnectionResetError):
+                while answer := peer.recv(1 << 17):
+                    answers.append(json.loads(answer))
+        return answers
+
+    def test_two_clients_at_once(self):
+        other = str(self.dir / "other.lsc")
+        with blocker() as process, Attach(process.pid, self.capture, env=self.env) as one, \
+                Attach(process.pid, other, env=self.env) as two:
+            truth = process.ask("sleep 0.1")
+            pause()
+            for attach in (one, two):
+                report = attach.stop()
+                [stall] = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
+                self.assertStall(stall, truth, "sleep", report)
+
+    def test_another_uid_is_refused(self):
+        os.chmod(self.path, 0o666)
+        done = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", LOOPSCOPE, "attach", "-p",
+                   os.getpid(), "-o", "/tmp/never.lsc", env=self.env, status=4)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertFalse(os.path.exists("/tmp/never.lsc"))
+
+    def test_nonsense_is_answered_with_an_error_and_ends_the_connection(self):
+        hello = b'{"type":"hello","version":1}'
+        for message in (b"no json", b'{"type":', b"[]", b"{}", b'{"type":7}', b'"' * 1000, bytes(64), b"\xff" * 100,
+                        rng.randbytes(rng.randint(1, 5000)), b'{"type":"hello","type":"hello"}',
+                        b'{"type":"hello","x":' + b"[" * 30000 + b"]" * 30000 + b"}",
+                        b'{"type":"hello","x":"' + b"x" * 70000 + b'"}'):
+            self.assertEqual([a["type"] for a in self.talk(message)], ["error"], message[:60])
+            self.assertEqual([a["type"] for a in self.talk(hello, message)], ["hello", "error"], message[:60])
+        self.assertIsNone(self.service.child.poll())
+
+    def test_requests_that_make_no_sense_are_refused(self):
+        attach = {"type": "attach", "pids": [os.getpid()], "mode": "attach", "output": self.capture}
+        for change in ({"pids": []}, {"pids": [-1, 0, "x", 1 << 40]}, {"output": None}, {"output": 7},
+                       {"output": "x" * 5000}, {"pids": {"a": 1}}, {"names": "x", "pids": None},
+                       {"cgroup": "../../etc", "pids": []}, {"cgroup": "x" * 9000, "pids": []}):
+            [answer] = self.talk(json.dumps({**attach, **change}).encode())
+            self.assertEqual(answer["type"], "error", change)
+            self.assertIn(answer["code"], (2, 4))
+            self.assertNotIn("\n", answer["text"])
+        self.assertFalse(os.path.exists(self.capture))
+
+    def test_nonsense_in_the_midst_of_a_job_ends_it_with_a_sound_capture(self):
+        with blocker() as process:
+            attach = {"type": "attach", "pids": [process.pid], "mode": "attach", "output": self.capture}
+            answers = self.talk(json.dumps(attach).encode(), b"nonsense")
+        self.assertIn("error", [answer["type"] for answer in answers])
+        report_of(self.capture)
+
+    def test_a_client_that_does_not_listen_loses_nothing_but_live_lines(self):
+        with many(100) as process, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+            peer.settimeout(20)
+            peer.connect(self.path)
+            peer.send(json.dumps({"type": "attach", "pids": [process.pid], "mode": "attach", "output": self.capture,
+                                  "stall_ns": 1000000, "print_ns": 1000000}).encode())
+            time.sleep(2)
+            for _ in range(20):
+                process.ask("3000")
+            peer.send(b'{"type":"stop"}')
+            time.sleep(1)
+            types = []
+            while answer := peer.recv(1 << 17):
+                types.append(json.loads(answer)["type"])
+        self.assertEqual(types[-1], "end")
+        report = report_of(self.capture)
+        self.assertEqual(report["capture"]["end"]["reason"], "user")
+        self.assertGreater(len(report["stalls"]), types.count("stall"))
+
+    def test_the_service_ends_by_sigterm_and_takes_its_socket_with_it(self):
+        with blocker() as process, Attach(process.pid, self.capture, env=self.env) as attach:
+            self.service.child.terminate()
+            self.assertEqual(self.service.finish(5), 0)
+            self.assertFalse(os.path.exists(self.path))
+            truth = process.ask("sleep 0.1")
+            pause()
+            self.assertStalls(attach.stop(), [truth], "sleep")
+
+
+if __name__ == "__main__":
+    main()
