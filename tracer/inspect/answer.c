@@ -13,13 +13,22 @@ void answer_init(struct answer *a, uint64_t cookie)
 	a->text[0] = '\0';
 }
 
-uint32_t answer_text(struct answer *a, const char *text)
+/* The C++ library's own demangler; it bounds its recursion. Its headers are C++. */
+char *__cxa_demangle(const char *mangled, char *buf, size_t *size, int *status);
+
+static bool find(const struct answer *a, const char *key, uint32_t *ret_offset)
 {
-	if (!text || !text[0])
-		return 0;
-	for (size_t i = 0; i < a->nseen; i++)
-		if (a->seen[i].text == text)
-			return a->seen[i].offset;
+	for (size_t i = 0; i < a->nseen; i++) {
+		if (a->seen[i].text == key) {
+			*ret_offset = a->seen[i].offset;
+			return true;
+		}
+	}
+	return false;
+}
+
+static uint32_t append(struct answer *a, const char *key, const char *text)
+{
 	size_t len = strnlen(text, MESSAGE_TEXT_MAX - 1);
 	uint32_t at = a->head.text_size;
 	if (at + len + 1 > sizeof(a->text))
@@ -28,10 +37,31 @@ uint32_t answer_text(struct answer *a, const char *text)
 	a->text[at + len] = '\0';
 	a->head.text_size += (uint32_t)len + 1;
 	if (a->nseen < LSC_ARRAY_LEN(a->seen)) {
-		a->seen[a->nseen].text = text;
+		a->seen[a->nseen].text = key;
 		a->seen[a->nseen++].offset = at;
 	}
 	return at;
+}
+
+uint32_t answer_text(struct answer *a, const char *text)
+{
+	uint32_t at;
+
+	if (!text || !text[0])
+		return 0;
+	return find(a, text, &at) ? at : append(a, text, text);
+}
+
+uint32_t answer_function(struct answer *a, const char *name)
+{
+	uint32_t at;
+
+	if (!name || strncmp(name, "_Z", 2) || strnlen(name, MESSAGE_TEXT_MAX) == MESSAGE_TEXT_MAX)
+		return answer_text(a, name);
+	if (find(a, name, &at))
+		return at;
+	lsc_autofree char *plain = __cxa_demangle(name, NULL, NULL, NULL);
+	return append(a, name, plain ? plain : name);
 }
 
 struct message_frame *answer_frame(struct answer *a)

@@ -26,6 +26,8 @@ void answer_init(struct answer *a, uint64_t cookie);
 
 /* The offset of a text (NULL: 0). Long ones are cut; without room the text is unknown, 0. */
 uint32_t answer_text(struct answer *a, const char *text);
+/* The same of a symbol's name, demangled where it is a C++ (or old Rust) one. */
+uint32_t answer_function(struct answer *a, const char *name);
 
 /* The frame to fill next; NULL when there is no more room. */
 struct message_frame *answer_frame(struct answer *a);

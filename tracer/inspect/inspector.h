@@ -24,7 +24,7 @@
 struct inspector;
 
 struct inspector_frame {
-	const char *function; /* as the file has it: C++ and Rust names are mangled; NULL unknown */
+	const char *function; /* C++ names demangled; NULL unknown */
 	const char *file;     /* source file; NULL unknown */
 	int line;             /* 0 unknown */
 	const char *module;   /* path of the ELF file as the target maps it; "[vdso]"; NULL anonymous memory */

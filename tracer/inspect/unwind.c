@@ -144,7 +144,7 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 		*frame = common;
 		if (!y)
 			continue;
-		frame->function = answer_text(a, y->calls[i].function);
+		frame->function = answer_function(a, y->calls[i].function);
 		frame->file = answer_text(a, y->calls[i].file);
 		frame->line = frame->file ? y->calls[i].line : 0;
 		if (i + 1 < y->ncalls)

@@ -220,6 +220,7 @@ static void an_idle_node_shows_its_frames(void **state)
 
 	unwind_program(argv, SYS_epoll_pwait, SYS_epoll_wait, 8);
 	assert_true(has_function("uv_run"));
+	assert_true(has_function("node::Start(int, char**)")); /* demangled */
 }
 
 static void a_sleeping_python_shows_its_interpreter(void **state)
