@@ -79,7 +79,8 @@ void watch_target_gone(struct collector *c, struct target *t)
 	c->alive--;
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
 	target_close(t);
-	if (c->probe)
+	struct target *bearer = watch_target_of(c, t->pid);
+	if (c->probe && (!bearer || bearer->gone))
 		probe_drop_target(c->probe, t->pid);
 	put_target(c, t);
 }
