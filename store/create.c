@@ -19,6 +19,12 @@
 
 #include "base/cleanup.h"
 
+#define FINISH_TRIES    50
+#define FINISH_PAUSE_US 20000
+
+#define DIGITS(number)	DIGITS_(number)
+#define DIGITS_(number) #number
+
 static const char *const companions[] = {"-wal", "-shm", "-journal"};
 
 /* Moves or (to == NULL) removes the files that SQLite keeps beside path. */
@@ -108,7 +114,8 @@ static int write_schema(const char *path, const struct stat *created)
 	if (r < 0)
 		return r;
 	/* the file has no readers and no name that anybody knows: no journal needed */
-	r = store_exec(db, "PRAGMA journal_mode = OFF; BEGIN");
+	r = store_exec(db, "PRAGMA page_size = " DIGITS(
+				   STORE_PAGE_SIZE) "; PRAGMA journal_mode = OFF; BEGIN");
 	if (!r)
 		r = store_exec(db, schema_sql);
 	if (!r)
@@ -218,7 +225,7 @@ int store_create(const char *path, const struct store_create_options *options,
 		 struct store **ret_store, struct lsc_err *err)
 {
 	char name[PATH_MAX]; /* never one that SQLite takes for something else, as ":memory:" */
-	sqlite3 *db;
+	sqlite3 *db = NULL;
 	int r = -ENAMETOOLONG;
 
 	if (snprintf(name, sizeof(name), "%s%s", *path == '/' ? "" : "./", path) < PATH_MAX)
@@ -249,12 +256,19 @@ int store_finish(struct store *s, struct lsc_err *err)
 		sqlite3_finalize(s->put[i]);
 		s->put[i] = NULL;
 	}
-	if (!r)
-		r = store_exec(s->db, "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);"
-				      "PRAGMA journal_mode = DELETE");
+	/* Leaving WAL does not call the busy handler: a reader that is about to go is waited for here. */
+	for (int tries = 0; !r; tries++) {
+		r = store_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+		if (r != -EBUSY || tries == FINISH_TRIES)
+			break;
+		usleep(FINISH_PAUSE_US);
+		r = 0;
+	}
 	if (r == -EBUSY)
 		lsc_err_set(err, r, "'%s' is complete, but somebody reads it: its -wal stays",
 			    s->path);
+	else if (r < 0 && sqlite3_extended_errcode(s->db) == SQLITE_READONLY_DBMOVED)
+		lsc_err_set(err, r, "'%s' was removed or replaced while it was written", s->path);
 	else if (r < 0)
 		lsc_err_set(err, r, "cannot finish '%s': %s", s->path, strerror(-r));
 	store_close(s);

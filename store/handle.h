@@ -12,7 +12,8 @@
 
 #define STORE_APPLICATION_ID 0x4c534331 /* "LSC1", bytes 68-71 of the file */
 #define STORE_VERSION	     1		/* user_version, bytes 60-63 */
-#define STORE_FRAMES_MAX     1024	/* of one stack */
+#define STORE_PAGE_SIZE	     4096
+#define STORE_FRAMES_MAX     1024 /* of one stack */
 
 /* The statements that a writer keeps prepared. */
 enum store_statement {

@@ -177,14 +177,15 @@ static bool fits(struct store *s, size_t bytes, bool summary)
 		return true;
 
 	uint64_t reserve = s->max_bytes / 16, used = UINT64_MAX;
-	uint64_t need = 2 * (uint64_t)bytes + 4096; /* half-filled pages, and a split of one */
+	uint64_t need =
+		2 * (uint64_t)bytes + STORE_PAGE_SIZE; /* half-filled pages, and a split of one */
 	if (!summary && need <= s->room) {
 		s->room -= need;
 		return true;
 	}
 	struct row r = begin(s, STATEMENT_PAGES);
 	if (!r.error && sqlite3_step(r.st) == SQLITE_ROW)
-		used = (uint64_t)sqlite3_column_int64(r.st, 0) * 4096;
+		used = (uint64_t)sqlite3_column_int64(r.st, 0) * STORE_PAGE_SIZE;
 	sqlite3_reset(r.st);
 	uint64_t limit = summary ? s->max_bytes : s->max_bytes - reserve;
 	if (used > limit || need > limit - used)

@@ -36,15 +36,15 @@ int collector_stored(struct collector *c, int r)
 	if (r >= 0 || c->store_error)
 		return r;
 	c->store_error = r;
+	if (r != -EFBIG && r != -EINVAL) { /* what was put since the last commit is gone with it */
+		c->lost[LSC_LOSS_STORE_ERROR] += c->stored - c->committed;
+		c->stored = c->committed;
+	}
 	if (r == -EFBIG)
 		snprintf(c->error, sizeof(c->error), "the capture reached its size bound; what came later is lost");
 	else
 		snprintf(c->error, sizeof(c->error), "cannot write '%s': %s; what came later is lost", c->o.output,
 			 strerror(-r));
-	if (r != -EFBIG) { /* all rows since the last commit are void */
-		collector_lose(c, LSC_LOSS_STORE_ERROR, c->stored - c->committed);
-		c->stored = c->committed;
-	}
 	c->ops->notice(c->error, c->arg);
 	return r;
 }
@@ -96,16 +96,14 @@ static void drop_held(struct collector *c, struct loop *l)
 	l->nheld = 0;
 }
 
-/* Few turns were seen. A wait in epoll and one that was slept in at the attach are a loop's idling, and
- * what followed is inferred; a single poll is as likely a client's, which no loop waits in. */
 void collector_settle_held(struct collector *c, struct loop *l)
 {
-	if (!l->announced && l->class != WAIT_EPOLL) {
+	if (l->confidence >= 2 || l->class == WAIT_EPOLL || l->seeded || l->forced || l->feed) {
+		watch_loop_announce(c, l);
+		release_held(c, l);
+	} else {
 		drop_held(c, l);
-		return;
 	}
-	release_held(c, l);
-	watch_loop_announce(c, l);
 }
 
 static void on_loop(struct collector *c, const struct event_loop *e)

@@ -310,7 +310,9 @@ static void end_job(struct session *s, const char *reason, int exit_status)
 		return;
 	int r = collector_finish(s->collector, reason, exit_status, &sum, &err);
 	s->collector = NULL;
-	if (r < 0) {
+	if (r == -EBUSY) { /* complete; somebody looks on */
+		tell_notice(err.text, s);
+	} else if (r < 0) {
 		send_error(s, 125, err.text);
 		return;
 	}

@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "feed.h"
 
+#define CPU_CLOCK_SLACK_NS 8000000ull /* a scheduler tick of 4 ms at either end */
+
 /* What is left of the duration was spent on the CPU; the sampler says in which mode. */
 static void split_close(struct store_stall *row, uint64_t user, uint64_t kernel)
 {
@@ -87,12 +89,34 @@ static void best_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64
 	*ret_duration = low;
 }
 
-void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e, bool inferred)
+/* Time that is neither accounted for nor spent on the CPU: the kernel side was not called for some switch
+ * (docs/probes.md), so the tick may not be one. */
+static uint64_t unexplained(const struct event_stall *e)
 {
-	uint64_t begin, duration, high = e->end_ns - e->begin_ns;
+	uint64_t known = e->cpu_ns;
 
-	if (l->feed && feed_kernel_tick(l->feed, e))
+	for (int i = 0; i < PROBE_CAUSES; i++)
+		known += e->split[i];
+	uint64_t duration = e->end_ns - e->begin_ns;
+	return duration > known + CPU_CLOCK_SLACK_NS ? duration - known : 0;
+}
+
+void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen, bool inferred)
+{
+	if (l->feed && feed_kernel_tick(l->feed, seen))
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
+	struct event_stall copy = *seen, *e = &copy;
+	uint64_t missing = unexplained(e), begin, duration, high = e->end_ns - e->begin_ns;
+	if (missing) {
+		e->low_ns = e->low_ns > missing ? e->low_ns - missing : 0;
+		if (e->low_ns < e->longest_block_ns)
+			e->low_ns = e->longest_block_ns;
+		e->split[LSC_CAUSE_OTHER] += missing;
+		if (e->low_ns < c->o.stall_ns / 2) {
+			l->unsure_ns += missing;
+			return;
+		}
+	}
 	best_bounds(e, &begin, &duration);
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
 	if (!s) {
@@ -248,6 +272,7 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 	if (!t.tick_ns || t.off == OFF_IDLE || now < t.tick_ns + c->o.stall_ns || !watch_loop_reports(c, l))
 		return;
 	struct event_stall e = { .e = { .ts_ns = now }, .begin_ns = t.tick_ns, .end_ns = now, .low_ns = t.longest_block_ns,
+				 .cpu_ns = now - t.tick_ns, /* its clock is stale while it runs */
 				 .samples_user = t.samples_user, .samples_kernel = t.samples_kernel,
 				 .longest_block_ns = t.longest_block_ns,
 				 .longest_block_start_ns = t.longest_block_start_ns, .task = t.task, .exited = 1 };

@@ -253,7 +253,7 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
 	if (!l)
 		return 0;
-	l->kernel = true;
+	l->kernel = l->seeded = true;
 	l->class = probe_wait_class(t->nr);
 	l->nr = t->nr;
 	l->fd = fd;
@@ -292,7 +292,7 @@ static void finish(struct collector *c, struct loop *l)
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
 	if (l->announced) {
-		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns;
+		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns + l->unsure_ns;
 		c->watched_ns += l->last_ns - l->first_ns;
 	}
 	l->feed = feed_free(l->feed);

@@ -105,7 +105,7 @@ struct finding {
 	bool inferred;
 	uint64_t count, total_ns, worst_ns;
 	uint64_t longest_stall_ns; /* of those that it explains; 0 none */
-	struct site site; /* function NULL: unknown */
+	struct site site;	   /* function NULL: unknown */
 	const char *syscall;
 	struct id_list loops, tasks, stalls;
 	struct evidence evidence[ANALYSIS_EVIDENCE_MAX]; /* the worst */

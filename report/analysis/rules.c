@@ -19,10 +19,7 @@ const struct rule rule_table[] = {
 					"`Atomics.wait()` or a synchronous sleep.",
 			[FAMILY_LIBUV] =
 				"Use `uv_timer_start()` instead of sleeping in a callback.",
-			[FAMILY_LOOPSCOPE] =
-				"Use `lsc_sleep()` instead of `sleep()`, or move the call to "
-				"another thread that wakes the loop with "
-				"`lsc_call_soon_threadsafe()`."},
+			[FAMILY_LOOPSCOPE] = "Use `lsc_sleep()` instead of `sleep()` and its kin."},
 	},
 	{
 		.id = "blocking-file-io",
@@ -36,8 +33,9 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] = "Run it with `await asyncio.to_thread(...)`.",
 			[FAMILY_NODE] = "Use `fs.promises` instead of the `*Sync` calls.",
 			[FAMILY_LIBUV] = "Use `uv_fs_*` with a callback, or `uv_queue_work()`.",
-			[FAMILY_LOOPSCOPE] = "Run it on another thread; let it wake the loop with "
-					     "`lsc_call_soon_threadsafe()`."},
+			[FAMILY_LOOPSCOPE] =
+				"Do it in a thread that calls `lsc_call_soon_threadsafe()` when "
+				"done, and `lsc_await()` a future meanwhile."},
 	},
 	{
 		.id = "blocking-network-io",
@@ -57,8 +55,8 @@ const struct rule rule_table[] = {
 				"on the main thread.",
 			[FAMILY_LIBUV] = "Use `uv_tcp_connect()`, `uv_read_start()` and "
 					 "`uv_getaddrinfo()`.",
-			[FAMILY_LOOPSCOPE] = "Make the descriptor non-blocking and await it with "
-					     "`lsc_wait_fd()`."},
+			[FAMILY_LOOPSCOPE] = "Make the socket non-blocking and wait for it with "
+					     "`lsc_wait_fd()`; resolve names in a thread."},
 	},
 	{
 		.id = "blocking-child-wait",
@@ -77,7 +75,7 @@ const struct rule rule_table[] = {
 					"`spawnSync()`.",
 			[FAMILY_LIBUV] = "Use `uv_spawn()` with an exit callback.",
 			[FAMILY_LOOPSCOPE] =
-				"Await its pidfd with `lsc_wait_fd()`."},
+				"Wait for the child's pidfd, or its pipe, with `lsc_wait_fd()`."},
 	},
 	{
 		.id = "blocking-lock",
@@ -98,8 +96,8 @@ const struct rule rule_table[] = {
 				"Pass messages with `uv_async_send()` instead of sharing a mutex "
 				"with the loop.",
 			[FAMILY_LOOPSCOPE] =
-				"Pass messages with `lsc_call_soon_threadsafe()` instead of sharing "
-				"a mutex with the loop."},
+				"Let other threads hand over with `lsc_call_soon_threadsafe()` "
+				"instead of sharing a lock with the loop."},
 	},
 	{
 		.id = "cpu-hog",
@@ -121,8 +119,8 @@ const struct rule rule_table[] = {
 				"Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
 				"slices.",
 			[FAMILY_LOOPSCOPE] =
-				"Yield with `lsc_yield()` between slices, or move it to another "
-				"thread that wakes the loop with `lsc_call_soon_threadsafe()`."},
+				"Yield with `lsc_yield()` between slices, or compute in a thread "
+				"that calls `lsc_call_soon_threadsafe()` when done."},
 	},
 	{
 		.id = "host-contention",

@@ -110,6 +110,8 @@ int rule_check_blocks(struct analysis *a, const struct rule *rule)
 
 		if (!has_cause(rule, &b->row) || b->row.duration_ns < BLOCK_MIN_NS)
 			continue;
+		if (b->stall != ANALYSIS_NONE && a->stalls[b->stall].rule->host)
+			continue; /* on a starved host every wait is long */
 		if (b->stall != ANALYSIS_NONE && a->stalls[b->stall].rule == rule) {
 			if (in != b->stall)
 				longest = longest_block(a, rule, &a->stalls[b->stall]);

@@ -170,6 +170,15 @@ static void the_host_is_never_above_warning_and_blames_no_function(void **state)
 	(void)state;
 	static const enum lsc_cause causes[] = {LSC_CAUSE_RUNQUEUE, LSC_CAUSE_THROTTLED,
 						LSC_CAUSE_STEAL, LSC_CAUSE_STOPPED};
+	const struct store_block inside = {.id = 1,
+					   .loop = 1,
+					   .stall = 1,
+					   .start_ns = FIXTURE_START + MS(1001),
+					   .duration_ns = MS(3),
+					   .count = 1,
+					   .syscall = "write",
+					   .cause = LSC_CAUSE_FILE_IO,
+					   .stack = 1};
 
 	for (size_t i = 0; i < 4; i++) {
 		struct fixture f;
@@ -178,6 +187,7 @@ static void the_host_is_never_above_warning_and_blames_no_function(void **state)
 		fixture_begin(&f, NULL);
 		fixture_native(&f, 1, "handler", 1);
 		fixture_stall(&f, 1, 1000, 5000, causes[i], NULL, 1);
+		assert_int_equal(store_put_block(f.s, &inside), 0);
 		fixture_wait(&f, 1, STORE_WAIT_TASK, 1001, 4000, 0);
 		fixture_analyse(&f, &a);
 		assert_int_equal(a.nfindings, 1);
@@ -398,6 +408,31 @@ static void every_rule_has_its_section_in_the_docs(void **state)
 	}
 }
 
+/* "lsc_sleep()" in a fix must be "lsc_sleep(" in the loop's public header. */
+static void fixes_name_only_functions_that_the_loop_has(void **state)
+{
+	(void)state;
+	static char header[65536];
+	FILE *in = fopen(LOOP_HEADER, "r");
+	int names = 0;
+
+	assert_non_null(in);
+	header[fread(header, 1, sizeof(header) - 1, in)] = '\0';
+	fclose(in);
+	for (size_t i = 0; i < rule_count; i++) {
+		const char *at = rule_table[i].fix[FAMILY_LOOPSCOPE];
+
+		for (; at && (at = strstr(at, "lsc_")); at++, names++) {
+			char name[64] = "";
+
+			assert_int_equal(sscanf(at, "%60[a-z_]", name), 1);
+			strcat(name, "(");
+			assert_non_null(strstr(header, name));
+		}
+	}
+	assert_true(names >= 6);
+}
+
 static void every_rule_has_an_id_of_its_own_a_summary_and_a_fix(void **state)
 {
 	(void)state;
@@ -427,6 +462,7 @@ int main(void)
 		cmocka_unit_test(
 			a_fingerprint_forgets_lines_versions_and_durations_but_not_the_place),
 		cmocka_unit_test(every_rule_has_its_section_in_the_docs),
+		cmocka_unit_test(fixes_name_only_functions_that_the_loop_has),
 		cmocka_unit_test(every_rule_has_an_id_of_its_own_a_summary_and_a_fix),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

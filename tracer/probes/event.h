@@ -102,7 +102,8 @@ struct thread_state {
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
 	__u64 samples_user, samples_kernel;
-	__u64 tick_runtime;   /* sum_exec_runtime at its begin */
+	__u64 tick_runtime;   /* CPU clock at its begin */
+	__u64 runtime;        /* CPU clock as last looked at */
 	/* the interval off the CPU */
 	__u64 off_ns, wake_ns, off_runtime;
 	__u64 sp;
@@ -168,6 +169,7 @@ struct event_stall {
 	__u64 begin_ns, end_ns;
 	__u64 low_ns;    /* the part that is certainly one tick */
 	__u64 split[PROBE_CAUSES];
+	__u64 cpu_ns;    /* by the thread's CPU clock; up to a scheduler tick stale at either end */
 	__u64 samples_user, samples_kernel;
 	__u64 longest_block_ns, longest_block_start_ns;
 	__u32 task;

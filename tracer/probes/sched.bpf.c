@@ -109,8 +109,10 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 		else
 			count(COUNT_MISSED_IN);
 		__u64 in = ran < now ? now - ran : now;
+		t->runtime = t->off_runtime;
 		came_back(t, id, in > t->off_ns ? in : t->off_ns);
 	}
+	t->runtime = runtime;
 	t->seeded = 0;
 	t->off_ns = now;
 	t->off_runtime = runtime;
@@ -130,6 +132,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 		struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
 		if (t) {
 			t->seeded = 0;
+			t->runtime = next->se.sum_exec_runtime;
 			came_back(t, (__u64)next->tgid << 32 | tid, bpf_ktime_get_ns());
 		}
 	}
@@ -227,6 +230,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	__u64 now = bpf_ktime_get_ns();
 	count(COUNT_PRECISE_EXITS);
+	t->runtime = bpf_get_current_task_btf()->se.sum_exec_runtime;
 	if (t->off)
 		came_back(t, id, now);
 	bool slept = t->slept_in_wait;
@@ -300,6 +304,7 @@ int BPF_PROG(on_exit, struct task_struct *p)
 		return 0;
 	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
 	if (t && t->primary_sp) {
+		t->runtime = p->se.sum_exec_runtime;
 		tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
 		t->tick_ns = 0;
 		t->exited = 1;

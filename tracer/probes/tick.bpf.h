@@ -19,6 +19,7 @@ static __always_inline void busy_mark(struct thread_state *t, __u64 since)
 static __always_inline void tick_begin(struct thread_state *t, __u64 now)
 {
 	t->tick_ns = now;
+	t->tick_runtime = t->runtime;
 	t->longest_block_ns = 0;
 	t->longest_block_start_ns = 0;
 	t->samples_user = t->samples_kernel = 0;
@@ -47,6 +48,7 @@ static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __
 	e->end_ns = end;
 	e->low_ns = low;
 	__builtin_memcpy(e->split, t->split, sizeof(e->split));
+	e->cpu_ns = t->runtime - t->tick_runtime;
 	e->samples_user = t->samples_user;
 	e->samples_kernel = t->samples_kernel;
 	e->longest_block_ns = t->longest_block_ns;

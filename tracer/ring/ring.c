@@ -28,12 +28,12 @@ struct ring {
 	bool dead;
 	struct ring_info info;
 	struct ring_clock clock;
-	uint64_t start;	   /* head when the ring was opened: records from here on count */
-	uint64_t cursor;   /* next index to read */
-	uint64_t head;	   /* as last seen ... */
-	uint64_t head_ns;  /* ... and when */
-	uint64_t last_ns;  /* time of the record before */
-	bool gap;	   /* something is missing before the next record */
+	uint64_t start;	  /* head when the ring was opened: records from here on count */
+	uint64_t cursor;  /* next index to read */
+	uint64_t head;	  /* as last seen ... */
+	uint64_t head_ns; /* ... and when */
+	uint64_t last_ns; /* time of the record before */
+	bool gap;	  /* something is missing before the next record */
 	struct ring_ledger ledger;
 	/* a record that waits for its text */
 	struct ring_record pending; /* kind 0: none */
@@ -81,7 +81,8 @@ static int read_head(struct ring *r, uint64_t *ret_head)
 	return 0;
 }
 
-/* The geometry, from the file itself: seals first, so that nothing that hangs or shrinks is looked at. */
+/* The geometry, from the file itself: seals first, so that nothing that hangs or shrinks is looked
+ * at. */
 static int check_file(int fd, off_t *ret_size, struct lsc_err *err)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -101,7 +102,8 @@ static int check_header(const struct lsc_ring_header *h, off_t size, struct lsc_
 	if (h->magic != LSC_RING_MAGIC)
 		return lsc_err_set(err, -EPROTO, "the ring has no magic");
 	if (h->version != LSC_RING_VERSION)
-		return lsc_err_set(err, -EPROTO, "the ring is of version %u, this loopscope reads %u", h->version,
+		return lsc_err_set(err, -EPROTO,
+				   "the ring is of version %u, this loopscope reads %u", h->version,
 				   LSC_RING_VERSION);
 	if (h->header_size != LSC_RING_HEADER_SIZE || h->record_size != LSC_RECORD_SIZE ||
 	    h->record_bits < LSC_RING_MIN_BITS || h->record_bits > LSC_RING_MAX_BITS ||
@@ -109,8 +111,8 @@ static int check_header(const struct lsc_ring_header *h, off_t size, struct lsc_
 		return lsc_err_set(err, -EPROTO, "the ring's size is not what its header says");
 	if (!h->pid || h->pid > INT32_MAX || !h->tid || h->tid > INT32_MAX)
 		return lsc_err_set(err, -EPROTO, "the ring names no process");
-	if (h->current_offset != offsetof(struct lsc_ring_header, current_task) || !h->current_addr ||
-	    h->current_addr % 4 || h->current_addr >= USER_END)
+	if (h->current_offset != offsetof(struct lsc_ring_header, current_task) ||
+	    !h->current_addr || h->current_addr % 4 || h->current_addr >= USER_END)
 		return lsc_err_set(err, -EPROTO, "the ring's current task is nowhere");
 	return 0;
 }
@@ -132,7 +134,7 @@ static void keep_info(struct ring *r, const struct lsc_ring_header *h)
 static int begin(struct ring *r, enum ring_from from, struct lsc_err *err)
 {
 	struct lsc_ring_header h;
-	off_t size;
+	off_t size = 0;
 	int e = check_file(r->fd, &size, err);
 
 	if (e < 0)
@@ -173,13 +175,14 @@ int ring_open_fd(int fd, enum ring_from from, struct ring **ret_ring, struct lsc
 	return 0;
 }
 
-int ring_open(int pidfd, int target_fd, enum ring_from from, struct ring **ret_ring, struct lsc_err *err)
+int ring_open(int pidfd, int target_fd, enum ring_from from, struct ring **ret_ring,
+	      struct lsc_err *err)
 {
 	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, target_fd, 0);
 
 	if (fd < 0)
-		return lsc_err_set(err, -errno, "cannot take the target's descriptor %d: %s", target_fd,
-				   strerror(errno));
+		return lsc_err_set(err, -errno, "cannot take the target's descriptor %d: %s",
+				   target_fd, strerror(errno));
 	return ring_open_fd(fd, from, ret_ring, err);
 }
 
@@ -230,7 +233,8 @@ static void count(struct ring *r, uint64_t index, uint64_t *reason)
 	++*reason;
 }
 
-/* What the text before it belongs to ends here, complete or not. A text with a missing piece is none. */
+/* What the text before it belongs to ends here, complete or not. A text with a missing piece is
+ * none. */
 static void lose(struct ring *r, uint64_t index, uint64_t *reason, ring_record_fn *fn, void *arg)
 {
 	deliver_pending(r, fn, arg);
@@ -262,7 +266,8 @@ static void take_text(struct ring *r, const struct lsc_record *raw, ring_record_
 	memcpy(&piece, raw, sizeof(piece));
 	if (!p->kind)
 		return;
-	if ((piece.part & ~LSC_TEXT_LAST) != r->parts || p->text_size + piece.length > LSC_TEXT_MAX) {
+	if ((piece.part & ~LSC_TEXT_LAST) != r->parts ||
+	    p->text_size + piece.length > LSC_TEXT_MAX) {
 		p->text = NULL;
 		p->text_size = 0;
 		deliver_pending(r, fn, arg);
@@ -307,8 +312,12 @@ static bool plausible(const struct lsc_record *raw)
 static void take(struct ring *r, uint64_t index, const struct lsc_record *raw, uint64_t now_ns,
 		 ring_record_fn *fn, void *arg)
 {
-	struct ring_record rec = { .index = index, .kind = raw->kind, .arg8 = raw->arg8, .arg16 = raw->arg16,
-				   .task = raw->task, .arg64 = raw->arg64 };
+	struct ring_record rec = {.index = index,
+				  .kind = raw->kind,
+				  .arg8 = raw->arg8,
+				  .arg16 = raw->arg16,
+				  .task = raw->task,
+				  .arg64 = raw->arg64};
 
 	if (raw->seq != index + 1 || !plausible(raw) ||
 	    ring_clock_convert(&r->clock, raw->time, now_ns, &rec.time_ns) < 0 ||
@@ -351,8 +360,8 @@ static int read_batch(struct ring *r, size_t n, ring_record_fn *fn, void *arg)
 	if (n > slots - slot)
 		n = slots - slot;
 	size_t bytes = n * sizeof(r->batch[0]);
-	if (pread(r->fd, r->batch, bytes, (off_t)(LSC_RING_HEADER_SIZE + slot * sizeof(r->batch[0]))) !=
-		    (ssize_t)bytes ||
+	if (pread(r->fd, r->batch, bytes,
+		  (off_t)(LSC_RING_HEADER_SIZE + slot * sizeof(r->batch[0]))) != (ssize_t)bytes ||
 	    read_head(r, &head) < 0)
 		return -EBADMSG;
 	/* what the producer may have been writing over while we copied is gone */
@@ -376,7 +385,8 @@ int ring_read(struct ring *r, size_t max, ring_record_fn *fn, void *arg)
 	if (e < 0 || read_head(r, &head) < 0)
 		goto distrust;
 	if (head == r->cursor)
-		deliver_pending(r, fn, arg); /* nothing came behind it: it has no text, or not all */
+		deliver_pending(r, fn,
+				arg); /* nothing came behind it: it has no text, or not all */
 	if (head - r->cursor >= r->info.slots)
 		skip_to(r, head - r->info.slots + 1, fn, arg);
 	while (left && r->cursor < head) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calibration and conversion of record times. Both values of the first pair come from the target and may
- * be lies: a plausible lie shifts the target's own times and nothing else. */
+/* Calibration and conversion of record times. Both values of the first pair come from the target
+ * and may be lies: a plausible lie shifts the target's own times and nothing else. */
 #include "ring_clock.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ static uint64_t read_tsc(void)
 
 int ring_clock_init(struct ring_clock *c, uint32_t clock, uint64_t tsc0, uint64_t mono0)
 {
-	*c = (struct ring_clock){ .tsc = clock == LSC_CLOCK_TSC, .tsc0 = tsc0, .mono0 = mono0 };
+	*c = (struct ring_clock){.tsc = clock == LSC_CLOCK_TSC, .tsc0 = tsc0, .mono0 = mono0};
 	if (clock != LSC_CLOCK_MONOTONIC && !(c->tsc && HAVE_TSC))
 		return -EPROTO;
 	return mono0 <= lsc_now_ns() ? 0 : -EPROTO;
@@ -74,7 +74,8 @@ int ring_clock_convert(const struct ring_clock *c, uint64_t time, uint64_t now_n
 		ns = (__int128)c->mono1 +
 		     ticks * (__int128)(c->mono1 - c->mono0) / (__int128)(c->tsc1 - c->tsc0);
 	}
-	if (ns < 0 || ns + (__int128)SLACK_NS < (__int128)c->mono0 || ns > (__int128)now_ns + (__int128)SLACK_NS)
+	if (ns < 0 || ns + (__int128)SLACK_NS < (__int128)c->mono0 ||
+	    ns > (__int128)now_ns + (__int128)SLACK_NS)
 		return -ERANGE;
 	*ret_ns = ns < (__int128)now_ns ? (uint64_t)ns : now_ns;
 	return 0;

@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state machine behind ring_track.h. Each stretch of records without a gap is an epoch; what a task was
- * doing counts only within the epoch in which it was seen. Ended tasks stay until their tick is reported.
+ * The state machine behind ring_track.h. Each stretch of records without a gap is an epoch; what a
+ * task was doing counts only within the epoch in which it was seen. Ended tasks stay until their
+ * tick is reported.
  */
 #define HASH_NONFATAL_OOM 1
 #include "ring_track.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+
+/* Ids come from the target: without a secret it could make them all fall into one bucket. */
+static uint32_t hash_secret;
+
+static uint32_t hash_id(uint32_t id)
+{
+	uint32_t h = id ^ hash_secret; /* murmur3's finalizer */
+
+	h = (h ^ h >> 16) * 0x85ebca6b;
+	h = (h ^ h >> 13) * 0xc2b2ae35;
+	return h ^ h >> 16;
+}
+
+#undef HASH_FUNCTION
+#define HASH_FUNCTION(key, length, value) ((value) = hash_id(*(const uint32_t *)(key)))
 
 struct ring_track {
 	const struct ring_track_ops *ops; /* borrows */
@@ -31,18 +48,20 @@ struct ring_track {
 	struct ring_track_stats stats;
 };
 
-#define CALL(k, op, ...)                                                                                   \
-	do {                                                                                               \
-		if ((k)->ops->op)                                                                          \
-			(k)->ops->op(__VA_ARGS__, (k)->arg);                                               \
+#define CALL(k, op, ...)                                                                           \
+	do {                                                                                       \
+		if ((k)->ops->op)                                                                  \
+			(k)->ops->op(__VA_ARGS__, (k)->arg);                                       \
 	} while (0)
 
 struct ring_track *ring_track_new(const struct ring_track_ops *ops, void *arg)
 {
 	struct ring_track *k = calloc(1, sizeof(*k));
 
+	if (!hash_secret && getrandom(&hash_secret, sizeof(hash_secret), 0) < 0)
+		hash_secret = (uint32_t)(uintptr_t)k; /* early boot: better than none */
 	if (k)
-		*k = (struct ring_track){ .ops = ops, .arg = arg, .epoch = 1, .tick = 1 };
+		*k = (struct ring_track){.ops = ops, .arg = arg, .epoch = 1, .tick = 1};
 	return k;
 }
 
@@ -176,7 +195,8 @@ static struct ring_task *meet(struct ring_track *k, const struct ring_record *re
 	return t;
 }
 
-static void set_state(struct ring_track *k, struct ring_task *t, int state, uint64_t since_ns, uint64_t now_ns)
+static void set_state(struct ring_track *k, struct ring_task *t, int state, uint64_t since_ns,
+		      uint64_t now_ns)
 {
 	t->state = state;
 	t->since_ns = since_ns;
@@ -267,7 +287,8 @@ static void add_to_tick(struct ring_track *k, struct ring_task *t, uint64_t ns)
 			struct ring_task **ran = realloc(k->ran, space * sizeof(*ran));
 			if (!ran) {
 				k->stats.refused++;
-				k->in_tick = false; /* better no tick than one without its culprits */
+				k->in_tick =
+					false; /* better no tick than one without its culprits */
 				return;
 			}
 			k->ran = ran;
@@ -329,7 +350,7 @@ static void part(struct ring_track *k, struct ring_task *t)
 
 static void on_done(struct ring_track *k, const struct ring_record *rec)
 {
-	static const int states[] = { LSC_TASK_DONE, LSC_TASK_FAILED, LSC_TASK_CANCELLED };
+	static const int states[] = {LSC_TASK_DONE, LSC_TASK_FAILED, LSC_TASK_CANCELLED};
 	struct ring_task *t = meet(k, rec);
 
 	if (!t)
@@ -379,7 +400,8 @@ static void on_site(struct ring_track *k, const struct ring_record *rec)
 		memcpy(text, rec->text, rec->text_size);
 		const char *nul = memchr(rec->text, '\0', rec->text_size);
 		s->function = text;
-		s->file = nul && nul + 1 < rec->text + rec->text_size ? text + (nul + 1 - rec->text) : NULL;
+		s->file = nul && nul + 1 < rec->text + rec->text_size ? text + (nul + 1 - rec->text)
+								      : NULL;
 	}
 	HASH_ADD(hh, k->sites, id, sizeof(s->id), s);
 	if (!s->hh.tbl) {
@@ -403,7 +425,8 @@ static void on_tick_begin(struct ring_track *k, const struct ring_record *rec)
 
 static int longest_first(const void *a, const void *b)
 {
-	const struct ring_task *x = *(struct ring_task *const *)a, *y = *(struct ring_task *const *)b;
+	const struct ring_task *x = *(struct ring_task *const *)a,
+			       *y = *(struct ring_task *const *)b;
 
 	return (x->tick_ns < y->tick_ns) - (x->tick_ns > y->tick_ns);
 }
@@ -411,9 +434,13 @@ static int longest_first(const void *a, const void *b)
 static void on_tick_end(struct ring_track *k, const struct ring_record *rec)
 {
 	struct ring_culprit culprits[RING_TRACK_CULPRITS];
-	struct ring_tick tick = { .begin_ns = k->tick_begin_ns, .end_ns = rec->time_ns, .events = k->tick_events,
-				  .culprits = culprits, .ntasks = k->nran, .longest = k->longest,
-				  .longest_ns = k->longest_ns };
+	struct ring_tick tick = {.begin_ns = k->tick_begin_ns,
+				 .end_ns = rec->time_ns,
+				 .events = k->tick_events,
+				 .culprits = culprits,
+				 .ntasks = k->nran,
+				 .longest = k->longest,
+				 .longest_ns = k->longest_ns};
 
 	if (k->running)
 		k->stats.odd++; /* no task runs between two ticks */
@@ -422,7 +449,7 @@ static void on_tick_end(struct ring_track *k, const struct ring_record *rec)
 			qsort(k->ran, k->nran, sizeof(k->ran[0]), longest_first);
 		while (tick.nculprits < k->nran && tick.nculprits < RING_TRACK_CULPRITS) {
 			const struct ring_task *t = k->ran[tick.nculprits];
-			culprits[tick.nculprits++] = (struct ring_culprit){ t, t->tick_ns };
+			culprits[tick.nculprits++] = (struct ring_culprit){t, t->tick_ns};
 		}
 		k->stats.ticks++;
 		CALL(k, tick, &tick);
@@ -492,7 +519,8 @@ void ring_track_feed(struct ring_track *k, const struct ring_record *rec)
 		break;
 	case LSC_REC_SNAPSHOT_BEGIN:
 		k->snapshot++;
-		k->snapshot_index = rec->index + 1; /* never 0; nothing but this record has that index before */
+		k->snapshot_index =
+			rec->index + 1; /* never 0; nothing but this record has that index before */
 		break;
 	case LSC_REC_TASK_STATE:
 		on_state(k, rec);

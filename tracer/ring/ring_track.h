@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rebuilds the tasks of a loop from its records: who exists, who runs, who waits for what, how long each
- * waited to run. A pure state machine: fed with records, it answers through callbacks. Behind a gap all is
- * unknown until it is seen again: no step, wait or tick that spans one is ever reported.
+ * Rebuilds the tasks of a loop from its records: who exists, who runs, who waits for what, how long
+ * each waited to run. A pure state machine: fed with records, it answers through callbacks. Behind
+ * a gap all is unknown until it is seen again: no step, wait or tick that spans one is ever
+ * reported.
  */
 #ifndef LSC_TRACER_RING_TRACK_H
 #define LSC_TRACER_RING_TRACK_H
@@ -20,9 +21,9 @@
 
 struct ring_site {
 	uint32_t id;
-	int line;		/* 0 unknown */
-	const char *function;	/* owns; NULL unknown */
-	const char *file;	/* in the same block as function; NULL unknown */
+	int line;	      /* 0 unknown */
+	const char *function; /* owns; NULL unknown */
+	const char *file;     /* in the same block as function; NULL unknown */
 	UT_hash_handle hh;
 };
 
@@ -59,14 +60,16 @@ struct ring_tick {
 	uint64_t events;		     /* that the wait before it returned */
 	const struct ring_culprit *culprits; /* longest first; at most RING_TRACK_CULPRITS */
 	size_t nculprits;
-	size_t ntasks;			  /* that ran in it */
-	const struct ring_task *longest;  /* of the longest single step; NULL: none ran */
+	size_t ntasks;			 /* that ran in it */
+	const struct ring_task *longest; /* of the longest single step; NULL: none ran */
 	uint64_t longest_ns;
 };
 
-/* All are optional. Tasks are lent; they live until task_gone returns (a tick's until the tick callback does). */
+/* All are optional. Tasks are lent; they live until task_gone returns (a tick's until the tick
+ * callback does). */
 struct ring_track_ops {
-	/* A task became known, or more of it did (its name, behind a gap): may come again for the same task. */
+	/* A task became known, or more of it did (its name, behind a gap): may come again for the
+	 * same task. */
 	void (*task_new)(struct ring_task *t, bool snapshot, void *arg);
 	void (*task_state)(struct ring_task *t, uint64_t ns, void *arg);
 	void (*step)(struct ring_task *t, uint64_t begin_ns, uint64_t end_ns, void *arg);
