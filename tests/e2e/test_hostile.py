@@ -340,7 +340,7 @@ class Collectors(Case):
             pause()
             report = attach.stop()
         self.assertGreater(report["capture"]["events"]["emitted"], 2500)
-        self.assertGreater(sum(report["capture"]["lost"].values()), 0)
+        self.assertGreater(report["capture"]["lost"].get("bpf-ring-full", 0), 0, report["capture"])
         self.assertLess(report["capture"]["coverage"], 1)
 
     def test_a_full_disk_is_said_and_the_file_stays_sound(self):
