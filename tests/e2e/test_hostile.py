@@ -210,7 +210,7 @@ class Targets(Case):
 
     def test_clients_in_a_followed_tree_are_no_loops(self):
         script = "redis-server --port 0 --unixsocket $0/s --save '' --enable-debug-command yes >/dev/null & " \
-                 "until redis-cli -s $0/s ping; do sleep 0.05; done; redis-cli -s $0/s debug sleep 0.1; " \
+                 "until redis-cli -s $0/s ping; do sleep 0.05; done; sleep 0.3; redis-cli -s $0/s debug sleep 0.1; " \
                  "sleep 0.1; redis-cli -s $0/s shutdown nosave; wait"
         loopscope("record", "-o", self.capture, "--", "sh", "-c", script, self.dir)
         report = report_of(self.capture)
