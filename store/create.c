@@ -267,6 +267,8 @@ int store_finish(struct store *s, struct lsc_err *err)
 	if (r == -EBUSY)
 		lsc_err_set(err, r, "'%s' is complete, but somebody reads it: its -wal stays",
 			    s->path);
+	else if (r < 0 && sqlite3_extended_errcode(s->db) == SQLITE_READONLY_DBMOVED)
+		lsc_err_set(err, r, "'%s' was removed or replaced while it was written", s->path);
 	else if (r < 0)
 		lsc_err_set(err, r, "cannot finish '%s': %s", s->path, strerror(-r));
 	store_close(s);

@@ -41,7 +41,7 @@ int collector_stored(struct collector *c, int r)
 	else
 		snprintf(c->error, sizeof(c->error), "cannot write '%s': %s; what came later is lost", c->o.output,
 			 strerror(-r));
-	if (r != -EFBIG && r != -EINVAL) { /* all rows since the last commit are void */
+	if (r != -EFBIG && r != -EINVAL) { /* what was put since the last commit is gone with it */
 		collector_lose(c, LSC_LOSS_STORE_ERROR, c->stored - c->committed);
 		c->stored = c->committed;
 	}
@@ -96,16 +96,14 @@ static void drop_held(struct collector *c, struct loop *l)
 	l->nheld = 0;
 }
 
-/* Few turns were seen. A wait in epoll and one that was slept in at the attach are a loop's idling, and
- * what followed is inferred; a single poll is as likely a client's, which no loop waits in. */
 void collector_settle_held(struct collector *c, struct loop *l)
 {
-	if (!l->announced && l->class != WAIT_EPOLL) {
+	if (l->confidence >= 2 || l->class == WAIT_EPOLL || l->seeded || l->forced || l->feed) {
+		watch_loop_announce(c, l);
+		release_held(c, l);
+	} else {
 		drop_held(c, l);
-		return;
 	}
-	release_held(c, l);
-	watch_loop_announce(c, l);
 }
 
 static void on_loop(struct collector *c, const struct event_loop *e)
@@ -137,8 +135,13 @@ static void on_process(struct collector *c, const struct event_process *e)
 
 	switch (e->e.kind) {
 	case EVENT_FORK:
+		t = watch_target_of(c, (int)e->child);
+		if (t && !t->gone)
+			break; /* found among the descendants at the attach */
 		if (watch_target(c, (int)e->child, &err) < 0)
-			return; /* it has ended already */
+			probe_drop_target(c->probe, (int)e->child); /* it has ended already */
+		else
+			probe_add_target(c->probe, (int)e->child); /* the number may have been dropped for its last bearer */
 		break;
 	case EVENT_EXEC:
 		t = watch_target_of(c, (int)e->e.tgid);
@@ -429,6 +432,16 @@ static int start_targets(struct collector *c, struct lsc_err *err)
 	return 0;
 }
 
+/* A process that a target forked before the attach. */
+static void watch_child(int pid, void *arg)
+{
+	struct collector *c = arg;
+	struct lsc_err err;
+
+	if (!watch_target_of(c, pid) && watch_target(c, pid, &err) == 0)
+		probe_add_target(c->probe, pid);
+}
+
 static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 {
 	int r;
@@ -454,7 +467,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	if (r < 0)
 		return r;
 	put_host(c);
-	for (size_t i = 0; i < c->ntargets; i++) {
+	for (size_t i = 0; i < c->ntargets; i++) { /* grows by the descendants */
+		if (c->o.follow && c->probe)
+			target_each_child(c->targets[i]->pid, watch_child, c);
 		watch_seed(c, c->targets[i]);
 		feed_scan(c, c->targets[i]);
 	}

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -145,12 +146,18 @@ int main(int argc, char **argv)
 {
 	static const struct argp argp = { options, parse, NULL, "The collector of loopscope.", NULL, NULL, NULL };
 	const struct sigaction on_end = { .sa_handler = on_signal };
+	struct rlimit files;
 	struct arguments a = { .control_fd = -1, .socket = "/run/loopscope/control.sock" };
 
 	argp_err_exit_status = 2;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write fails instead, and that is said */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max; /* maps, links, samplers, a descriptor for each process */
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	sigaction(SIGTERM, &on_end, NULL);
 	sigaction(SIGINT, &on_end, NULL);
 	if (a.control_fd < 0)

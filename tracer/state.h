@@ -59,6 +59,7 @@ struct loop {
 	int class, nr, fd, confidence;
 	bool main;
 	bool forced;           /* a loop because the user says so */
+	bool seeded;           /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
 	uint64_t unsure_ns; /* besides the kernel side's own account */
@@ -115,7 +116,7 @@ struct collector {
 	bool ready, some_running;
 	/* ledger */
 	uint64_t consumed, stored, lost[LSC_LOSS_COUNT];
-	uint64_t committed; /* of stored, at the last commit */
+	uint64_t committed; /* of stored: safe from a failing disk */
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
@@ -187,7 +188,8 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 /* One store call: counts errors, keeps the first. Returns r. */
 int collector_stored(struct collector *c, int r);
 void collector_event(struct collector *c, const struct event *e, size_t size, bool replayed);
-/* No more turns of the loop will be seen: decides about what was held back. */
+/* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread was seen
+ * but once in a poll, as a client waits too. */
 void collector_settle_held(struct collector *c, struct loop *l);
 void collector_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 

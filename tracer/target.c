@@ -251,6 +251,23 @@ int target_each_thread(int pid, target_thread_fn *fn, void *arg)
 	return n;
 }
 
+void target_each_child(int pid, target_child_fn *fn, void *arg)
+{
+	char path[300];
+	int child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	DIR *d = opendir(path);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/children", pid, e->d_name);
+		lsc_autofclose FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
+		while (f && fscanf(f, "%d", &child) == 1)
+			fn(child, arg);
+	}
+	if (d)
+		closedir(d);
+}
+
 int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid)
 {
 	char path[64];

@@ -56,6 +56,10 @@ struct target_thread {
 typedef int target_thread_fn(const struct target_thread *t, void *arg);
 int target_each_thread(int pid, target_thread_fn *fn, void *arg);
 
+/* Calls fn for each child of pid. */
+typedef void target_child_fn(int pid, void *arg);
+void target_each_child(int pid, target_child_fn *fn, void *arg);
+
 /* The thread's name and its number within the target's own namespace. 0 or -errno. */
 int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid);
 

@@ -79,7 +79,8 @@ void watch_target_gone(struct collector *c, struct target *t)
 	c->alive--;
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
 	target_close(t);
-	if (c->probe)
+	struct target *bearer = watch_target_of(c, t->pid);
+	if (c->probe && (!bearer || bearer->gone))
 		probe_drop_target(c->probe, t->pid);
 	put_target(c, t);
 }
@@ -252,7 +253,7 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
 	if (!l)
 		return 0;
-	l->kernel = true;
+	l->kernel = l->seeded = true;
 	l->class = probe_wait_class(t->nr);
 	l->nr = t->nr;
 	l->fd = fd;

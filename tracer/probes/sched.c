@@ -85,6 +85,9 @@ static int attach_samplers(struct probe *p, struct lsc_err *err)
 		int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 		if (fd < 0 && (errno == ENODEV || errno == ENXIO))
 			continue; /* offline */
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+			return lsc_err_set(err, -errno, "cannot sample CPU %d: %s; a higher limit (ulimit -n) would give it",
+					   cpu, strerror(errno));
 		if (fd < 0)
 			return lsc_err_set(err, -errno, "cannot sample CPU %d: %s; CAP_PERFMON and "
 					   "kernel.perf_event_paranoid <= 2, or CAP_SYS_ADMIN, would give it",

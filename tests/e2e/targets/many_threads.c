@@ -3,7 +3,7 @@
  * A target with too much of everything: N epoll loops that each block now and then, and a churn of
  * threads that are born and die. Says "running" when all loops turn; on each line of input every loop
  * sleeps once that many microseconds, and a line of JSON tells by its own clock how long the first
- * one took. With the argument "wait" the loops block by a client's poll() on one socket instead.
+ * one took, and how many short threads there were.
  *
  *   many_threads LOOPS CHURNERS
  */
@@ -39,7 +39,10 @@ static void *turn_loop(void *arg)
 	size_t i = (size_t)arg;
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event ev = { .events = EPOLLIN };
+	volatile char depth[16 << 10]; /* a copy of this stack is as large as copies get */
 
+	for (size_t k = 0; k < sizeof(depth); k++)
+		depth[k] = 0;
 	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, eventfd(0, EFD_CLOEXEC), &ev) < 0)
 		abort();
 	for (;;) {
