@@ -16,7 +16,7 @@
 struct chunk_event {
 	uint64_t ts_ns;
 	uint32_t kind;
-	uint32_t task;   /* the task's row id in this capture, 0 for events of the loop */
+	uint32_t task;	 /* the task's row id in this capture, 0 for events of the loop */
 	uint32_t detail; /* for suspend: what it waits for; for done: how it ended */
 	uint64_t arg;
 };
@@ -35,7 +35,7 @@ enum chunk_kind {
 
 /* Builds one blob. Zero-initialised is empty. */
 struct chunk_writer {
-	uint8_t *data;  /* owns; CHUNK_MAX_BYTES once allocated */
+	uint8_t *data; /* owns; CHUNK_MAX_BYTES once allocated */
 	size_t size;
 	uint64_t count, first_ns, last_ns;
 	uint64_t prev_ts;

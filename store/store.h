@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The timeline store: one capture file (*.lsc, SQLite), written once by loopscoped and read again and
- * again by loopscope. All SQL of the project lives behind this header; it knows nothing of BPF or of
- * the ring. docs/schema.md describes the file.
+ * The timeline store: one capture file (*.lsc, SQLite), written once by loopscoped and read again
+ * and again by loopscope. All SQL of the project lives behind this header; it knows nothing of BPF
+ * or of the ring. docs/schema.md describes the file.
  *
  *   writing   store_create, store_put_*, store_commit, store_finish
  *   reading   store_open, store_meta_get, store_each_*, store_close
  *
  * Rules for all rows: ids are positive and chosen by the writer, unique per table; 0 means "none".
  * Times are CLOCK_MONOTONIC ns (absolute; capture.start_ns in meta is the origin), durations ns.
- * Strings are UTF-8 or hostile bytes, at most STORE_TEXT_MAX; NULL means unknown. store_put_* borrows
- * all it is given; rows handed to callbacks are borrowed until the callback returns. One thread at a
- * time. Functions return 0 or -errno (-EFBIG: the size bound is reached, the row was not stored).
- * Any other error of a put than -EFBIG and -EINVAL, and any of store_commit, voids all that was put
- * since the last commit; puts then fail alike until store_commit, which says so once more.
+ * Strings are UTF-8 or hostile bytes, at most STORE_TEXT_MAX; NULL means unknown. store_put_*
+ * borrows all it is given; rows handed to callbacks are borrowed until the callback returns. One
+ * thread at a time. Functions return 0 or -errno (-EFBIG: the size bound is reached, the row was
+ * not stored). Any other error of a put than -EFBIG and -EINVAL, and any of store_commit, voids all
+ * that was put since the last commit; puts then fail alike until store_commit, which says so once
+ * more.
  */
 #ifndef LSC_STORE_H
 #define LSC_STORE_H
@@ -51,7 +52,7 @@ struct store_loop {
 	enum store_source source;
 	const char *runtime;
 	const char *wait_syscall; /* primary wait, NULL unknown */
-	int wait_fd;              /* -1 none */
+	int wait_fd;		  /* -1 none */
 	uint64_t first_ns, last_ns;
 	uint64_t ticks, busy_ns, idle_ns, runqueue_ns;
 	const struct lsc_histogram *lag; /* NULL unknown */
@@ -61,7 +62,7 @@ struct store_loop {
 
 struct store_site {
 	const char *function, *file; /* NULL unknown */
-	int line;                    /* 0 unknown */
+	int line;		     /* 0 unknown */
 };
 
 enum store_task_kind { STORE_TASK_TASK = 0, STORE_TASK_CALLBACK = 1 };
@@ -73,24 +74,29 @@ struct store_task {
 	enum store_task_kind kind;
 	struct store_site spawn_site;
 	int64_t parent;
-	const char *state;      /* "created" "ready" "running" "suspended" "done" "cancelled" "failed" */
-	const char *waiting_on; /* "timer", "fd 7", "task", ...; NULL when not suspended */
-	int64_t awaits;         /* the task that it awaits */
+	const char *state; /* "created" "ready" "running" "suspended" "done" "cancelled" "failed" */
+	const char *waiting_on;	       /* "timer", "fd 7", "task", ...; NULL when not suspended */
+	int64_t awaits;		       /* the task that it awaits */
 	uint64_t created_ns, ended_ns; /* 0 unknown / still alive */
 	uint64_t steps, run_ns, max_step_ns;
 	const struct lsc_histogram *ready_wait; /* NULL unknown */
 };
 
-enum store_mode { STORE_MODE_DEFAULT = 0, STORE_MODE_PRECISE = 1, STORE_MODE_FENTRY = 2, STORE_MODE_RING = 3 };
+enum store_mode {
+	STORE_MODE_DEFAULT = 0,
+	STORE_MODE_PRECISE = 1,
+	STORE_MODE_FENTRY = 2,
+	STORE_MODE_RING = 3
+};
 
 struct store_stall {
 	int64_t id, loop;
 	uint64_t start_ns, duration_ns, duration_min_ns, duration_max_ns;
 	enum store_mode mode;
-	bool in_progress; /* still open when the capture ended */
-	bool inferred;    /* confidence: inferred instead of observed */
-	int64_t task;     /* the culprit, 0 unknown */
-	int64_t stack;    /* of the longest block, else the heaviest sample */
+	bool in_progress;		 /* still open when the capture ended */
+	bool inferred;			 /* confidence: inferred instead of observed */
+	int64_t task;			 /* the culprit, 0 unknown */
+	int64_t stack;			 /* of the longest block, else the heaviest sample */
 	uint64_t split[LSC_CAUSE_COUNT]; /* sums to duration_ns */
 };
 
@@ -104,20 +110,20 @@ struct store_block {
 	int64_t stall; /* 0: outside of any stall */
 	int64_t task;
 	uint64_t start_ns, duration_ns;
-	uint64_t count;        /* waits that were added up into this row, 1 mostly */
-	const char *syscall;   /* NULL: not in a system call (page fault) */
+	uint64_t count;	     /* waits that were added up into this row, 1 mostly */
+	const char *syscall; /* NULL: not in a system call (page fault) */
 	enum lsc_cause cause;
-	bool inferred;         /* the cause was concluded, not seen */
-	const char *args_json; /* decoded arguments, a JSON object; NULL none */
+	bool inferred;		   /* the cause was concluded, not seen */
+	const char *args_json;	   /* decoded arguments, a JSON object; NULL none */
 	const char *resource_kind; /* file socket pipe timer lock child memory; NULL unknown */
 	const char *path, *peer, *proto;
 	int resource_pid;
 	const char *resource_comm;
 	uint64_t requested_ns; /* of a sleep; 0 unknown */
-	int owner_tid;         /* of a lock; 0 unknown */
+	int owner_tid;	       /* of a lock; 0 unknown */
 	const char *owner_comm;
 	int64_t owner_stack;
-	int waker_pid;         /* 0 unknown */
+	int waker_pid; /* 0 unknown */
 	const char *waker_comm;
 	int64_t stack, kernel_stack;
 };
@@ -127,8 +133,8 @@ struct store_sample { /* on-CPU sample inside a long tick */
 	int64_t stall; /* 0: outside of any stall */
 	int64_t task;
 	uint64_t ts_ns;
-	uint64_t ns;   /* the time that this sample stands for */
-	bool kernel;   /* taken in kernel mode */
+	uint64_t ns; /* the time that this sample stands for */
+	bool kernel; /* taken in kernel mode */
 	int64_t stack;
 };
 
@@ -140,18 +146,25 @@ struct store_wait {
 	int64_t id, loop;
 	enum store_wait_kind kind;
 	int64_t task; /* for kind task */
-	int fd;       /* for kind socket; -1 none */
+	int fd;	      /* for kind socket; -1 none */
 	const char *peer, *name;
 	uint64_t ready_ns, wait_ns;
 };
 
-enum store_lang { STORE_LANG_NATIVE = 0, STORE_LANG_PYTHON = 1, STORE_LANG_JS = 2, STORE_LANG_KERNEL = 3 };
+enum store_lang {
+	STORE_LANG_NATIVE = 0,
+	STORE_LANG_PYTHON = 1,
+	STORE_LANG_JS = 2,
+	STORE_LANG_KERNEL = 3
+};
 
 struct store_frame {
 	enum store_lang lang;
-	const char *function, *file, *module, *build_id; /* NULL unknown; module is a path, build_id hex */
-	int line;        /* 0 unknown */
-	uint64_t offset; /* of the frame's address in its module's file, or the address when there is none */
+	const char *function, *file, *module,
+		*build_id; /* NULL unknown; module is a path, build_id hex */
+	int line;	   /* 0 unknown */
+	uint64_t offset;   /* of the frame's address in its module's file, or the address when there
+			      is none */
 	bool inlined;
 };
 
@@ -178,44 +191,45 @@ struct store_mode_span {
 };
 
 /* ---- meta: one value each. Text; numbers in decimal. Unknown keys are kept. ---- */
-#define STORE_META_TOOL_VERSION  "tool.version"
-#define STORE_META_HOSTNAME      "host.hostname"
-#define STORE_META_KERNEL        "host.kernel"
-#define STORE_META_ARCH          "host.arch"
-#define STORE_META_CPUS          "host.cpus"
-#define STORE_META_BOOT_ID       "host.boot_id"
-#define STORE_META_MODE          "capture.mode"         /* attach record daemon */
-#define STORE_META_START_NS      "capture.start_ns"     /* CLOCK_MONOTONIC */
+#define STORE_META_TOOL_VERSION	 "tool.version"
+#define STORE_META_HOSTNAME	 "host.hostname"
+#define STORE_META_KERNEL	 "host.kernel"
+#define STORE_META_ARCH		 "host.arch"
+#define STORE_META_CPUS		 "host.cpus"
+#define STORE_META_BOOT_ID	 "host.boot_id"
+#define STORE_META_MODE		 "capture.mode"		 /* attach record daemon */
+#define STORE_META_START_NS	 "capture.start_ns"	 /* CLOCK_MONOTONIC */
 #define STORE_META_START_WALL_NS "capture.start_wall_ns" /* CLOCK_REALTIME, ns since 1970 */
-#define STORE_META_END_NS        "capture.end_ns"       /* absent: the capture was cut off */
-#define STORE_META_END_WALL_NS   "capture.end_wall_ns"
-#define STORE_META_END_REASON    "capture.end_reason"   /* target-exit user duration abort error */
-#define STORE_META_EXIT_STATUS   "capture.exit_status"  /* of a recorded command, 128+n for signals */
-#define STORE_META_STALL_NS      "threshold.stall_ns"
-#define STORE_META_BLOCK_NS      "threshold.block_ns"
-#define STORE_META_READY_WAIT_NS "threshold.ready_wait_ns"
-#define STORE_META_COVERAGE      "capture.coverage"     /* 0..1, %.6f */
-#define STORE_META_EMITTED       "events.emitted"
-#define STORE_META_STORED        "events.stored"
-#define STORE_META_BPF           "sources.bpf"          /* "1" when kernel events were seen, "0" when not */
-#define STORE_META_BPF_NS        "overhead.bpf_ns"
-#define STORE_META_CPU_NS        "overhead.collector_cpu_ns"
+#define STORE_META_END_NS	 "capture.end_ns"	 /* absent: the capture was cut off */
+#define STORE_META_END_WALL_NS	 "capture.end_wall_ns"
+#define STORE_META_END_REASON	 "capture.end_reason"  /* target-exit user duration abort error */
+#define STORE_META_EXIT_STATUS	 "capture.exit_status" /* of a recorded command, 128+n for signals \
+							*/
+#define STORE_META_STALL_NS	   "threshold.stall_ns"
+#define STORE_META_BLOCK_NS	   "threshold.block_ns"
+#define STORE_META_READY_WAIT_NS   "threshold.ready_wait_ns"
+#define STORE_META_COVERAGE	   "capture.coverage" /* 0..1, %.6f */
+#define STORE_META_EMITTED	   "events.emitted"
+#define STORE_META_STORED	   "events.stored"
+#define STORE_META_BPF		   "sources.bpf" /* "1" when kernel events were seen, "0" when not */
+#define STORE_META_BPF_NS	   "overhead.bpf_ns"
+#define STORE_META_CPU_NS	   "overhead.collector_cpu_ns"
 #define STORE_META_OVERHEAD_METHOD "overhead.method"
 
 /* ---- writing ---- */
 
 struct store_create_options {
-	mode_t mode;         /* 0: 0640 */
-	bool overwrite;      /* replace an existing file; otherwise -EEXIST */
-	uid_t owner;         /* (uid_t)-1: leave */
-	gid_t group;         /* (gid_t)-1: leave */
-	uint64_t max_bytes;  /* 0: unbounded */
+	mode_t mode;	    /* 0: 0640 */
+	bool overwrite;	    /* replace an existing file; otherwise -EEXIST */
+	uid_t owner;	    /* (uid_t)-1: leave */
+	gid_t group;	    /* (gid_t)-1: leave */
+	uint64_t max_bytes; /* 0: unbounded */
 };
 
 /* Creates the capture. Refuses symlinks (O_NOFOLLOW) and, without overwrite, anything that exists.
  * On error nothing is left behind. Gives *ret_store. */
-int store_create(const char *path, const struct store_create_options *options, struct store **ret_store,
-		 struct lsc_err *err);
+int store_create(const char *path, const struct store_create_options *options,
+		 struct store **ret_store, struct lsc_err *err);
 
 int store_meta_put(struct store *s, const char *key, const char *value);
 int store_meta_put_int(struct store *s, const char *key, int64_t value);
@@ -233,7 +247,8 @@ int store_put_culprit(struct store *s, const struct store_culprit *row); /* key 
 int store_put_sample(struct store *s, const struct store_sample *row);
 int store_put_chunk(struct store *s, const struct store_chunk *row);
 int store_put_mode(struct store *s, const struct store_mode_span *row);
-int store_put_step(struct store *s, uint64_t ts_ns, const char *what); /* a step of --max-overhead */
+int store_put_step(struct store *s, uint64_t ts_ns,
+		   const char *what); /* a step of --max-overhead */
 /* Adds to the ledger; n may be 0. */
 int store_add_loss(struct store *s, enum lsc_loss reason, uint64_t n);
 /* Something that this capture cannot see at all, and why. Repeats are kept once. */
@@ -254,7 +269,8 @@ struct store *store_close(struct store *s);
 /* ---- reading ---- */
 
 /* Opens a capture read-only and treats it as hostile (DEFENSIVE, trusted_schema off, quick_check).
- * Errors say what is wrong in one line: "'x.lsc' is not a loopscope capture", "... is damaged: ...",
+ * Errors say what is wrong in one line: "'x.lsc' is not a loopscope capture", "... is damaged:
+ * ...",
  * "... was written by a newer loopscope (schema 7, this one reads up to 1)". -ENOENT, -EACCES,
  * -EBADMSG (foreign or damaged), -EPROTO (newer). The file is never changed. A capture that was cut
  * off (no end, -wal still beside it) opens. */
@@ -265,8 +281,8 @@ const char *store_meta_get(struct store *s, const char *key);
 /* The number, or fallback when absent or not a number. */
 int64_t store_meta_get_int(struct store *s, const char *key, int64_t fallback);
 
-/* Each calls fn for every row, in order of id (samples, waits, blocks, stalls, chunks: of time), until
- * fn returns non-zero, which it then returns; -errno when the file is damaged. */
+/* Each calls fn for every row, in order of id (samples, waits, blocks, stalls, chunks: of time),
+ * until fn returns non-zero, which it then returns; -errno when the file is damaged. */
 typedef int store_meta_fn(const char *key, const char *value, void *arg);
 typedef int store_target_fn(const struct store_target *row, void *arg);
 typedef int store_loop_fn(const struct store_loop *row, void *arg);

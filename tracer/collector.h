@@ -42,8 +42,8 @@ struct collector_stall {
 	const char *comm;
 	enum lsc_cause cause;
 	const struct store_block *longest; /* NULL without blocks */
-	const struct store_task *task;     /* NULL unknown */
-	const char *const *frames; /* "function" or "module+0x1f", leaf first */
+	const struct store_task *task;	   /* NULL unknown */
+	const char *const *frames;	   /* "function" or "module+0x1f", leaf first */
 	size_t nframes;
 	struct feed_victims victims;
 };
@@ -65,11 +65,11 @@ struct collector_ops {
 	void (*notice)(const char *text, void *arg);
 };
 
-/* Attaches: targets pinned, probes loaded, threads seeded, capture created. On failure nothing is left
- * behind. ret_exit: 2 or 4 or 125, the exit status that fits a failure. Borrows options until it
- * returns, ops and arg until the end. */
-int collector_new(const struct collector_options *options, const struct collector_ops *ops, void *arg,
-		  struct collector **ret_collector, int *ret_exit, struct lsc_err *err);
+/* Attaches: targets pinned, probes loaded, threads seeded, capture created. On failure nothing is
+ * left behind. ret_exit: 2 or 4 or 125, the exit status that fits a failure. Borrows options until
+ * it returns, ops and arg until the end. */
+int collector_new(const struct collector_options *options, const struct collector_ops *ops,
+		  void *arg, struct collector **ret_collector, int *ret_exit, struct lsc_err *err);
 
 /* An epoll descriptor: readable when collector_dispatch() has work. */
 int collector_fd(const struct collector *c);

@@ -109,7 +109,8 @@ static void name_socket(const struct aux *aux, struct block *b)
 		return;
 	if (!inet_ntop(aux->socket.family, aux->socket.address, host, sizeof(host)))
 		return;
-	snprintf(b->peer, sizeof(b->peer), aux->socket.family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+	snprintf(b->peer, sizeof(b->peer), aux->socket.family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+		 host, port);
 	b->row.peer = b->peer;
 }
 
@@ -123,10 +124,12 @@ static int waited_fd(const struct event_block *e, const struct aux *aux)
 	return a->kinds[0] == 'd' ? (int)e->args[0] : -1;
 }
 
-/* How long the sleep was meant to be, 0 unknown. clock_nanosleep may name a point in time instead. */
+/* How long the sleep was meant to be, 0 unknown. clock_nanosleep may name a point in time instead.
+ */
 static uint64_t requested_ns(const struct event_block *e, const struct aux *aux)
 {
-	if (aux->time[0] < 0 || aux->time[0] >= 1ll << 32 || aux->time[1] < 0 || aux->time[1] >= 1000000000)
+	if (aux->time[0] < 0 || aux->time[0] >= 1ll << 32 || aux->time[1] < 0 ||
+	    aux->time[1] >= 1000000000)
 		return 0;
 	uint64_t ns = (uint64_t)aux->time[0] * 1000000000ull + (uint64_t)aux->time[1];
 	if (e->nr != SYS_clock_nanosleep || !(e->args[1] & TIMER_ABSTIME))
@@ -146,7 +149,8 @@ static void name_resource(const struct event_block *e, const struct aux *aux, st
 		b->row.resource_kind = "child";
 		if (e->waker_child) {
 			b->row.resource_pid = (int)e->waker_pid;
-			snprintf(b->resource_comm, sizeof(b->resource_comm), "%.15s", e->waker_comm);
+			snprintf(b->resource_comm, sizeof(b->resource_comm), "%.15s",
+				 e->waker_comm);
 			b->row.resource_comm = b->resource_comm;
 		} else if (e->nr == SYS_wait4 && (int)e->args[0] > 0) {
 			b->row.resource_pid = (int)e->args[0];
@@ -205,7 +209,8 @@ static void put_arg(json_t *o, char kind, const char *name, uint64_t v)
 		break;
 	case 'u':
 	case 'n':
-		json_object_set_new(o, name, json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
+		json_object_set_new(o, name,
+				    json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
 		break;
 	case 'x':
 		snprintf(hex, sizeof(hex), "0x%llx", (unsigned long long)v);
@@ -214,7 +219,8 @@ static void put_arg(json_t *o, char kind, const char *name, uint64_t v)
 	}
 }
 
-static const char *args_json(const struct event_block *e, const struct block *b, char *buf, size_t size)
+static const char *args_json(const struct event_block *e, const struct block *b, char *buf,
+			     size_t size)
 {
 	const struct syscall_args *a = syscall_args(e->nr);
 	json_t *o = json_object();
@@ -225,7 +231,8 @@ static const char *args_json(const struct event_block *e, const struct block *b,
 		if (a->names[i])
 			put_arg(o, a->kinds[i], a->names[i], e->args[i]);
 	if (b->row.requested_ns)
-		json_object_set_new(o, "requested_ns", json_integer((json_int_t)b->row.requested_ns));
+		json_object_set_new(o, "requested_ns",
+				    json_integer((json_int_t)b->row.requested_ns));
 	if (b->row.path && ((const struct aux *)e->aux)->type == AUX_PATH)
 		json_object_set_new(o, "path", control_text(b->row.path, 256));
 	size_t n = json_object_size(o) ? json_dumpb(o, buf, size - 1, JSON_COMPACT) : 0;
@@ -259,7 +266,8 @@ void decode_block_row(const struct event_block *e, struct block *b)
 	}
 	/* a wait call that names no child was concluded to wait for one from who ended it */
 	int class = probe_wait_class(e->nr);
-	b->row.inferred = e->cause == LSC_CAUSE_CHILD_WAIT && (class > WAIT_FUTEX || e->fd_kind != FD_UNKNOWN);
+	b->row.inferred = e->cause == LSC_CAUSE_CHILD_WAIT &&
+			  (class > WAIT_FUTEX || e->fd_kind != FD_UNKNOWN);
 	name_resource(e, &aux, b);
 	b->row.args_json = args_json(e, b, b->args, sizeof(b->args));
 }

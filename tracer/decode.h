@@ -19,7 +19,7 @@ struct block {
 	uint64_t wake_ns, tick_ns; /* as in the event */
 	uint64_t runqueue_ns;
 	uint32_t ring_task;
-	uint64_t job;              /* stack job under way, 0 none */
+	uint64_t job; /* stack job under way, 0 none */
 	struct block *next;
 };
 
@@ -31,11 +31,12 @@ const struct event_process *decode_process(const struct event *e, size_t size);
 const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
 				       size_t *ret_stack_size);
 
-/* The inode behind a descriptor of a process, as fdinfo states it; 0 unknown. Never reaches the file. */
+/* The inode behind a descriptor of a process, as fdinfo states it; 0 unknown. Never reaches the
+ * file. */
 uint64_t decode_fd_inode(int pid, int fd);
 
-/* Fills all of ret_block but ids, stall, task and stack. Looks up names of descriptors under /proc/pid
- * (readlink and fdinfo only: these never reach the target's file systems). */
+/* Fills all of ret_block but ids, stall, task and stack. Looks up names of descriptors under
+ * /proc/pid (readlink and fdinfo only: these never reach the target's file systems). */
 void decode_block_row(const struct event_block *e, struct block *ret_block);
 
 #endif

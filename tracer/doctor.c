@@ -23,8 +23,8 @@ static void add(json_t *checks, const char *name, const char *status, const char
 {
 	json_t *d = control_text(detail, 500);
 
-	json_array_append_new(checks, json_pack("{s:s, s:s, s:o}", "name", name, "status", status, "detail",
-						d ? d : json_null()));
+	json_array_append_new(checks, json_pack("{s:s, s:s, s:o}", "name", name, "status", status,
+						"detail", d ? d : json_null()));
 }
 
 struct seen {
@@ -46,13 +46,17 @@ static void on_event(const struct event *e, size_t size, void *arg)
 	}
 }
 
-/* Turns a small event loop in this thread, sleeps 5 ms inside a tick, and looks whether that was seen. */
+/* Turns a small event loop in this thread, sleeps 5 ms inside a tick, and looks whether that was
+ * seen. */
 static void check_probes(json_t *checks)
 {
 	int self = getpid();
-	struct seen seen = { .tid = self };
-	struct lsc_err err = { 0 };
-	struct probe_options o = { .pids = &self, .npids = 1, .stall_ns = 10 * LSC_NS_PER_MS, .block_ns = LSC_NS_PER_MS };
+	struct seen seen = {.tid = self};
+	struct lsc_err err = {0};
+	struct probe_options o = {.pids = &self,
+				  .npids = 1,
+				  .stall_ns = 10 * LSC_NS_PER_MS,
+				  .block_ns = LSC_NS_PER_MS};
 	struct probe *p = NULL;
 	char text[160];
 
@@ -70,7 +74,8 @@ static void check_probes(json_t *checks)
 	}
 	probe_consume(p);
 	if (seen.loops && seen.block_ns >= 4 * LSC_NS_PER_MS) {
-		snprintf(text, sizeof(text), "saw a loop learned and a sleep of %.1f ms inside its tick",
+		snprintf(text, sizeof(text),
+			 "saw a loop learned and a sleep of %.1f ms inside its tick",
 			 (double)seen.block_ns / 1e6);
 		add(checks, "kernel probes (sched_switch, sched_waking, cpu-clock)", "ok", text);
 	} else {
@@ -86,7 +91,8 @@ static void check_probes(json_t *checks)
 	if (r == 0 && probe_counter(p, COUNT_PRECISE_EXITS) > before)
 		add(checks, "precise mode (sys_exit)", "ok", "saw the returns from a primary wait");
 	else
-		add(checks, "precise mode (sys_exit)", "missing", r < 0 ? strerror(-r) : "no return was seen");
+		add(checks, "precise mode (sys_exit)", "missing",
+		    r < 0 ? strerror(-r) : "no return was seen");
 	probe_free(p);
 }
 
@@ -113,9 +119,9 @@ static int count_thread(const struct target_thread *t, void *arg)
 
 static void check_target(json_t *checks, int pid)
 {
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 	struct target t;
-	struct thread_count n = { 0 };
+	struct thread_count n = {0};
 	char text[800];
 	int rings = 0;
 
@@ -123,21 +129,24 @@ static void check_target(json_t *checks, int pid)
 		add(checks, "target", err.code == -EPERM ? "refused" : "missing", err.text);
 		return;
 	}
-	snprintf(text, sizeof(text), "%d %s%s%s, %s", pid, t.comm, t.runtime[0] ? ", " : "", t.runtime,
-		 t.exe[0] ? t.exe : "executable unknown");
+	snprintf(text, sizeof(text), "%d %s%s%s, %s", pid, t.comm, t.runtime[0] ? ", " : "",
+		 t.runtime, t.exe[0] ? t.exe : "executable unknown");
 	add(checks, "target", "ok", text);
 	int r = target_each_thread(pid, count_thread, &n);
 	if (r < 0)
 		snprintf(text, sizeof(text), "threads cannot be read: %s", strerror(-r));
 	else
-		snprintf(text, sizeof(text), "%d threads, %d of them waiting like a loop right now", n.threads, n.waiting);
+		snprintf(text, sizeof(text), "%d threads, %d of them waiting like a loop right now",
+			 n.threads, n.waiting);
 	add(checks, "threads", r < 0 ? "refused" : "ok", text);
 	r = ring_scan(pid, count_ring, &rings);
 	if (r < 0)
 		snprintf(text, sizeof(text), "descriptors cannot be read: %s", strerror(-r));
 	else
-		snprintf(text, sizeof(text), rings ? "%d: tasks and victims will be named" :
-			 "none: not built with the loop library; tasks cannot be named", rings);
+		snprintf(text, sizeof(text),
+			 rings ? "%d: tasks and victims will be named"
+			       : "none: not built with the loop library; tasks cannot be named",
+			 rings);
 	add(checks, "rings", r < 0 ? "refused" : rings ? "ok" : "missing", text);
 	target_close(&t);
 }
@@ -145,13 +154,15 @@ static void check_target(json_t *checks, int pid)
 json_t *doctor_run(int pid)
 {
 	json_t *checks = json_array();
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 
 	if (!checks)
 		return NULL;
-	add(checks, "kernel type information (BTF)", access("/sys/kernel/btf/vmlinux", R_OK) ? "missing" : "ok",
-	    access("/sys/kernel/btf/vmlinux", R_OK) ? "no /sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF would give it"
-						    : "/sys/kernel/btf/vmlinux");
+	add(checks, "kernel type information (BTF)",
+	    access("/sys/kernel/btf/vmlinux", R_OK) ? "missing" : "ok",
+	    access("/sys/kernel/btf/vmlinux", R_OK)
+		    ? "no /sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF would give it"
+		    : "/sys/kernel/btf/vmlinux");
 	int r = target_proc_check(&err);
 	if (r == 0)
 		r = target_namespace_check(&err);

@@ -34,8 +34,11 @@ static void frame_name(const struct inspector_frame *f, char *buf, size_t size)
 	if (f->function)
 		snprintf(buf, size, "%s", f->function);
 	else
-		snprintf(buf, size, "%s%s0x%llx", base ? base + 1 : f->module ? f->module : "", f->module ? "+" : "",
-			 (unsigned long long)f->offset);
+		snprintf(buf, size, "%s%s0x%llx",
+			 base	     ? base + 1
+			 : f->module ? f->module
+				     : "",
+			 f->module ? "+" : "", (unsigned long long)f->offset);
 }
 
 /* The C library's own frames around a system call say nothing that the call's name does not. */
@@ -44,8 +47,9 @@ static bool is_wrapper(const struct inspector_frame *f)
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
 
 	base = base ? base + 1 : f->module ? f->module : "";
-	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) || !strncmp(base, "libpthread", 10) ||
-	       !strncmp(base, "ld-", 3) || !strcmp(base, "[vdso]");
+	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) ||
+	       !strncmp(base, "libpthread", 10) || !strncmp(base, "ld-", 3) ||
+	       !strcmp(base, "[vdso]");
 }
 
 static void stack_free(struct known_stack *k)
@@ -59,7 +63,7 @@ static void stack_free(struct known_stack *k)
 static int64_t stack_intern(struct collector *c, const struct inspector_result *r)
 {
 	struct store_frame frames[INSPECTOR_FRAMES_MAX];
-	uint64_t h[2] = { 0xcbf29ce484222325ull, 0x84222325cbf29ce4ull };
+	uint64_t h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull};
 	struct known_stack *k;
 	char name[256];
 
@@ -70,9 +74,14 @@ static int64_t stack_intern(struct collector *c, const struct inspector_result *
 		hash_text(h, f->module);
 		hash_text(h, f->file);
 		hash_bytes(h, &f->offset, sizeof(f->offset));
-		frames[i] = (struct store_frame){ .lang = STORE_LANG_NATIVE, .function = f->function, .file = f->file,
-						  .module = f->module, .build_id = f->build_id, .line = f->line,
-						  .offset = f->offset, .inlined = f->inlined };
+		frames[i] = (struct store_frame){.lang = STORE_LANG_NATIVE,
+						 .function = f->function,
+						 .file = f->file,
+						 .module = f->module,
+						 .build_id = f->build_id,
+						 .line = f->line,
+						 .offset = f->offset,
+						 .inlined = f->inlined};
 	}
 	HASH_FIND(hh, c->stacks, h, sizeof(h), k);
 	if (k)
@@ -86,15 +95,17 @@ static int64_t stack_intern(struct collector *c, const struct inspector_result *
 	size_t first = 0;
 	while (first < r->nframes && is_wrapper(&r->frames[first]))
 		first++;
-	for (size_t i = first < r->nframes ? first : 0; i < r->nframes && k->nframes < LIVE_FRAMES; i++) {
+	for (size_t i = first < r->nframes ? first : 0; i < r->nframes && k->nframes < LIVE_FRAMES;
+	     i++) {
 		frame_name(&r->frames[i], name, sizeof(name));
 		char *copy = strdup(name);
 		if (copy)
 			k->frame[k->nframes++] = copy;
 	}
 	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
-	struct store_stack row = { .id = k->id, .truncated = r->truncated, .nframes = r->nframes, .frames = frames };
-	collector_stored(c, store_put_stack(c->store, &row));
+	struct store_stack row = {
+		.id = k->id, .truncated = r->truncated, .nframes = r->nframes, .frames = frames};
+	ledger_stored(c, store_put_stack(c->store, &row));
 	return k->id;
 }
 
@@ -108,12 +119,12 @@ const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
 
 static void unresolved(struct collector *c, const char *why)
 {
-	collector_stored(c, store_add_unresolved(c->store, "stack", why, 1));
+	ledger_stored(c, store_add_unresolved(c->store, "stack", why, 1));
 }
 
 /* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
-static uint64_t job_start(struct collector *c, struct loop *l, bool sample, const uint64_t *regs, const void *stack,
-			  size_t size)
+static uint64_t job_start(struct collector *c, struct loop *l, bool sample, const uint64_t *regs,
+			  const void *stack, size_t size)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
@@ -122,7 +133,8 @@ static uint64_t job_start(struct collector *c, struct loop *l, bool sample, cons
 	j->cookie = ++c->next_cookie;
 	j->loop = l;
 	j->sample = sample;
-	int r = inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid, regs, stack, size);
+	int r = inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid, regs, stack,
+				 size);
 	if (r < 0) {
 		unresolved(c, r == -EAGAIN ? "too many stacks at once" : strerror(-r));
 		free(j);
@@ -134,7 +146,7 @@ static uint64_t job_start(struct collector *c, struct loop *l, bool sample, cons
 
 static void put_block(struct collector *c, struct block *b)
 {
-	collector_stored(c, store_put_block(c->store, &b->row));
+	ledger_stored(c, store_put_block(c->store, &b->row));
 }
 
 void evidence_result(const struct inspector_result *r, void *arg)
@@ -180,12 +192,13 @@ static int64_t task_id(const struct loop *l, uint32_t ring_task)
 	return ring_task ? l->id << 32 | ring_task : 0;
 }
 
-void evidence_block(struct collector *c, struct loop *l, const struct event_block *e, const void *stack, size_t size)
+void evidence_block(struct collector *c, struct loop *l, const struct event_block *e,
+		    const void *stack, size_t size)
 {
 	struct block *b = malloc(sizeof(*b));
 
 	if (!b) {
-		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
 	evidence_retire(c, l, e->tick_ns);
@@ -204,7 +217,8 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 	l->nblocks++;
 }
 
-void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e, const void *stack, size_t size)
+void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
+		     const void *stack, size_t size)
 {
 	size_t nth = 1;
 
@@ -227,13 +241,17 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	}
 	struct sample *s = &l->samples[l->nsamples++];
 	memset(s, 0, sizeof(*s));
-	s->row = (struct store_sample){ .loop = l->id, .task = task_id(l, e->task), .ts_ns = e->e.ts_ns, .ns = 4000000,
-					.kernel = e->kernel };
+	s->row = (struct store_sample){.loop = l->id,
+				       .task = task_id(l, e->task),
+				       .ts_ns = e->e.ts_ns,
+				       .ns = 4000000,
+				       .kernel = e->kernel};
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;
 	for (size_t i = 0; i + 1 < l->nsamples; i++)
 		nth += l->samples[i].tick_ns == e->tick_ns;
-	if (size && (nth & (nth - 1)) == 0) { /* some at once: the target may be gone when the tick is over */
+	if (size && (nth & (nth - 1)) ==
+			    0) { /* some at once: the target may be gone when the tick is over */
 		s->job = job_start(c, l, true, (const uint64_t *)e->regs, stack, size);
 	} else if (size && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
@@ -302,7 +320,8 @@ const struct block *evidence_longest(const struct loop *l, int64_t stall)
 	const struct block *longest = NULL;
 
 	for (const struct block *b = l->blocks; b; b = b->next)
-		if (b->row.stall == stall && (!longest || b->row.duration_ns > longest->row.duration_ns))
+		if (b->row.stall == stall &&
+		    (!longest || b->row.duration_ns > longest->row.duration_ns))
 			longest = b;
 	return longest;
 }
@@ -318,7 +337,8 @@ const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
 		if (a->row.stall != stall || !a->row.stack)
 			continue;
 		for (size_t k = 0; k < l->nsamples; k++)
-			n += l->samples[k].row.stall == stall && l->samples[k].row.stack == a->row.stack;
+			n += l->samples[k].row.stall == stall &&
+			     l->samples[k].row.stack == a->row.stack;
 		if (n > best_count) {
 			best_count = n;
 			best = a;
@@ -327,8 +347,9 @@ const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
 	return best;
 }
 
-static void write_samples(struct collector *c, struct loop *l, bool (*final)(const struct sample *, int64_t, uint64_t),
-			  int64_t stall, uint64_t before)
+static void write_samples(struct collector *c, struct loop *l,
+			  bool (*final)(const struct sample *, int64_t, uint64_t), int64_t stall,
+			  uint64_t before)
 {
 	size_t kept = 0;
 
@@ -338,14 +359,14 @@ static void write_samples(struct collector *c, struct loop *l, bool (*final)(con
 			l->samples[kept++] = *p;
 			continue;
 		}
-		collector_stored(c, store_put_sample(c->store, &p->row));
+		ledger_stored(c, store_put_sample(c->store, &p->row));
 		free(p->stack);
 	}
 	l->nsamples = kept;
 }
 
-static void free_blocks(struct loop *l, bool (*final)(const struct block *, int64_t, uint64_t), int64_t stall,
-			uint64_t before)
+static void free_blocks(struct loop *l, bool (*final)(const struct block *, int64_t, uint64_t),
+			int64_t stall, uint64_t before)
 {
 	for (struct block **at = &l->blocks; *at;) {
 		struct block *b = *at;
@@ -395,7 +416,8 @@ void evidence_retire(struct collector *c, struct loop *l, uint64_t before_ns)
 		before_ns = before_ns > 2 * SETTLE_NS ? before_ns - 2 * SETTLE_NS : 0;
 	write_samples(c, l, sample_of_old_tick, 0, before_ns);
 	free_blocks(l, block_of_old_tick, 0, before_ns);
-	if (l->nblocks > BLOCKS_MAX) { /* one endless tick of many blocks: the oldest were written already */
+	if (l->nblocks >
+	    BLOCKS_MAX) { /* one endless tick of many blocks: the oldest were written already */
 		struct block **at = &l->blocks;
 		for (size_t i = 0; i < BLOCKS_MAX / 2 && *at; i++)
 			at = &(*at)->next;
@@ -423,7 +445,7 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 		free(b);
 	}
 	for (size_t i = 0; i < l->nsamples; i++) {
-		collector_stored(c, store_put_sample(c->store, &l->samples[i].row));
+		ledger_stored(c, store_put_sample(c->store, &l->samples[i].row));
 		free(l->samples[i].stack);
 	}
 	free(l->samples);
@@ -436,11 +458,13 @@ void evidence_free(struct collector *c)
 	struct known_stack *k, *nextk;
 	struct job *j, *nextj;
 
-	HASH_ITER (hh, c->stacks, k, nextk) {
+	HASH_ITER(hh, c->stacks, k, nextk)
+	{
 		HASH_DEL(c->stacks, k);
 		stack_free(k);
 	}
-	HASH_ITER (hh, c->jobs, j, nextj) {
+	HASH_ITER(hh, c->jobs, j, nextj)
+	{
 		HASH_DEL(c->jobs, j);
 		free(j);
 	}

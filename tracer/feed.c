@@ -15,9 +15,9 @@
 #include "ring_track.h"
 #include "state.h"
 
-#define READ_MAX 16384     /* records of one ring at a time */
-#define RECENT_WAITS 1024  /* kept for live lines */
-#define KERNEL_TICKS 64
+#define READ_MAX      16384 /* records of one ring at a time */
+#define RECENT_WAITS  1024  /* kept for live lines */
+#define KERNEL_TICKS  64
 #define PENDING_TICKS 64
 
 struct pending_tick {
@@ -63,33 +63,45 @@ static void flush_chunk(struct feed *f)
 
 	if (!w->count)
 		return;
-	struct store_chunk row = { .id = ++f->c->next_chunk, .loop = f->l->id, .first_ns = w->first_ns,
-				   .last_ns = w->last_ns, .count = w->count, .data = w->data, .size = w->size };
-	collector_stored(f->c, store_put_chunk(f->c->store, &row));
+	struct store_chunk row = {.id = ++f->c->next_chunk,
+				  .loop = f->l->id,
+				  .first_ns = w->first_ns,
+				  .last_ns = w->last_ns,
+				  .count = w->count,
+				  .data = w->data,
+				  .size = w->size};
+	ledger_stored(f->c, store_put_chunk(f->c->store, &row));
 	chunk_writer_reset(w);
 }
 
 static void pack(struct feed *f, const struct ring_record *r)
 {
 	static const uint8_t kinds[] = {
-		[LSC_REC_TICK_BEGIN] = CHUNK_TICK_BEGIN,     [LSC_REC_TICK_END] = CHUNK_TICK_END,
-		[LSC_REC_TASK_NEW] = CHUNK_TASK_NEW,	     [LSC_REC_TASK_READY] = CHUNK_TASK_READY,
-		[LSC_REC_TASK_RUN] = CHUNK_TASK_RUN,	     [LSC_REC_TASK_SUSPEND] = CHUNK_TASK_SUSPEND,
-		[LSC_REC_TASK_DONE] = CHUNK_TASK_DONE,	     [LSC_REC_TASK_CANCEL] = CHUNK_TASK_CANCEL,
+		[LSC_REC_TICK_BEGIN] = CHUNK_TICK_BEGIN,
+		[LSC_REC_TICK_END] = CHUNK_TICK_END,
+		[LSC_REC_TASK_NEW] = CHUNK_TASK_NEW,
+		[LSC_REC_TASK_READY] = CHUNK_TASK_READY,
+		[LSC_REC_TASK_RUN] = CHUNK_TASK_RUN,
+		[LSC_REC_TASK_SUSPEND] = CHUNK_TASK_SUSPEND,
+		[LSC_REC_TASK_DONE] = CHUNK_TASK_DONE,
+		[LSC_REC_TASK_CANCEL] = CHUNK_TASK_CANCEL,
 		[LSC_REC_MARK] = CHUNK_MARK,
 	};
 
 	if (r->kind >= LSC_ARRAY_LEN(kinds) || !kinds[r->kind])
 		return;
-	struct chunk_event e = { .ts_ns = r->time_ns, .kind = kinds[r->kind], .task = r->task, .detail = r->arg8,
-				 .arg = r->arg64 };
+	struct chunk_event e = {.ts_ns = r->time_ns,
+				.kind = kinds[r->kind],
+				.task = r->task,
+				.detail = r->arg8,
+				.arg = r->arg64};
 	int err = chunk_writer_append(&f->chunk, &e);
 	if (err == -ENOSPC) {
 		flush_chunk(f);
 		err = chunk_writer_append(&f->chunk, &e);
 	}
 	if (err < 0)
-		collector_stored(f->c, err);
+		ledger_stored(f->c, err);
 }
 
 static void on_record(const struct ring_record *r, void *arg)
@@ -106,7 +118,7 @@ static void on_record(const struct ring_record *r, void *arg)
 static void put_task(struct feed *f, struct ring_task *t)
 {
 	feed_row_fill(&f->row, f->l->id, t, ring_track_state(f->track, t));
-	collector_stored(f->c, store_put_task(f->c->store, &f->row.task));
+	ledger_stored(f->c, store_put_task(f->c->store, &f->row.task));
 }
 
 static void on_task_new(struct ring_task *t, bool snapshot, void *arg)
@@ -131,9 +143,14 @@ static void on_ready_wait(struct ring_task *t, uint64_t ready_ns, uint64_t run_n
 
 	if (wait < f->c->o.ready_wait_ns || ready_ns < f->c->start_ns)
 		return;
-	struct store_wait row = { .id = ++f->c->next_wait, .loop = f->l->id, .kind = STORE_WAIT_TASK, .fd = -1,
-				  .task = feed_row_id(f->l->id, t->id), .ready_ns = ready_ns, .wait_ns = wait };
-	collector_stored(f->c, store_put_wait(f->c->store, &row));
+	struct store_wait row = {.id = ++f->c->next_wait,
+				 .loop = f->l->id,
+				 .kind = STORE_WAIT_TASK,
+				 .fd = -1,
+				 .task = feed_row_id(f->l->id, t->id),
+				 .ready_ns = ready_ns,
+				 .wait_ns = wait};
+	ledger_stored(f->c, store_put_wait(f->c->store, &row));
 	struct recent_wait *w = &f->waits[f->nwaits++ % RECENT_WAITS];
 	w->ready_ns = ready_ns;
 	w->wait_ns = wait;
@@ -158,13 +175,15 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 	if (d < f->c->o.stall_ns)
 		return;
 	if (f->npending == PENDING_TICKS) {
-		collector_lose(f->c, LSC_LOSS_QUOTA, 1);
+		ledger_lose(f->c, LSC_LOSS_QUOTA, 1);
 		return;
 	}
 	struct pending_tick *p = &f->pending[f->npending++];
-	*p = (struct pending_tick){ .begin_ns = tick->begin_ns, .end_ns = tick->end_ns,
-				    .until_ns = lsc_now_ns() + SETTLE_NS / 4,
-				    .task = tick->longest ? tick->longest->id : 0, .nculprits = tick->nculprits };
+	*p = (struct pending_tick){.begin_ns = tick->begin_ns,
+				   .end_ns = tick->end_ns,
+				   .until_ns = lsc_now_ns() + SETTLE_NS / 4,
+				   .task = tick->longest ? tick->longest->id : 0,
+				   .nculprits = tick->nculprits};
 	for (size_t i = 0; i < tick->nculprits; i++) {
 		p->culprits[i].task = tick->culprits[i].task->id;
 		p->culprits[i].ns = tick->culprits[i].ns;
@@ -175,7 +194,8 @@ static void on_gap(void *arg)
 {
 	struct feed *f = arg;
 
-	ring_request_snapshot(f->ring); /* without one, what is known comes back as tasks are seen again */
+	ring_request_snapshot(
+		f->ring); /* without one, what is known comes back as tasks are seen again */
 }
 
 static const struct ring_track_ops track_ops = {
@@ -218,9 +238,11 @@ static void settle_ticks(struct feed *f, bool force)
 			break;
 		int64_t id = stall_from_ring(f->c, f->l, p->begin_ns, p->end_ns, p->task, k);
 		for (size_t i = 0; id && i < p->nculprits; i++) {
-			struct store_culprit row = { .stall = id, .task = feed_row_id(f->l->id, p->culprits[i].task),
-						     .ns = p->culprits[i].ns };
-			collector_stored(f->c, store_put_culprit(f->c->store, &row));
+			struct store_culprit row = {
+				.stall = id,
+				.task = feed_row_id(f->l->id, p->culprits[i].task),
+				.ns = p->culprits[i].ns};
+			ledger_stored(f->c, store_put_culprit(f->c->store, &row));
 		}
 	}
 	memmove(f->pending, f->pending + done, (f->npending - done) * sizeof(f->pending[0]));
@@ -238,12 +260,16 @@ static bool read_some(struct feed *f)
 
 	f->delivered = led.delivered;
 	if (f->c->store_error)
-		collector_lose(f->c, f->c->store_error == -EFBIG ? LSC_LOSS_STORE_FULL : LSC_LOSS_STORE_ERROR, fresh);
+		ledger_lose(f->c,
+			    f->c->store_error == -EFBIG ? LSC_LOSS_STORE_FULL
+							: LSC_LOSS_STORE_ERROR,
+			    fresh);
 	else
 		f->c->stored += fresh;
 	if (n < 0) {
 		f->broken = true;
-		collector_stored(f->c, store_put_unseen(f->c->store, "tasks", "the ring's content is not sound"));
+		ledger_stored(f->c, store_put_unseen(f->c->store, "tasks",
+						     "the ring's content is not sound"));
 		return false;
 	}
 	return n == READ_MAX;
@@ -273,7 +299,7 @@ static int store_task(struct ring_task *t, void *arg)
 
 static void store_tasks(struct feed *f, bool all)
 {
-	struct storing s = { f, all };
+	struct storing s = {f, all};
 
 	ring_track_each(f->track, store_task, &s);
 }
@@ -298,8 +324,8 @@ void feed_end(struct collector *c, struct loop *l)
 	store_tasks(f, true);
 	struct ring_ledger led = ring_ledger(f->ring);
 	c->ring_emitted += led.emitted;
-	collector_lose(c, LSC_LOSS_TASK_RING_OVERRUN, led.overrun);
-	collector_lose(c, LSC_LOSS_TASK_RING_INVALID, led.invalid);
+	ledger_lose(c, LSC_LOSS_TASK_RING_OVERRUN, led.overrun);
+	ledger_lose(c, LSC_LOSS_TASK_RING_INVALID, led.invalid);
 }
 
 struct feed *feed_free(struct feed *f)
@@ -315,8 +341,8 @@ struct feed *feed_free(struct feed *f)
 
 /* ---- for others ---- */
 
-void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns, uint64_t *ret_idle_ns,
-		 const struct lsc_histogram **ret_lag)
+void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns,
+		 uint64_t *ret_idle_ns, const struct lsc_histogram **ret_lag)
 {
 	*ret_ticks = f->ticks;
 	*ret_busy_ns = f->busy_ns;
@@ -342,7 +368,7 @@ const struct store_task *feed_task(struct feed *f, uint32_t ring_task)
 struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64_t end_ns)
 {
 	size_t n = f->nwaits < RECENT_WAITS ? f->nwaits : RECENT_WAITS;
-	struct feed_victims v = { 0 };
+	struct feed_victims v = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		const struct recent_wait *w = &f->waits[i];
@@ -384,9 +410,9 @@ static int compare_thread(const struct target_thread *t, void *arg)
 /* Our number of the thread that the target knows as ns_tid; 0 when there is none. */
 static int thread_of_ring(const struct target *t, uint32_t ns_tid)
 {
-	struct thread_search s = { .pid = t->pid, .ns_tid = (int)ns_tid };
+	struct thread_search s = {.pid = t->pid, .ns_tid = (int)ns_tid};
 
-	if (t->ns_pid == t->pid && compare_thread(&(struct target_thread){ .tid = (int)ns_tid }, &s))
+	if (t->ns_pid == t->pid && compare_thread(&(struct target_thread){.tid = (int)ns_tid}, &s))
 		return s.tid;
 	target_each_thread(t->pid, compare_thread, &s);
 	return s.tid;
@@ -447,7 +473,7 @@ static int on_found(int target_fd, void *arg)
 	struct scan *s = arg;
 	uint64_t ino = decode_fd_inode(s->target->pid, target_fd);
 	struct ring *ring = NULL;
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 
 	if (!ino || is_open(s->c, s->target, ino))
 		return 0;
@@ -455,13 +481,13 @@ static int on_found(int target_fd, void *arg)
 	if (r == 0)
 		attach_ring(s->c, s->target, ring, ino);
 	else if (r != -EBADF && r != -ESRCH) /* closed or ended meanwhile */
-		collector_stored(s->c, store_put_unseen(s->c->store, "tasks", err.text));
+		ledger_stored(s->c, store_put_unseen(s->c->store, "tasks", err.text));
 	return 0;
 }
 
 void feed_scan(struct collector *c, struct target *t)
 {
-	struct scan s = { c, t };
+	struct scan s = {c, t};
 
 	if (c->o.require == REQUIRE_BPF)
 		return;

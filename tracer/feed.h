@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loop's ring inside the collector: its records become tasks, waits, ticks and packed transitions.
- * What a ring holds from before the capture helps to know the tasks, and is not stored.
+ * A loop's ring inside the collector: its records become tasks, waits, ticks and packed
+ * transitions. What a ring holds from before the capture helps to know the tasks, and is not
+ * stored.
  */
 #ifndef LSC_FEED_H
 #define LSC_FEED_H
@@ -28,11 +29,12 @@ void feed_end(struct collector *c, struct loop *l);
 /* Without storing anything. NULL is fine. Returns NULL. */
 struct feed *feed_free(struct feed *f);
 
-/* The kernel's account of a busy period: true when the feed keeps it for the tick that its ring tells. */
+/* The kernel's account of a busy period: true when the feed keeps it for the tick that its ring
+ * tells. */
 bool feed_kernel_tick(struct feed *f, const struct event_stall *e);
 /* Busy, idle and lag as the ring tells them. ret_lag is borrowed from f. */
-void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns, uint64_t *ret_idle_ns,
-		 const struct lsc_histogram **ret_lag);
+void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns,
+		 uint64_t *ret_idle_ns, const struct lsc_histogram **ret_lag);
 /* "loopscope", ...: what the ring says of itself; hostile bytes. Borrowed from f. */
 const char *feed_runtime(const struct feed *f);
 

@@ -68,7 +68,9 @@ void feed_row_fill(struct feed_row *r, int64_t loop, const struct ring_task *t, 
 		.parent = feed_row_id(loop, t->parent),
 		.state = state_name(state),
 		.waiting_on = suspended ? wait_name(t, r->waiting_on, sizeof(r->waiting_on)) : NULL,
-		.awaits = suspended && t->wait_kind == LSC_WAIT_TASK ? feed_row_id(loop, (uint32_t)t->wait_detail) : 0,
+		.awaits = suspended && t->wait_kind == LSC_WAIT_TASK
+				  ? feed_row_id(loop, (uint32_t)t->wait_detail)
+				  : 0,
 		.created_ns = t->created_ns,
 		.ended_ns = t->ended_ns,
 		.steps = t->steps,
@@ -77,5 +79,6 @@ void feed_row_fill(struct feed_row *r, int64_t loop, const struct ring_task *t, 
 		.ready_wait = t->ready_wait,
 	};
 	if (t->site)
-		r->task.spawn_site = (struct store_site){ t->site->function, t->site->file, t->site->line };
+		r->task.spawn_site =
+			(struct store_site){t->site->function, t->site->file, t->site->line};
 }

@@ -27,9 +27,9 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "control-fd", 'c', "N", 0, "serve one job on descriptor N, then end", 0 },
-	{ "socket", 's', "PATH", 0, "listen on PATH (default /run/loopscope/control.sock)", 0 },
-	{ 0 },
+	{"control-fd", 'c', "N", 0, "serve one job on descriptor N, then end", 0},
+	{"socket", 's', "PATH", 0, "listen on PATH (default /run/loopscope/control.sock)", 0},
+	{0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -61,7 +61,7 @@ static int die(const char *what)
 
 static int listen_on(const char *path)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
 	if (strlen(path) >= sizeof(a.sun_path)) {
 		errno = ENAMETOOLONG;
@@ -119,7 +119,8 @@ static int serve(const char *path)
 	while (!stopping) {
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 		if (client < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			    errno == ENOBUFS)
 				poll(NULL, 0, 100); /* until some connection ends */
 			continue;
 		}
@@ -131,7 +132,8 @@ static int serve(const char *path)
 				_exit(session_run(client, &stopping) < 0 ? 125 : 0);
 			}
 			if (pid < 0)
-				fprintf(stderr, "loopscoped: cannot serve a client: %s\n", strerror(errno));
+				fprintf(stderr, "loopscoped: cannot serve a client: %s\n",
+					strerror(errno));
 		}
 		close(client);
 	}
@@ -144,10 +146,11 @@ const char *argp_program_version = "loopscoped " LSC_VERSION;
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { options, parse, NULL, "The collector of loopscope.", NULL, NULL, NULL };
-	const struct sigaction on_end = { .sa_handler = on_signal };
+	static const struct argp argp = {options, parse, NULL, "The collector of loopscope.",
+					 NULL,	  NULL,	 NULL};
+	const struct sigaction on_end = {.sa_handler = on_signal};
 	struct rlimit files;
-	struct arguments a = { .control_fd = -1, .socket = "/run/loopscope/control.sock" };
+	struct arguments a = {.control_fd = -1, .socket = "/run/loopscope/control.sock"};
 
 	argp_err_exit_status = 2;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
@@ -155,7 +158,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a write fails instead, and that is said */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max; /* maps, links, samplers, a descriptor for each process */
+		files.rlim_cur =
+			files.rlim_max; /* maps, links, samplers, a descriptor for each process */
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	sigaction(SIGTERM, &on_end, NULL);

@@ -20,19 +20,19 @@
 #include "doctor.h"
 #include "target.h"
 
-#define MAX_PIDS 1024
+#define MAX_PIDS    1024
 #define PATIENCE_NS (10 * LSC_NS_PER_S) /* with a client that is slow to read what it counts on */
 
 struct session {
 	int fd;
 	struct collector *collector;
-	bool over;         /* nothing more to do */
+	bool over; /* nothing more to do */
 	bool peer_gone;
 	bool told_ready;
-	bool recording;    /* the client waits for its command and tells how it ended */
+	bool recording;	     /* the client waits for its command and tells how it ended */
 	uint64_t stop_at_ns; /* of -d; UINT64_MAX none */
 	uint64_t duration_ns;
-	json_t *pids;      /* as attached */
+	json_t *pids; /* as attached */
 	char output[4096];
 };
 
@@ -63,7 +63,7 @@ static void send_message(struct session *s, json_t *msg)
 	uint64_t until = lsc_now_ns() + PATIENCE_NS, now;
 
 	while (send_now(s, json_incref(msg)) == -EAGAIN && (now = lsc_now_ns()) < until) {
-		struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+		struct pollfd p = {.fd = s->fd, .events = POLLOUT};
 		poll(&p, 1, (int)((until - now) / LSC_NS_PER_MS) + 1);
 	}
 	json_decref(msg);
@@ -73,7 +73,8 @@ static void send_error(struct session *s, int code, const char *text)
 {
 	json_t *t = control_text(text, 1000);
 
-	send_message(s, json_pack("{s:s, s:i, s:o}", "type", "error", "code", code, "text", t ? t : json_null()));
+	send_message(s, json_pack("{s:s, s:i, s:o}", "type", "error", "code", code, "text",
+				  t ? t : json_null()));
 	s->over = true;
 }
 
@@ -93,11 +94,12 @@ static json_t *text_or_null(const char *s)
 
 static void tell_loop(const struct collector_loop *l, void *arg)
 {
-	static const char *const sources[] = { "none", "bpf", "ring", "both" };
+	static const char *const sources[] = {"none", "bpf", "ring", "both"};
 
-	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:i, s:s}", "type", "loop", "pid", l->pid, "tid", l->tid,
-				 "comm", text_or_null(l->comm), "runtime", text_or_null(l->runtime), "syscall",
-				 text_or_null(l->syscall), "fd", l->fd, "source", sources[l->source & 3]));
+	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:i, s:s}", "type", "loop", "pid",
+				 l->pid, "tid", l->tid, "comm", text_or_null(l->comm), "runtime",
+				 text_or_null(l->runtime), "syscall", text_or_null(l->syscall),
+				 "fd", l->fd, "source", sources[l->source & 3]));
 }
 
 static json_t *live_task(const struct store_task *t)
@@ -105,8 +107,8 @@ static json_t *live_task(const struct store_task *t)
 	if (!t)
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:i}", "name", text_or_null(t->name), "function",
-			 text_or_null(t->spawn_site.function), "file", text_or_null(t->spawn_site.file), "line",
-			 t->spawn_site.line);
+			 text_or_null(t->spawn_site.function), "file",
+			 text_or_null(t->spawn_site.file), "line", t->spawn_site.line);
 }
 
 static void tell_stall(const struct collector_stall *l, void *arg)
@@ -119,19 +121,23 @@ static void tell_stall(const struct collector_stall *l, void *arg)
 	for (size_t i = 0; i < l->nframes; i++)
 		json_array_append_new(frames, text_or_null(l->frames[i]));
 	if (l->victims.count)
-		victims = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)l->victims.count, "sum_wait_ns",
-				    (json_int_t)l->victims.sum_ns, "max_wait_ns", (json_int_t)l->victims.max_ns,
-				    "worst", text_or_null(l->victims.worst));
-	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "type", "stall", "pid",
-				 l->pid, "tid", l->tid, "comm", text_or_null(l->comm), "start_ns",
-				 (json_int_t)l->row->start_ns, "start_wall_ns", (json_int_t)wall, "duration_ns",
-				 (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause), "syscall",
-				 text_or_null(l->longest ? l->longest->syscall : NULL), "args",
-				 args ? args : json_null(), "task", live_task(l->task), "frames", frames, "victims",
-				 victims));
+		victims = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)l->victims.count,
+				    "sum_wait_ns", (json_int_t)l->victims.sum_ns, "max_wait_ns",
+				    (json_int_t)l->victims.max_ns, "worst",
+				    text_or_null(l->victims.worst));
+	send_live(arg,
+		  json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}",
+			    "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
+			    text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
+			    "start_wall_ns", (json_int_t)wall, "duration_ns",
+			    (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause),
+			    "syscall", text_or_null(l->longest ? l->longest->syscall : NULL),
+			    "args", args ? args : json_null(), "task", live_task(l->task), "frames",
+			    frames, "victims", victims));
 }
 
-static const struct collector_ops ops = { .loop = tell_loop, .stall = tell_stall, .notice = tell_notice };
+static const struct collector_ops ops = {
+	.loop = tell_loop, .stall = tell_stall, .notice = tell_notice};
 
 /* ---- reading a request ---- */
 
@@ -155,7 +161,8 @@ static size_t ints_field(const json_t *msg, const char *key, int *out, size_t ma
 	size_t i, n = 0;
 
 	json_array_foreach(array, i, v)
-		if (n < max && json_is_integer(v) && json_integer_value(v) > 0 && json_integer_value(v) <= INT32_MAX)
+		if (n < max && json_is_integer(v) && json_integer_value(v) > 0 &&
+		    json_integer_value(v) <= INT32_MAX)
 			out[n++] = (int)json_integer_value(v);
 	return n;
 }
@@ -202,8 +209,8 @@ static size_t pids_by_cgroup(const char *cgroup, int *pids, size_t n, struct lsc
 {
 	char path[4200];
 
-	snprintf(path, sizeof(path), "%s%s/cgroup.procs", strncmp(cgroup, "/sys/fs/cgroup", 14) ? "/sys/fs/cgroup/" : "",
-		 cgroup);
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs",
+		 strncmp(cgroup, "/sys/fs/cgroup", 14) ? "/sys/fs/cgroup/" : "", cgroup);
 	lsc_autofclose FILE *f = fopen(path, "re");
 	if (!f) {
 		lsc_err_set(err, -errno, "cannot read cgroup '%s': %s", cgroup, strerror(errno));
@@ -231,7 +238,8 @@ static size_t drop_repeated(int *pids, size_t n)
 
 static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_err *err)
 {
-	const json_t *names = json_object_get(msg, "names"), *cgroup = json_object_get(msg, "cgroup");
+	const json_t *names = json_object_get(msg, "names"),
+		     *cgroup = json_object_get(msg, "cgroup");
 	size_t n = ints_field(msg, "pids", pids, MAX_PIDS);
 
 	if (json_array_size(names))
@@ -246,13 +254,15 @@ static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_
 		return err->code;
 	const json_t *first = json_array_get(names, 0);
 	if (json_is_string(first))
-		return lsc_err_set(err, -ESRCH, "no process named '%.15s'", json_string_value(first));
-	return lsc_err_set(err, -ESRCH, "no process to watch: give -p PID, --name COMM or --cgroup PATH");
+		return lsc_err_set(err, -ESRCH, "no process named '%.15s'",
+				   json_string_value(first));
+	return lsc_err_set(err, -ESRCH,
+			   "no process to watch: give -p PID, --name COMM or --cgroup PATH");
 }
 
 static void begin_job(struct session *s, const json_t *msg)
 {
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 	lsc_autofree int *pids = calloc(MAX_PIDS, sizeof(*pids));
 	lsc_autofree int *tids = calloc(MAX_PIDS, sizeof(*tids));
 	lsc_autofree int *loop_threads = calloc(MAX_PIDS, sizeof(*loop_threads));
@@ -261,8 +271,11 @@ static void begin_job(struct session *s, const json_t *msg)
 	const char *require = json_string_value(json_object_get(msg, "require"));
 	int exit_status = 4;
 
-	if (s->collector || !pids || !tids || !loop_threads || !output || !output[0] || strlen(output) >= sizeof(s->output)) {
-		send_error(s, 2, s->collector ? "one job a connection" : "the request names no output file");
+	if (s->collector || !pids || !tids || !loop_threads || !output || !output[0] ||
+	    strlen(output) >= sizeof(s->output)) {
+		send_error(s, 2,
+			   s->collector ? "one job a connection"
+					: "the request names no output file");
 		return;
 	}
 	strcpy(s->output, output);
@@ -278,11 +291,13 @@ static void begin_job(struct session *s, const json_t *msg)
 		.block_ns = ns_field(msg, "block_ns", LSC_NS_PER_MS),
 		.ready_wait_ns = ns_field(msg, "ready_wait_ns", 5 * LSC_NS_PER_MS),
 		.print_ns = ns_field(msg, "print_ns", 50 * LSC_NS_PER_MS),
-		.require = !require ? REQUIRE_ANY : !strcmp(require, "bpf") ? REQUIRE_BPF : REQUIRE_RING,
+		.require = !require		     ? REQUIRE_ANY
+			   : !strcmp(require, "bpf") ? REQUIRE_BPF
+						     : REQUIRE_RING,
 		.output = s->output,
-		.file = { .overwrite = json_is_true(json_object_get(msg, "overwrite")),
-			  .owner = (uid_t)int_field(msg, "owner_uid", -1),
-			  .group = (gid_t)int_field(msg, "owner_gid", -1) },
+		.file = {.overwrite = json_is_true(json_object_get(msg, "overwrite")),
+			 .owner = (uid_t)int_field(msg, "owner_uid", -1),
+			 .group = (gid_t)int_field(msg, "owner_gid", -1)},
 	};
 	if (collect_pids(msg, pids, &o.npids, &err) < 0) {
 		send_error(s, 4, err.text);
@@ -303,7 +318,7 @@ static void begin_job(struct session *s, const json_t *msg)
 static void end_job(struct session *s, const char *reason, int exit_status)
 {
 	struct collector_summary sum;
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 
 	s->over = true;
 	if (!s->collector)
@@ -316,12 +331,14 @@ static void end_job(struct session *s, const char *reason, int exit_status)
 		send_error(s, 125, err.text);
 		return;
 	}
-	send_message(s, json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "type", "end", "reason",
-				  reason, "path", text_or_null(s->output), "stalls", (json_int_t)sum.stalls, "blocks",
-				  (json_int_t)sum.blocks, "loops", (json_int_t)sum.loops, "lost", (json_int_t)sum.lost,
-				  "emitted", (json_int_t)sum.emitted, "stored", (json_int_t)sum.stored, "coverage",
-				  sum.coverage, "duration_ns", (json_int_t)sum.duration_ns, "worst_ns",
-				  (json_int_t)sum.worst_ns));
+	send_message(s,
+		     json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I}",
+			       "type", "end", "reason", reason, "path", text_or_null(s->output),
+			       "stalls", (json_int_t)sum.stalls, "blocks", (json_int_t)sum.blocks,
+			       "loops", (json_int_t)sum.loops, "lost", (json_int_t)sum.lost,
+			       "emitted", (json_int_t)sum.emitted, "stored", (json_int_t)sum.stored,
+			       "coverage", sum.coverage, "duration_ns", (json_int_t)sum.duration_ns,
+			       "worst_ns", (json_int_t)sum.worst_ns));
 }
 
 static void on_message(struct session *s, const json_t *msg)
@@ -334,8 +351,8 @@ static void on_message(struct session *s, const json_t *msg)
 		if (int_field(msg, "version", 0) < 1)
 			send_error(s, 2, "the client speaks no version that this loopscoped knows");
 		else
-			send_message(s, json_pack("{s:s, s:i, s:s}", "type", "hello", "version", CONTROL_VERSION,
-						  "tool_version", LSC_VERSION));
+			send_message(s, json_pack("{s:s, s:i, s:s}", "type", "hello", "version",
+						  CONTROL_VERSION, "tool_version", LSC_VERSION));
 	} else if (!strcmp(type, "attach")) {
 		begin_job(s, msg);
 	} else if (!strcmp(type, "stop")) {
@@ -352,7 +369,8 @@ static void tell_ready(struct session *s)
 	s->told_ready = true;
 	s->stop_at_ns = s->duration_ns ? lsc_now_ns() + s->duration_ns : UINT64_MAX;
 	send_message(s, json_pack("{s:s, s:O, s:I, s:o}", "type", "ready", "pids", s->pids, "loops",
-				  (json_int_t)collector_loops(s->collector), "path", text_or_null(s->output)));
+				  (json_int_t)collector_loops(s->collector), "path",
+				  text_or_null(s->output)));
 }
 
 static int timeout_ms(const struct session *s)
@@ -366,14 +384,15 @@ static int timeout_ms(const struct session *s)
 
 int session_run(int fd, const volatile sig_atomic_t *stopping)
 {
-	struct session s = { .fd = fd, .stop_at_ns = UINT64_MAX };
+	struct session s = {.fd = fd, .stop_at_ns = UINT64_MAX};
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	while (!s.over) {
-		struct pollfd p[2] = { { .fd = fd, .events = POLLIN },
-				       { .fd = s.collector ? collector_fd(s.collector) : -1, .events = POLLIN } };
+		struct pollfd p[2] = {
+			{.fd = fd, .events = POLLIN},
+			{.fd = s.collector ? collector_fd(s.collector) : -1, .events = POLLIN}};
 		if (poll(p, 2, timeout_ms(&s)) < 0 && errno != EINTR)
 			return -errno;
 		if (p[0].revents) {
@@ -383,7 +402,8 @@ int session_run(int fd, const volatile sig_atomic_t *stopping)
 				on_message(&s, msg);
 				json_decref(msg);
 			} else if (r == -EBADMSG) {
-				send_error(&s, 2, "the client's message is not of the control protocol");
+				send_error(&s, 2,
+					   "the client's message is not of the control protocol");
 			} else if (r != -EAGAIN) { /* gone without a stop */
 				end_job(&s, "abort", -1);
 			}

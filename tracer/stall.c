@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ticks that became stalls: their length, their split, their culprit; written when their evidence is
- * complete.
+ * Ticks that became stalls: their length, their split, their culprit; written when their evidence
+ * is complete.
  */
 #include "state.h"
 
@@ -20,7 +20,8 @@ static void split_close(struct store_stall *row, uint64_t user, uint64_t kernel)
 
 	for (int i = 0; i < LSC_CAUSE_COUNT; i++)
 		sum += row->split[i];
-	if (sum >= row->duration_ns) { /* parts from a wider interval than the tick: take from the largest */
+	if (sum >= row->duration_ns) { /* parts from a wider interval than the tick: take from the
+					  largest */
 		for (uint64_t over = sum - row->duration_ns; over;) {
 			int top = 0;
 			for (int i = 1; i < LSC_CAUSE_COUNT; i++)
@@ -49,7 +50,8 @@ static enum lsc_cause top_cause(const struct store_stall *row)
 	return (enum lsc_cause)top;
 }
 
-static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t begin, uint64_t low, uint64_t high)
+static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t begin, uint64_t low,
+			       uint64_t high)
 {
 	struct stall *s = calloc(1, sizeof(*s));
 
@@ -78,7 +80,8 @@ static void best_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64
 	if (high - low <= low / 64 || high - low <= 200000)
 		return;
 	if (e->longest_block_ns < low / 2) {
-		/* CPU: noticed at half the threshold at the latest, so the tick probably began at the wake-up */
+		/* CPU: noticed at half the threshold at the latest, so the tick probably began at
+		 * the wake-up */
 		if (high - low <= low / 4)
 			return;
 		*ret_begin = e->end_ns - low;
@@ -89,8 +92,8 @@ static void best_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64
 	*ret_duration = low;
 }
 
-/* Time that is neither accounted for nor spent on the CPU: the kernel side was not called for some switch
- * (docs/probes.md), so the tick may not be one. */
+/* Time that is neither accounted for nor spent on the CPU: the kernel side was not called for some
+ * switch (docs/probes.md), so the tick may not be one. */
 static uint64_t unexplained(const struct event_stall *e)
 {
 	uint64_t known = e->cpu_ns;
@@ -101,7 +104,8 @@ static uint64_t unexplained(const struct event_stall *e)
 	return duration > known + CPU_CLOCK_SLACK_NS ? duration - known : 0;
 }
 
-void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen, bool inferred)
+void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen,
+		       bool inferred)
 {
 	if (l->feed && feed_kernel_tick(l->feed, seen))
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
@@ -120,7 +124,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	best_bounds(e, &begin, &duration);
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
 	if (!s) {
-		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
 	s->row.duration_ns = duration;
@@ -136,13 +140,13 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	evidence_claim(c, l, s);
 }
 
-int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
-			const struct event_stall *kernel)
+int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
+			uint32_t task, const struct event_stall *kernel)
 {
 	struct stall *s = stall_new(c, l, begin, end - begin, end - begin);
 
 	if (!s) {
-		collector_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
 		return 0;
 	}
 	s->row.mode = STORE_MODE_RING;
@@ -161,7 +165,8 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	if (kernel) {
 		s->samples_user = kernel->samples_user;
 		s->samples_kernel = kernel->samples_kernel;
-		/* one tick made most of the busy period: also its many small waits are the tick's */
+		/* one tick made most of the busy period: also its many small waits are the tick's
+		 */
 		if (end - begin >= (kernel->end_ns - kernel->begin_ns) / 10 * 9)
 			for (int i = 0; i < PROBE_CAUSES; i++)
 				if (kernel->split[i] > s->row.split[i])
@@ -190,7 +195,8 @@ static void tell(struct collector *c, struct stall *s, const struct block *longe
 	}
 	if (l->feed) {
 		live.task = feed_task(l->feed, s->ring_task);
-		live.victims = feed_victims(l->feed, s->row.start_ns, s->row.start_ns + s->row.duration_ns);
+		live.victims = feed_victims(l->feed, s->row.start_ns,
+					    s->row.start_ns + s->row.duration_ns);
 	}
 	c->ops->stall(&live, c->arg);
 }
@@ -201,12 +207,13 @@ static void write_stall(struct collector *c, struct stall *s)
 	const struct block *longest = evidence_longest(l, s->row.id);
 	const struct sample *heaviest = evidence_heaviest(l, s->row.id);
 
-	if (longest && longest->row.stack && (!heaviest || longest->row.duration_ns * 4 >= s->row.duration_ns))
+	if (longest && longest->row.stack &&
+	    (!heaviest || longest->row.duration_ns * 4 >= s->row.duration_ns))
 		s->row.stack = longest->row.stack;
 	else if (heaviest)
 		s->row.stack = heaviest->row.stack;
 	s->row.task = s->ring_task ? l->id << 32 | s->ring_task : 0;
-	collector_stored(c, store_put_stall(c->store, &s->row));
+	ledger_stored(c, store_put_stall(c->store, &s->row));
 	c->stalls++;
 	l->stall_count++;
 	l->stalled_ns += s->row.duration_ns;
@@ -228,7 +235,8 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 			return;
 		struct stall *s = *oldest;
 		if (!force && now < s->settle_ns &&
-		    !(evidence_is_settled(l, s) && (!l->feed || now >= s->settle_ns - SETTLE_NS / 2)))
+		    !(evidence_is_settled(l, s) &&
+		      (!l->feed || now >= s->settle_ns - SETTLE_NS / 2)))
 			return;
 		*oldest = NULL;
 		write_stall(c, s);
@@ -237,7 +245,8 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 }
 
 /* The block that the thread is in now, as if it ended now. */
-static void block_in_progress(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now)
+static void block_in_progress(struct collector *c, struct loop *l, const struct thread_state *t,
+			      uint64_t now)
 {
 	struct stack_slot *slot = calloc(1, sizeof(*slot));
 	size_t size = 0;
@@ -247,7 +256,10 @@ static void block_in_progress(struct collector *c, struct loop *l, const struct 
 	if (probe_stack(c->probe, l->tid, slot) == 0 && slot->block.off_ns == t->off_ns)
 		size = slot->block.stack_size <= PROBE_STACK_BYTES ? slot->block.stack_size : 0;
 	struct event_block *b = &slot->block;
-	b->e = (struct event){ .kind = EVENT_BLOCK, .ts_ns = now, .tgid = (__u32)l->target->pid, .tid = (__u32)l->tid };
+	b->e = (struct event){.kind = EVENT_BLOCK,
+			      .ts_ns = now,
+			      .tgid = (__u32)l->target->pid,
+			      .tid = (__u32)l->tid};
 	b->off_ns = t->off_ns;
 	b->wake_ns = now;
 	b->tick_ns = t->tick_ns;
@@ -269,13 +281,20 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 
 	if (!c->probe || l->exited || probe_thread(c->probe, l->tid, &t) < 0)
 		return;
-	if (!t.tick_ns || t.off == OFF_IDLE || now < t.tick_ns + c->o.stall_ns || !watch_loop_reports(c, l))
+	if (!t.tick_ns || t.off == OFF_IDLE || now < t.tick_ns + c->o.stall_ns ||
+	    !watch_loop_reports(c, l))
 		return;
-	struct event_stall e = { .e = { .ts_ns = now }, .begin_ns = t.tick_ns, .end_ns = now, .low_ns = t.longest_block_ns,
-				 .cpu_ns = now - t.tick_ns, /* its clock is stale while it runs */
-				 .samples_user = t.samples_user, .samples_kernel = t.samples_kernel,
-				 .longest_block_ns = t.longest_block_ns,
-				 .longest_block_start_ns = t.longest_block_start_ns, .task = t.task, .exited = 1 };
+	struct event_stall e = {.e = {.ts_ns = now},
+				.begin_ns = t.tick_ns,
+				.end_ns = now,
+				.low_ns = t.longest_block_ns,
+				.cpu_ns = now - t.tick_ns, /* its clock is stale while it runs */
+				.samples_user = t.samples_user,
+				.samples_kernel = t.samples_kernel,
+				.longest_block_ns = t.longest_block_ns,
+				.longest_block_start_ns = t.longest_block_start_ns,
+				.task = t.task,
+				.exited = 1};
 	memcpy(e.split, t.split, sizeof(e.split));
 	if (t.off == OFF_BLOCK && t.off_ns < now && t.off_ns >= t.tick_ns) {
 		e.split[t.cause < PROBE_CAUSES ? t.cause : LSC_CAUSE_OTHER] += now - t.off_ns;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of the collector share: the state of a job. Internal to tracer/.
- *   collector.c  start, time, end      watch.c  targets, threads and loops
- *   evidence.c   stacks, blocks, samples   stall.c  ticks that became stalls
- *   feed.c       rings
+ *   collector.c  start, time, end          watch.c    targets, threads and loops
+ *   intake.c     events on their way in    evidence.c stacks, blocks, samples
+ *   precise.c    the precise mode          stall.c    ticks that became stalls
+ *   ledger.c     what was lost, the host   feed.c     rings
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -16,12 +17,12 @@
 #include "sched.h"
 #include "target.h"
 
-#define HELD_MAX     64  /* events kept back per loop until its primary wait is confirmed */
-#define BLOCKS_MAX   512 /* blocks kept per loop until their tick is over */
-#define SAMPLES_MAX  256 /* samples kept per loop until their tick is over */
-#define STALL_SAMPLES_MAX 32 /* samples of a stall that are unwound */
-#define LIVE_FRAMES 12
-#define SETTLE_NS    400000000ull /* a stall waits this long for its stacks and its ring */
+#define HELD_MAX	  64  /* events kept back per loop until its primary wait is confirmed */
+#define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
+#define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
+#define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
+#define LIVE_FRAMES	  12
+#define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
 
 struct sample {
 	struct store_sample row;
@@ -53,29 +54,29 @@ struct loop {
 	struct target *target;
 	int tid, ns_tid;
 	char comm[16];
-	bool kernel;           /* seen by kernel events */
-	bool announced;        /* told to the client */
+	bool kernel;	/* seen by kernel events */
+	bool announced; /* told to the client */
 	bool exited;
 	int class, nr, fd, confidence;
 	bool main;
-	bool forced;           /* a loop because the user says so */
-	bool seeded;           /* it idled there when the capture began */
+	bool forced; /* a loop because the user says so */
+	bool seeded; /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
-	uint64_t unsure_ns; /* besides the kernel side's own account */
+	uint64_t unsure_ns;	    /* besides the kernel side's own account */
 	struct thread_state totals; /* of the kernel side, as last read */
 	struct held_event held[HELD_MAX];
 	size_t nheld;
 	uint64_t held_lost;
-	struct block *blocks;  /* newest first */
+	struct block *blocks; /* newest first */
 	size_t nblocks;
 	struct sample *samples; /* array, oldest first */
 	size_t nsamples;
 	struct stall *stalls;
-	struct feed *feed;     /* its ring, NULL none */
-	uint64_t finish_ns;    /* its thread has ended: its stacks are waited for until then */
+	struct feed *feed;  /* its ring, NULL none */
+	uint64_t finish_ns; /* its thread has ended: its stacks are waited for until then */
 	struct loop *next_ended;
-	UT_hash_handle hh;     /* by tid */
+	UT_hash_handle hh; /* by tid */
 };
 
 struct known_stack { /* frames that were stored already */
@@ -89,7 +90,7 @@ struct known_stack { /* frames that were stored already */
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
 	struct loop *loop; /* NULL: it ended meanwhile */
-	bool sample;       /* of a sample, not of a block */
+	bool sample;	   /* of a sample, not of a block */
 	UT_hash_handle hh;
 };
 
@@ -99,15 +100,16 @@ struct collector {
 	const struct collector_ops *ops;
 	void *arg;
 	int epoll;
-	struct probe *probe;       /* NULL without BPF */
+	struct probe *probe; /* NULL without BPF */
 	struct inspector *inspector;
 	struct store *store;
-	struct target **targets;   /* owned, each with a pidfd in epoll */
+	struct target **targets; /* owned, each with a pidfd in epoll */
 	size_t ntargets, alive;
-	struct loop *loops;        /* hash by tid of all loops that live */
-	struct loop *ended;        /* list of those whose stacks are still under way */
+	struct loop *loops; /* hash by tid of all loops that live */
+	struct loop *ended; /* list of those whose stacks are still under way */
 	size_t nloops;
-	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait, next_chunk;
+	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait,
+		next_chunk;
 	struct known_stack *stacks;
 	struct job *jobs;
 	uint64_t next_cookie;
@@ -120,8 +122,8 @@ struct collector {
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
-	uint64_t no_stack; /* blocks without a stack copy */
-	uint64_t no_room;  /* loops without room for stack copies */
+	uint64_t no_stack;		/* blocks without a stack copy */
+	uint64_t no_room;		/* loops without room for stack copies */
 	/* precise mode */
 	uint64_t armed_ns, wanted_ns;
 	int64_t armed_loop;
@@ -151,10 +153,10 @@ void watch_free(struct collector *c);
 bool watch_loop_reports(struct collector *c, const struct loop *l);
 
 /* ---- evidence.c ---- */
-void evidence_block(struct collector *c, struct loop *l, const struct event_block *e, const void *stack,
-		    size_t size);
-void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e, const void *stack,
-		     size_t size);
+void evidence_block(struct collector *c, struct loop *l, const struct event_block *e,
+		    const void *stack, size_t size);
+void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
+		     const void *stack, size_t size);
 /* Ties the blocks and samples within [begin, end] to a stall. */
 void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
 /* No block or sample of the stall waits for its stack. */
@@ -174,23 +176,39 @@ void evidence_free(struct collector *c);
 const struct known_stack *evidence_stack(const struct collector *c, int64_t id);
 
 /* ---- stall.c ---- */
-void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e, bool inferred);
+void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
+		       bool inferred);
 /* Writes stalls whose evidence is complete, or whose time is up (all of them when force is set). */
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
-/* A tick over the threshold that a ring told; kernel is the account of the busy period around it, or
- * NULL. Its id, 0 out of memory. */
-int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end, uint32_t task,
-			const struct event_stall *kernel);
+/* A tick over the threshold that a ring told; kernel is the account of the busy period around it,
+ * or NULL. Its id, 0 out of memory. */
+int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
+			uint32_t task, const struct event_stall *kernel);
 /* The tick that runs at the end of the capture. */
 void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
 
-/* ---- collector.c ---- */
+/* ---- intake.c ---- */
+void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed);
+void intake_probe_event(const struct event *e, size_t size, void *arg);
+/* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread
+ * was seen but once in a poll, as a client waits too. */
+void intake_settle(struct collector *c, struct loop *l);
+
+/* ---- precise.c ---- */
+/* Arms while some loop is in a tick longer than half the threshold, and for a while after. */
+void precise_steer(struct collector *c, uint64_t now);
+/* Stores the span up to now, if it is armed. */
+void precise_note(struct collector *c, uint64_t now);
+
+/* ---- ledger.c ---- */
+void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 /* One store call: counts errors, keeps the first. Returns r. */
-int collector_stored(struct collector *c, int r);
-void collector_event(struct collector *c, const struct event *e, size_t size, bool replayed);
-/* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread was seen
- * but once in a poll, as a client waits too. */
-void collector_settle_held(struct collector *c, struct loop *l);
-void collector_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
+int ledger_stored(struct collector *c, int r);
+void ledger_commit(struct collector *c);
+void ledger_put_start(struct collector *c);
+/* Adds up what was emitted, stored and lost. After the last event. */
+void ledger_close(struct collector *c, struct collector_summary *sum);
+void ledger_put_end(struct collector *c, const char *reason, int exit_status,
+		    const struct collector_summary *sum);
 
 #endif

@@ -21,8 +21,8 @@
 #include "base/clock.h"
 
 #define FIRST_PID_NAMESPACE 4026531836u /* PROC_PID_INIT_INO, fixed since Linux 3.8 */
-#define MAX_THREADS 65536
-#define PF_KTHREAD 0x200000u /* in field 9 of /proc/PID/stat */
+#define MAX_THREADS	    65536
+#define PF_KTHREAD	    0x200000u /* in field 9 of /proc/PID/stat */
 
 /* Reads a small /proc file into buf, NUL-terminated. The length or -errno. */
 static int read_proc(const char *path, char *buf, size_t size)
@@ -133,34 +133,40 @@ void target_describe(struct target *t)
 /* What can be pinned and yet has no loop to watch: 0, or -ESRCH with the line that says so. */
 static int refuse_lifeless(int pid, int pidfd, struct lsc_err *err)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	uint64_t flags;
 
 	if (poll(&p, 1, 0) == 1)
-		return lsc_err_set(err, -ESRCH, "process %d has ended and waits for its parent (a zombie)", pid);
+		return lsc_err_set(err, -ESRCH,
+				   "process %d has ended and waits for its parent (a zombie)", pid);
 	if (stat_field(pid, 9, &flags) == 0 && flags & PF_KTHREAD)
-		return lsc_err_set(err, -ESRCH, "process %d is a thread of the kernel: it has no event loop", pid);
+		return lsc_err_set(err, -ESRCH,
+				   "process %d is a thread of the kernel: it has no event loop",
+				   pid);
 	return 0;
 }
 
 int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 {
-	struct target t = { .pid = pid, .pidfd = -1 };
+	struct target t = {.pid = pid, .pidfd = -1};
 	uint64_t again;
 
 	t.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (t.pidfd < 0 && (errno == ESRCH || errno == EINVAL || errno == ENOENT))
 		return lsc_err_set(err, -ESRCH, "no process %d%s", pid,
-				   pid > 0 && !kill(pid, 0) ? " (that is a thread's id; give its process's)" : "");
+				   pid > 0 && !kill(pid, 0)
+					   ? " (that is a thread's id; give its process's)"
+					   : "");
 	if (t.pidfd < 0)
 		return lsc_err_set(err, -errno, "cannot open process %d: %s", pid, strerror(errno));
 	/* the number may have been reused between the two looks: same start, and still alive */
-	if (start_time(pid, &t.start_ticks) < 0 || start_time(pid, &again) < 0 || again != t.start_ticks ||
-	    syscall(SYS_pidfd_send_signal, t.pidfd, 0, NULL, 0) < 0) {
+	if (start_time(pid, &t.start_ticks) < 0 || start_time(pid, &again) < 0 ||
+	    again != t.start_ticks || syscall(SYS_pidfd_send_signal, t.pidfd, 0, NULL, 0) < 0) {
 		int r = errno == EPERM ? -EPERM : -ESRCH;
 		close(t.pidfd);
 		if (r == -EPERM)
-			return lsc_err_set(err, r, "process %d belongs to another user; run as root", pid);
+			return lsc_err_set(err, r,
+					   "process %d belongs to another user; run as root", pid);
 		return lsc_err_set(err, r, "process %d has just ended", pid);
 	}
 	int r = refuse_lifeless(pid, t.pidfd, err);
@@ -188,8 +194,10 @@ int target_proc_check(struct lsc_err *err)
 
 	self[n > 0 ? n : 0] = '\0';
 	if (atoi(self) != getpid())
-		return lsc_err_set(err, -EXDEV, "/proc is of another pid namespace than this process: a wrong process "
-				   "could be watched; mount the right /proc, or run on the host");
+		return lsc_err_set(
+			err, -EXDEV,
+			"/proc is of another pid namespace than this process: a wrong process "
+			"could be watched; mount the right /proc, or run on the host");
 	return 0;
 }
 
@@ -198,8 +206,10 @@ int target_namespace_check(struct lsc_err *err)
 	struct stat st;
 
 	if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino != FIRST_PID_NAMESPACE)
-		return lsc_err_set(err, -EXDEV, "inside a pid namespace kernel events cannot be told apart by pid: run "
-				   "loopscope on the host, or use --require ring for programs with a ring");
+		return lsc_err_set(
+			err, -EXDEV,
+			"inside a pid namespace kernel events cannot be told apart by pid: run "
+			"loopscope on the host, or use --require ring for programs with a ring");
 	return 0;
 }
 
@@ -220,8 +230,8 @@ static int parse_thread(int pid, int tid, struct target_thread *t)
 	t->nr = atoi(buf);
 	if (t->nr < 0)
 		return sscanf(buf, "%*d %llx", &v[0]) == 1 ? (t->sp = v[0], 0) : -EPROTO;
-	if (sscanf(buf, "%*d %llx %llx %llx %llx %llx %llx %llx %llx", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5],
-		   &v[6], &v[7]) != 8)
+	if (sscanf(buf, "%*d %llx %llx %llx %llx %llx %llx %llx %llx", &v[0], &v[1], &v[2], &v[3],
+		   &v[4], &v[5], &v[6], &v[7]) != 8)
 		return -EPROTO;
 	for (int i = 0; i < 6; i++)
 		t->args[i] = v[i];
@@ -239,7 +249,7 @@ int target_each_thread(int pid, target_thread_fn *fn, void *arg)
 	if (!d)
 		return -errno;
 	for (struct dirent *e; n < MAX_THREADS && (e = readdir(d));) {
-		struct target_thread t = { .tid = atoi(e->d_name), .nr = -1 };
+		struct target_thread t = {.tid = atoi(e->d_name), .nr = -1};
 		if (t.tid <= 0 || parse_thread(pid, t.tid, &t) < 0)
 			continue; /* gone meanwhile */
 		target_thread_names(pid, t.tid, t.comm, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A watched process: pinned by pidfd and start time, described from /proc, its threads looked through.
- * Everything read here was written by the target and is bounded.
+ * A watched process: pinned by pidfd and start time, described from /proc, its threads looked
+ * through. Everything read here was written by the target and is bounded.
  */
 #ifndef LSC_TARGET_H
 #define LSC_TARGET_H
@@ -35,8 +35,8 @@ void target_close(struct target *t);
 /* Reads comm, exe and runtime again (after an exec). */
 void target_describe(struct target *t);
 
-/* Whether /proc numbers processes as this process sees them. 0, or -EXDEV with the line that says why
- * attaching is refused. */
+/* Whether /proc numbers processes as this process sees them. 0, or -EXDEV with the line that says
+ * why attaching is refused. */
 int target_proc_check(struct lsc_err *err);
 /* Whether that is the first pid namespace, which the kernel side numbers by. 0, or -EXDEV with the
  * line that says why there are no kernel events. */
@@ -46,13 +46,13 @@ int target_namespace_check(struct lsc_err *err);
 struct target_thread {
 	int tid;
 	bool running; /* not asleep: nothing else is known */
-	int nr;       /* -1: not in a system call */
+	int nr;	      /* -1: not in a system call */
 	uint64_t args[6], sp;
 	char comm[16];
 };
 
-/* Calls fn for each thread of pid, up to a bound, until it returns non-zero. Returns their number or
- * -errno. */
+/* Calls fn for each thread of pid, up to a bound, until it returns non-zero. Returns their number
+ * or -errno. */
 typedef int target_thread_fn(const struct target_thread *t, void *arg);
 int target_each_thread(int pid, target_thread_fn *fn, void *arg);
 

@@ -28,7 +28,7 @@ static void put_target(struct collector *c, struct target *t)
 		.first_ns = t->first_ns,
 		.last_ns = t->last_ns,
 	};
-	collector_stored(c, store_put_target(c->store, &row));
+	ledger_stored(c, store_put_target(c->store, &row));
 }
 
 int watch_target(struct collector *c, int pid, struct lsc_err *err)
@@ -47,7 +47,7 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 		free(t);
 		return r;
 	}
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = t };
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
 	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, t->pidfd, &ev) < 0) {
 		r = lsc_err_set(err, -errno, "cannot watch process %d: %s", pid, strerror(errno));
 		target_close(t);
@@ -136,8 +136,8 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 	return l;
 }
 
-/* Multiplexers are loops; a futex only where the main thread idles in it while another thread of the
- * process waits for descriptors on its behalf. */
+/* Multiplexers are loops; a futex only where the main thread idles in it while another thread of
+ * the process waits for descriptors on its behalf. */
 bool watch_loop_reports(struct collector *c, const struct loop *l)
 {
 	if (l->feed || l->forced || l->class > WAIT_FUTEX)
@@ -189,7 +189,9 @@ void watch_loop_store(struct collector *c, struct loop *l)
 		.tid = l->tid,
 		.comm = l->comm,
 		.source = (l->kernel ? STORE_SOURCE_BPF : 0) | (l->feed ? STORE_SOURCE_RING : 0),
-		.runtime = l->feed && feed_runtime(l->feed)[0] ? feed_runtime(l->feed) : l->target->runtime[0] ? l->target->runtime : NULL,
+		.runtime = l->feed && feed_runtime(l->feed)[0] ? feed_runtime(l->feed)
+			   : l->target->runtime[0]	       ? l->target->runtime
+							       : NULL,
 		.wait_syscall = l->class ? syscall_name(l->nr) : NULL,
 		.wait_fd = l->class == WAIT_EPOLL ? l->fd : -1,
 		.first_ns = l->first_ns,
@@ -204,7 +206,7 @@ void watch_loop_store(struct collector *c, struct loop *l)
 	};
 	if (l->feed)
 		feed_totals(l->feed, &row.ticks, &row.busy_ns, &row.idle_ns, &row.lag);
-	collector_stored(c, store_put_loop(c->store, &row));
+	ledger_stored(c, store_put_loop(c->store, &row));
 }
 
 /* ---- the threads present at the attach ---- */
@@ -245,9 +247,11 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	int fd = seed_fd(t, &plausible);
 	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
 		return 0;
-	int r = probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp, fd);
+	int r = probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp,
+			   fd);
 	if (r == 0)
-		s->c->some_running = true; /* it ran since the probes are there, which learn from it */
+		s->c->some_running =
+			true; /* it ran since the probes are there, which learn from it */
 	if (r != 1)
 		return 0;
 	struct loop *l = watch_loop_new(s->c, s->target->pid, t->tid);
@@ -264,7 +268,7 @@ static int seed_thread(const struct target_thread *t, void *arg)
 
 void watch_seed(struct collector *c, struct target *t)
 {
-	struct seeding s = { c, t };
+	struct seeding s = {c, t};
 
 	if (c->probe)
 		target_each_thread(t->pid, seed_thread, &s);
@@ -277,7 +281,7 @@ static void leave(struct collector *c, struct loop *l)
 {
 	watch_loop_totals(c, l);
 	l->exited = true;
-	collector_settle_held(c, l);
+	intake_settle(c, l);
 	if (l->feed)
 		feed_end(c, l);
 	if (c->probe)
@@ -348,7 +352,8 @@ void watch_targets_prune(struct collector *c, uint64_t now)
 		bool old = t->gone && now >= t->last_ns + GONE_NS;
 		for (struct loop *next, *l = old ? c->loops : NULL; l; l = next) {
 			next = l->hh.next;
-			if (l->target == t) /* the news of its exit found no room in the ring buffer */
+			if (l->target ==
+			    t) /* the news of its exit found no room in the ring buffer */
 				watch_loop_exit(c, l);
 		}
 		if (old && !has_loops(c, t))

@@ -5,8 +5,9 @@
 #include <string.h>
 
 static const char *const names[LSC_CAUSE_COUNT] = {
-	"sleep",  "file-io",  "network-io", "pipe-io",  "lock",      "gil",   "child-wait", "page-fault",
-	"device", "cpu-user", "cpu-kernel", "runqueue", "throttled", "steal", "stopped",    "other",
+	"sleep",      "file-io",    "network-io", "pipe-io",  "lock",	    "gil",
+	"child-wait", "page-fault", "device",	  "cpu-user", "cpu-kernel", "runqueue",
+	"throttled",  "steal",	    "stopped",	  "other",
 };
 
 const char *lsc_cause_name(int cause)

@@ -12,7 +12,7 @@
 static const struct {
 	const char *name;
 	double ns;
-} units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 } };
+} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}};
 
 int lsc_duration_parse(const char *text, uint64_t bare_ns, uint64_t *ret_ns)
 {

@@ -7,7 +7,7 @@
 #define LSC_BASE_ERR_H
 
 struct lsc_err {
-	int code;       /* -errno; 0 while no error was set */
+	int code;	/* -errno; 0 while no error was set */
 	char text[240]; /* one line, no newline, names the thing and what to do */
 };
 

@@ -45,7 +45,8 @@ uint64_t lsc_hist_quantile(const struct lsc_histogram *h, double q)
 	for (uint32_t i = 0; i < LSC_HIST_SLOTS; i++) {
 		seen += h->slot[i];
 		if ((double)seen >= want) {
-			uint64_t high = i + 1 < LSC_HIST_SLOTS ? lsc_hist_slot_low(i + 1) - 1 : h->max_ns;
+			uint64_t high =
+				i + 1 < LSC_HIST_SLOTS ? lsc_hist_slot_low(i + 1) - 1 : h->max_ns;
 			return high < h->max_ns ? high : h->max_ns;
 		}
 	}

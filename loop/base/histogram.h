@@ -15,7 +15,7 @@ typedef unsigned long long uint64_t;
 #endif
 
 #define LSC_HIST_SUB_BITS 3
-#define LSC_HIST_SLOTS 304 /* up to 2^40 ns (18 min); larger values count in the last slot */
+#define LSC_HIST_SLOTS	  304 /* up to 2^40 ns (18 min); larger values count in the last slot */
 
 struct lsc_histogram {
 	uint64_t count;
@@ -32,12 +32,28 @@ static inline uint32_t lsc_hist_index(uint64_t ns)
 #ifdef __bpf__
 	e = 0;
 	uint64_t v = ns;
-	if (v >> 32) { e += 32; v >>= 32; }
-	if (v >> 16) { e += 16; v >>= 16; }
-	if (v >> 8) { e += 8; v >>= 8; }
-	if (v >> 4) { e += 4; v >>= 4; }
-	if (v >> 2) { e += 2; v >>= 2; }
-	if (v >> 1) e += 1;
+	if (v >> 32) {
+		e += 32;
+		v >>= 32;
+	}
+	if (v >> 16) {
+		e += 16;
+		v >>= 16;
+	}
+	if (v >> 8) {
+		e += 8;
+		v >>= 8;
+	}
+	if (v >> 4) {
+		e += 4;
+		v >>= 4;
+	}
+	if (v >> 2) {
+		e += 2;
+		v >>= 2;
+	}
+	if (v >> 1)
+		e += 1;
 #else
 	e -= (uint32_t)__builtin_clzll(ns);
 #endif

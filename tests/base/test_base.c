@@ -21,9 +21,11 @@ static void durations_take_units_and_refuse_the_rest(void **state)
 	static const struct {
 		const char *text;
 		uint64_t ns;
-	} good[] = { { "10", 10000000 },   { "10ms", 10000000 }, { "1.5s", 1500000000 }, { "7ns", 7 },
-		     { "250us", 250000 }, { "2m", 120000000000 }, { "0", 0 },		  { ".5ms", 500000 } };
-	static const char *const bad[] = { "", " 1", "-1", "+1", "1 ms", "ms", "nan", "inf", "1h", "0x10", "1e999" };
+	} good[] = {{"10", 10000000}, {"10ms", 10000000}, {"1.5s", 1500000000},
+		    {"7ns", 7},	      {"250us", 250000},  {"2m", 120000000000},
+		    {"0", 0},	      {".5ms", 500000}};
+	static const char *const bad[] = {"",	 " 1",	"-1", "+1",   "1 ms", "ms",
+					  "nan", "inf", "1h", "0x10", "1e999"};
 	uint64_t ns;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -107,7 +109,7 @@ static void names_round_trip_and_unknown_values_are_safe(void **state)
 static void an_error_carries_its_sentence_and_may_be_left_out(void **state)
 {
 	(void)state;
-	struct lsc_err err = { 0 };
+	struct lsc_err err = {0};
 
 	assert_int_equal(lsc_err_set(&err, -ENOENT, "no '%s'", "x"), -ENOENT);
 	assert_int_equal(err.code, -ENOENT);

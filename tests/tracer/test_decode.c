@@ -21,9 +21,16 @@
 
 static struct event_block block_event(int nr, enum lsc_cause cause)
 {
-	struct event_block e = { .e = { .kind = EVENT_BLOCK, .size = sizeof(e), .ts_ns = 1310, .tid = (__u32)gettid(),
-					.tgid = (__u32)getpid() },
-				 .off_ns = 1000, .wake_ns = 1300, .tick_ns = 900, .nr = nr, .cause = (__u8)cause };
+	struct event_block e = {.e = {.kind = EVENT_BLOCK,
+				      .size = sizeof(e),
+				      .ts_ns = 1310,
+				      .tid = (__u32)gettid(),
+				      .tgid = (__u32)getpid()},
+				.off_ns = 1000,
+				.wake_ns = 1300,
+				.tick_ns = 900,
+				.nr = nr,
+				.cause = (__u8)cause};
 	return e;
 }
 
@@ -53,7 +60,7 @@ static void a_sleep_until_a_point_in_time_is_told_as_its_length(void **state)
 {
 	(void)state;
 	struct event_block e = block_event(SYS_clock_nanosleep, LSC_CAUSE_SLEEP);
-	struct aux aux = { .type = AUX_TIME, .time = { 2, 500 } };
+	struct aux aux = {.type = AUX_TIME, .time = {2, 500}};
 	struct block b;
 
 	set_aux(&e, &aux);
@@ -103,8 +110,12 @@ static void a_socket_names_its_peer(void **state)
 {
 	(void)state;
 	struct event_block e = block_event(SYS_recvfrom, LSC_CAUSE_NETWORK_IO);
-	struct aux aux = { .type = AUX_SOCKET, .socket = { .family = AF_INET, .port_be = htons(6379),
-							   .protocol = IPPROTO_TCP, .address = { 127, 0, 0, 1 }, .fd = 9 } };
+	struct aux aux = {.type = AUX_SOCKET,
+			  .socket = {.family = AF_INET,
+				     .port_be = htons(6379),
+				     .protocol = IPPROTO_TCP,
+				     .address = {127, 0, 0, 1},
+				     .fd = 9}};
 	struct block b;
 
 	e.fd_kind = FD_INET;
@@ -145,7 +156,7 @@ static void a_path_without_an_end_is_cut(void **state)
 {
 	(void)state;
 	struct event_block e = block_event(SYS_openat, LSC_CAUSE_FILE_IO);
-	struct aux aux = { .type = AUX_PATH };
+	struct aux aux = {.type = AUX_PATH};
 	struct block b;
 
 	memset(aux.path, 'x', sizeof(aux.path));
@@ -164,7 +175,7 @@ static void events_that_do_not_fit_are_refused(void **state)
 	struct {
 		struct event_block b;
 		uint8_t stack[64];
-	} e = { .b = block_event(SYS_read, LSC_CAUSE_OTHER) };
+	} e = {.b = block_event(SYS_read, LSC_CAUSE_OTHER)};
 	const void *stack;
 	size_t size;
 
@@ -181,14 +192,14 @@ static void events_that_do_not_fit_are_refused(void **state)
 	e.b.cause = LSC_CAUSE_COUNT;
 	assert_null(decode_block(&e.b.e, sizeof(e), &stack, &size));
 
-	struct event_stall s = { .begin_ns = 10, .end_ns = 20, .low_ns = 10 };
+	struct event_stall s = {.begin_ns = 10, .end_ns = 20, .low_ns = 10};
 	assert_non_null(decode_stall(&s.e, sizeof(s)));
 	assert_null(decode_stall(&s.e, sizeof(s) - 1));
 	s.low_ns = 11;
 	assert_null(decode_stall(&s.e, sizeof(s)));
 	s.end_ns = 10;
 	assert_null(decode_stall(&s.e, sizeof(s)));
-	struct event_loop l = { .class = WAIT_EPOLL + 1 };
+	struct event_loop l = {.class = WAIT_EPOLL + 1};
 	assert_null(decode_loop(&l.e, sizeof(l)));
 }
 

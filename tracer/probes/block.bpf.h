@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks: a sleep anywhere but in the primary wait. What it was in is kept when it begins, what it was
- * for is known when it ends.
+ * Blocks: a sleep anywhere but in the primary wait. What it was in is kept when it begins, what it
+ * was for is known when it ends.
  */
 #ifndef LSC_PROBES_BLOCK_H
 #define LSC_PROBES_BLOCK_H
@@ -11,29 +11,88 @@
 
 #define STATE_INTERRUPTIBLE   0x1
 #define STATE_UNINTERRUPTIBLE 0x2
-#define STATE_STOPPED         0xc /* __TASK_STOPPED | __TASK_TRACED */
+#define STATE_STOPPED	      0xc /* __TASK_STOPPED | __TASK_TRACED */
 
 enum call_kind { CALL_OTHER, CALL_SLEEP, CALL_LOCK, CALL_CHILD, CALL_NET, CALL_FD, CALL_PATH };
 
 static __always_inline int call_kind_of(__s64 nr)
 {
 	switch (nr) {
-	case 35: case 230: /* nanosleep clock_nanosleep */
+	case 35:
+	case 230: /* nanosleep clock_nanosleep */
 		return CALL_SLEEP;
-	case NR_FUTEX: case 449: case 454: case 455: /* futex_waitv futex_wait futex_requeue */
-	case 65: case 72: case 73: case 220: /* semop fcntl flock semtimedop */
+	case NR_FUTEX:
+	case 449:
+	case 454:
+	case 455: /* futex_waitv futex_wait futex_requeue */
+	case 65:
+	case 72:
+	case 73:
+	case 220: /* semop fcntl flock semtimedop */
 		return CALL_LOCK;
-	case 56: case 58: case 61: case 247: case 435: /* clone vfork wait4 waitid clone3 */
+	case 56:
+	case 58:
+	case 61:
+	case 247:
+	case 435: /* clone vfork wait4 waitid clone3 */
 		return CALL_CHILD;
-	case 42: case 43: case 44: case 45: case 46: case 47: case 288: case 299: case 307: /* connect.. */
+	case 42:
+	case 43:
+	case 44:
+	case 45:
+	case 46:
+	case 47:
+	case 288:
+	case 299:
+	case 307: /* connect.. */
 		return CALL_NET;
-	case 0: case 1: case 5: case 17: case 18: case 19: case 20: case 40: case 74: case 75: case 77:
-	case 78: case 217: case 275: case 277: case 285: case 295: case 296: case 306: case 327: case 328:
+	case 0:
+	case 1:
+	case 5:
+	case 17:
+	case 18:
+	case 19:
+	case 20:
+	case 40:
+	case 74:
+	case 75:
+	case 77:
+	case 78:
+	case 217:
+	case 275:
+	case 277:
+	case 285:
+	case 295:
+	case 296:
+	case 306:
+	case 327:
+	case 328:
 		return CALL_FD; /* read write fstat pread pwrite readv writev sendfile fsync ... */
-	case 2: case 4: case 6: case 21: case 59: case 76: case 82: case 83: case 84: case 85: case 86:
-	case 87: case 88: case 89: case 257: case 258: case 262: case 263: case 264: case 316: case 332:
-	case 437: case 439:
-		return CALL_PATH; /* open stat lstat access execve truncate rename mkdir ... openat */
+	case 2:
+	case 4:
+	case 6:
+	case 21:
+	case 59:
+	case 76:
+	case 82:
+	case 83:
+	case 84:
+	case 85:
+	case 86:
+	case 87:
+	case 88:
+	case 89:
+	case 257:
+	case 258:
+	case 262:
+	case 263:
+	case 264:
+	case 316:
+	case 332:
+	case 437:
+	case 439:
+		return CALL_PATH; /* open stat lstat access execve truncate rename mkdir ... openat
+				   */
 	}
 	return CALL_OTHER;
 }
@@ -53,9 +112,23 @@ static __noinline int stack_copy(struct stack_slot *s, bool nested)
 	if (!s)
 		return 0;
 	__u64 *g = s->block.regs;
-	g[0] = r->ax; g[1] = r->dx; g[2] = r->cx; g[3] = r->bx; g[4] = r->si; g[5] = r->di; g[6] = r->bp;
-	g[7] = sp; g[8] = r->r8; g[9] = r->r9; g[10] = r->r10; g[11] = r->r11; g[12] = r->r12;
-	g[13] = r->r13; g[14] = r->r14; g[15] = r->r15; g[16] = r->ip;
+	g[0] = r->ax;
+	g[1] = r->dx;
+	g[2] = r->cx;
+	g[3] = r->bx;
+	g[4] = r->si;
+	g[5] = r->di;
+	g[6] = r->bp;
+	g[7] = sp;
+	g[8] = r->r8;
+	g[9] = r->r9;
+	g[10] = r->r10;
+	g[11] = r->r11;
+	g[12] = r->r12;
+	g[13] = r->r13;
+	g[14] = r->r14;
+	g[15] = r->r15;
+	g[16] = r->ip;
 	if (!nested && !bpf_probe_read_user(s->stack, PROBE_STACK_USUAL, (void *)sp)) {
 		s->block.stack_size = PROBE_STACK_USUAL;
 		return 0;
@@ -69,7 +142,8 @@ static __noinline int stack_copy(struct stack_slot *s, bool nested)
 #pragma unroll
 		for (int i = 0; i < PROBE_STACK_BYTES / 4096 - 1; i++) {
 			if (done == first + i * 4096 &&
-			    !bpf_probe_read_user(s->stack + first + i * 4096, 4096, (void *)(sp + done)))
+			    !bpf_probe_read_user(s->stack + first + i * 4096, 4096,
+						 (void *)(sp + done)))
 				done += 4096;
 		}
 	}
@@ -97,18 +171,20 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 	slot->block.off_ns = t->off_ns;
 	if (kind == CALL_SLEEP) {
 		aux->type = AUX_TIME;
-		bpf_probe_read_user(aux->time, sizeof(aux->time), (void *)(t->nr == 230 ? t->args[2] : t->args[0]));
+		bpf_probe_read_user(aux->time, sizeof(aux->time),
+				    (void *)(t->nr == 230 ? t->args[2] : t->args[0]));
 	} else if (kind == CALL_PATH) {
 		aux->type = AUX_PATH;
-		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path), path_argument(t->nr, t->args)) < 0)
+		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path),
+					    path_argument(t->nr, t->args)) < 0)
 			aux->type = AUX_NONE;
 	}
 	stack_copy(slot, t->cause == PROBE_CAUSE_NESTED);
 }
 
 /* What the thread waits for, as far as it can be told when the wait begins. */
-static __always_inline int block_begin_cause(struct thread_state *t, struct task_struct *prev, __u32 state, int kind,
-					     struct aux *aux)
+static __always_inline int block_begin_cause(struct thread_state *t, struct task_struct *prev,
+					     __u32 state, int kind, struct aux *aux)
 {
 	__s32 nr = t->nr, fd = -1;
 
@@ -155,7 +231,8 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 	return state & STATE_UNINTERRUPTIBLE ? LSC_CAUSE_FILE_IO : LSC_CAUSE_OTHER;
 }
 
-static __always_inline void enter_block(struct thread_state *t, struct task_struct *prev, __u64 id, __u32 state)
+static __always_inline void enter_block(struct thread_state *t, struct task_struct *prev, __u64 id,
+					__u32 state)
 {
 	struct stack_slot *slot = NULL;
 	struct aux *aux = NULL;
@@ -183,8 +260,8 @@ static __always_inline void enter_block(struct thread_state *t, struct task_stru
 }
 
 /* The thread goes to sleep: in its primary wait, in one that becomes it, or in a block. */
-static __always_inline void go_to_sleep(struct thread_state *t, struct task_struct *prev, __u64 id, __u32 state,
-					__u64 now)
+static __always_inline void go_to_sleep(struct thread_state *t, struct task_struct *prev, __u64 id,
+					__u32 state, __u64 now)
 {
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(prev);
 	__s32 nr = r->orig_ax;
@@ -193,8 +270,9 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	if ((state & STATE_INTERRUPTIBLE) && !(state & STATE_STOPPED)) {
 		int class = probe_wait_class(nr);
 		/* without descriptors it is a sleep, not a wait */
-		bool waits = (nr == NR_POLL || nr == NR_PPOLL) ? a1 != 0 :
-			     (nr == NR_SELECT || nr == NR_PSELECT6) ? a0 != 0 : true;
+		bool waits = (nr == NR_POLL || nr == NR_PPOLL)	      ? a1 != 0
+			     : (nr == NR_SELECT || nr == NR_PSELECT6) ? a0 != 0
+								      : true;
 		if (site_is_primary(t, nr, sp, a0)) {
 			enter_idle(t, id, sp, a0, now);
 			return;
@@ -216,7 +294,8 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	enter_block(t, prev, id, state);
 }
 
-/* What a wait was for is known when it ends: by who ended it and what lies behind the descriptor. */
+/* What a wait was for is known when it ends: by who ended it and what lies behind the descriptor.
+ */
 static __always_inline int block_cause(const struct thread_state *t)
 {
 	int c = t->cause;
@@ -237,8 +316,8 @@ static __always_inline int block_cause(const struct thread_state *t)
 	return c < PROBE_CAUSES ? c : LSC_CAUSE_OTHER;
 }
 
-static __always_inline void block_fill(struct event_block *b, const struct thread_state *t, __u64 id, __u64 now,
-				       __u64 wake, __u32 cause)
+static __always_inline void block_fill(struct event_block *b, const struct thread_state *t,
+				       __u64 id, __u64 now, __u64 wake, __u32 cause)
 {
 	b->e.kind = EVENT_BLOCK;
 	b->e.ts_ns = now;
@@ -262,7 +341,8 @@ static __always_inline void block_fill(struct event_block *b, const struct threa
 	__builtin_memcpy(b->waker_comm, t->waker_comm, sizeof(b->waker_comm));
 }
 
-static __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wake, __u32 cause)
+static __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wake,
+				 __u32 cause)
 {
 	__u32 tid = id;
 
@@ -270,7 +350,8 @@ static __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __
 		return 0;
 	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
 	count(COUNT_EMITTED);
-	if (!slot || slot->block.off_ns != t->off_ns) { /* no scratch slot (yet): without its stack */
+	if (!slot ||
+	    slot->block.off_ns != t->off_ns) { /* no scratch slot (yet): without its stack */
 		struct event_block *b = bpf_ringbuf_reserve(&events, sizeof(*b), 0);
 		if (!b) {
 			count(COUNT_RING_FULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel programs and the collector share: the events in the ring buffer and the state of a
- * thread. Internal to one build (the two always come from the same one); tracer/decode.c alone turns
- * events into stored rows.
+ * What the kernel programs and the collector share: the events in the ring buffer and the state of
+ * a thread. Internal to one build (the two always come from the same one); tracer/decode.c alone
+ * turns events into stored rows.
  */
 #ifndef LSC_PROBES_EVENT_H
 #define LSC_PROBES_EVENT_H
@@ -12,28 +12,29 @@
 #endif
 #include "base/histogram.h"
 
-#define PROBE_MAX_THREADS   32768 /* threads of targets with state in the kernel */
-#define PROBE_MAX_TARGETS   4096
-#define PROBE_MAX_STACKS    128   /* loop threads with a scratch slot for stack copies */
-#define PROBE_BUSY_SLOTS    1024  /* loop threads that the collector can watch for long ticks */
-#define PROBE_STACK_BYTES   32768 /* of nested waits: their callers keep event arrays on the stack */
-#define PROBE_STACK_USUAL   16384
-#define PROBE_SITES         6     /* candidate waits remembered per thread */
-#define PROBE_AUX_BYTES     160
-#define PROBE_REGS          17    /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
+#define PROBE_MAX_TARGETS 4096
+#define PROBE_MAX_STACKS  128	/* loop threads with a scratch slot for stack copies */
+#define PROBE_BUSY_SLOTS  1024	/* loop threads that the collector can watch for long ticks */
+#define PROBE_STACK_BYTES 32768 /* of nested waits: their callers keep event arrays on the stack   \
+				 */
+#define PROBE_STACK_USUAL 16384
+#define PROBE_SITES	  6 /* candidate waits remembered per thread */
+#define PROBE_AUX_BYTES	  160
+#define PROBE_REGS	  17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
 enum wait_class { WAIT_NONE = 0, WAIT_FUTEX = 1, WAIT_POLL = 2, WAIT_EPOLL = 3 };
 
-#define NR_POLL 7
-#define NR_SELECT 23
-#define NR_FUTEX 202
-#define NR_EPOLL_WAIT 232
-#define NR_PSELECT6 270
-#define NR_PPOLL 271
-#define NR_EPOLL_PWAIT 281
+#define NR_POLL		  7
+#define NR_SELECT	  23
+#define NR_FUTEX	  202
+#define NR_EPOLL_WAIT	  232
+#define NR_PSELECT6	  270
+#define NR_PPOLL	  271
+#define NR_EPOLL_PWAIT	  281
 #define NR_IO_URING_ENTER 426
-#define NR_EPOLL_PWAIT2 441
+#define NR_EPOLL_PWAIT2	  441
 
 static inline __attribute__((always_inline)) int probe_wait_class(long long nr)
 {
@@ -55,19 +56,19 @@ static inline __attribute__((always_inline)) int probe_wait_class(long long nr)
 }
 
 /* A cause as the kernel side sees it; the first values are those of enum lsc_cause. */
-#define PROBE_CAUSES 16
+#define PROBE_CAUSES	   16
 #define PROBE_CAUSE_NESTED 255 /* a nested wait: refined by waker and descriptor when it ends */
 
 /* What lies behind a descriptor. */
 enum fd_kind {
 	FD_UNKNOWN = 0,
 	FD_REGULAR = 1,
-	FD_FIFO = 2,  /* has a name */
-	FD_PIPE = 3,  /* anonymous */
+	FD_FIFO = 2, /* has a name */
+	FD_PIPE = 3, /* anonymous */
 	FD_INET = 4,
 	FD_UNIX = 5,
 	FD_CHAR = 6,
-	FD_ANON = 7,  /* eventfd, epoll, ... */
+	FD_ANON = 7, /* eventfd, epoll, ... */
 	FD_DIR = 8,
 };
 
@@ -75,12 +76,12 @@ enum fd_kind {
 enum off_kind { OFF_NONE = 0, OFF_IDLE = 1, OFF_BLOCK = 2, OFF_RUNQUEUE = 3 };
 
 struct wait_site {
-	__u64 sp;       /* user stack pointer in the call */
+	__u64 sp; /* user stack pointer in the call */
 	__u64 last_ns;
 	__u64 longest_run_ns;
 	__u32 nr;
 	__u32 count;
-	__u32 run;      /* times in a row without another site between */
+	__u32 run; /* times in a row without another site between */
 	__s32 fd;
 };
 
@@ -91,19 +92,19 @@ struct thread_state {
 	__u32 primary_nr;
 	__s32 primary_fd;
 	__u32 primary_count;
-	__u32 run_site;       /* candidate of the current run, index + 1; 0 = the primary */
+	__u32 run_site; /* candidate of the current run, index + 1; 0 = the primary */
 	__u64 run_start_ns;
 	__u64 primary_longest_run_ns;
 	__u64 primary_last_ns;
 	/* the tick */
-	__u64 tick_ns;        /* begin; 0 while idle or unknown */
+	__u64 tick_ns; /* begin; 0 while idle or unknown */
 	__u64 last_tick_end_ns;
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
 	__u64 samples_user, samples_kernel;
-	__u64 tick_runtime;   /* CPU clock at its begin */
-	__u64 runtime;        /* CPU clock as last looked at */
+	__u64 tick_runtime; /* CPU clock at its begin */
+	__u64 runtime;	    /* CPU clock as last looked at */
 	/* the interval off the CPU */
 	__u64 off_ns, wake_ns, off_runtime;
 	__u64 sp;
@@ -115,42 +116,42 @@ struct thread_state {
 	char waker_comm[16];
 	/* totals since the last aggregate was taken by user space */
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
-	__u64 unsure_ns;      /* busy time whose ticks could not be told apart */
-	__u32 busy_slot;      /* index + 1 into busy_since */
-	__u8 off;             /* enum off_kind */
+	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
+	__u32 busy_slot; /* index + 1 into busy_since */
+	__u8 off;	 /* enum off_kind */
 	__u8 cause;
 	__u8 fd_kind;
 	__u8 primary_class;
-	__u8 confidence;      /* 0..3 */
-	__u8 main;            /* the main thread */
-	__u8 timed;           /* futex with a timeout */
-	__u8 candidate;       /* this futex wait may be a loop's idling */
-	__u8 waker_child;     /* the waker is a descendant of the target */
+	__u8 confidence;  /* 0..3 */
+	__u8 main;	  /* the main thread */
+	__u8 timed;	  /* futex with a timeout */
+	__u8 candidate;	  /* this futex wait may be a loop's idling */
+	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
-	__u8 slept_in_wait;   /* since the last exit from the primary wait */
-	__u8 seeded;          /* placed by user space, not yet seen switching */
-	__u8 exited;          /* user space takes the totals and deletes the entry */
+	__u8 slept_in_wait; /* since the last exit from the primary wait */
+	__u8 seeded;	    /* placed by user space, not yet seen switching */
+	__u8 exited;	    /* user space takes the totals and deletes the entry */
 	__u8 pad[3];
 	__u32 pad2;
-	__u64 wait_delay_ns;  /* run-queue delay before the tick: lag, not tick */
+	__u64 wait_delay_ns; /* run-queue delay before the tick: lag, not tick */
 	struct wait_site site[PROBE_SITES];
 	struct lsc_histogram lag;
 };
 
 enum event_kind {
 	EVENT_NONE = 0,
-	EVENT_LOOP = 1,   /* a primary wait was learned, replaced or confirmed */
+	EVENT_LOOP = 1, /* a primary wait was learned, replaced or confirmed */
 	EVENT_STALL = 2,
 	EVENT_BLOCK = 3,
 	EVENT_SAMPLE = 4,
-	EVENT_FORK = 5,   /* a new process of a target */
+	EVENT_FORK = 5, /* a new process of a target */
 	EVENT_EXEC = 6,
-	EVENT_EXIT = 7,   /* a thread of a target ended */
+	EVENT_EXIT = 7, /* a thread of a target ended */
 };
 
 struct event {
 	__u32 kind;
-	__u32 size;  /* of the whole event */
+	__u32 size; /* of the whole event */
 	__u64 ts_ns;
 	__u32 tgid, tid;
 };
@@ -160,40 +161,42 @@ struct event_loop {
 	__u64 sp;
 	__u32 nr;
 	__s32 fd;
-	__u8 class, confidence, main, replaced; /* replaced: stalls held for the thread were not real */
+	__u8 class, confidence, main,
+		replaced; /* replaced: stalls held for the thread were not real */
 	__u32 pad;
 };
 
 struct event_stall {
 	struct event e; /* ts_ns: end of the tick */
 	__u64 begin_ns, end_ns;
-	__u64 low_ns;    /* the part that is certainly one tick */
+	__u64 low_ns; /* the part that is certainly one tick */
 	__u64 split[PROBE_CAUSES];
-	__u64 cpu_ns;    /* by the thread's CPU clock; up to a scheduler tick stale at either end */
+	__u64 cpu_ns; /* by the thread's CPU clock; up to a scheduler tick stale at either end */
 	__u64 samples_user, samples_kernel;
 	__u64 longest_block_ns, longest_block_start_ns;
 	__u32 task;
 	__u8 class, confidence, precise, exited;
 };
 
-struct event_block { /* also the head of a sample; the stack copy follows */
-	struct event e;  /* ts_ns: when it came back to the CPU, or the sample's time */
-	__u64 off_ns;    /* start */
-	__u64 wake_ns;   /* made runnable */
+struct event_block {	/* also the head of a sample; the stack copy follows */
+	struct event e; /* ts_ns: when it came back to the CPU, or the sample's time */
+	__u64 off_ns;	/* start */
+	__u64 wake_ns;	/* made runnable */
 	__u64 tick_ns;
 	__u64 args[6];
 	__u64 ino;
-	__s32 nr;        /* -1: not in a system call */
+	__s32 nr; /* -1: not in a system call */
 	__u32 task;
 	__u32 waker_pid;
 	__u8 cause, fd_kind, waker_child, waker_exiting;
-	__u8 kernel;     /* sample: in kernel mode */
+	__u8 kernel; /* sample: in kernel mode */
 	__u8 confidence;
 	__u8 class;
 	__u8 pad;
 	__u32 stack_size;
 	char waker_comm[16];
-	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of the fd */
+	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of
+				      the fd */
 	__u64 regs[PROBE_REGS];
 };
 
@@ -201,7 +204,7 @@ struct event_block { /* also the head of a sample; the stack copy follows */
 #define AUX_TIME   1 /* __s64 sec, nsec */
 #define AUX_PATH   2 /* NUL-terminated, cut at the end */
 #define AUX_SOCKET 3 /* struct aux_socket */
-#define AUX_FD     4 /* __s32: the first descriptor of poll or select */
+#define AUX_FD	   4 /* __s32: the first descriptor of poll or select */
 
 struct aux {
 	__u32 type;
@@ -233,11 +236,11 @@ struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 
 
 /* Counters that the collector reads; indexes into the array `counters`. */
 enum probe_counter {
-	COUNT_EMITTED = 0,     /* events that passed the filters */
-	COUNT_RING_FULL = 1,   /* of these, found no room */
+	COUNT_EMITTED = 0,	/* events that passed the filters */
+	COUNT_RING_FULL = 1,	/* of these, found no room */
 	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
-	COUNT_LATE_WAKE = 3,   /* switch-ins without a usable wake-up time */
-	COUNT_MISSED_IN = 4,   /* switch-ins that the program was not called for, repaired */
+	COUNT_LATE_WAKE = 3,	/* switch-ins without a usable wake-up time */
+	COUNT_MISSED_IN = 4,	/* switch-ins that the program was not called for, repaired */
 	COUNT_PRECISE_EXITS = 5,
 	COUNT_MAX = 8,
 };

@@ -9,8 +9,8 @@
 #include "event.h"
 
 #define PIPEFS_MAGIC 0x50495045
-#define AF_UNIX      1
-#define AF_INET      2
+#define AF_UNIX	     1
+#define AF_INET	     2
 #define AF_INET6     10
 
 static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, struct aux *aux)
@@ -51,9 +51,11 @@ static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, 
 		aux->socket.protocol = BPF_CORE_READ(sk, sk_protocol);
 		aux->socket.port_be = BPF_CORE_READ(sk, __sk_common.skc_dport);
 		if (family == AF_INET6)
-			BPF_CORE_READ_INTO(&aux->socket.address, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+			BPF_CORE_READ_INTO(&aux->socket.address, sk,
+					   __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 		else if (family == AF_INET)
-			BPF_CORE_READ_INTO((__be32 *)aux->socket.address, sk, __sk_common.skc_daddr);
+			BPF_CORE_READ_INTO((__be32 *)aux->socket.address, sk,
+					   __sk_common.skc_daddr);
 	}
 	return family == AF_UNIX ? FD_UNIX : FD_INET;
 }

@@ -7,8 +7,8 @@
 
 #include "tick.bpf.h"
 
-static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __u32 nr, __s32 fd, int class,
-				  __u64 now)
+static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __u32 nr, __s32 fd,
+				  int class, __u64 now)
 {
 	__u32 index = 0;
 	struct wait_site *x = site_find(t, sp, nr, &index);
@@ -43,13 +43,15 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	t->tick_ns = 0;
 	busy_mark(t, 0);
 	if (!t->busy_slot)
-		t->busy_slot = (__u32)id % PROBE_BUSY_SLOTS + 1; /* threads that share one only arm too often */
+		t->busy_slot = (__u32)id % PROBE_BUSY_SLOTS +
+			       1; /* threads that share one only arm too often */
 	emit_loop(t, id >> 32, id, now, replaced);
 	return true;
 }
 
 /* The thread goes to sleep in its primary wait. */
-static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 sp, __s32 fd, __u64 now)
+static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 sp, __s32 fd,
+				       __u64 now)
 {
 	tick_end(t, id, now, false, false);
 	t->tick_ns = 0;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Learning where a thread idles. A site is (system call, user stack pointer); the descriptor only
- * helps, since a runtime may make a new epoll set at the same depth. Up to PROBE_SITES candidates are
- * kept per thread; learn() decides whether a sleep in one of them makes it the primary wait.
+ * helps, since a runtime may make a new epoll set at the same depth. Up to PROBE_SITES candidates
+ * are kept per thread; learn() decides whether a sleep in one of them makes it the primary wait.
  */
 #ifndef LSC_PROBES_LEARN_H
 #define LSC_PROBES_LEARN_H
 
-#define SP_DRIFT 256ull            /* CPython's depth moves by ~100 B while it specialises */
-#define SP_NEAR (32ll << 10)       /* libuv keeps 12 KiB of events on the stack */
+#define SP_DRIFT       256ull	    /* CPython's depth moves by ~100 B while it specialises */
+#define SP_NEAR	       (32ll << 10) /* libuv keeps 12 KiB of events on the stack */
 #define SP_OTHER_STACK (8ll << 20)
-#define SECOND 1000000000ull
+#define SECOND	       1000000000ull
 
 /* The thread is in the wait that it idles in. */
-static __always_inline bool site_is_primary(const struct thread_state *t, __s64 nr, __u64 sp, __s32 fd)
+static __always_inline bool site_is_primary(const struct thread_state *t, __s64 nr, __u64 sp,
+					    __s32 fd)
 {
 	if (!t->primary_sp || nr != t->primary_nr)
 		return false;
@@ -29,7 +30,8 @@ static __always_inline bool is_loop(const struct thread_state *t)
 	return t->confidence && (t->primary_class > WAIT_FUTEX || t->main);
 }
 
-static __always_inline struct wait_site *site_find(struct thread_state *t, __u64 sp, __u32 nr, __u32 *index)
+static __always_inline struct wait_site *site_find(struct thread_state *t, __u64 sp, __u32 nr,
+						   __u32 *index)
 {
 	struct wait_site *oldest = NULL;
 	__u64 oldest_ns = ~0ull;
@@ -42,7 +44,8 @@ static __always_inline struct wait_site *site_find(struct thread_state *t, __u64
 			*index = i;
 			return s;
 		}
-		if (s->last_ns < oldest_ns && !(t->primary_sp && s->sp == t->primary_sp && s->nr == t->primary_nr)) {
+		if (s->last_ns < oldest_ns &&
+		    !(t->primary_sp && s->sp == t->primary_sp && s->nr == t->primary_nr)) {
 			oldest_ns = s->last_ns;
 			oldest = s;
 			oldest_index = i;
@@ -58,8 +61,8 @@ static __always_inline struct wait_site *site_find(struct thread_state *t, __u64
 }
 
 /* Does site x replace the primary wait? The first rule that matches decides. */
-static __always_inline bool site_replaces(const struct thread_state *t, const struct wait_site *x, int class,
-					  __u64 now)
+static __always_inline bool site_replaces(const struct thread_state *t, const struct wait_site *x,
+					  int class, __u64 now)
 {
 	if (!t->primary_sp)
 		return true;
@@ -70,13 +73,16 @@ static __always_inline bool site_replaces(const struct thread_state *t, const st
 	__u64 unused = now - t->primary_last_ns;
 
 	/* the same epoll set further out: the first sight was of a nested turn */
-	if (class == WAIT_EPOLL && x->nr == t->primary_nr && x->fd == t->primary_fd && d > 0 && d < SP_OTHER_STACK)
+	if (class == WAIT_EPOLL && x->nr == t->primary_nr && x->fd == t->primary_fd && d > 0 &&
+	    d < SP_OTHER_STACK)
 		return true;
-	/* depth says little when two multiplexers are near each other: the loop is where it stays */
+	/* depth says little when two multiplexers are near each other: the loop is where it stays
+	 */
 	if (near && class > WAIT_FUTEX && t->primary_class > WAIT_FUTEX && (d > 0 || stronger))
-		return t->confidence < 3 ? x->run >= 2
-					 : x->run >= 4 && x->longest_run_ns > t->primary_longest_run_ns &&
-						   x->longest_run_ns > SECOND / 2;
+		return t->confidence < 3
+			       ? x->run >= 2
+			       : x->run >= 4 && x->longest_run_ns > t->primary_longest_run_ns &&
+					 x->longest_run_ns > SECOND / 2;
 	if (d > SP_OTHER_STACK || d < -SP_OTHER_STACK)
 		return x->run >= 16 && unused > 2 * SECOND;
 	if (d > 0) { /* outer */
@@ -85,7 +91,8 @@ static __always_inline bool site_replaces(const struct thread_state *t, const st
 		if (class == t->primary_class)
 			return x->count >= 2;
 		if (class == WAIT_FUTEX && t->primary_class == WAIT_POLL)
-			return t->main ? x->count >= 2 : true; /* a worker that polls inside its jobs */
+			return t->main ? x->count >= 2
+				       : true; /* a worker that polls inside its jobs */
 		if (class == WAIT_FUTEX)
 			return t->confidence < 3 ? x->run >= 4 : x->run >= 8 && unused > SECOND;
 		return x->run >= 2; /* poll far outside of an epoll */

@@ -14,9 +14,9 @@ const volatile __u64 stall_ns = 10000000;
 const volatile __u64 block_ns = 1000000;
 const volatile __u8 follow = 0;
 
-__u64 armed_at;                       /* precise mode since; 0: off. Written by user space */
-__u32 have_rings;                     /* some thread has its current task at a known address */
-__u64 busy_since[PROBE_BUSY_SLOTS];   /* begin of the running tick of each loop thread, else 0 */
+__u64 armed_at;			    /* precise mode since; 0: off. Written by user space */
+__u32 have_rings;		    /* some thread has its current task at a known address */
+__u64 busy_since[PROBE_BUSY_SLOTS]; /* begin of the running tick of each loop thread, else 0 */
 __u64 counters[COUNT_MAX];
 
 struct {
@@ -74,12 +74,14 @@ static __always_inline bool is_target(__u32 tgid)
 
 static __always_inline __u64 wakeup_flags(void)
 {
-	/* Nobody waits for an event: user space looks every few ms. Only a filling ring wakes it. */
-	return bpf_ringbuf_query(&events, 0) > RING_BYTES / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	/* Nobody waits for an event: user space looks every few ms. Only a filling ring wakes it.
+	 */
+	return bpf_ringbuf_query(&events, 0) > RING_BYTES / 4 ? BPF_RB_FORCE_WAKEUP
+							      : BPF_RB_NO_WAKEUP;
 }
 
-
-static __noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now, int replaced)
+static __noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now,
+				int replaced)
 {
 	struct event_loop *e;
 

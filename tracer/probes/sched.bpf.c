@@ -13,9 +13,9 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-#define STATE_DEAD	      0xb0 /* EXIT_DEAD | EXIT_ZOMBIE | TASK_DEAD */
-#define PF_EXITING	      0x4
-#define LATE_WAKE_NS	      50000ull /* a wake-up may precede the switch-out by this much */
+#define STATE_DEAD   0xb0 /* EXIT_DEAD | EXIT_ZOMBIE | TASK_DEAD */
+#define PF_EXITING   0x4
+#define LATE_WAKE_NS 50000ull /* a wake-up may precede the switch-out by this much */
 
 /* ---- on and off the CPU ---- */
 
@@ -64,15 +64,17 @@ static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
 		emit_block(t, id, now, wake, cause);
 	if (t->candidate) {
 		t->candidate = 0;
-		__u64 least = t->main && t->primary_class < WAIT_POLL ? 1000000ull : t->timed ? 20000000ull : 5000000ull;
+		__u64 least = t->main && t->primary_class < WAIT_POLL ? 1000000ull
+			      : t->timed			      ? 20000000ull
+								      : 5000000ull;
 		if (d > least && learn(t, id, t->sp, NR_FUTEX, 0, WAIT_FUTEX, now))
 			tick_begin(t, now);
 	}
 	return 0;
 }
 
-/* The state of a thread that is being switched out. It has one from its first sleep in a wait that a
- * loop may idle in until its exit: the many threads that never wait so cost nothing. */
+/* The state of a thread that is being switched out. It has one from its first sleep in a wait that
+ * a loop may idle in until its exit: the many threads that never wait so cost nothing. */
 static __always_inline struct thread_state *thread_of(struct task_struct *p, bool sleeps)
 {
 	__u32 tid = p->pid, zero = 0;
@@ -105,7 +107,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	if (t->off) { /* its way in was not seen: it has run for what its clock says */
 		__u64 ran = runtime - t->off_runtime;
 		if (t->seeded)
-			t->off = OFF_NONE; /* it ran when user space looked: the tick's begin is unknown */
+			t->off = OFF_NONE; /* it ran when user space looked: the tick's begin is
+					      unknown */
 		else
 			count(COUNT_MISSED_IN);
 		__u64 in = ran < now ? now - ran : now;
@@ -123,7 +126,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int state)
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
+	     unsigned int state)
 {
 	if (is_target(prev->tgid))
 		switch_out(prev, preempt, state);
@@ -235,7 +239,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		came_back(t, id, now);
 	bool slept = t->slept_in_wait;
 	t->slept_in_wait = 0;
-	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is stale. */
+	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
+	 * stale. */
 	if (slept && t->tick_ns >= armed_at)
 		return 0;
 	tick_end(t, id, now, true, false);
@@ -245,7 +250,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 /* ---- lifecycle ---- */
 
-static __always_inline bool emit_process(__u32 kind, __u32 tgid, __u32 tid, __u32 child, const char *comm)
+static __always_inline bool emit_process(__u32 kind, __u32 tgid, __u32 tid, __u32 child,
+					 const char *comm)
 {
 	struct event_process *e;
 

@@ -21,7 +21,7 @@
 #include "sched.skel.h"
 
 #define SAMPLE_PERIOD_NS 4000000ull /* 250 Hz on each CPU, filtered in the kernel */
-#define MAX_CPUS 1024
+#define MAX_CPUS	 1024
 
 struct probe {
 	struct sched_bpf *skel;
@@ -42,7 +42,8 @@ static int keep_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 	char line[sizeof(last_log)];
 	vsnprintf(line, sizeof(line), fmt, ap);
 	line[strcspn(line, "\n")] = '\0';
-	if (!strncmp(line, "libbpf: ", 8) && !strstr(line, "-- ") && !strstr(line, "failed to load"))
+	if (!strncmp(line, "libbpf: ", 8) && !strstr(line, "-- ") &&
+	    !strstr(line, "failed to load"))
 		snprintf(last_log, sizeof(last_log), "%s", line + 8);
 	return 0;
 }
@@ -51,14 +52,16 @@ static int load_error(int r, struct lsc_err *err)
 {
 	if (r == -EPERM || r == -EACCES)
 		return lsc_err_set(err, -EPERM,
-				   "cannot load kernel probes: permission denied; run as root or with CAP_BPF and "
+				   "cannot load kernel probes: permission denied; run as root or "
+				   "with CAP_BPF and "
 				   "CAP_PERFMON");
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return lsc_err_set(err, -ENOENT,
-				   "cannot load kernel probes: no /sys/kernel/btf/vmlinux; a kernel built with "
+				   "cannot load kernel probes: no /sys/kernel/btf/vmlinux; a "
+				   "kernel built with "
 				   "CONFIG_DEBUG_INFO_BTF would give it");
-	return lsc_err_set(err, r, "cannot load kernel probes: %s%s%s", strerror(-r), last_log[0] ? ": " : "",
-			   last_log);
+	return lsc_err_set(err, r, "cannot load kernel probes: %s%s%s", strerror(-r),
+			   last_log[0] ? ": " : "", last_log);
 }
 
 static int on_ring(void *arg, void *data, size_t size)
@@ -82,21 +85,28 @@ static int attach_samplers(struct probe *p, struct lsc_err *err)
 	};
 
 	for (int cpu = 0; cpu < cpus && cpu < MAX_CPUS; cpu++) {
-		int fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+		int fd =
+			(int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 		if (fd < 0 && (errno == ENODEV || errno == ENXIO))
 			continue; /* offline */
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE))
-			return lsc_err_set(err, -errno, "cannot sample CPU %d: %s; a higher limit (ulimit -n) would give it",
+			return lsc_err_set(err, -errno,
+					   "cannot sample CPU %d: %s; a higher limit (ulimit -n) "
+					   "would give it",
 					   cpu, strerror(errno));
 		if (fd < 0)
-			return lsc_err_set(err, -errno, "cannot sample CPU %d: %s; CAP_PERFMON and "
-					   "kernel.perf_event_paranoid <= 2, or CAP_SYS_ADMIN, would give it",
-					   cpu, strerror(errno));
-		struct bpf_link *link = bpf_program__attach_perf_event(p->skel->progs.on_sample, fd);
+			return lsc_err_set(
+				err, -errno,
+				"cannot sample CPU %d: %s; CAP_PERFMON and "
+				"kernel.perf_event_paranoid <= 2, or CAP_SYS_ADMIN, would give it",
+				cpu, strerror(errno));
+		struct bpf_link *link =
+			bpf_program__attach_perf_event(p->skel->progs.on_sample, fd);
 		if (!link) {
 			int r = -errno;
 			close(fd);
-			return lsc_err_set(err, r, "cannot attach the sampler to CPU %d: %s", cpu, strerror(-r));
+			return lsc_err_set(err, r, "cannot attach the sampler to CPU %d: %s", cpu,
+					   strerror(-r));
 		}
 		p->samplers[p->nsamplers++] = link;
 	}
@@ -120,8 +130,8 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	return r < 0 ? load_error(r, err) : 0;
 }
 
-int probe_new(const struct probe_options *o, probe_event_fn *fn, void *arg, struct probe **ret_probe,
-	      struct lsc_err *err)
+int probe_new(const struct probe_options *o, probe_event_fn *fn, void *arg,
+	      struct probe **ret_probe, struct lsc_err *err)
 {
 	struct probe *p = calloc(1, sizeof(*p));
 	int r;
@@ -136,18 +146,21 @@ int probe_new(const struct probe_options *o, probe_event_fn *fn, void *arg, stru
 	for (size_t i = 0; i < o->npids; i++) {
 		r = probe_add_target(p, o->pids[i]);
 		if (r < 0) {
-			lsc_err_set(err, r, "cannot watch process %d: %s", o->pids[i], strerror(-r));
+			lsc_err_set(err, r, "cannot watch process %d: %s", o->pids[i],
+				    strerror(-r));
 			goto fail;
 		}
 	}
 	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_ring, p, NULL);
 	if (!p->ring) {
-		r = lsc_err_set(err, errno ? -errno : -ENOMEM, "cannot map the kernel's ring buffer: %s", strerror(errno));
+		r = lsc_err_set(err, errno ? -errno : -ENOMEM,
+				"cannot map the kernel's ring buffer: %s", strerror(errno));
 		goto fail;
 	}
 	r = sched_bpf__attach(p->skel);
 	if (r < 0) {
-		lsc_err_set(err, r, "cannot attach kernel probes: %s%s%s", strerror(-r), last_log[0] ? ": " : "", last_log);
+		lsc_err_set(err, r, "cannot attach kernel probes: %s%s%s", strerror(-r),
+			    last_log[0] ? ": " : "", last_log);
 		goto fail;
 	}
 	r = attach_samplers(p, err);
@@ -197,7 +210,8 @@ int probe_add_target(struct probe *p, int pid)
 {
 	__u32 key = (__u32)pid, one = 1;
 
-	return bpf_map__update_elem(p->skel->maps.targets, &key, sizeof(key), &one, sizeof(one), BPF_ANY);
+	return bpf_map__update_elem(p->skel->maps.targets, &key, sizeof(key), &one, sizeof(one),
+				    BPF_ANY);
 }
 
 void probe_drop_target(struct probe *p, int pid)
@@ -209,7 +223,7 @@ void probe_drop_target(struct probe *p, int pid)
 
 int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd)
 {
-	struct thread_state t = { 0 };
+	struct thread_state t = {0};
 	__u32 key = (__u32)tid;
 	uint64_t now = lsc_now_ns();
 
@@ -226,8 +240,10 @@ int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, in
 	t.off_ns = now;
 	t.seeded = 1;
 	t.busy_slot = key % PROBE_BUSY_SLOTS + 1;
-	t.site[0] = (struct wait_site){ .sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd };
-	int r = bpf_map__update_elem(p->skel->maps.threads, &key, sizeof(key), &t, sizeof(t), BPF_NOEXIST);
+	t.site[0] = (struct wait_site){
+		.sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd};
+	int r = bpf_map__update_elem(p->skel->maps.threads, &key, sizeof(key), &t, sizeof(t),
+				     BPF_NOEXIST);
 	if (r == -EEXIST)
 		return 0;
 	return r < 0 ? r : 1;
@@ -240,7 +256,8 @@ int probe_add_stack(struct probe *p, int tid)
 
 	if (!slot)
 		return -ENOMEM;
-	int r = bpf_map__update_elem(p->skel->maps.stacks, &key, sizeof(key), slot, sizeof(*slot), BPF_NOEXIST);
+	int r = bpf_map__update_elem(p->skel->maps.stacks, &key, sizeof(key), slot, sizeof(*slot),
+				     BPF_NOEXIST);
 	return r == -EEXIST ? 0 : r;
 }
 
@@ -248,7 +265,8 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address)
 {
 	__u32 key = (__u32)tid;
 	__u64 value = address;
-	int r = bpf_map__update_elem(p->skel->maps.task_addresses, &key, sizeof(key), &value, sizeof(value), BPF_ANY);
+	int r = bpf_map__update_elem(p->skel->maps.task_addresses, &key, sizeof(key), &value,
+				     sizeof(value), BPF_ANY);
 
 	if (r == 0)
 		p->skel->bss->have_rings = 1;
@@ -259,14 +277,16 @@ int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
 {
 	__u32 key = (__u32)tid;
 
-	return bpf_map__lookup_elem(p->skel->maps.threads, &key, sizeof(key), ret_state, sizeof(*ret_state), 0);
+	return bpf_map__lookup_elem(p->skel->maps.threads, &key, sizeof(key), ret_state,
+				    sizeof(*ret_state), 0);
 }
 
 int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot)
 {
 	__u32 key = (__u32)tid;
 
-	return bpf_map__lookup_elem(p->skel->maps.stacks, &key, sizeof(key), ret_slot, sizeof(*ret_slot), 0);
+	return bpf_map__lookup_elem(p->skel->maps.stacks, &key, sizeof(key), ret_slot,
+				    sizeof(*ret_slot), 0);
 }
 
 void probe_drop_thread(struct probe *p, int tid)
@@ -305,7 +325,8 @@ bool probe_is_armed(const struct probe *p)
 
 uint64_t probe_busy_since(const struct probe *p, int tid)
 {
-	return __atomic_load_n(&p->skel->bss->busy_since[(__u32)tid % PROBE_BUSY_SLOTS], __ATOMIC_RELAXED);
+	return __atomic_load_n(&p->skel->bss->busy_since[(__u32)tid % PROBE_BUSY_SLOTS],
+			       __ATOMIC_RELAXED);
 }
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c)
@@ -323,7 +344,8 @@ static void ignore_event(const struct event *e, size_t size, void *arg)
 int probe_check(struct lsc_err *err)
 {
 	int self = getpid();
-	struct probe_options o = { .pids = &self, .npids = 1, .stall_ns = 10000000, .block_ns = 1000000 };
+	struct probe_options o = {
+		.pids = &self, .npids = 1, .stall_ns = 10000000, .block_ns = 1000000};
 	struct probe *p = NULL;
 	int r = probe_new(&o, ignore_event, NULL, &p, err);
 

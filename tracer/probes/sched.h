@@ -19,7 +19,7 @@ struct probe_options {
 	const int *pids; /* process ids in the first pid namespace */
 	size_t npids;
 	uint64_t stall_ns, block_ns;
-	bool follow;     /* also the processes that they fork */
+	bool follow; /* also the processes that they fork */
 };
 
 /* One event, checked against its size only. Borrowed until it returns. */
@@ -27,8 +27,8 @@ typedef void probe_event_fn(const struct event *e, size_t size, void *arg);
 
 /* Loads and attaches everything but the precise mode. -EPERM, -ENOENT (no BTF) and what the kernel
  * answers, with a line that says what is missing. Gives *ret_probe. */
-int probe_new(const struct probe_options *options, probe_event_fn *fn, void *arg, struct probe **ret_probe,
-	      struct lsc_err *err);
+int probe_new(const struct probe_options *options, probe_event_fn *fn, void *arg,
+	      struct probe **ret_probe, struct lsc_err *err);
 /* Detaches and frees. NULL is fine. Returns NULL. */
 struct probe *probe_free(struct probe *p);
 /* Takes the hooks off; maps and ring stay readable. */
@@ -44,9 +44,9 @@ int probe_add_target(struct probe *p, int pid);
 /* It has ended: its number may come back as another's. */
 void probe_drop_target(struct probe *p, int pid);
 
-/* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait. may_futex: a
- * futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side knows the thread
- * already, -errno. */
+/* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait.
+ * may_futex: a futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side
+ * knows the thread already, -errno. */
 int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd);
 /* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
 int probe_add_stack(struct probe *p, int tid);
@@ -59,7 +59,8 @@ int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 
-/* Precise mode: sys_exit on the primary waits. It slows every system call of the host: arm briefly. */
+/* Precise mode: sys_exit on the primary waits. It slows every system call of the host: arm briefly.
+ */
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 bool probe_is_armed(const struct probe *p);

@@ -27,7 +27,8 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now)
 	busy_mark(t, now);
 }
 
-static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low, __u32 flags)
+static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
+				 __u32 flags)
 {
 	struct event_stall *e;
 
@@ -79,9 +80,10 @@ static __noinline int lag_add(struct thread_state *t, __u64 ns)
 	return 0;
 }
 
-/* The tick ended. What is certainly one tick: the time since exits are watched, and the longest block
- * (nothing ends inside a block); where the block spans the arming, both together. */
-static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise, bool exited)
+/* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
+ * block (nothing ends inside a block); where the block spans the arming, both together. */
+static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise,
+				     bool exited)
 {
 	__u64 begin = t->tick_ns;
 

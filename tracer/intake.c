@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kernel events on their way in: to the loop they belong to, held back until its primary wait is
+ * certain, then stored, or withdrawn.
+ */
+#include "state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "feed.h"
+
+static void hold(struct collector *c, struct loop *l, const struct event *e, size_t size)
+{
+	struct event *copy = l->nheld < HELD_MAX ? malloc(size) : NULL;
+
+	if (!copy) {
+		ledger_lose(c, LSC_LOSS_UNCONFIRMED, 1);
+		return;
+	}
+	memcpy(copy, e, size);
+	if (!l->nheld) /* the target may be gone when its stacks are asked for: have it opened now
+			*/
+		inspector_unwind(c->inspector, 0, l->target->pid, l->tid,
+				 (const uint64_t[INSPECTOR_REGS]){0}, NULL, 0);
+	l->held[l->nheld++] = (struct held_event){size, copy};
+}
+
+/* The loop's primary wait is certain: what was held back really happened. */
+static void release_held(struct collector *c, struct loop *l)
+{
+	size_t n = l->nheld;
+
+	l->nheld = 0;
+	for (size_t i = 0; i < n; i++) {
+		intake_event(c, l->held[i].event, l->held[i].size, true);
+		free(l->held[i].event);
+	}
+}
+
+static void drop_held(struct collector *c, struct loop *l)
+{
+	ledger_lose(c, LSC_LOSS_UNCONFIRMED, l->nheld);
+	for (size_t i = 0; i < l->nheld; i++)
+		free(l->held[i].event);
+	l->nheld = 0;
+}
+
+void intake_settle(struct collector *c, struct loop *l)
+{
+	if (l->confidence >= 2 || l->class == WAIT_EPOLL || l->seeded || l->forced || l->feed) {
+		watch_loop_announce(c, l);
+		release_held(c, l);
+	} else {
+		drop_held(c, l);
+	}
+}
+
+static void on_loop(struct collector *c, const struct event_loop *e)
+{
+	struct loop *l = watch_loop_new(c, (int)e->e.tgid, (int)e->e.tid);
+
+	if (!l)
+		return;
+	if (e->replaced)
+		drop_held(c, l);
+	l->kernel = true;
+	l->class = e->class;
+	l->nr = (int)e->nr;
+	l->fd = e->class == WAIT_FUTEX ? -1 : e->fd;
+	l->confidence = e->confidence;
+	if (!l->feed)
+		feed_scan(c, l->target);
+	if (l->confidence >= 2)
+		watch_loop_announce(c, l);
+	if (l->confidence == 3)
+		release_held(c, l);
+}
+
+static void on_process(struct collector *c, const struct event_process *e)
+{
+	struct lsc_err err;
+	struct target *t;
+	struct loop *l;
+
+	switch (e->e.kind) {
+	case EVENT_FORK:
+		t = watch_target_of(c, (int)e->child);
+		if (t && !t->gone)
+			break; /* found among the descendants at the attach */
+		if (watch_target(c, (int)e->child, &err) < 0)
+			probe_drop_target(c->probe, (int)e->child); /* it has ended already */
+		else
+			probe_add_target(c->probe, (int)e->child); /* the number may have been
+								      dropped for its last bearer */
+		break;
+	case EVENT_EXEC:
+		t = watch_target_of(c, (int)e->e.tgid);
+		if (!t)
+			return;
+		target_describe(t);
+		inspector_forget(c->inspector, t->pid);
+		t->young_ns = lsc_now_ns();
+		c->next_scan_ns = 0;
+		for (struct loop *next, *o = c->loops; o; o = next) {
+			next = o->hh.next;
+			if (o->target == t)
+				watch_loop_end(c, o);
+		}
+		break;
+	case EVENT_EXIT:
+		l = watch_loop(c, (int)e->e.tid);
+		if (l)
+			watch_loop_exit(c, l);
+		else if (c->probe)
+			probe_drop_thread(c->probe, (int)e->e.tid);
+		break;
+	}
+}
+
+/* A stall, block or sample of a loop; held back until the loop's primary wait is certain. */
+static void on_evidence(struct collector *c, const struct event *e, size_t size, bool replayed)
+{
+	struct loop *l = watch_loop(c, (int)e->tid);
+	const struct event_stall *s = e->kind == EVENT_STALL ? decode_stall(e, size) : NULL;
+	const void *stack = NULL;
+	size_t stack_size = 0;
+	const struct event_block *b = s ? NULL : decode_block(e, size, &stack, &stack_size);
+
+	if (!s && !b) {
+		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
+		return;
+	}
+	if (!l && c->o.ntids) { /* another thread than those asked for */
+		c->stored++;
+		return;
+	}
+	if (!l) {
+		ledger_lose(c, LSC_LOSS_UNCONFIRMED, 1);
+		return;
+	}
+	if (!replayed && l->confidence < 3) {
+		hold(c, l, e, size);
+		return;
+	}
+	if (c->store_error) {
+		ledger_lose(c,
+			    c->store_error == -EFBIG ? LSC_LOSS_STORE_FULL : LSC_LOSS_STORE_ERROR,
+			    1);
+		return;
+	}
+	c->stored++;
+	if (s && !watch_loop_reports(c, l))
+		return;
+	if (s)
+		stall_from_kernel(c, l, s, l->confidence < 3);
+	else if (e->kind == EVENT_BLOCK)
+		evidence_block(c, l, b, stack, stack_size);
+	else
+		evidence_sample(c, l, b, stack, stack_size);
+}
+
+void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed)
+{
+	const struct event_loop *loop;
+	const struct event_process *process;
+
+	if (!replayed)
+		c->consumed++;
+	switch (e->kind) {
+	case EVENT_LOOP:
+		loop = decode_loop(e, size);
+		if (loop)
+			on_loop(c, loop);
+		break;
+	case EVENT_STALL:
+	case EVENT_BLOCK:
+	case EVENT_SAMPLE:
+		on_evidence(c, e, size, replayed);
+		return;
+	case EVENT_FORK:
+	case EVENT_EXEC:
+	case EVENT_EXIT:
+		process = decode_process(e, size);
+		if (process)
+			on_process(c, process);
+		break;
+	default:
+		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
+		return;
+	}
+	c->stored++;
+}
+
+void intake_probe_event(const struct event *e, size_t size, void *arg)
+{
+	intake_event(arg, e, size, false);
+}

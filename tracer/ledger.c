@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ledger of a job: what was emitted, what was stored, what was lost and why; and what is known
+ * of the host and of the capture as a whole.
+ */
+#include "state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n)
+{
+	c->lost[reason] += n;
+}
+
+int ledger_stored(struct collector *c, int r)
+{
+	if (r >= 0 || c->store_error)
+		return r;
+	c->store_error = r;
+	if (r == -EFBIG)
+		snprintf(c->error, sizeof(c->error),
+			 "the capture reached its size bound; what came later is lost");
+	else
+		snprintf(c->error, sizeof(c->error),
+			 "cannot write '%s': %s; what came later is lost", c->o.output,
+			 strerror(-r));
+	if (r != -EFBIG && r != -EINVAL) { /* what was put since the last commit is gone with it */
+		ledger_lose(c, LSC_LOSS_STORE_ERROR, c->stored - c->committed);
+		c->stored = c->committed;
+	}
+	c->ops->notice(c->error, c->arg);
+	return r;
+}
+
+void ledger_commit(struct collector *c)
+{
+	if (ledger_stored(c, store_commit(c->store)) >= 0)
+		c->committed = c->stored;
+}
+
+const char *collector_error(const struct collector *c)
+{
+	return c->store_error ? c->error : NULL;
+}
+
+void ledger_put_start(struct collector *c)
+{
+	struct utsname u;
+	char boot[64] = "";
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f && fgets(boot, sizeof(boot), f))
+		boot[strcspn(boot, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	if (uname(&u) == 0) {
+		store_meta_put(c->store, STORE_META_HOSTNAME, u.nodename);
+		store_meta_put(c->store, STORE_META_KERNEL, u.release);
+		store_meta_put(c->store, STORE_META_ARCH, u.machine);
+	}
+	store_meta_put(c->store, STORE_META_BOOT_ID, boot);
+	store_meta_put_int(c->store, STORE_META_CPUS, sysconf(_SC_NPROCESSORS_ONLN));
+	store_meta_put(c->store, STORE_META_TOOL_VERSION, LSC_VERSION);
+	store_meta_put(c->store, STORE_META_MODE, c->o.mode);
+	store_meta_put_int(c->store, STORE_META_START_NS, (int64_t)c->start_ns);
+	store_meta_put_int(c->store, STORE_META_START_WALL_NS, c->start_wall_ns);
+	store_meta_put_int(c->store, STORE_META_STALL_NS, (int64_t)c->o.stall_ns);
+	store_meta_put_int(c->store, STORE_META_BLOCK_NS, (int64_t)c->o.block_ns);
+	store_meta_put_int(c->store, STORE_META_READY_WAIT_NS, (int64_t)c->o.ready_wait_ns);
+	store_meta_put(c->store, STORE_META_BPF, c->probe ? "1" : "0");
+}
+
+static double coverage_of(const struct collector *c, uint64_t emitted, uint64_t lost)
+{
+	if (!c->watched_ns)
+		return 0;
+	double seen = 1.0 - (double)c->unsure_ns / (double)c->watched_ns;
+	if (emitted)
+		seen *= 1.0 - (double)lost / (double)emitted;
+	return seen < 0 ? 0 : seen;
+}
+
+void ledger_close(struct collector *c, struct collector_summary *sum)
+{
+	uint64_t emitted = c->ring_emitted, lost = 0;
+
+	if (c->probe) {
+		emitted += probe_counter(c->probe, COUNT_EMITTED);
+		c->lost[LSC_LOSS_BPF_RING_FULL] += probe_counter(c->probe, COUNT_RING_FULL);
+		uint64_t threads = probe_counter(c->probe, COUNT_THREADS_FULL);
+		if (threads) {
+			emitted += threads;
+			c->lost[LSC_LOSS_MAP_FULL] += threads;
+		}
+	}
+	if (c->no_room)
+		ledger_stored(c, store_add_unresolved(c->store, "loop's stacks",
+						      "room for those of 128 loops at once",
+						      c->no_room));
+	if (c->no_stack)
+		ledger_stored(c, store_add_unresolved(c->store, "stack", "no copy was taken",
+						      c->no_stack));
+	for (int i = 0; i < LSC_LOSS_COUNT; i++) {
+		lost += c->lost[i];
+		if (c->lost[i])
+			store_add_loss(c->store, i, c->lost[i]);
+	}
+	sum->emitted = emitted;
+	sum->stored = c->stored;
+	sum->lost = lost;
+	/* withdrawn stalls did not happen: they are no gap in what was seen */
+	sum->coverage = coverage_of(c, emitted, lost - c->lost[LSC_LOSS_UNCONFIRMED]);
+}
+
+void ledger_put_end(struct collector *c, const char *reason, int exit_status,
+		    const struct collector_summary *sum)
+{
+	struct rusage u, children;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.6f", sum->coverage);
+	store_meta_put(c->store, STORE_META_COVERAGE, text);
+	store_meta_put_int(c->store, STORE_META_EMITTED, (int64_t)sum->emitted);
+	store_meta_put_int(c->store, STORE_META_STORED, (int64_t)sum->stored);
+	store_meta_put_int(c->store, STORE_META_END_NS, (int64_t)lsc_now_ns());
+	store_meta_put_int(c->store, STORE_META_END_WALL_NS, lsc_wall_ns());
+	store_meta_put(c->store, STORE_META_END_REASON, reason);
+	if (exit_status >= 0)
+		store_meta_put_int(c->store, STORE_META_EXIT_STATUS, exit_status);
+	if (getrusage(RUSAGE_SELF, &u) == 0 && getrusage(RUSAGE_CHILDREN, &children) == 0) {
+		int64_t us = (u.ru_utime.tv_sec + u.ru_stime.tv_sec + children.ru_utime.tv_sec +
+			      children.ru_stime.tv_sec) *
+				     1000000ll +
+			     u.ru_utime.tv_usec + u.ru_stime.tv_usec + children.ru_utime.tv_usec +
+			     children.ru_stime.tv_usec;
+		store_meta_put_int(c->store, STORE_META_CPU_NS, us * 1000);
+		store_meta_put(c->store, STORE_META_OVERHEAD_METHOD,
+			       "getrusage of the collector and its workers");
+	}
+}
