@@ -15,7 +15,7 @@
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
 #define PROBE_MAX_TARGETS 4096
 #define PROBE_MAX_STACKS  128	/* loop threads with a scratch slot for stack copies */
-#define PROBE_BUSY_SLOTS  1024	/* loop threads that the collector can watch for long ticks */
+#define PROBE_BUSY_SLOTS  1024	/* a power of two; loop threads that the collector can watch for long ticks */
 #define PROBE_STACK_BYTES 32768 /* of nested waits: their callers keep event arrays on the stack   \
 				 */
 #define PROBE_STACK_USUAL 16384

@@ -32,6 +32,7 @@ static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
 		return 0;
 	if (what == OFF_RUNQUEUE) {
 		t->split[LSC_CAUSE_RUNQUEUE] += now - off;
+		busy_mark(t, t->tick_ns ? t->tick_ns + t->split[LSC_CAUSE_RUNQUEUE] : 0);
 		t->runqueue_ns += now - off;
 		return 0;
 	}
@@ -119,9 +120,10 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	t->seeded = 0;
 	t->off_ns = now;
 	t->off_runtime = runtime;
-	if (preempt || !state)
+	if (preempt || !state) {
 		t->off = OFF_RUNQUEUE;
-	else if (!(state & STATE_DEAD))
+		busy_mark(t, 0); /* waiting for a CPU is no reason to look closer: it is exact */
+	} else if (!(state & STATE_DEAD))
 		go_to_sleep(t, prev, id, state, now);
 }
 

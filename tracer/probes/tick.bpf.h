@@ -10,10 +10,10 @@
 
 static __always_inline void busy_mark(struct thread_state *t, __u64 since)
 {
-	__u32 slot = t->busy_slot - 1;
+	__u64 slot = t->busy_slot; /* 64 bits wide, so that the mask stays on the register used */
 
-	if (slot < PROBE_BUSY_SLOTS)
-		busy_since[slot] = since;
+	if (slot)
+		busy_since[(slot - 1) & (PROBE_BUSY_SLOTS - 1)] = since;
 }
 
 static __always_inline void tick_begin(struct thread_state *t, __u64 now)
