@@ -10,45 +10,7 @@
 
 #include "base/clock.h"
 #include "feed.h"
-
-#define CPU_CLOCK_SLACK_NS 8000000ull /* a scheduler tick of 4 ms at either end */
-
-/* What is left of the duration was spent on the CPU; the sampler says in which mode. */
-static void split_close(struct store_stall *row, uint64_t user, uint64_t kernel)
-{
-	uint64_t sum = 0;
-
-	for (int i = 0; i < LSC_CAUSE_COUNT; i++)
-		sum += row->split[i];
-	if (sum >= row->duration_ns) { /* parts from a wider interval than the tick: take from the
-					  largest */
-		for (uint64_t over = sum - row->duration_ns; over;) {
-			int top = 0;
-			for (int i = 1; i < LSC_CAUSE_COUNT; i++)
-				if (row->split[i] > row->split[top])
-					top = i;
-			uint64_t cut = over < row->split[top] ? over : row->split[top];
-			row->split[top] -= cut;
-			over -= cut;
-		}
-		return;
-	}
-	uint64_t cpu = row->duration_ns - sum, in_kernel = 0;
-	if (user + kernel)
-		in_kernel = (uint64_t)((double)cpu * (double)kernel / (double)(user + kernel));
-	row->split[LSC_CAUSE_CPU_KERNEL] += in_kernel;
-	row->split[LSC_CAUSE_CPU_USER] += cpu - in_kernel;
-}
-
-static enum lsc_cause top_cause(const struct store_stall *row)
-{
-	int top = 0;
-
-	for (int i = 1; i < LSC_CAUSE_COUNT; i++)
-		if (row->split[i] > row->split[top])
-			top = i;
-	return (enum lsc_cause)top;
-}
+#include "tick.h"
 
 static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t begin, uint64_t low,
 			       uint64_t high)
@@ -69,48 +31,13 @@ static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t beg
 	return s;
 }
 
-/* Begin and length of a busy period that is only in part known to be one tick: what may have come
- * before it is left out when it is long against the certain part. */
-static void best_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64_t *ret_duration)
-{
-	uint64_t high = e->end_ns - e->begin_ns, low = e->low_ns;
-
-	*ret_begin = e->begin_ns;
-	*ret_duration = high;
-	if (high - low <= low / 64 || high - low <= 200000)
-		return;
-	if (e->longest_block_ns < low / 2) {
-		/* CPU: noticed at half the threshold at the latest, so the tick probably began at
-		 * the wake-up */
-		if (high - low <= low / 4)
-			return;
-		*ret_begin = e->end_ns - low;
-	} else {
-		/* a block: the part before its start may have been other ticks */
-		*ret_begin = e->longest_block_start_ns;
-	}
-	*ret_duration = low;
-}
-
-/* Time that is neither accounted for nor spent on the CPU: the kernel side was not called for some
- * switch (docs/probes.md), so the tick may not be one. */
-static uint64_t unexplained(const struct event_stall *e)
-{
-	uint64_t known = e->cpu_ns;
-
-	for (int i = 0; i < PROBE_CAUSES; i++)
-		known += e->split[i];
-	uint64_t duration = e->end_ns - e->begin_ns;
-	return duration > known + CPU_CLOCK_SLACK_NS ? duration - known : 0;
-}
-
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen,
 		       bool inferred)
 {
 	if (l->feed && feed_kernel_tick(l->feed, seen))
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
-	struct event_stall copy = *seen, *e = &copy;
-	uint64_t missing = unexplained(e), begin, duration, high = e->end_ns - e->begin_ns;
+	struct event_stall copy = *seen, *e = &copy; /* its low bound may be corrected */
+	uint64_t missing = tick_unexplained(e), begin, duration, high = e->end_ns - e->begin_ns;
 	if (missing) {
 		e->low_ns = e->low_ns > missing ? e->low_ns - missing : 0;
 		if (e->low_ns < e->longest_block_ns)
@@ -121,13 +48,14 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 			return;
 		}
 	}
-	best_bounds(e, &begin, &duration);
+	tick_bounds(e, &begin, &duration);
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
 	if (!s) {
 		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
 	s->row.duration_ns = duration;
+	l->unsure_ns += high - duration; /* may have held other ticks */
 	s->row.mode = e->precise ? STORE_MODE_PRECISE : STORE_MODE_DEFAULT;
 	s->row.inferred = inferred;
 	s->row.in_progress = e->exited;
@@ -136,7 +64,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	s->ring_task = e->task;
 	for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
 		s->row.split[i] = e->split[i];
-	split_close(&s->row, e->samples_user, e->samples_kernel);
+	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);
 	evidence_claim(c, l, s);
 }
 
@@ -172,7 +100,7 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 				if (kernel->split[i] > s->row.split[i])
 					s->row.split[i] = kernel->split[i];
 	}
-	split_close(&s->row, s->samples_user, s->samples_kernel);
+	tick_split_close(s->row.split, s->row.duration_ns, s->samples_user, s->samples_kernel);
 	return s->row.id;
 }
 
@@ -184,7 +112,7 @@ static void tell(struct collector *c, struct stall *s, const struct block *longe
 		.pid = l->target->pid,
 		.tid = l->tid,
 		.comm = l->comm,
-		.cause = top_cause(&s->row),
+		.cause = tick_top_cause(s->row.split),
 		.longest = longest ? &longest->row : NULL,
 	};
 	const struct known_stack *k = evidence_stack(c, s->row.stack);

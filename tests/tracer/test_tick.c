@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* tracer/tick: bounds and split of a tick from the kernel side's account. Times in ms here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "tick.h"
+
+#define MS(x) ((uint64_t)((x)*1000000))
+
+static struct event_stall busy(double begin, double end, double low)
+{
+	return (struct event_stall){.begin_ns = MS(begin), .end_ns = MS(end), .low_ns = MS(low)};
+}
+
+static void assert_tick(const struct event_stall *e, double begin, double duration)
+{
+	uint64_t b, d;
+
+	tick_bounds(e, &b, &d);
+	assert_int_equal(b, MS(begin));
+	assert_int_equal(d, MS(duration));
+}
+
+static void a_tick_that_is_certain_keeps_its_bounds(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(100, 400, 300);
+
+	assert_tick(&e, 100, 300);
+}
+
+static void a_computing_tick_began_at_the_wake_up_unless_little_of_it_is_certain(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(100, 220, 110);
+
+	assert_tick(&e, 100, 120);
+	e = busy(0, 220, 110); /* half of it may have been other ticks */
+	assert_tick(&e, 110, 110);
+}
+
+static void what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(96, 401, 301); /* 4 ms of work, then 300 ms asleep, then 1 */
+
+	e.longest_block_ns = MS(300);
+	e.longest_block_start_ns = MS(100);
+	assert_tick(&e, 96, 305);
+	e.begin_ns = MS(90); /* 10 ms of a loop that does not rest */
+	assert_tick(&e, 100, 301);
+	e = busy(98, 131, 31); /* short block: 2 ms before it are much */
+	e.longest_block_ns = MS(30);
+	e.longest_block_start_ns = MS(100);
+	assert_tick(&e, 100, 31);
+}
+
+static void time_that_no_clock_knows_is_unexplained(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(0, 100, 100);
+
+	e.cpu_ns = MS(95); /* within the slack of the clocks */
+	assert_int_equal(tick_unexplained(&e), 0);
+	e.cpu_ns = MS(20);
+	assert_int_equal(tick_unexplained(&e), MS(80));
+	e.split[LSC_CAUSE_SLEEP] = MS(75);
+	assert_int_equal(tick_unexplained(&e), 0);
+	e.cpu_ns = MS(500); /* a stale clock at the begin */
+	assert_int_equal(tick_unexplained(&e), 0);
+}
+
+static uint64_t sum_of(const uint64_t split[LSC_CAUSE_COUNT])
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < LSC_CAUSE_COUNT; i++)
+		sum += split[i];
+	return sum;
+}
+
+static void the_rest_was_spent_on_the_cpu_in_the_modes_of_the_samples(void **state)
+{
+	(void)state;
+	uint64_t split[LSC_CAUSE_COUNT] = {[LSC_CAUSE_SLEEP] = MS(20)};
+
+	tick_split_close(split, MS(100), 3, 1);
+	assert_int_equal(split[LSC_CAUSE_CPU_USER], MS(60));
+	assert_int_equal(split[LSC_CAUSE_CPU_KERNEL], MS(20));
+	assert_int_equal(sum_of(split), MS(100));
+	assert_int_equal(tick_top_cause(split), LSC_CAUSE_CPU_USER);
+}
+
+static void what_lay_outside_is_not_taken_from_the_block(void **state)
+{
+	(void)state;
+	uint64_t split[LSC_CAUSE_COUNT] = {
+		[LSC_CAUSE_SLEEP] = MS(30), [LSC_CAUSE_RUNQUEUE] = MS(2), [LSC_CAUSE_LOCK] = MS(1)};
+
+	tick_split_close(split, MS(31), 5, 5);
+	assert_int_equal(split[LSC_CAUSE_SLEEP], MS(30));
+	assert_int_equal(split[LSC_CAUSE_RUNQUEUE], 0);
+	assert_int_equal(split[LSC_CAUSE_LOCK], MS(1));
+	tick_split_close(split, MS(10), 0, 0);
+	assert_int_equal(split[LSC_CAUSE_SLEEP], MS(10));
+	assert_int_equal(sum_of(split), MS(10));
+}
+
+static void any_split_sums_to_its_duration(void **state)
+{
+	(void)state;
+	const char *given = getenv("LSC_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+
+	print_message("seed %u\n", seed);
+	srand(seed);
+	for (int i = 0; i < 20000; i++) {
+		uint64_t split[LSC_CAUSE_COUNT], duration = (uint64_t)rand() % MS(1000) + 1;
+		for (int k = 0; k < LSC_CAUSE_COUNT; k++)
+			split[k] = rand() % 3 ? 0 : (uint64_t)rand() % MS(300);
+		tick_split_close(split, duration, (uint64_t)rand() % 9, (uint64_t)rand() % 9);
+		assert_int_equal(sum_of(split), duration);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_tick_that_is_certain_keeps_its_bounds),
+		cmocka_unit_test(
+			a_computing_tick_began_at_the_wake_up_unless_little_of_it_is_certain),
+		cmocka_unit_test(what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past),
+		cmocka_unit_test(time_that_no_clock_knows_is_unexplained),
+		cmocka_unit_test(the_rest_was_spent_on_the_cpu_in_the_modes_of_the_samples),
+		cmocka_unit_test(what_lay_outside_is_not_taken_from_the_block),
+		cmocka_unit_test(any_split_sums_to_its_duration),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
