@@ -34,12 +34,12 @@ static const struct argp_option options[] = {
 	{"max-findings", KEY_MAX_FINDINGS, "SEV=N", 0,
 	 "Fail when there are more than N findings of severity info, warning or error and above; "
 	 "may be "
-	 "repeated (default error=0)",
+	 "repeated (without any budget: error=0)",
 	 0},
 	{"json", KEY_JSON, NULL, 0, "The verdict as JSON (loopscope.check/1)", 0},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never; NO_COLOR is honoured", 0},
 	{NULL, 'p', "PID", 0, "Judge this running process (with -d)", 1},
-	{NULL, 'd', "TIME", 0, "Watch for this long", 1},
+	{NULL, 'd', "TIME", 0, "Watch for this long; a bare number is seconds", 1},
 	{"stall", KEY_STALL, "TIME", 0, "Ticks are recorded as stalls from here (10 ms)", 1},
 	{"require", KEY_REQUIRE, "WHAT", 0, "bpf or ring: fail instead of seeing less", 1},
 	{"user", KEY_USER, "NAME", 0, "Run COMMAND as this user", 1},
@@ -71,10 +71,12 @@ static void check_sources(struct request *req, const struct argp_state *state)
 {
 	int n = (req->path != NULL) + (req->pids.n > 0) + (req->command != NULL);
 
-	if (n != 1)
+	if (!n)
 		argp_error(state, "what to judge? FILE.lsc, -p PID -d TIME, or -- COMMAND");
+	if (n > 1)
+		argp_error(state, "only one of FILE.lsc, -p PID and -- COMMAND can be judged");
 	if (req->pids.n && !req->duration_ns)
-		argp_error(state, "-p needs -d TIME: how long to watch");
+		argp_error(state, "-p needs -d TIME, longer than 0: how long to watch");
 	if (req->require && strcmp(req->require, "bpf") != 0 && strcmp(req->require, "ring") != 0)
 		argp_error(state, "--require takes bpf or ring");
 }

@@ -259,10 +259,12 @@ static const char *sentence(struct analysis *a, const struct finding *f)
 	if (f->count > 1)
 		snprintf(times, sizeof(times), ", %llu times, %s in all",
 			 (unsigned long long)f->count, total);
+	/* Where nothing but the call's own wrapper is known, it is the subject. */
+	const char *call = f->syscall && strcmp(f->syscall, f->subject) != 0 ? f->syscall : NULL;
 	return arena_printf(&a->arena, "%s %s for %s%s%s%s%s%s%s", f->subject, f->rule->did,
-			    f->count > 1 ? "up to " : "", worst, f->syscall ? " in " : "",
-			    f->syscall ? f->syscall : "", f->detail ? " " : "",
-			    f->detail ? f->detail : "", times);
+			    f->count > 1 ? "up to " : "", worst, call ? " in " : "",
+			    call ? call : "", f->detail ? " " : "", f->detail ? f->detail : "",
+			    times);
 }
 
 static int worst_first(const void *x, const void *y)

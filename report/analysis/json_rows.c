@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/internal.h"
 #include "base/cleanup.h"
@@ -113,9 +114,10 @@ static json_t *owner(const struct store_block *b)
 			 "stack", json_id(b->owner_stack));
 }
 
+/* A timer has none: what the kernel names there is whoever its interrupt came upon. */
 static json_t *waker(const struct store_block *b)
 {
-	if (!b->waker_pid)
+	if (!b->waker_pid || (b->resource_kind && !strcmp(b->resource_kind, "timer")))
 		return json_null();
 	return json_pack("{s:i, s:o}", "pid", b->waker_pid, "comm", json_text(b->waker_comm));
 }
