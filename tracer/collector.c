@@ -187,6 +187,8 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	r = store_create(c->o.output, &c->o.file, &c->store, err);
 	if (r < 0)
 		return r;
+	c->start_ns = lsc_now_ns(); /* from here on everything is watched */
+	c->start_wall_ns = lsc_wall_ns();
 	ledger_put_start(c);
 	for (size_t i = 0; i < c->ntargets; i++) { /* grows by the descendants */
 		if (c->o.follow && c->probe)
@@ -255,8 +257,6 @@ int collector_new(const struct collector_options *options, const struct collecto
 	c->tids = copy_ints(options->tids, options->ntids);
 	c->loop_threads = copy_ints(options->loop_threads, options->nloop_threads);
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
-	c->start_ns = lsc_now_ns();
-	c->start_wall_ns = lsc_wall_ns();
 	int r = -ENOMEM;
 	if (!c->pids || !c->tids || !c->loop_threads || c->epoll < 0) {
 		lsc_err_set(err, r, "cannot start the collector: %s", strerror(errno));

@@ -244,7 +244,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	s->row = (struct store_sample){.loop = l->id,
 				       .task = task_id(l, e->task),
 				       .ts_ns = e->e.ts_ns,
-				       .ns = 4000000,
+				       .ns = SAMPLE_NS,
 				       .kernel = e->kernel};
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;
@@ -313,6 +313,15 @@ bool evidence_is_awaited(const struct loop *l)
 		if (l->samples[i].job)
 			return true;
 	return false;
+}
+
+size_t evidence_samples(const struct loop *l, int64_t stall)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->nsamples; i++)
+		n += l->samples[i].row.stall == stall;
+	return n;
 }
 
 const struct block *evidence_longest(const struct loop *l, int64_t stall)

@@ -464,7 +464,7 @@ static void attach_ring(struct collector *c, struct target *t, struct ring *ring
 	if (c->probe && info->current_addr)
 		probe_set_task_address(c->probe, l->tid, info->current_addr);
 	ring_request_snapshot(ring);
-	watch_loop_announce(c, l);
+	intake_settle(c, l); /* a ring leaves no doubt: announced, and what was held is told */
 	feed_read(c, l);
 }
 

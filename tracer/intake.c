@@ -141,7 +141,7 @@ static void on_evidence(struct collector *c, const struct event *e, size_t size,
 		ledger_lose(c, LSC_LOSS_UNCONFIRMED, 1);
 		return;
 	}
-	if (!replayed && l->confidence < 3) {
+	if (!replayed && l->confidence < 3 && !l->feed) { /* a ring leaves no doubt */
 		hold(c, l, e, size);
 		return;
 	}

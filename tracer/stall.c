@@ -80,26 +80,28 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	s->row.mode = STORE_MODE_RING;
 	s->ring_task = task;
 	evidence_claim(c, l, s);
-	if (!l->kernel) {
-		s->row.split[LSC_CAUSE_OTHER] = end - begin; /* without kernel events: unknown */
-		return s->row.id;
-	}
 	for (const struct block *b = l->blocks; b; b = b->next) {
 		if (b->row.stall != s->row.id)
 			continue;
 		s->row.split[b->row.cause] += b->row.duration_ns;
 		s->row.split[LSC_CAUSE_RUNQUEUE] += b->runqueue_ns;
 	}
+	/* What no block explains is the CPU's only as far as the sampler or the CPU clock saw it;
+	 * without kernel events, or before they know the thread, it is unknown. */
+	size_t samples = evidence_samples(l, s->row.id);
+	uint64_t cpu = samples ? (samples + 1) * SAMPLE_NS : 0;
 	if (kernel) {
 		s->samples_user = kernel->samples_user;
 		s->samples_kernel = kernel->samples_kernel;
-		/* one tick made most of the busy period: also its many small waits are the tick's
-		 */
+		if (cpu < kernel->cpu_ns + TICK_CPU_SLACK_NS)
+			cpu = kernel->cpu_ns + TICK_CPU_SLACK_NS;
+		/* one tick made most of the busy period: its many small waits are the tick's too */
 		if (end - begin >= (kernel->end_ns - kernel->begin_ns) / 10 * 9)
 			for (int i = 0; i < PROBE_CAUSES; i++)
 				if (kernel->split[i] > s->row.split[i])
 					s->row.split[i] = kernel->split[i];
 	}
+	s->row.split[LSC_CAUSE_OTHER] += tick_unknown(s->row.split, s->row.duration_ns, cpu);
 	tick_split_close(s->row.split, s->row.duration_ns, s->samples_user, s->samples_kernel);
 	return s->row.id;
 }

@@ -21,6 +21,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
+#define SAMPLE_NS 4000000ull /* what a sample stands for: the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
 
@@ -163,6 +164,7 @@ void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
 /* Some block or sample of the loop waits for its stack. */
 bool evidence_is_awaited(const struct loop *l);
+size_t evidence_samples(const struct loop *l, int64_t stall);
 const struct block *evidence_longest(const struct loop *l, int64_t stall);
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall);
 /* Writes the stall's samples and forgets its evidence. */

@@ -41,6 +41,15 @@ enum lsc_cause tick_top_cause(const uint64_t split[LSC_CAUSE_COUNT])
 	return (enum lsc_cause)top;
 }
 
+uint64_t tick_unknown(const uint64_t split[LSC_CAUSE_COUNT], uint64_t duration, uint64_t cpu)
+{
+	uint64_t known = cpu;
+
+	for (int i = 0; i < LSC_CAUSE_COUNT; i++)
+		known += split[i];
+	return duration > known ? duration - known : 0;
+}
+
 static void cut(uint64_t *part, uint64_t *over)
 {
 	uint64_t n = *over < *part ? *over : *part;

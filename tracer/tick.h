@@ -24,6 +24,9 @@ uint64_t tick_unexplained(const struct event_stall *e);
  * it, unless the rest is long against the certain part and may have been other ticks. */
 void tick_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64_t *ret_duration);
 
+/* What is left of the duration when split and at most cpu are taken off. */
+uint64_t tick_unknown(const uint64_t split[LSC_CAUSE_COUNT], uint64_t duration, uint64_t cpu);
+
 /* Makes split sum to duration: what is missing was spent on the CPU, in the modes of the samples;
  * what is too much lay outside, and is taken from the run queue and the smaller parts first. */
 void tick_split_close(uint64_t split[LSC_CAUSE_COUNT], uint64_t duration, uint64_t samples_user,

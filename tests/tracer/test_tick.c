@@ -111,6 +111,16 @@ static void what_lay_outside_is_not_taken_from_the_block(void **state)
 	assert_int_equal(sum_of(split), MS(10));
 }
 
+static void what_neither_blocks_nor_the_cpu_explain_is_unknown(void **state)
+{
+	(void)state;
+	uint64_t split[LSC_CAUSE_COUNT] = {[LSC_CAUSE_SLEEP] = MS(20)};
+
+	assert_int_equal(tick_unknown(split, MS(100), 0), MS(80));
+	assert_int_equal(tick_unknown(split, MS(100), MS(30)), MS(50));
+	assert_int_equal(tick_unknown(split, MS(100), MS(90)), 0);
+}
+
 static void any_split_sums_to_its_duration(void **state)
 {
 	(void)state;
@@ -138,6 +148,7 @@ int main(void)
 		cmocka_unit_test(time_that_no_clock_knows_is_unexplained),
 		cmocka_unit_test(the_rest_was_spent_on_the_cpu_in_the_modes_of_the_samples),
 		cmocka_unit_test(what_lay_outside_is_not_taken_from_the_block),
+		cmocka_unit_test(what_neither_blocks_nor_the_cpu_explain_is_unknown),
 		cmocka_unit_test(any_split_sums_to_its_duration),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,7 @@ static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
 	__u8 what = t->off;
 
 	t->off = OFF_NONE;
+	t->wake_ns = 0; /* used up: the next wait must not take it for its own */
 	if (!what || !off || now < off)
 		return 0;
 	if (what == OFF_RUNQUEUE) {
@@ -37,7 +38,7 @@ static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
 		return 0;
 	}
 	if (wake < off) {
-		if (off - wake < LATE_WAKE_NS) {
+		if (wake && off - wake < LATE_WAKE_NS) {
 			wake = off;
 		} else {
 			wake = now;
