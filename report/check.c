@@ -87,13 +87,14 @@ static void judge_findings(struct check *c, struct check_budget *b, const struct
 int check_judge(struct check *c, const struct analysis *a)
 {
 	bool *concerned = calloc(a->nfindings + 1, sizeof(*concerned));
-	bool failed = false, unsure = a->end_ns == ANALYSIS_UNKNOWN;
+	bool failed = false, cut_off = a->end_ns == ANALYSIS_UNKNOWN;
+	bool unsure = cut_off || c->partial;
 
 	if (!concerned)
 		return -ENOMEM;
 	free(c->concerned);
 	c->concerned = concerned;
-	c->cut_off = unsure;
+	c->cut_off = cut_off;
 	if (!c->nbudgets)
 		check_add_max_findings(c, "error=0");
 	for (size_t i = 0; i < c->nbudgets; i++) {
@@ -120,13 +121,14 @@ void check_done(struct check *c)
 	c->concerned = NULL;
 }
 
-static void print_budget(const struct check_budget *b, bool color, FILE *out)
+static void print_budget(const struct check_budget *b, enum check_status status, bool color,
+			 FILE *out)
 {
 	static const char *const words[] = {"PASS", "FAIL", "UNSURE"};
 	static const char *const codes[] = {"\033[1;32m", "\033[1;31m", "\033[1;33m"};
 	char worst[32];
 
-	fprintf(out, "%s%s%s max-%s %s: ", color ? codes[b->status] : "", words[b->status],
+	fprintf(out, "%s%s%s max-%s %s: ", color ? codes[status] : "", words[status],
 		color ? "\033[0m" : "", b->findings ? "findings" : "stall", b->text);
 	if (b->findings)
 		fprintf(out, "%llu found\n", (unsigned long long)b->measured);
@@ -140,8 +142,15 @@ static void print_budget(const struct check_budget *b, bool color, FILE *out)
 
 void check_print(const struct check *c, const struct analysis *a, bool color, FILE *out)
 {
-	for (size_t i = 0; i < c->nbudgets; i++)
-		print_budget(&c->budgets[i], color, out);
+	/* a budget that was kept as far as one saw is no pass */
+	for (size_t i = 0; i < c->nbudgets; i++) {
+		enum check_status status = c->budgets[i].status;
+		if (status == CHECK_PASS && c->status == CHECK_INCONCLUSIVE)
+			status = CHECK_INCONCLUSIVE;
+		print_budget(&c->budgets[i], status, color, out);
+	}
+	if (c->partial)
+		fputs("interrupted: the rest of the time was not watched\n", out);
 	if (c->cut_off)
 		fputs("the capture was cut off: what came after is not known\n", out);
 	if (c->status == CHECK_INCONCLUSIVE)

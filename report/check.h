@@ -30,6 +30,8 @@ struct check {
 	size_t nbudgets;
 	/* filled by check_judge() */
 	enum check_status status;
+	bool partial;	 /* set by the caller: ended before the time that was asked for */
+	/* filled by check_judge() */
 	bool cut_off;	 /* the capture has no end */
 	bool *concerned; /* owns; one per finding */
 };

@@ -235,6 +235,7 @@ static int judge(struct request *req, struct lsc_err *err)
 	store_close(s);
 	if (r < 0)
 		return own;
+	req->check.partial = req->pids.n && a.end_reason && !strcmp(a.end_reason, "user");
 	if (check_judge(&req->check, &a) < 0) {
 		lsc_err_set(err, -ENOMEM, "out of memory");
 		r = EXIT_OWN;

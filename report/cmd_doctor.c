@@ -13,6 +13,7 @@
 #define ANSWER_TIMEOUT_MS 60000 /* every probe is proven by an event */
 #define EXIT_UNUSABLE	  4
 #define DECISIVE	  "kernel probes"
+#define TARGET		  "target"
 
 enum { KEY_JSON = 0x200, KEY_COLOR };
 
@@ -24,7 +25,8 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] = "Say what loopscope can see on this host, what not, and why."
-			  "\vReturns 4 when kernel events cannot be captured here.";
+			  "\vReturns 4 when kernel events cannot be captured here, or the\nprocess "
+			  "cannot be watched.";
 
 struct doctor {
 	int pid; /* 0: none */
@@ -102,18 +104,24 @@ static void print_table(const struct doctor *d, const json_t *checks, const char
 	}
 }
 
-/* Whether kernel events can be captured at all: docs/control.md names the check that says so. */
+/* Whether kernel events can be captured at all, and the process watched: docs/control.md names the
+ * checks that say so. */
 static bool usable(const json_t *checks)
 {
 	size_t i;
+	bool possible = false;
 	json_t *check;
 
 	json_array_foreach((json_t *)checks, i, check) {
 		const char *name = field_text(check, "name"), *status = field_text(check, "status");
-		if (name && status && !strncmp(name, DECISIVE, strlen(DECISIVE)))
-			return !strcmp(status, "ok");
+		if (!name || !status)
+			continue;
+		if (!strncmp(name, DECISIVE, strlen(DECISIVE)))
+			possible = !strcmp(status, "ok");
+		else if (!strcmp(name, TARGET) && strcmp(status, "ok"))
+			return false;
 	}
-	return false;
+	return possible;
 }
 
 static int ask(struct client *c, int pid, json_t **ret_checks, struct lsc_err *err)

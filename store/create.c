@@ -19,7 +19,7 @@
 
 #include "base/cleanup.h"
 
-#define FINISH_TRIES    50
+#define FINISH_TRIES	50
 #define FINISH_PAUSE_US 20000
 
 #define DIGITS(number)	DIGITS_(number)
@@ -126,6 +126,20 @@ static int write_schema(const char *path, const struct stat *created)
 	return r;
 }
 
+/* A mistyped name must not cost a file that is something else: captures and empty files only. */
+static bool is_replaceable(const char *path)
+{
+	lsc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	uint8_t id[4] = {0};
+
+	if (fd < 0)
+		return false;
+	ssize_t n = pread(fd, id, sizeof(id), STORE_APPLICATION_OFFSET);
+	return lseek(fd, 0, SEEK_END) == 0 ||
+	       (n == sizeof(id) &&
+		((uint32_t)id[0] << 24 | id[1] << 16 | id[2] << 8 | id[3]) == STORE_APPLICATION_ID);
+}
+
 /* Gives the complete file at tmp its name. On return 1 the old capture lies at tmp instead, on 0
  * there was none. */
 static int install(const char *tmp, const char *path, bool overwrite)
@@ -137,6 +151,8 @@ static int install(const char *tmp, const char *path, bool overwrite)
 			return S_ISLNK(old.st_mode)   ? -ELOOP
 			       : S_ISDIR(old.st_mode) ? -EISDIR
 						      : -EEXIST;
+		if (!is_replaceable(path))
+			return -EBADMSG;
 		if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE))
 			return -errno;
 		return 1;
@@ -232,6 +248,9 @@ int store_create(const char *path, const struct store_create_options *options,
 		r = create(name, options, &db);
 	if (r == -EEXIST)
 		return lsc_err_set(err, r, "'%s' exists", path);
+	if (r == -EBADMSG)
+		return lsc_err_set(err, r, "'%s' exists and is no capture: name another file",
+				   path);
 	if (r == -ELOOP)
 		return lsc_err_set(err, r, "'%s' is a symbolic link", path);
 	if (r < 0)
@@ -256,9 +275,11 @@ int store_finish(struct store *s, struct lsc_err *err)
 		sqlite3_finalize(s->put[i]);
 		s->put[i] = NULL;
 	}
-	/* Leaving WAL does not call the busy handler: a reader that is about to go is waited for here. */
+	/* Leaving WAL does not call the busy handler: a reader that is about to go is waited for
+	 * here. */
 	for (int tries = 0; !r; tries++) {
-		r = store_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+		r = store_exec(s->db,
+			       "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
 		if (r != -EBUSY || tries == FINISH_TRIES)
 			break;
 		usleep(FINISH_PAUSE_US);

@@ -10,6 +10,7 @@
 
 #include "store.h"
 
+#define STORE_APPLICATION_OFFSET 68 /* big-endian, 4 bytes */
 #define STORE_APPLICATION_ID 0x4c534331 /* "LSC1", bytes 68-71 of the file */
 #define STORE_VERSION	     1		/* user_version, bytes 60-63 */
 #define STORE_PAGE_SIZE	     4096

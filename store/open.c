@@ -20,7 +20,6 @@
 #include "base/cleanup.h"
 
 #define HEADER_SIZE	   100 /* of an SQLite file */
-#define HEADER_APPLICATION 68  /* big-endian, 4 bytes */
 /* SQLite's lock bytes: a connection to a WAL database holds a shared lock there all its life */
 #define LOCK_START  0x40000002
 #define LOCK_LENGTH 510
@@ -46,7 +45,7 @@ static int probe(const char *path, const char *real, enum access *ret_access, st
 	if (!S_ISREG(st.st_mode) || pread(fd, header, HEADER_SIZE, 0) != HEADER_SIZE ||
 	    memcmp(header, "SQLite format 3", 16) != 0)
 		return lsc_err_set(err, -EBADMSG, "'%s' is not a loopscope capture", path);
-	const unsigned char *id = header + HEADER_APPLICATION;
+	const unsigned char *id = header + STORE_APPLICATION_OFFSET;
 	if (((uint32_t)id[0] << 24 | id[1] << 16 | id[2] << 8 | id[3]) != STORE_APPLICATION_ID)
 		return lsc_err_set(err, -EBADMSG, "'%s' is not a loopscope capture", path);
 

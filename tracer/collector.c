@@ -143,10 +143,27 @@ static int start_probes(struct collector *c, struct lsc_err *err)
 	return 0;
 }
 
+/* A thread that is asked for by number must be one of a target's. */
+static int check_thread(const struct collector *c, int tid, struct lsc_err *err)
+{
+	char comm[16];
+
+	for (size_t i = 0; i < c->ntargets; i++)
+		if (target_thread_names(c->targets[i]->pid, tid, comm, NULL) == 0)
+			return 0;
+	return lsc_err_set(err, -ESRCH, "process %d has no thread %d", c->targets[0]->pid, tid);
+}
+
 static int start_targets(struct collector *c, struct lsc_err *err)
 {
 	for (size_t i = 0; i < c->o.npids; i++) {
 		int r = watch_target(c, c->pids[i], err);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < c->o.ntids + c->o.nloop_threads; i++) {
+		int tid = i < c->o.ntids ? c->tids[i] : c->loop_threads[i - c->o.ntids];
+		int r = check_thread(c, tid, err);
 		if (r < 0)
 			return r;
 	}

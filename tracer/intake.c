@@ -6,6 +6,7 @@
 #include "state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,8 @@ static void on_process(struct collector *c, const struct event_process *e)
 		if (!t)
 			return;
 		target_describe(t);
+		snprintf(t->comm, sizeof(t->comm), "%.15s",
+			 e->comm); /* it may be gone from /proc */
 		inspector_forget(c->inspector, t->pid);
 		t->young_ns = lsc_now_ns();
 		c->next_scan_ns = 0;
