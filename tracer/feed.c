@@ -426,7 +426,7 @@ static bool is_open(const struct collector *c, const struct target *t, uint64_t 
 	return false;
 }
 
-static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *ring, uint64_t ino)
+static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *ring)
 {
 	struct feed *f = calloc(1, sizeof(*f));
 
@@ -434,7 +434,7 @@ static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *r
 		return NULL;
 	f->c = c;
 	f->l = l;
-	f->ino = ino;
+	f->ino = ring_info(ring)->ino;
 	f->ring = ring;
 	f->track = ring_track_new(&track_ops, f);
 	if (f->track)
@@ -443,7 +443,7 @@ static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *r
 	return NULL;
 }
 
-static void attach_ring(struct collector *c, struct target *t, struct ring *ring, uint64_t ino)
+static void attach_ring(struct collector *c, struct target *t, struct ring *ring)
 {
 	const struct ring_info *info = ring_info(ring);
 	int tid = (int)info->pid == t->ns_pid ? thread_of_ring(t, info->tid) : 0;
@@ -455,7 +455,7 @@ static void attach_ring(struct collector *c, struct target *t, struct ring *ring
 	}
 	if (!l && tid)
 		l = watch_loop_new(c, t->pid, tid);
-	struct feed *f = l ? feed_new(c, l, ring, ino) : NULL;
+	struct feed *f = l ? feed_new(c, l, ring) : NULL;
 	if (!f) { /* inherited by fork, of a thread that ended, or not wanted */
 		ring_close(ring);
 		return;
@@ -471,15 +471,18 @@ static void attach_ring(struct collector *c, struct target *t, struct ring *ring
 static int on_found(int target_fd, void *arg)
 {
 	struct scan *s = arg;
+	/* 0 before Linux 5.14: then the open ring alone tells whether it is a known one */
 	uint64_t ino = decode_fd_inode(s->target->pid, target_fd);
 	struct ring *ring = NULL;
 	struct lsc_err err = {0};
 
-	if (!ino || is_open(s->c, s->target, ino))
+	if (ino && is_open(s->c, s->target, ino))
 		return 0;
 	int r = ring_open(s->target->pidfd, target_fd, RING_FROM_OLDEST, &ring, &err);
-	if (r == 0)
-		attach_ring(s->c, s->target, ring, ino);
+	if (r == 0 && is_open(s->c, s->target, ring_info(ring)->ino))
+		ring_close(ring);
+	else if (r == 0)
+		attach_ring(s->c, s->target, ring);
 	else if (r != -EBADF && r != -ESRCH) /* closed or ended meanwhile */
 		ledger_stored(s->c, store_put_unseen(s->c->store, "tasks", err.text));
 	return 0;

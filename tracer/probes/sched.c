@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -48,8 +49,25 @@ static int keep_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
+/* Whether the kernel is older than the probes need: sched_switch tells the state since 5.18. */
+static bool kernel_is_old(struct utsname *ret_name)
+{
+	unsigned int major, minor;
+
+	return !uname(ret_name) && sscanf(ret_name->release, "%u.%u", &major, &minor) == 2 &&
+	       (major < 5 || (major == 5 && minor < 18));
+}
+
 static int load_error(int r, struct lsc_err *err)
 {
+	struct utsname name;
+
+	/* How the verifier refuses. Only then: a kernel may have more than its version says. */
+	if ((r == -EACCES || r == -EINVAL) && kernel_is_old(&name))
+		return lsc_err_set(err, -ENOSYS,
+				   "cannot load kernel probes: they need Linux 5.18 or newer, this "
+				   "is %s",
+				   name.release);
 	if (r == -EPERM || r == -EACCES)
 		return lsc_err_set(err, -EPERM,
 				   "cannot load kernel probes: permission denied; run as root or "

@@ -83,7 +83,7 @@ static int read_head(struct ring *r, uint64_t *ret_head)
 
 /* The geometry, from the file itself: seals first, so that nothing that hangs or shrinks is looked
  * at. */
-static int check_file(int fd, off_t *ret_size, struct lsc_err *err)
+static int check_file(int fd, struct stat *ret_stat, struct lsc_err *err)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct statfs fs;
@@ -93,7 +93,7 @@ static int check_file(int fd, off_t *ret_size, struct lsc_err *err)
 		return lsc_err_set(err, -EPROTO, "the ring is not a sealed memfd");
 	if (fstatfs(fd, &fs) || fs.f_type != TMPFS_MAGIC || fstat(fd, &st))
 		return lsc_err_set(err, -EPROTO, "the ring is not a memfd of plain pages");
-	*ret_size = st.st_size;
+	*ret_stat = st;
 	return 0;
 }
 
@@ -117,13 +117,14 @@ static int check_header(const struct lsc_ring_header *h, off_t size, struct lsc_
 	return 0;
 }
 
-static void keep_info(struct ring *r, const struct lsc_ring_header *h)
+static void keep_info(struct ring *r, const struct lsc_ring_header *h, uint64_t ino)
 {
 	r->info = (struct ring_info){
 		.pid = h->pid,
 		.tid = h->tid,
 		.clock = h->clock,
 		.slots = 1u << h->record_bits,
+		.ino = ino,
 		.current_addr = h->current_addr,
 	};
 	memcpy(r->info.runtime, h->runtime, sizeof(h->runtime) - 1);
@@ -134,17 +135,17 @@ static void keep_info(struct ring *r, const struct lsc_ring_header *h)
 static int begin(struct ring *r, enum ring_from from, struct lsc_err *err)
 {
 	struct lsc_ring_header h;
-	off_t size = 0;
-	int e = check_file(r->fd, &size, err);
+	struct stat st;
+	int e = check_file(r->fd, &st, err);
 
 	if (e < 0)
 		return e;
-	if (size < (off_t)sizeof(h) || pread(r->fd, &h, sizeof(h), 0) != sizeof(h))
+	if (st.st_size < (off_t)sizeof(h) || pread(r->fd, &h, sizeof(h), 0) != sizeof(h))
 		return lsc_err_set(err, -EPROTO, "the ring is shorter than its header");
-	e = check_header(&h, size, err);
+	e = check_header(&h, st.st_size, err);
 	if (e < 0)
 		return e;
-	keep_info(r, &h);
+	keep_info(r, &h, st.st_ino);
 	e = ring_clock_init(&r->clock, h.clock, h.tsc0, h.mono0_ns);
 	if (e < 0)
 		return lsc_err_set(err, e, "the ring's clock cannot be read");

@@ -50,6 +50,7 @@ struct ring_info {
 			      by fork */
 	uint32_t clock;	   /* LSC_CLOCK_* */
 	uint32_t slots;
+	uint64_t ino;	       /* of the memfd: which ring it is */
 	uint64_t current_addr; /* in the target's memory: where the running task's id is */
 	char runtime[32], runtime_version[32]; /* NUL-terminated, else hostile bytes */
 };

@@ -436,6 +436,9 @@ static void rings_are_found_by_name_and_taken_through_a_pidfd(void **state)
 		    (found[1] == b.fd && found[2] == a.fd));
 	assert_int_equal(ring_open(pidfd, a.fd, RING_FROM_NOW, &r, &err), 0);
 	assert_int_equal(ring_info(r)->slots, 256);
+	struct stat st;
+	assert_int_equal(fstat(a.fd, &st), 0);
+	assert_int_equal(ring_info(r)->ino, st.st_ino);
 	uint32_t word;
 	assert_int_equal(ring_request_snapshot(r), 0);
 	assert_int_equal(pread(a.fd, &word, 4, 3072), 4);
