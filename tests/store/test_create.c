@@ -76,15 +76,20 @@ static void what_exists_stays_unless_it_may_be_overwritten(void **state)
 
 	fixture_write("x.lsc", "precious", 8);
 	assert_refused("x.lsc", &plain, -EEXIST, "'x.lsc' exists");
+	assert_refused("x.lsc", &over, -EBADMSG,
+		       "'x.lsc' exists and is no capture: name another file");
 	uint8_t *data = fixture_read("x.lsc", &size);
 	assert_int_equal(size, 8);
 	assert_memory_equal(data, "precious", 8);
 	free(data);
 
-	assert_int_equal(store_create("x.lsc", &over, &s, NULL), 0);
-	assert_int_equal(store_finish(s, NULL), 0);
-	assert_int_equal(fixture_entries(), 1);
-	store_close(fixture_open("x.lsc"));
+	fixture_write("x.lsc", "", 0);
+	for (int i = 0; i < 2; i++) { /* an empty file, then a capture */
+		assert_int_equal(store_create("x.lsc", &over, &s, NULL), 0);
+		assert_int_equal(store_finish(s, NULL), 0);
+		assert_int_equal(fixture_entries(), 1);
+		store_close(fixture_open("x.lsc"));
+	}
 }
 
 static void links_directories_and_missing_directories_are_refused(void **state)
