@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
+import time
 
 import jsonschema
 
@@ -94,6 +96,40 @@ class Check(Recorded):
         loopscope(*judge, sleeper.format(0.2), status=1, cwd=self.dir)
         loopscope(*judge, sleeper.format(0), status=0, cwd=self.dir)
         loopscope(*judge, "import sys; sys.exit(9)", status=9, cwd=self.dir)
+
+
+class Live(Case):
+    """check and attach on a running process."""
+
+    def test_a_running_process_is_judged(self):
+        with Process([PYTHON, BLOCKER]) as target:
+            target.next_line("running")
+            with Process([LOOPSCOPE, "check", "-q", "-p", target.pid, "-d", "2.5", "--max-stall", "50ms"]) as check:
+                time.sleep(1.2)
+                target.ask(f"sleep {rng.uniform(0.12, 0.2):.3f}")
+                self.assertIn("FAIL max-stall 50ms", check.next_line("max-stall"))
+                self.assertEqual(check.finish(), 1, check.stderr())
+
+    def test_an_interrupted_check_is_inconclusive(self):
+        with Process([PYTHON, BLOCKER]) as target:
+            target.next_line("running")
+            with Process([LOOPSCOPE, "check", "-q", "-p", target.pid, "-d", "30"]) as check:
+                time.sleep(1.5)
+                check.child.send_signal(signal.SIGINT)
+                self.assertIn("UNSURE", check.next_line("max-findings"))
+                self.assertIn("interrupted", check.next_line("interrupted"))
+                self.assertEqual(check.finish(), 3, check.stderr())
+
+    def test_a_thread_of_nobody_is_refused(self):
+        with Process([PYTHON, BLOCKER]) as target:
+            target.next_line("running")
+            done = loopscope("attach", "-p", str(target.pid), "--tid", "1", "-o", self.capture, status=4)
+            self.assertEqual(done.stderr.strip().splitlines()[-1].split(": ", 1)[1],
+                             f"process {target.pid} has no thread 1")
+            self.assertFalse(os.path.exists(self.capture))
+
+    def test_doctor_fails_for_a_process_that_is_not_there(self):
+        loopscope("doctor", "-p", "2147483647", status=4)
 
 
 class Refused(Recorded):
