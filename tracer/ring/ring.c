@@ -87,7 +87,7 @@ static int check_file(int fd, struct stat *ret_stat, struct lsc_err *err)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct statfs fs;
-	struct stat st;
+	struct stat st = {0};
 
 	if (seals < 0 || (seals & SEALS) != SEALS)
 		return lsc_err_set(err, -EPROTO, "the ring is not a sealed memfd");
@@ -135,7 +135,7 @@ static void keep_info(struct ring *r, const struct lsc_ring_header *h, uint64_t 
 static int begin(struct ring *r, enum ring_from from, struct lsc_err *err)
 {
 	struct lsc_ring_header h;
-	struct stat st;
+	struct stat st = {0};
 	int e = check_file(r->fd, &st, err);
 
 	if (e < 0)
