@@ -272,7 +272,8 @@ SELECT s.id, round((s.start_ns - o.ns) / 1e6, 3) AS start_ms, round(s.duration_n
 	 FROM stall_split p LEFT JOIN cause c ON c.id = p.cause WHERE p.stall = s.id) AS split_ms,
 	t.name AS task,
 	(SELECT f.function FROM frame f WHERE f.stack = s.stack AND f.function IS NOT NULL
-	 ORDER BY f.depth LIMIT 1) AS function,
+	 ORDER BY f.module LIKE '%/libc.so%' OR f.module LIKE '%/ld-%' OR f.module = '[vdso]', f.depth
+	 LIMIT 1) AS function, -- behind the C library's wrapper
 	CASE s.inferred WHEN 0 THEN 'observed' ELSE 'inferred' END AS confidence,
 	g.pid, l.tid, coalesce(l.comm, g.comm) AS comm
 FROM stall s CROSS JOIN origin o LEFT JOIN loop l ON l.id = s.loop LEFT JOIN target g ON g.id = l.target
@@ -286,7 +287,8 @@ SELECT b.id, b.stall, round((b.start_ns - o.ns) / 1e6, 3) AS start_ms,
 	b.syscall, b.args, b.resource_kind AS resource,
 	coalesce(b.path, b.peer, b.resource_comm) AS resource_name, t.name AS task,
 	(SELECT f.function FROM frame f WHERE f.stack = b.stack AND f.function IS NOT NULL
-	 ORDER BY f.depth LIMIT 1) AS function,
+	 ORDER BY f.module LIKE '%/libc.so%' OR f.module LIKE '%/ld-%' OR f.module = '[vdso]', f.depth
+	 LIMIT 1) AS function, -- behind the C library's wrapper
 	nullif(b.waker_pid, 0) AS waker_pid, b.waker_comm, g.pid, l.tid, coalesce(l.comm, g.comm) AS comm
 FROM block b CROSS JOIN origin o LEFT JOIN cause c ON c.id = b.cause LEFT JOIN loop l ON l.id = b.loop
 	LEFT JOIN target g ON g.id = l.target LEFT JOIN task t ON t.id = b.task

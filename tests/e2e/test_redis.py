@@ -2,6 +2,7 @@
 """Debian's redis-server: planted sleeps are found, and nothing else, idle, busy and saturated.
 The truth is redis's own slow log."""
 import contextlib
+import sqlite3
 import json
 import os
 import time
@@ -68,6 +69,9 @@ class Sleeps(Case):
             self.assertGreaterEqual(len(frames), 8, functions)
             self.assertTrue(all(frame["lang"] == "native" for frame in frames), frames)
             self.assertTrue(exported & set(functions), f"no exported function of redis in {functions}")
+        with contextlib.closing(sqlite3.connect(f"file:{self.capture}?mode=ro", uri=True)) as db:
+            told = {row[0] for row in db.execute("select function from stalls")}
+        self.assertEqual(told, {"debugCommand"})  # not the C library's wrapper of the call
         self.assertOnlyFindingsOf(report, stalls)
         self.assertExplained(report, stalls)
 
