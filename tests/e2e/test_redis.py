@@ -2,9 +2,9 @@
 """Debian's redis-server: planted sleeps are found, and nothing else, idle, busy and saturated.
 The truth is redis's own slow log."""
 import contextlib
-import sqlite3
 import json
 import os
+import sqlite3
 import time
 
 from harness import MS, Attach, Case, Process, describe, frames_of, main, part, pause, rng, run
