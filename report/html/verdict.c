@@ -9,7 +9,8 @@
 #define SUBJECTS      3
 #define COVERAGE_GOOD 0.95 /* below, the rule `blind` speaks */
 
-/* The finding to speak of: the most severe, then the longest; suppressed ones do not count. */
+/* The finding to speak of: the first of the most severe, as the report orders them; suppressed ones
+ * do not count. */
 static const json_t *first_finding(const json_t *findings)
 {
 	static const char *const order[] = {"info", "warning", "error"};
@@ -27,8 +28,7 @@ static const json_t *first_finding(const json_t *findings)
 		for (int k = 0; severity && k < 3; k++)
 			if (!strcmp(severity, order[k]))
 				rank = k;
-		if (rank < best_rank ||
-		    (rank == best_rank && field_u64(f, "total_ns") <= field_u64(best, "total_ns")))
+		if (rank <= best_rank)
 			continue;
 		best = f;
 		best_rank = rank;
