@@ -170,8 +170,6 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 	const struct event_loop *loop;
 	const struct event_process *process;
 
-	if (!replayed)
-		c->consumed++;
 	switch (e->kind) {
 	case EVENT_LOOP:
 		loop = decode_loop(e, size);

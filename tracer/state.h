@@ -118,7 +118,7 @@ struct collector {
 	int64_t start_wall_ns;
 	bool ready, some_running;
 	/* ledger */
-	uint64_t consumed, stored, lost[LSC_LOSS_COUNT];
+	uint64_t stored, lost[LSC_LOSS_COUNT];
 	uint64_t committed; /* of stored: safe from a failing disk */
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, worst_ns;

@@ -91,14 +91,13 @@ struct thread_state {
 	__u64 primary_sp;
 	__u32 primary_nr;
 	__s32 primary_fd;
-	__u32 primary_count;
+	__u32 pad1;
 	__u32 run_site; /* candidate of the current run, index + 1; 0 = the primary */
 	__u64 run_start_ns;
 	__u64 primary_longest_run_ns;
 	__u64 primary_last_ns;
 	/* the tick */
 	__u64 tick_ns; /* begin; 0 while idle or unknown */
-	__u64 last_tick_end_ns;
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;

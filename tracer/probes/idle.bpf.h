@@ -34,7 +34,6 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	t->primary_nr = nr;
 	t->primary_fd = fd;
 	t->primary_class = class;
-	t->primary_count = x->count;
 	t->confidence = x->count > 3 ? 3 : x->count;
 	t->primary_last_ns = now;
 	t->primary_longest_run_ns = x->longest_run_ns;
@@ -59,7 +58,6 @@ static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 s
 	t->primary_last_ns = now;
 	t->primary_sp = sp;
 	t->primary_fd = fd;
-	t->primary_count++;
 	t->slept_in_wait = 1;
 	if (t->run_site) {
 		t->run_site = 0;

@@ -249,7 +249,6 @@ int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, in
 	t.primary_nr = (__u32)nr;
 	t.primary_fd = fd;
 	t.primary_class = (__u8)probe_wait_class(nr);
-	t.primary_count = 1;
 	t.primary_last_ns = now;
 	t.run_start_ns = now;
 	t.confidence = 1;
