@@ -16,7 +16,7 @@ function(lsc_bpf_skeleton target source)
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/skel)
   add_custom_command(
     OUTPUT ${skeleton}
-    COMMAND ${LSC_CLANG} -O2 -g -target bpf -D__TARGET_ARCH_${arch} -Wall -Wno-unused-function
+    COMMAND ${LSC_CLANG} -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_${arch} -Wall -Wno-unused-function
             -I${PROJECT_SOURCE_DIR}/loop -I${dir} -MD -MF ${object}.d -MT ${skeleton}
             -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}
     COMMAND ${LSC_BPFTOOL} gen skeleton ${object} name ${name}_bpf > ${skeleton}

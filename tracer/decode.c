@@ -259,7 +259,7 @@ void decode_block_row(const struct event_block *e, struct block *b)
 	b->row.count = 1;
 	b->row.cause = e->cause;
 	b->row.syscall = e->cause == LSC_CAUSE_STOPPED ? NULL : syscall_name(e->nr);
-	if (e->waker_pid &&
+	if (e->waker_seen && e->waker_pid &&
 	    e->cause != LSC_CAUSE_SLEEP) { /* a timer has no waker: it interrupts anybody */
 		b->row.waker_pid = (int)e->waker_pid;
 		snprintf(b->waker_comm, sizeof(b->waker_comm), "%.15s", e->waker_comm);

@@ -198,7 +198,7 @@ static void block_in_progress(struct collector *c, struct loop *l, const struct 
 	b->nr = t->nr;
 	b->task = t->task;
 	b->waker_pid = 0;
-	b->waker_child = 0;
+	b->waker_seen = b->waker_child = 0;
 	b->fd_kind = t->fd_kind;
 	b->cause = t->cause < PROBE_CAUSES ? t->cause : LSC_CAUSE_OTHER;
 	evidence_block(c, l, b, slot->stack, size);

@@ -242,7 +242,7 @@ static __always_inline void enter_block(struct thread_state *t, struct task_stru
 	t->off = OFF_BLOCK;
 	t->candidate = 0;
 	t->fd_kind = FD_UNKNOWN;
-	t->waker_child = t->waker_exiting = 0;
+	t->waker_seen = t->waker_child = t->waker_exiting = 0;
 	t->waker_pid = 0;
 	t->ino = 0;
 	if (is_loop(t)) {
@@ -307,6 +307,8 @@ static __always_inline int block_cause(const struct thread_state *t)
 			return LSC_CAUSE_CHILD_WAIT;
 		if (t->fd_kind && t->fd_kind != FD_ANON)
 			return fd_cause(t->fd_kind);
+		if (!t->waker_seen)
+			return LSC_CAUSE_OTHER; /* too short for its end to be watched */
 		return t->waker_child ? LSC_CAUSE_CHILD_WAIT : LSC_CAUSE_NETWORK_IO;
 	}
 	if (c == LSC_CAUSE_PIPE_IO && t->fd_kind == FD_PIPE && t->waker_child)
@@ -335,6 +337,7 @@ static __always_inline void block_fill(struct event_block *b, const struct threa
 	b->fd_kind = t->fd_kind;
 	b->waker_child = t->waker_child;
 	b->waker_exiting = t->waker_exiting;
+	b->waker_seen = t->waker_seen;
 	b->kernel = 0;
 	b->confidence = t->confidence;
 	b->class = t->primary_class;

@@ -14,10 +14,12 @@
 
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
 #define PROBE_MAX_TARGETS 4096
-#define PROBE_MAX_STACKS  128	/* loop threads with a scratch slot for stack copies */
-#define PROBE_BUSY_SLOTS  1024	/* a power of two; loop threads that the collector can watch for long ticks */
-#define PROBE_STACK_BYTES 32768 /* of nested waits: their callers keep event arrays on the stack   \
-				 */
+#define PROBE_MAX_STACKS  128  /* loop threads with a scratch slot for stack copies */
+#define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
+#define PROBE_CPUS	  1024 /* a power of two */
+#define PROBE_STACK_BYTES                                                                          \
+	32768 /* of nested waits: their callers keep event arrays on the stack                     \
+	       */
 #define PROBE_STACK_USUAL 16384
 #define PROBE_SITES	  6 /* candidate waits remembered per thread */
 #define PROBE_AUX_BYTES	  160
@@ -85,27 +87,47 @@ struct wait_site {
 	__s32 fd;
 };
 
-/* Per thread, in the map `threads`, keyed by tid. Seeded by user space at attach. */
+/* Whose state a slot holds. */
+#define SLOT_FREE  0u
+#define SLOT_TAKEN (~0u) /* being filled */
+
+/* Per thread of a target that sleeps in a wait: in `slots` at tid modulo their number, or, where
+ * another thread has that slot, in `crowd`. What a healthy turn touches comes first. */
 struct thread_state {
+	__u32 tid;
+	__u8 crowded; /* of the slot, not of the thread: others that belong here are in `crowd` */
+	__u8 off;     /* enum off_kind */
+	__u8 primary_class;
+	__u8 confidence; /* 0..3 */
 	/* where it idles */
 	__u64 primary_sp;
 	__u32 primary_nr;
 	__s32 primary_fd;
-	__u32 pad1;
-	__u32 run_site; /* candidate of the current run, index + 1; 0 = the primary */
 	__u64 run_start_ns;
 	__u64 primary_longest_run_ns;
 	__u64 primary_last_ns;
+	__u32 run_site;	    /* candidate of the current run, index + 1; 0 = the primary */
+	__u8 slept_in_wait; /* since the last exit from the primary wait */
+	__u8 seeded;	    /* placed by user space, not yet seen switching */
+	__u8 exited;	    /* user space takes the totals and deletes the entry */
+	__u8 split_used;    /* something was added to `split` or to the longest block */
 	/* the tick */
-	__u64 tick_ns; /* begin; 0 while idle or unknown */
+	__u64 tick_ns;	     /* begin; 0 while idle or unknown */
+	__u64 tick_runtime;  /* CPU clock at its begin */
+	__u64 runtime;	     /* CPU clock as last looked at */
+	__u64 wait_delay_ns; /* run-queue delay before the tick: lag, not tick */
+	/* the interval off the CPU */
+	__u64 off_ns, off_runtime, off_delay;
+	/* totals */
+	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
+	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
+	struct lsc_histogram lag;
+	/* of a tick that was more than running */
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
 	__u64 samples_user, samples_kernel;
-	__u64 tick_runtime; /* CPU clock at its begin */
-	__u64 runtime;	    /* CPU clock as last looked at */
-	/* the interval off the CPU */
-	__u64 off_ns, wake_ns, off_runtime;
+	/* of a block */
 	__u64 sp;
 	__u64 args[6];
 	__u64 ino;
@@ -113,28 +135,15 @@ struct thread_state {
 	__u32 task;
 	__u32 waker_pid;
 	char waker_comm[16];
-	/* totals since the last aggregate was taken by user space */
-	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
-	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
-	__u32 busy_slot; /* index + 1 into busy_since */
-	__u8 off;	 /* enum off_kind */
 	__u8 cause;
 	__u8 fd_kind;
-	__u8 primary_class;
-	__u8 confidence;  /* 0..3 */
 	__u8 main;	  /* the main thread */
 	__u8 timed;	  /* futex with a timeout */
 	__u8 candidate;	  /* this futex wait may be a loop's idling */
+	__u8 waker_seen;  /* the wake-up was watched: the three below are known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
-	__u8 slept_in_wait; /* since the last exit from the primary wait */
-	__u8 seeded;	    /* placed by user space, not yet seen switching */
-	__u8 exited;	    /* user space takes the totals and deletes the entry */
-	__u8 pad[3];
-	__u32 pad2;
-	__u64 wait_delay_ns; /* run-queue delay before the tick: lag, not tick */
 	struct wait_site site[PROBE_SITES];
-	struct lsc_histogram lag;
 };
 
 enum event_kind {
@@ -188,10 +197,10 @@ struct event_block {	/* also the head of a sample; the stack copy follows */
 	__u32 task;
 	__u32 waker_pid;
 	__u8 cause, fd_kind, waker_child, waker_exiting;
-	__u8 kernel; /* sample: in kernel mode */
+	__u8 waker_seen; /* the wake-up was watched */
+	__u8 kernel;	 /* sample: in kernel mode */
 	__u8 confidence;
 	__u8 class;
-	__u8 pad;
 	__u32 stack_size;
 	char waker_comm[16];
 	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of
@@ -238,9 +247,8 @@ enum probe_counter {
 	COUNT_EMITTED = 0,	/* events that passed the filters */
 	COUNT_RING_FULL = 1,	/* of these, found no room */
 	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
-	COUNT_LATE_WAKE = 3,	/* switch-ins without a usable wake-up time */
-	COUNT_MISSED_IN = 4,	/* switch-ins that the program was not called for, repaired */
-	COUNT_PRECISE_EXITS = 5,
+	COUNT_MISSED_IN = 3,	/* switch-ins that the program was not called for, repaired */
+	COUNT_PRECISE_EXITS = 4,
 	COUNT_MAX = 8,
 };
 

@@ -40,10 +40,6 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	t->run_site = 0;
 	t->run_start_ns = now;
 	t->tick_ns = 0;
-	busy_mark(t, 0);
-	if (!t->busy_slot)
-		t->busy_slot = (__u32)id % PROBE_BUSY_SLOTS +
-			       1; /* threads that share one only arm too often */
 	emit_loop(t, id >> 32, id, now, replaced);
 	return true;
 }

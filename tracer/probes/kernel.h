@@ -32,6 +32,7 @@ enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
+	BPF_F_MMAPABLE = 1024,
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2
 };
@@ -43,8 +44,23 @@ struct pt_regs {
 		cs, flags, sp, ss;
 };
 
+struct rq {
+	__u64 clock; /* of the scheduler, ns; brought up to date right before a switch */
+	int cpu;
+};
+
+struct cfs_rq {
+	struct rq *rq; /* with CONFIG_FAIR_GROUP_SCHED, which distributions have */
+};
+
 struct sched_entity {
 	__u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq;
+};
+
+struct sched_info { /* times of rq->clock */
+	unsigned long long run_delay;
+	unsigned long long last_queued; /* 0: not in a run queue */
 };
 
 struct super_block {
@@ -100,6 +116,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct sched_entity se;
+	struct sched_info sched_info;
 };
 
 struct bpf_perf_event_data {

@@ -14,9 +14,8 @@ const volatile __u64 stall_ns = 10000000;
 const volatile __u64 block_ns = 1000000;
 const volatile __u8 follow = 0;
 
-__u64 armed_at;			    /* precise mode since; 0: off. Written by user space */
-__u32 have_rings;		    /* some thread has its current task at a known address */
-__u64 busy_since[PROBE_BUSY_SLOTS]; /* begin of the running tick of each loop thread, else 0 */
+__u64 armed_at;	  /* precise mode since; 0: off. Written by user space */
+__u32 have_rings; /* some thread has its current task at a known address */
 __u64 counters[COUNT_MAX];
 
 struct {
@@ -24,13 +23,21 @@ struct {
 	__uint(max_entries, RING_BYTES);
 } events SEC(".maps");
 
+struct { /* user space maps it, too: it seeds, and reads what is going on without a system call */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROBE_SLOTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct thread_state);
+} slots SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PROBE_MAX_THREADS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__type(value, struct thread_state);
-} threads SEC(".maps");
+} crowd SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The base probes: ticks, blocks and samples of event loops from sched_switch, sched_waking and a
- * CPU-wide clock, with sys_exit as the precise mode that user space arms for a second at a time.
+ * The base probes: ticks, blocks and samples of event loops from sched_switch and a CPU-wide clock,
+ * with sys_exit and sched_waking as the precise mode that user space arms for a second at a time.
  * Filtering and accounting happen here; only slow ticks, long blocks, samples inside long ticks and
  * lifecycle events leave the kernel. docs/probes.md says what each mode sees.
  */
@@ -13,51 +13,29 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-#define STATE_DEAD   0xb0 /* EXIT_DEAD | EXIT_ZOMBIE | TASK_DEAD */
-#define PF_EXITING   0x4
-#define LATE_WAKE_NS 50000ull /* a wake-up may precede the switch-out by this much */
+#define STATE_DEAD 0xb0 /* EXIT_DEAD | EXIT_ZOMBIE | TASK_DEAD */
 
 /* ---- on and off the CPU ---- */
 
-/* The thread runs again since `now`. */
-static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
+/* From a block or from the run queue. `delay` of the time was spent in run queues. */
+static __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 {
 	if (!t)
 		return 0;
-	__u64 off = t->off_ns, wake = t->wake_ns;
+	__u64 off = t->off_ns;
 	__u8 what = t->off;
 
 	t->off = OFF_NONE;
-	t->wake_ns = 0; /* used up: the next wait must not take it for its own */
-	if (!what || !off || now < off)
+	t->split_used = 1;
+	if (what == OFF_RUNQUEUE)
+		delay = now - off;
+	t->runqueue_ns += delay;
+	t->split[LSC_CAUSE_RUNQUEUE] += delay;
+	if (what == OFF_RUNQUEUE)
 		return 0;
-	if (what == OFF_RUNQUEUE) {
-		t->split[LSC_CAUSE_RUNQUEUE] += now - off;
-		busy_mark(t, t->tick_ns ? t->tick_ns + t->split[LSC_CAUSE_RUNQUEUE] : 0);
-		t->runqueue_ns += now - off;
-		return 0;
-	}
-	if (wake < off) {
-		if (wake && off - wake < LATE_WAKE_NS) {
-			wake = off;
-		} else {
-			wake = now;
-			count(COUNT_LATE_WAKE);
-		}
-	}
-	if (wake > now)
-		wake = now;
-	t->runqueue_ns += now - wake;
-	if (what == OFF_IDLE) {
-		t->idle_ns += wake - off;
-		t->wait_delay_ns = now - wake;
-		tick_begin(t, now);
-		return 0;
-	}
-	__u64 d = wake - off;
+	__u64 wake = now - delay, d = wake - off;
 	int cause = block_cause(t);
 	t->split[cause & 15] += d;
-	t->split[LSC_CAUSE_RUNQUEUE] += now - wake;
 	if (d > t->longest_block_ns) {
 		t->longest_block_ns = d;
 		t->longest_block_start_ns = off;
@@ -75,37 +53,46 @@ static __noinline int came_back(struct thread_state *t, __u64 id, __u64 now)
 	return 0;
 }
 
-/* The state of a thread that is being switched out. It has one from its first sleep in a wait that
- * a loop may idle in until its exit: the many threads that never wait so cost nothing. */
-static __always_inline struct thread_state *thread_of(struct task_struct *p, bool sleeps)
+/* The thread runs again since `now`, after `delay` in run queues. */
+static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 {
-	__u32 tid = p->pid, zero = 0;
-	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	__u64 off = t->off_ns;
 
-	if (t)
-		return t;
-	if (!sleeps || p->flags & PF_EXITING ||
-	    !probe_wait_class((__s32)((struct pt_regs *)bpf_task_pt_regs(p))->orig_ax))
-		return NULL;
-	t = bpf_map_lookup_elem(&blank, &zero);
-	if (t)
-		bpf_map_update_elem(&threads, &tid, t, BPF_NOEXIST);
-	t = bpf_map_lookup_elem(&threads, &tid);
-	if (t)
-		t->main = p->pid == p->tgid;
-	else
-		count(COUNT_THREADS_FULL);
-	return t;
+	if (t->off == OFF_NONE)
+		return;
+	if (now < off)
+		now = off;
+	if (delay > now - off)
+		delay = now - off;
+	if (t->off != OFF_IDLE) {
+		resumed(t, id, now, delay);
+		return;
+	}
+	t->off = OFF_NONE;
+	t->runqueue_ns += delay;
+	t->idle_ns += now - delay - off;
+	t->wait_delay_ns = delay;
+	tick_begin(t, now);
 }
 
+/* A thread has state from its first sleep in a wait that a loop may idle in until its exit: the
+ * many threads that never wait so cost nothing. */
 static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u32 state)
 {
-	struct thread_state *t = thread_of(prev, !preempt && state);
+	__u32 tid = prev->pid;
+	bool sleeps = !preempt && state;
+	struct thread_state *t = thread_find(tid);
 
-	if (!t)
-		return;
-	__u64 now = bpf_ktime_get_ns(), id = (__u64)prev->tgid << 32 | (__u32)prev->pid;
-	__u64 runtime = prev->se.sum_exec_runtime;
+	if (!t) {
+		if (!sleeps || prev->flags & PF_EXITING || !is_target(prev->tgid) ||
+		    !probe_wait_class((__s32)((struct pt_regs *)bpf_task_pt_regs(prev))->orig_ax))
+			return;
+		t = thread_add(tid, prev->pid == prev->tgid);
+		if (!t)
+			return;
+	}
+	__u64 now = switch_now(prev), id = (__u64)prev->tgid << 32 | tid;
+	__u64 runtime = prev->se.sum_exec_runtime, delay = prev->sched_info.run_delay;
 	if (t->off) { /* its way in was not seen: it has run for what its clock says */
 		__u64 ran = runtime - t->off_runtime;
 		if (t->seeded)
@@ -113,50 +100,60 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 					      unknown */
 		else
 			count(COUNT_MISSED_IN);
-		__u64 in = ran < now ? now - ran : now;
 		t->runtime = t->off_runtime;
-		came_back(t, id, in > t->off_ns ? in : t->off_ns);
+		came_back(t, id, ran < now ? now - ran : now, delay - t->off_delay);
 	}
+	if (now < t->tick_ns)
+		now = t->tick_ns; /* the clocks of the other hooks may be some us ahead */
 	t->runtime = runtime;
 	t->seeded = 0;
 	t->off_ns = now;
 	t->off_runtime = runtime;
-	if (preempt || !state) {
+	t->off_delay = delay;
+	if (!sleeps)
 		t->off = OFF_RUNQUEUE;
-		busy_mark(t, 0); /* waiting for a CPU is no reason to look closer: it is exact */
-	} else if (!(state & STATE_DEAD))
+	else if (!(state & STATE_DEAD))
 		go_to_sleep(t, prev, id, state, now);
+}
+
+static __always_inline void switch_in(struct task_struct *next)
+{
+	__u32 tid = next->pid;
+	struct thread_state *t = thread_find(tid);
+
+	if (!t)
+		return;
+	/* user space does not know what the delays had added up to when it placed the thread */
+	__u64 before = t->off_delay;
+	asm volatile("" : "+r"(before)); /* one load must not serve both kinds of pointers */
+	if (t->seeded)
+		before = next->sched_info.run_delay;
+	t->seeded = 0;
+	t->runtime = next->se.sum_exec_runtime;
+	came_back(t, (__u64)next->tgid << 32 | tid, switch_now(next), run_delay(next, before));
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next,
 	     unsigned int state)
 {
-	if (is_target(prev->tgid))
+	if (!only_tgid || prev->tgid == only_tgid)
 		switch_out(prev, preempt, state);
-	if (is_target(next->tgid)) {
-		__u32 tid = next->pid;
-		struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
-		if (t) {
-			t->seeded = 0;
-			t->runtime = next->se.sum_exec_runtime;
-			came_back(t, (__u64)next->tgid << 32 | tid, bpf_ktime_get_ns());
-		}
-	}
+	if (!only_tgid || next->tgid == only_tgid)
+		switch_in(next);
 	return 0;
 }
 
+/* Who ends a block: armed together with the precise mode, while some loop is held. */
 SEC("tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *p)
 {
-	if (!is_target(p->tgid))
+	__u32 tgid = p->tgid;
+
+	if (only_tgid && tgid != only_tgid)
 		return 0;
-	__u32 tid = p->pid, tgid = p->tgid;
-	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
-	if (!t)
-		return 0;
-	t->wake_ns = bpf_ktime_get_ns();
-	if (t->off != OFF_BLOCK)
+	struct thread_state *t = thread_find(p->pid);
+	if (!t || t->off != OFF_BLOCK)
 		return 0;
 	struct task_struct *waker = bpf_get_current_task_btf(), *up = waker->real_parent;
 	bool child = false;
@@ -172,21 +169,24 @@ int BPF_PROG(on_waking, struct task_struct *p)
 	t->waker_exiting = child && (waker->flags & PF_EXITING);
 	t->waker_pid = waker->tgid;
 	bpf_probe_read_kernel(t->waker_comm, sizeof(t->waker_comm), waker->comm);
+	t->waker_seen = 1;
 	return 0;
 }
 
 SEC("perf_event")
 int on_sample(struct bpf_perf_event_data *ctx)
 {
-	__u64 id = bpf_get_current_pid_tgid();
+	__u64 id = bpf_get_current_pid_tgid(), cpu = bpf_get_smp_processor_id();
 	__u32 tid = id;
 
-	if (!is_target(id >> 32))
+	clock_due[cpu & (PROBE_CPUS - 1)] = 1;
+	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
-	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread_state *t = thread_find(tid);
 	if (!t || !t->tick_ns || !is_loop(t))
 		return 0;
 	bool kernel = ctx->regs.ip >> 63;
+	t->split_used = 1;
 	if (kernel)
 		t->samples_kernel++;
 	else
@@ -229,17 +229,15 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (probe_wait_class(nr) < WAIT_POLL)
 		return 0;
 	__u64 id = bpf_get_current_pid_tgid();
-	if (!is_target(id >> 32))
+	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
-	__u32 tid = id;
-	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread_state *t = thread_find((__u32)id);
 	if (!t || !site_is_primary(t, nr, regs->sp, regs->di))
 		return 0;
 	__u64 now = bpf_ktime_get_ns();
 	count(COUNT_PRECISE_EXITS);
 	t->runtime = bpf_get_current_task_btf()->se.sum_exec_runtime;
-	if (t->off)
-		came_back(t, id, now);
+	came_back(t, id, now, 0); /* only where its way in was not seen */
 	bool slept = t->slept_in_wait;
 	t->slept_in_wait = 0;
 	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
@@ -298,8 +296,8 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 
 	if (!is_target(p->tgid))
 		return 0;
-	bpf_map_delete_elem(&threads, &tid);
-	bpf_map_delete_elem(&threads, &old);
+	thread_drop(tid);
+	thread_drop(old);
 	emit_process(EVENT_EXEC, p->tgid, p->pid, 0, p->comm);
 	return 0;
 }
@@ -311,7 +309,7 @@ int BPF_PROG(on_exit, struct task_struct *p)
 
 	if (!is_target(p->tgid))
 		return 0;
-	struct thread_state *t = bpf_map_lookup_elem(&threads, &tid);
+	struct thread_state *t = thread_find(tid);
 	if (t && t->primary_sp) {
 		t->runtime = p->se.sum_exec_runtime;
 		tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
@@ -322,6 +320,6 @@ int BPF_PROG(on_exit, struct task_struct *p)
 		bpf_map_delete_elem(&stacks, &tid);
 		bpf_map_delete_elem(&task_addresses, &tid);
 	}
-	bpf_map_delete_elem(&threads, &tid);
+	thread_drop(tid);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -18,16 +19,19 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/cause.h"
 #include "base/clock.h"
 #include "sched.skel.h"
 
 #define SAMPLE_PERIOD_NS 4000000ull /* 250 Hz on each CPU, filtered in the kernel */
 #define MAX_CPUS	 1024
+#define SLOTS_BYTES	 (PROBE_SLOTS * sizeof(struct thread_state))
 
 struct probe {
 	struct sched_bpf *skel;
 	struct ring_buffer *ring;
-	struct bpf_link *precise;
+	struct thread_state *slots; /* PROBE_SLOTS, shared with the kernel side */
+	struct bpf_link *precise, *waking;
 	struct bpf_link *samplers[MAX_CPUS];
 	int nsamplers;
 	probe_event_fn *fn;
@@ -143,9 +147,18 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	p->skel->rodata->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
+	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
 	int r = sched_bpf__load(p->skel);
-	return r < 0 ? load_error(r, err) : 0;
+	if (r < 0)
+		return load_error(r, err);
+	void *slots = mmap(NULL, SLOTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   bpf_map__fd(p->skel->maps.slots), 0);
+	if (slots == MAP_FAILED)
+		return lsc_err_set(err, -errno, "cannot map the kernel side's table of threads: %s",
+				   strerror(errno));
+	p->slots = slots;
+	return 0;
 }
 
 int probe_new(const struct probe_options *o, probe_event_fn *fn, void *arg,
@@ -207,6 +220,8 @@ struct probe *probe_free(struct probe *p)
 	if (p->skel)
 		probe_detach(p);
 	ring_buffer__free(p->ring);
+	if (p->slots)
+		munmap(p->slots, SLOTS_BYTES);
 	sched_bpf__destroy(p->skel);
 	free(p);
 	return NULL;
@@ -239,6 +254,24 @@ void probe_drop_target(struct probe *p, int pid)
 	bpf_map__delete_elem(p->skel->maps.targets, &key, sizeof(key), 0);
 }
 
+/* The thread's slot, NULL when it has none. */
+static struct thread_state *slot_of(const struct probe *p, int tid)
+{
+	struct thread_state *t = &p->slots[(__u32)tid % PROBE_SLOTS];
+
+	return __atomic_load_n(&t->tid, __ATOMIC_ACQUIRE) == (__u32)tid ? t : NULL;
+}
+
+static int crowd_get(const struct probe *p, int tid, struct thread_state *ret_state)
+{
+	__u32 key = (__u32)tid;
+
+	if (!p->slots[key % PROBE_SLOTS].crowded)
+		return -ENOENT;
+	return bpf_map__lookup_elem(p->skel->maps.crowd, &key, sizeof(key), ret_state,
+				    sizeof(*ret_state), 0);
+}
+
 int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd)
 {
 	struct thread_state t = {0};
@@ -256,10 +289,20 @@ int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, in
 	t.off = OFF_IDLE;
 	t.off_ns = now;
 	t.seeded = 1;
-	t.busy_slot = key % PROBE_BUSY_SLOTS + 1;
 	t.site[0] = (struct wait_site){
 		.sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd};
-	int r = bpf_map__update_elem(p->skel->maps.threads, &key, sizeof(key), &t, sizeof(t),
+	struct thread_state *slot = &p->slots[key % PROBE_SLOTS], known;
+	__u32 free_slot = SLOT_FREE;
+	if (slot_of(p, tid) || crowd_get(p, tid, &known) == 0)
+		return 0;
+	if (__atomic_compare_exchange_n(&slot->tid, &free_slot, SLOT_TAKEN, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED)) {
+		memcpy(&slot->off, &t.off, sizeof(t) - offsetof(struct thread_state, off));
+		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
+		return 1;
+	}
+	__atomic_store_n(&slot->crowded, 1, __ATOMIC_RELEASE);
+	int r = bpf_map__update_elem(p->skel->maps.crowd, &key, sizeof(key), &t, sizeof(t),
 				     BPF_NOEXIST);
 	if (r == -EEXIST)
 		return 0;
@@ -292,10 +335,12 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address)
 
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
 {
-	__u32 key = (__u32)tid;
+	const struct thread_state *slot = slot_of(p, tid);
 
-	return bpf_map__lookup_elem(p->skel->maps.threads, &key, sizeof(key), ret_state,
-				    sizeof(*ret_state), 0);
+	if (!slot)
+		return crowd_get(p, tid, ret_state);
+	*ret_state = *slot;
+	return 0;
 }
 
 int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot)
@@ -310,7 +355,11 @@ void probe_drop_thread(struct probe *p, int tid)
 {
 	__u32 key = (__u32)tid;
 
-	bpf_map__delete_elem(p->skel->maps.threads, &key, sizeof(key), 0);
+	struct thread_state *slot = slot_of(p, tid);
+	if (slot)
+		__atomic_store_n(&slot->tid, SLOT_FREE, __ATOMIC_RELEASE);
+	else
+		bpf_map__delete_elem(p->skel->maps.crowd, &key, sizeof(key), 0);
 	bpf_map__delete_elem(p->skel->maps.stacks, &key, sizeof(key), 0);
 	bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
 }
@@ -323,6 +372,7 @@ int probe_arm(struct probe *p)
 	if (!p->precise)
 		return errno ? -errno : -EINVAL;
 	__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
+	p->waking = bpf_program__attach(p->skel->progs.on_waking); /* wakers are unknown without */
 	return 0;
 }
 
@@ -332,7 +382,8 @@ void probe_disarm(struct probe *p)
 		return;
 	__atomic_store_n(&p->skel->bss->armed_at, 0, __ATOMIC_RELEASE);
 	bpf_link__destroy(p->precise);
-	p->precise = NULL;
+	bpf_link__destroy(p->waking);
+	p->precise = p->waking = NULL;
 }
 
 bool probe_is_armed(const struct probe *p)
@@ -342,8 +393,15 @@ bool probe_is_armed(const struct probe *p)
 
 uint64_t probe_busy_since(const struct probe *p, int tid)
 {
-	return __atomic_load_n(&p->skel->bss->busy_since[(__u32)tid % PROBE_BUSY_SLOTS],
-			       __ATOMIC_RELAXED);
+	const struct thread_state *t = slot_of(p, tid);
+	struct thread_state crowded;
+
+	if (!t && crowd_get(p, tid, &crowded) == 0)
+		t = &crowded;
+	/* waiting for a CPU is no reason to look closer: it is exact */
+	if (!t || !t->tick_ns || t->off == OFF_IDLE || t->off == OFF_RUNQUEUE)
+		return 0;
+	return t->tick_ns + (t->split_used ? t->split[LSC_CAUSE_RUNQUEUE] : 0);
 }
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c)

@@ -59,8 +59,8 @@ int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 
-/* Precise mode: sys_exit on the primary waits. It slows every system call of the host: arm briefly.
- */
+/* Precise mode: sys_exit on the primary waits, and who wakes up blocked loops. It slows every
+ * system call of the host: arm briefly. */
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 bool probe_is_armed(const struct probe *p);

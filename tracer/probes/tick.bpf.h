@@ -6,25 +6,19 @@
 #define LSC_PROBES_TICK_H
 
 #include "learn.bpf.h"
-#include "maps.bpf.h"
-
-static __always_inline void busy_mark(struct thread_state *t, __u64 since)
-{
-	__u64 slot = t->busy_slot; /* 64 bits wide, so that the mask stays on the register used */
-
-	if (slot)
-		busy_since[(slot - 1) & (PROBE_BUSY_SLOTS - 1)] = since;
-}
+#include "thread.bpf.h"
 
 static __always_inline void tick_begin(struct thread_state *t, __u64 now)
 {
 	t->tick_ns = now;
 	t->tick_runtime = t->runtime;
+	if (!t->split_used)
+		return;
+	t->split_used = 0;
 	t->longest_block_ns = 0;
 	t->longest_block_start_ns = 0;
 	t->samples_user = t->samples_kernel = 0;
 	__builtin_memset(t->split, 0, sizeof(t->split));
-	busy_mark(t, now);
 }
 
 static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
@@ -63,21 +57,18 @@ static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __
 	return 0;
 }
 
-static __noinline int lag_add(struct thread_state *t, __u64 ns)
+static __always_inline void lag_add(struct thread_state *t, __u64 ns)
 {
-	if (!t)
-		return 0;
-	__u32 slot = lsc_hist_index(ns);
+	__u64 slot = lsc_hist_index(ns);
 
 	asm volatile("" : "+r"(slot)); /* keeps the check below on the register that is used */
 	if (slot >= LSC_HIST_SLOTS)
-		return 0;
+		return;
 	t->lag.slot[slot]++;
 	t->lag.count++;
 	t->lag.sum_ns += ns;
 	if (ns > t->lag.max_ns)
 		t->lag.max_ns = ns;
-	return 0;
 }
 
 /* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
@@ -87,7 +78,6 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 {
 	__u64 begin = t->tick_ns;
 
-	busy_mark(t, 0);
 	if (!begin || end <= begin)
 		return;
 	__u64 d = end - begin;
