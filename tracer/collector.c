@@ -7,18 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "feed.h"
 
-#define POLL_NS	      5000000ull    /* the ring buffer is looked at this often */
-#define COMMIT_NS     1000000000ull /* at most this much is lost by kill -9 */
-#define SCAN_NS	      1000000000ull /* new rings are looked for this often */
-#define YOUNG_SCAN_NS 20000000ull   /* while a target is younger than a second */
-#define LEARN_NS      300000000ull  /* how long `ready` waits for threads that were running */
-#define END_WAIT_NS   1500000000ull /* stacks still under way at the end */
+#define POLL_NS	       5000000ull    /* the ring buffer is looked at this often */
+#define COMMIT_NS      1000000000ull /* at most this much is lost by kill -9 */
+#define SCAN_NS	       1000000000ull /* new rings are looked for this often */
+#define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
+#define LEARN_NS       300000000ull  /* how long `ready` waits for threads that were running */
+#define COLLECTOR_NICE -10
+#define END_WAIT_NS    1500000000ull /* stacks still under way at the end */
 
 /* ---- time ---- */
 
@@ -197,6 +199,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
 	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, inspector_fd(c->inspector), &ev) < 0)
 		return lsc_err_set(err, -errno, "cannot watch the inspector: %s", strerror(errno));
+	/* A busy loop is to be noticed in time on a crowded host, too; the work is little. Where it
+	 * is not allowed, stalls have wider bounds. */
+	(void)!setpriority(PRIO_PROCESS, 0, COLLECTOR_NICE);
 	r = start_probes(c, err);
 	if (r < 0)
 		return r;

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* When the precise mode is armed, and the record of it. */
+/*
+ * When the precise mode is armed, and the record of it. It is wanted while some loop is in a tick
+ * longer than half the threshold. A loop that is simply saturated would want it for ever, at the
+ * expense of every system call of the host: for such a one a second of it alternates with pauses,
+ * whose ticks cannot be told apart and lower the coverage.
+ */
 #include "state.h"
 
 #include "base/clock.h"
 
-#define PRECISE_HOLD_NS 1000000000ull
+#define HOLD_NS	      LSC_NS_PER_S
+#define PAUSE_MIN_NS  LSC_NS_PER_S
+#define PAUSE_MAX_NS  (4 * LSC_NS_PER_S)
+#define SATURATED_DIV 50 /* idle for less than a 50th of the time */
+#define SOON_NS	      (100 * LSC_NS_PER_MS)
 
 void precise_note(struct collector *c, uint64_t now)
 {
@@ -17,24 +26,87 @@ void precise_note(struct collector *c, uint64_t now)
 	ledger_stored(c, store_put_mode(c->store, &span));
 }
 
-/* Arms while some loop is in a tick longer than half the threshold, and for a while after. */
+static void arm(struct collector *c, const struct loop *first, uint64_t now)
+{
+	if (probe_arm(c->probe) < 0)
+		return;
+	c->armed_ns = now;
+	c->armed_loop = first->id;
+	for (struct loop *l = c->loops; l; l = l->hh.next) {
+		l->precise.asked = false;
+		l->precise.stalls = l->stall_count;
+		probe_busy_since(c->probe, l->tid, &l->precise.idle_ns);
+	}
+}
+
+static void disarm(struct collector *c, uint64_t now)
+{
+	probe_disarm(c->probe);
+	precise_note(c, now);
+	c->armed_ns = 0;
+	c->disarmed_ns = now;
+}
+
+/* It asked throughout the last span, in which it hardly slept and nothing stalled, and asks again.
+ */
+static bool is_saturated(const struct collector *c, const struct loop *l, uint64_t idle_ns,
+			 uint64_t now)
+{
+	return l->precise.asked && now < c->disarmed_ns + SOON_NS + c->o.stall_ns &&
+	       l->stall_count == l->precise.stalls && !l->stalls &&
+	       (idle_ns - l->precise.idle_ns) * SATURATED_DIV < HOLD_NS;
+}
+
+/* The loop has been busy for half the threshold: may it have the precise mode? */
+static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, uint64_t now)
+{
+	struct precise_turn *p = &l->precise;
+
+	if (c->armed_ns)
+		return true;
+	if (p->paused_ns) {
+		bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > now - p->paused_ns;
+		if (!slept && now < p->paused_ns + p->pause_ns)
+			return false;
+		p->paused_ns = 0;
+		if (slept)
+			p->pause_ns = 0;
+		return true;
+	}
+	if (!is_saturated(c, l, idle_ns, now)) {
+		p->pause_ns = 0;
+		return true;
+	}
+	p->pause_ns = p->pause_ns ? 2 * p->pause_ns : PAUSE_MIN_NS;
+	if (p->pause_ns > PAUSE_MAX_NS)
+		p->pause_ns = PAUSE_MAX_NS;
+	p->paused_ns = now;
+	p->idle_ns = idle_ns;
+	if (!c->paused)
+		ledger_stored(c,
+			      store_put_unseen(c->store, "each tick of a saturated loop",
+					       "it never sleeps, so its ticks are told apart only "
+					       "in turns, a second at a time, to spare the host"));
+	c->paused = true;
+	return false;
+}
+
 void precise_steer(struct collector *c, uint64_t now)
 {
 	if (!c->probe)
 		return;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
-		uint64_t since = l->kernel && !l->feed ? probe_busy_since(c->probe, l->tid) : 0;
-		if (!since || now < since + c->o.stall_ns / 2 || !watch_loop_reports(c, l))
+		if (!l->kernel || l->feed)
 			continue;
+		uint64_t idle_ns, since = probe_busy_since(c->probe, l->tid, &idle_ns);
+		if (!since || now < since + c->o.stall_ns / 2 || !watch_loop_reports(c, l) ||
+		    !is_granted(c, l, idle_ns, now))
+			continue;
+		if (!c->armed_ns)
+			arm(c, l, now);
 		c->wanted_ns = now;
-		if (!c->armed_ns && probe_arm(c->probe) == 0) {
-			c->armed_ns = now;
-			c->armed_loop = l->id;
-		}
+		l->precise.asked = true;
 	}
-	if (c->armed_ns && now > c->wanted_ns + PRECISE_HOLD_NS) {
-		probe_disarm(c->probe);
-		precise_note(c, now);
-		c->armed_ns = 0;
-	}
+	if (c->armed_ns && now > c->wanted_ns + HOLD_NS)
+		disarm(c, now);
 }

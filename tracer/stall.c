@@ -31,6 +31,40 @@ static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t beg
 	return s;
 }
 
+/* Adds what the blocks of the stall account for. Returns its sum. */
+static uint64_t split_blocks(const struct loop *l, struct stall *s)
+{
+	uint64_t sum = 0;
+
+	for (const struct block *b = l->blocks; b; b = b->next) {
+		if (b->row.stall != s->row.id)
+			continue;
+		s->row.split[b->row.cause] += b->row.duration_ns;
+		s->row.split[LSC_CAUSE_RUNQUEUE] += b->runqueue_ns;
+		sum += b->row.duration_ns + b->runqueue_ns;
+	}
+	return sum;
+}
+
+/* The stall is only a part of the busy period that the kernel side accounts for: its blocks are
+ * known one by one, its samples stand for CPU, and of the rest no more was spent in run queues than
+ * in the whole period. */
+static void split_part(const struct loop *l, struct stall *s, const struct event_stall *e)
+{
+	uint64_t known = split_blocks(l, s), queued = s->row.split[LSC_CAUSE_RUNQUEUE];
+	uint64_t blocked = known - queued;
+
+	if (e->longest_block_start_ns >= s->row.start_ns && e->longest_block_ns > blocked) {
+		s->row.split[LSC_CAUSE_OTHER] += e->longest_block_ns - blocked; /* event lost */
+		known += e->longest_block_ns - blocked;
+	}
+	known += evidence_samples(l, s->row.id) * SAMPLE_NS;
+	uint64_t rest = s->row.duration_ns > known ? s->row.duration_ns - known : 0;
+	uint64_t more =
+		e->split[LSC_CAUSE_RUNQUEUE] > queued ? e->split[LSC_CAUSE_RUNQUEUE] - queued : 0;
+	s->row.split[LSC_CAUSE_RUNQUEUE] += more < rest ? more : rest;
+}
+
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen,
 		       bool inferred)
 {
@@ -62,10 +96,13 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	s->samples_user = e->samples_user;
 	s->samples_kernel = e->samples_kernel;
 	s->ring_task = e->task;
-	for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
-		s->row.split[i] = e->split[i];
-	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);
 	evidence_claim(c, l, s);
+	if (duration < high)
+		split_part(l, s, e);
+	else
+		for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
+			s->row.split[i] = e->split[i];
+	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);
 }
 
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
@@ -80,12 +117,7 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	s->row.mode = STORE_MODE_RING;
 	s->ring_task = task;
 	evidence_claim(c, l, s);
-	for (const struct block *b = l->blocks; b; b = b->next) {
-		if (b->row.stall != s->row.id)
-			continue;
-		s->row.split[b->row.cause] += b->row.duration_ns;
-		s->row.split[LSC_CAUSE_RUNQUEUE] += b->runqueue_ns;
-	}
+	split_blocks(l, s);
 	/* What no block explains is the CPU's only as far as the sampler or the CPU clock saw it;
 	 * without kernel events, or before they know the thread, it is unknown. */
 	size_t samples = evidence_samples(l, s->row.id);

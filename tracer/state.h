@@ -21,7 +21,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
-#define SAMPLE_NS 4000000ull /* what a sample stands for: the sampler's period */
+#define SAMPLE_NS	  4000000ull /* what a sample stands for: the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
 
@@ -50,6 +50,15 @@ struct stall {
 	struct stall *next;
 };
 
+/* How a loop and the precise mode get on. */
+struct precise_turn {
+	bool asked;	    /* in the span that is armed, or was last */
+	uint64_t idle_ns;   /* at the begin of the span, or of the pause */
+	uint64_t stalls;    /* at the begin of the span */
+	uint64_t pause_ns;  /* the last pause, 0 none */
+	uint64_t paused_ns; /* since when it pauses, 0: it does not */
+};
+
 struct loop {
 	int64_t id;
 	struct target *target;
@@ -64,6 +73,7 @@ struct loop {
 	bool seeded; /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
 	uint64_t stall_count, stalled_ns;
+	struct precise_turn precise;
 	uint64_t unsure_ns;	    /* besides the kernel side's own account */
 	struct thread_state totals; /* of the kernel side, as last read */
 	struct held_event held[HELD_MAX];
@@ -126,8 +136,9 @@ struct collector {
 	uint64_t no_stack;		/* blocks without a stack copy */
 	uint64_t no_room;		/* loops without room for stack copies */
 	/* precise mode */
-	uint64_t armed_ns, wanted_ns;
+	uint64_t armed_ns, wanted_ns, disarmed_ns;
 	int64_t armed_loop;
+	bool paused; /* some loop was saturated */
 	int store_error;
 	char error[240];
 };
@@ -197,7 +208,8 @@ void intake_probe_event(const struct event *e, size_t size, void *arg);
 void intake_settle(struct collector *c, struct loop *l);
 
 /* ---- precise.c ---- */
-/* Arms while some loop is in a tick longer than half the threshold, and for a while after. */
+/* Arms while some loop is in a tick longer than half the threshold, and for a while after; in
+ * turns with pauses for loops that are simply saturated. */
 void precise_steer(struct collector *c, uint64_t now);
 /* Stores the span up to now, if it is armed. */
 void precise_note(struct collector *c, uint64_t now);

@@ -190,7 +190,11 @@ def frames_of(report, stack):
 
 def describe(report):
     """One line a stall and finding: what a failed test shows."""
-    stalls = [f"{s['duration_ns'] / MS:.1f} ms {s['cause']} at {s['start_ns'] / MS:.0f}" for s in report["stalls"]]
+    stalls = []
+    for s in report["stalls"]:
+        split = " + ".join(f"{p['cause']} {p['ns'] / MS:.1f}" for p in s["split"])
+        stalls.append(f"{s['duration_ns'] / MS:.1f} ms ({s['duration_min_ns'] / MS:.1f}-{s['duration_max_ns'] / MS:.1f}, "
+                      f"{s['mode']}) at {s['start_ns'] / MS:.0f}: {split}")
     rules = [f"{f['rule']}/{f['severity']}: {f['message']}" for f in report["findings"]]
     return f"seed {SEED}; stalls: {stalls}; findings: {rules}; unseen: {report['capture']['unseen']}"
 

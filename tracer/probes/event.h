@@ -116,6 +116,7 @@ struct thread_state {
 	__u64 tick_runtime;  /* CPU clock at its begin */
 	__u64 runtime;	     /* CPU clock as last looked at */
 	__u64 wait_delay_ns; /* run-queue delay before the tick: lag, not tick */
+	__u64 tick_delay;    /* what its delays had added up to at its begin */
 	/* the interval off the CPU */
 	__u64 off_ns, off_runtime, off_delay;
 	/* totals */

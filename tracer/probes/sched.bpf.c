@@ -48,7 +48,7 @@ static __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64
 			      : t->timed			      ? 20000000ull
 								      : 5000000ull;
 		if (d > least && learn(t, id, t->sp, NR_FUTEX, 0, WAIT_FUTEX, now))
-			tick_begin(t, now);
+			tick_begin(t, now, t->off_delay + delay);
 	}
 	return 0;
 }
@@ -72,7 +72,7 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 	t->runqueue_ns += delay;
 	t->idle_ns += now - delay - off;
 	t->wait_delay_ns = delay;
-	tick_begin(t, now);
+	tick_begin(t, now, t->off_delay + delay);
 }
 
 /* A thread has state from its first sleep in a wait that a loop may idle in until its exit: the
@@ -127,7 +127,7 @@ static __always_inline void switch_in(struct task_struct *next)
 	__u64 before = t->off_delay;
 	asm volatile("" : "+r"(before)); /* one load must not serve both kinds of pointers */
 	if (t->seeded)
-		before = next->sched_info.run_delay;
+		t->off_delay = before = next->sched_info.run_delay;
 	t->seeded = 0;
 	t->runtime = next->se.sum_exec_runtime;
 	came_back(t, (__u64)next->tgid << 32 | tid, switch_now(next), run_delay(next, before));
@@ -245,7 +245,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (slept && t->tick_ns >= armed_at)
 		return 0;
 	tick_end(t, id, now, true, false);
-	tick_begin(t, now);
+	tick_begin(t, now, bpf_get_current_task_btf()->sched_info.run_delay);
 	return 0;
 }
 

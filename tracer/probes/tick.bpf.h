@@ -5,12 +5,15 @@
 #ifndef LSC_PROBES_TICK_H
 #define LSC_PROBES_TICK_H
 
+#include "base/cause.h"
 #include "learn.bpf.h"
 #include "thread.bpf.h"
 
-static __always_inline void tick_begin(struct thread_state *t, __u64 now)
+/* delay: what the thread's run-queue delays have added up to. */
+static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 delay)
 {
 	t->tick_ns = now;
+	t->tick_delay = delay;
 	t->tick_runtime = t->runtime;
 	if (!t->split_used)
 		return;
@@ -43,6 +46,10 @@ static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __
 	e->end_ns = end;
 	e->low_ns = low;
 	__builtin_memcpy(e->split, t->split, sizeof(e->split));
+	/* Switches are missed now and then, the kernel's own account of run queues is complete. */
+	__u64 delay = bpf_get_current_task_btf()->sched_info.run_delay - t->tick_delay;
+	if (delay > e->split[LSC_CAUSE_RUNQUEUE] && delay <= end - t->tick_ns)
+		e->split[LSC_CAUSE_RUNQUEUE] = delay;
 	e->cpu_ns = t->runtime - t->tick_runtime;
 	e->samples_user = t->samples_user;
 	e->samples_kernel = t->samples_kernel;

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An event loop that can be saturated: its descriptor is always ready, each turn works for 0.2 ms,
+ * and it never sleeps in its wait. Lines on stdin: `busy`, `idle`, `work SECONDS`, `sleep SECONDS`;
+ * the last two happen inside one turn and are answered with their length by its own clock.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void work(uint64_t ns)
+{
+	uint64_t until = now_ns() + ns;
+
+	while (now_ns() < until)
+		;
+}
+
+static void obey(const char *line, int epoll, int ready)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = ready};
+	uint64_t begin = now_ns();
+	double seconds;
+
+	if (!strncmp(line, "busy", 4)) {
+		epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &e);
+		return;
+	}
+	if (!strncmp(line, "idle", 4)) {
+		epoll_ctl(epoll, EPOLL_CTL_DEL, ready, NULL);
+		return;
+	}
+	if (sscanf(line, "work %lf", &seconds) == 1) {
+		work((uint64_t)(seconds * 1e9));
+	} else if (sscanf(line, "sleep %lf", &seconds) == 1) {
+		struct timespec t = {(time_t)seconds,
+				     (long)((seconds - (double)(time_t)seconds) * 1e9)};
+		nanosleep(&t, NULL);
+	}
+	printf("{\"ns\": %llu}\n", (unsigned long long)(now_ns() - begin));
+}
+
+int main(void)
+{
+	int epoll = epoll_create1(0), ready = eventfd(1, 0);
+	struct epoll_event in = {.events = EPOLLIN, .data.fd = STDIN_FILENO}, got[8];
+	char line[128];
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (epoll < 0 || ready < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &in) < 0)
+		return 1;
+	puts("running");
+	for (;;) {
+		int n = epoll_wait(epoll, got, 8, 20);
+		for (int i = 0; i < n; i++) {
+			if (got[i].data.fd != STDIN_FILENO) {
+				work(200000);
+				continue;
+			}
+			ssize_t size = read(STDIN_FILENO, line, sizeof(line) - 1);
+			if (size <= 0)
+				return 0;
+			line[size] = '\0';
+			obey(line, epoll, ready);
+		}
+	}
+}

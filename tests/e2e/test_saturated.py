@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""A loop that never sleeps in its wait: the precise mode takes turns with pauses, what could not be told
+apart is said, and blocks are found all the same."""
+import time
+
+import harness
+from harness import BIN, Attach, Case, Process, describe, pause, rng
+
+
+class Saturated(Case):
+    def watch(self, script):
+        with Process([BIN.parent / "tests/e2e/saturated"]) as target:
+            target.next_line("running")
+            with Attach(target.pid, self.capture) as attach:
+                pause()
+                truth = script(target)
+                return attach.stop(), truth
+
+    def armed(self, report):
+        return [mode["to_ns"] - mode["from_ns"] for mode in report["capture"]["modes"] if mode["mode"] == "precise"]
+
+    def test_precise_mode_pauses_for_it_and_coverage_says_so(self):
+        def script(target):
+            target.tell("busy")
+            time.sleep(rng.uniform(6, 7))
+            target.tell("idle")
+
+        report, _ = self.watch(script)
+        self.assertEqual(self.planted(report), [], describe(report))
+        self.assertGreater(len(self.armed(report)), 1, report["capture"]["modes"])
+        self.assertLess(sum(self.armed(report)), 0.6 * report["capture"]["duration_ns"])
+        self.assertLess(report["capture"]["coverage"], 0.95)
+        self.assertIn("each tick of a saturated loop", [unseen["what"] for unseen in report["capture"]["unseen"]])
+        self.assertIn("blind", [finding["rule"] for finding in report["findings"]])
+
+    def test_a_sleep_in_one_of_its_ticks_is_found_in_every_mode(self):
+        def script(target):
+            target.tell("busy")
+            time.sleep(rng.uniform(0.5, 4))
+            truth = target.ask(f"sleep {rng.uniform(0.1, 0.3):.3f}")
+            time.sleep(rng.uniform(0.1, 0.5))
+            return truth
+
+        report, truth = self.watch(script)
+        self.assertStalls(report, [truth], "sleep")
+
+    def test_once_it_sleeps_again_its_work_is_seen_at_once(self):
+        def script(target):
+            target.tell("busy")
+            time.sleep(rng.uniform(2.2, 3))
+            target.tell("idle")
+            time.sleep(rng.uniform(0.3, 0.5))
+            return target.ask(f"work {rng.uniform(0.06, 0.2):.3f}")
+
+        report, truth = self.watch(script)
+        self.assertStalls(report, [truth], "cpu-user")
+
+
+if __name__ == "__main__":
+    harness.main()
