@@ -72,6 +72,7 @@ void collector_dispatch(struct collector *c)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
 	precise_steer(c, now);
+	inquiry_steer(c, now);
 	inspector_dispatch(c->inspector);
 	for (struct loop *next, *l = c->loops; l; l = next) {
 		next = l->hh.next;
@@ -130,6 +131,7 @@ static int start_probes(struct collector *c, struct lsc_err *err)
 		r = probe_new(&po, intake_probe_event, c, &c->probe, &why);
 	if (r == 0) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
+		look_new(&c->look, NULL); /* without it owners are named, and have no stacks */
 		if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, probe_fd(c->probe), &ev) < 0)
 			return lsc_err_set(err, -errno, "cannot watch the kernel's ring buffer: %s",
 					   strerror(errno));
@@ -248,6 +250,7 @@ static void collector_free(struct collector *c)
 	}
 	watch_free(c);
 	evidence_free(c);
+	look_free(c->look);
 	probe_free(c->probe);
 	inspector_free(c->inspector);
 	store_close(c->store);

@@ -15,11 +15,12 @@
 /* A block with the strings that its row points to. */
 struct block {
 	struct store_block row;
-	char args[640], path[512], peer[128], waker_comm[16], resource_comm[16];
+	char args[640], path[512], peer[128], waker_comm[16], resource_comm[16], owner_comm[16];
 	uint64_t wake_ns, tick_ns; /* as in the event */
 	uint64_t runqueue_ns;
 	uint32_t ring_task;
 	uint64_t job; /* stack job under way, 0 none */
+	uint64_t owner_job; /* the same for the stack of the lock's owner */
 	struct block *next;
 };
 

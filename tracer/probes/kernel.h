@@ -111,7 +111,9 @@ struct task_struct {
 	int pid;
 	int tgid;
 	unsigned int flags;
+	int on_cpu;
 	int exit_code;
+	unsigned long nvcsw, nivcsw;
 	char comm[16];
 	struct task_struct *real_parent;
 	struct files_struct *files;
