@@ -154,6 +154,7 @@ static void obey(void)
 		exit(0);
 	if (sscanf(line, "%15s %lf", how, &order.seconds) != 2)
 		exit(2);
+	int64_t begin = now_ns();
 	order.how = how;
 	order.tid = 0;
 	order.holds = order.done = false;
@@ -161,12 +162,10 @@ static void obey(void)
 		exit(3);
 	while (!order.holds)
 		usleep(50);
-	int64_t begin = now_ns();
 	wait_for_it(thread);
-	int64_t ns = now_ns() - begin;
 	if (strcmp(how, "join") != 0)
 		pthread_join(thread, NULL);
-	printf("{\"ns\": %lld, \"tid\": %d}\n", (long long)ns, order.tid);
+	printf("{\"ns\": %lld, \"tid\": %d}\n", (long long)(now_ns() - begin), order.tid);
 }
 
 static void make_mutex(pthread_mutex_t *m, int type, int protocol, int robust)
