@@ -36,6 +36,9 @@ const struct event_block *decode_block(const struct event *e, size_t size, const
  * file. */
 uint64_t decode_fd_inode(int pid, int fd);
 
+/* The descriptor that the call waited on, -1 none. */
+int decode_waited_fd(const struct event_block *e, const struct aux *aux);
+
 /* Fills all of ret_block but ids, stall, task and stack. Looks up names of descriptors under
  * /proc/pid (readlink and fdinfo only: these never reach the target's file systems). */
 void decode_block_row(const struct event_block *e, struct block *ret_block);

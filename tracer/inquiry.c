@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Blocks while they last. What is only to be had then is asked for a few ms after a block began,
- * and again each time it has lasted twice as long: where in the kernel the thread sleeps, who holds
- * the lock that it waits for, and that thread's stack. Each answer is believed only if the block
- * was still the same afterwards; no thread is stopped for it.
+ * and again each time it has lasted twice as long: where in the kernel the thread sleeps, who is
+ * at the other end of the pipe, who holds the lock that it waits for, and that thread's stack. Each
+ * answer is believed only if the block was still the same afterwards; no thread is stopped for it.
  */
 #include "state.h"
 
@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kernel_stack.h"
+#include "peer.h"
 
 #define FIRST_NS    3000000ull /* a younger block may be over before it is looked into */
 #define LOOKS_PER_S 50	       /* of some 100 us each */
@@ -74,15 +76,34 @@ static void name_owner(const struct loop *l, const struct event_block *e, struct
 	*ret = o;
 }
 
-static void find_owner(struct collector *c, struct loop *l, const struct thread_state *t)
+/* The process that the loop waits for, by its number or by the pipe between the two. */
+static void find_peer(struct loop *l, const struct event_block *e, const struct aux *aux)
+{
+	struct inquiry *q = &l->inquiry;
+	bool same_numbers = l->target->ns_pid == l->target->pid;
+
+	if (e->fd_kind == FD_PIPE || e->fd_kind == FD_FIFO)
+		q->peer = peer_of_pipe(l->target->pid, decode_waited_fd(e, aux), q->peer_comm);
+	else if (e->nr == SYS_wait4 && (int)e->args[0] > 0 && same_numbers &&
+		 target_thread_names((int)e->args[0], (int)e->args[0], q->peer_comm, NULL) == 0)
+		q->peer = (int)e->args[0];
+}
+
+/* What was kept when the block began. */
+static void ask_begin(struct collector *c, struct loop *l, const struct thread_state *t)
 {
 	lsc_autofree struct stack_slot *slot = malloc(sizeof(*slot));
+	struct aux aux;
 
 	if (!slot || probe_stack(c->probe, l->tid, slot) < 0 || slot->block.off_ns != t->off_ns)
 		return;
-	memcpy(slot->block.args, t->args, sizeof(slot->block.args));
-	slot->block.nr = t->nr;
-	name_owner(l, &slot->block, &l->inquiry.owner);
+	struct event_block *e = &slot->block;
+	memcpy(e->args, t->args, sizeof(e->args));
+	memcpy(&aux, e->aux, sizeof(aux));
+	e->nr = t->nr;
+	e->fd_kind = t->fd_kind;
+	name_owner(l, e, &l->inquiry.owner);
+	find_peer(l, e, &aux);
 }
 
 static void watch_owner(struct collector *c, struct loop *l)
@@ -131,8 +152,7 @@ static void look_into(struct collector *c, struct loop *l, const struct thread_s
 
 	if (!q->asked) {
 		ask_kernel_stack(c, l);
-		if (t->nr == NR_FUTEX)
-			find_owner(c, l, t);
+		ask_begin(c, l, t);
 		q->asked = true;
 	}
 	if (q->owner.tid && !q->owner_stack && !q->job)
@@ -239,6 +259,13 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		q->owner = owner;
 	}
 	b->row.kernel_stack = q->kernel_stack;
+	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
+		b->row.resource_pid = 0; /* a number of the target's namespace says nothing here */
+	if (q->peer && (!b->row.resource_pid || b->row.resource_pid == q->peer)) {
+		memcpy(b->resource_comm, q->peer_comm, sizeof(b->resource_comm));
+		b->row.resource_pid = q->peer;
+		b->row.resource_comm = b->resource_comm;
+	}
 	if (q->owner.tid) {
 		memcpy(b->owner_comm, q->owner.comm, sizeof(b->owner_comm));
 		b->row.owner_tid = q->owner.tid;

@@ -52,6 +52,8 @@ struct inquiry {
 	uint64_t off_ns;  /* when the block began; 0: none */
 	uint64_t next_ns; /* when to look again */
 	int64_t kernel_stack, owner_stack; /* 0 none (yet) */
+	int peer; /* the process at the other end of the pipe, the child; 0 unknown */
+	char peer_comm[16];
 	struct owner owner;
 	uint64_t job; /* the owner's stack under way, 0 none */
 	bool asked;   /* the two were looked for */

@@ -261,6 +261,13 @@ int target_each_thread(int pid, target_thread_fn *fn, void *arg)
 	return n;
 }
 
+int target_parent(int pid)
+{
+	uint64_t parent;
+
+	return stat_field(pid, 4, &parent) == 0 && parent <= INT32_MAX ? (int)parent : 0;
+}
+
 void target_each_child(int pid, target_child_fn *fn, void *arg)
 {
 	char path[300];

@@ -56,6 +56,9 @@ struct target_thread {
 typedef int target_thread_fn(const struct target_thread *t, void *arg);
 int target_each_thread(int pid, target_thread_fn *fn, void *arg);
 
+/* The parent of pid, 0 unknown. */
+int target_parent(int pid);
+
 /* Calls fn for each child of pid. */
 typedef void target_child_fn(int pid, void *arg);
 void target_each_child(int pid, target_child_fn *fn, void *arg);

@@ -170,6 +170,15 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 	stack_copy(slot, t->cause == PROBE_CAUSE_NESTED);
 }
 
+/* poll and select have their descriptors in memory: which one was looked at. */
+static __always_inline void aux_descriptor(struct aux *aux, __s32 fd)
+{
+	if (aux && aux->type == AUX_NONE) {
+		aux->type = AUX_FD;
+		aux->fd = fd;
+	}
+}
+
 /* What the thread waits for, as far as it can be told when the wait begins. */
 static __always_inline int block_begin_cause(struct thread_state *t, struct task_struct *prev,
 					     __u32 state, int kind, struct aux *aux)
@@ -187,6 +196,7 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 			return LSC_CAUSE_SLEEP;
 		bpf_probe_read_user(&fd, sizeof(fd), (void *)t->args[0]);
 		t->fd_kind = fd_look(prev, fd, &t->ino, aux);
+		aux_descriptor(aux, fd);
 		return PROBE_CAUSE_NESTED;
 	case NR_SELECT:
 	case NR_PSELECT6:
@@ -194,6 +204,7 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 			return LSC_CAUSE_SLEEP;
 		fd = t->args[0] - 1; /* the highest; exact where there is one */
 		t->fd_kind = fd_look(prev, fd, &t->ino, aux);
+		aux_descriptor(aux, fd);
 		return PROBE_CAUSE_NESTED;
 	}
 	if (probe_wait_class(nr) > WAIT_FUTEX)

@@ -24,6 +24,7 @@
 #define PROBE_STACK_USUAL 16384
 #define PROBE_SITES	  6 /* candidate waits remembered per thread */
 #define PROBE_AUX_BYTES	  160
+#define UNIX_PATH_BYTES	  108
 #define PROBE_REGS	  17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
@@ -215,7 +216,7 @@ struct event_block {	/* also the head of a sample and of an owner; the stack cop
 #define AUX_TIME   1 /* __s64 sec, nsec */
 #define AUX_PATH   2 /* NUL-terminated, cut at the end */
 #define AUX_SOCKET 3 /* struct aux_socket */
-#define AUX_FD	   4 /* __s32: the first descriptor of poll or select */
+#define AUX_FD	   4 /* __s32: the descriptor of poll or select that was looked at */
 #define AUX_FUTEX  5 /* the memory at the futex */
 
 struct aux {
@@ -225,9 +226,12 @@ struct aux {
 		__s64 time[2];
 		char path[PROBE_AUX_BYTES - 8];
 		struct aux_socket {
-			__u16 family, port_be, protocol, pad;
+			__u16 family, port_be, protocol;
+			__u16 path_size; /* of a Unix socket's name */
 			__u8 address[16];
 			__s32 fd;
+			__u32 pid; /* of a Unix socket's other side; 0 unknown */
+			char path[UNIX_PATH_BYTES];
 		} socket;
 		__s32 fd;
 		__u32 futex[6];
