@@ -164,8 +164,10 @@ static void print_chain(const struct page *p, int64_t stack, const char *label)
 			first = i;
 	fprintf(p->out, LABEL, label);
 	for (size_t i = first; i < k->row.nframes && shown < CHAIN_SHOWN; i++) {
+		if (!k->row.frames[i].function)
+			continue;
 		fputs(shown++ ? " <- " : "", p->out);
-		page_text(p, k->row.frames[i].function ? k->row.frames[i].function : "?", 32);
+		page_text(p, k->row.frames[i].function, 32);
 	}
 	fputc('\n', p->out);
 }

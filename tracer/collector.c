@@ -131,7 +131,6 @@ static int start_probes(struct collector *c, struct lsc_err *err)
 		r = probe_new(&po, intake_probe_event, c, &c->probe, &why);
 	if (r == 0) {
 		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
-		look_new(&c->look, NULL); /* without it owners are named, and have no stacks */
 		if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, probe_fd(c->probe), &ev) < 0)
 			return lsc_err_set(err, -errno, "cannot watch the kernel's ring buffer: %s",
 					   strerror(errno));
@@ -209,6 +208,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	c->start_ns = lsc_now_ns(); /* from here on everything is watched */
 	c->start_wall_ns = lsc_wall_ns();
 	ledger_put_start(c);
+	struct lsc_err why = {0};
+	if (c->probe && look_new(&c->look, &why) < 0)
+		ledger_stored(c, store_put_unseen(c->store, "stacks of locks' owners", why.text));
 	for (size_t i = 0; i < c->ntargets; i++) { /* grows by the descendants */
 		if (c->o.follow && c->probe)
 			target_each_child(c->targets[i]->pid, watch_child, c);

@@ -17,7 +17,13 @@
 #include "target.h"
 
 #define PROCESSES_MAX 128
-#define FDS_MAX	      1024
+#define LINKS_MAX     4096 /* in all, of some 1.5 us each */
+
+struct search {
+	int pid, mode;
+	char name[256]; /* as the link says it: "pipe:[4711]" */
+	unsigned links; /* looked at */
+};
 
 struct generation {
 	int pid[PROCESSES_MAX];
@@ -48,25 +54,23 @@ static int access_mode(int pid, const char *fd)
 	return -1;
 }
 
-static bool holds_other_end(int pid, const char *name, int mode)
+static bool holds_other_end(struct search *s, int pid)
 {
-	char path[64], link[256];
+	char path[64], link[sizeof(s->name)];
 	bool found = false;
+	struct dirent *e;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	DIR *d = opendir(path);
-	if (!d)
-		return false;
-	for (int i = 0; !found && i < FDS_MAX; i++) {
-		struct dirent *e = readdir(d);
-		if (!e)
-			break;
-		if (!read_link(pid, e->d_name, link, sizeof(link)) || strcmp(link, name) != 0)
+	while (d && !found && s->links < LINKS_MAX && (e = readdir(d))) {
+		s->links++;
+		if (!read_link(pid, e->d_name, link, sizeof(link)) || strcmp(link, s->name) != 0)
 			continue;
 		int other = access_mode(pid, e->d_name);
-		found = other == O_RDWR || (other >= 0 && (mode == O_RDWR || other != mode));
+		found = other == O_RDWR || (other >= 0 && (s->mode == O_RDWR || other != s->mode));
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 	return found;
 }
 
@@ -79,13 +83,12 @@ static void add(int pid, void *arg)
 }
 
 /* How many of g hold the other end; *ret_pid is the last of them. */
-static int count_holders(const struct generation *g, int self, const char *name, int mode,
-			 int *ret_pid)
+static int count_holders(struct search *s, const struct generation *g, int *ret_pid)
 {
 	int n = 0;
 
 	for (size_t i = 0; i < g->n; i++) {
-		if (g->pid[i] == self || !holds_other_end(g->pid[i], name, mode))
+		if (g->pid[i] == s->pid || !holds_other_end(s, g->pid[i]))
 			continue;
 		*ret_pid = g->pid[i];
 		n++;
@@ -95,26 +98,29 @@ static int count_holders(const struct generation *g, int self, const char *name,
 
 int peer_of_pipe(int pid, int fd, char ret_comm[16])
 {
+	struct search s = {.pid = pid};
 	struct generation g = {.n = 0}, next = {.n = 0};
-	char number[16], name[256];
+	char number[16];
 	int found = 0;
 
 	snprintf(number, sizeof(number), "%d", fd);
-	int mode = access_mode(pid, number);
-	if (fd < 0 || mode < 0 || !read_link(pid, number, name, sizeof(name)))
+	s.mode = fd < 0 ? -1 : access_mode(pid, number);
+	if (s.mode < 0 || !read_link(pid, number, s.name, sizeof(s.name)))
 		return 0;
 	target_each_child(pid, add, &g);
-	int n = count_holders(&g, pid, name, mode, &found);
+	int n = count_holders(&s, &g, &found);
 	if (!n) {
 		for (size_t i = 0; i < g.n; i++)
 			target_each_child(g.pid[i], add, &next);
-		n = count_holders(&next, pid, name, mode, &found);
+		n = count_holders(&s, &next, &found);
 	}
 	int parent = n ? 0 : target_parent(pid);
 	if (parent > 0) {
 		g = (struct generation){.pid = {parent}, .n = 1};
 		target_each_child(parent, add, &g);
-		n = count_holders(&g, pid, name, mode, &found);
+		n = count_holders(&s, &g, &found);
 	}
-	return n == 1 && target_thread_names(found, found, ret_comm, NULL) == 0 ? found : 0;
+	if (n != 1 || s.links == LINKS_MAX)
+		return 0; /* not all were looked at: there may be others */
+	return target_thread_names(found, found, ret_comm, NULL) == 0 ? found : 0;
 }

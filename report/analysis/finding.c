@@ -217,7 +217,7 @@ const char *finding_detail(struct analysis *a, const struct store_block *b)
 		return arena_printf(&a->arena, "held by thread %d%s%s%s%s", b->owner_tid,
 				    b->owner_comm ? " " : "", b->owner_comm ? b->owner_comm : "",
 				    where ? " in " : "", where ? where : "");
-	if (b->path)
+	if (b->path && !b->resource_pid) /* the name of a pipe says less than its other end */
 		return arena_printf(&a->arena, "on %s", b->path);
 	if (b->peer)
 		return arena_printf(&a->arena, "with %s%s%s", b->peer, b->proto ? " " : "",

@@ -2,7 +2,7 @@
 """Who held the lock that the loop waited for, on what; and nobody where that cannot be known."""
 import json
 
-from harness import BIN, Attach, Case, Process, describe, frames_of, main, pause, rng
+from harness import BIN, Attach, Case, Process, describe, frames_of, loopscope, main, pause, rng
 
 TARGET = BIN.parent / "tests/e2e/locks"
 HOLDERS = {"sleep": "settle_accounts", "burn": "compress_ledger"}
@@ -13,14 +13,14 @@ class Locks(Case):
         """Plants a wait of each kind; returns the report and, for each, what the target says."""
         with Process([TARGET]) as target:
             target.next_line("running")
-            with Attach(target.pid, self.capture) as attach:
+            with Attach(target.pid, self.capture) as self.attach:
                 told = []
                 for kind in kinds:
                     pause()
                     target.tell(f"{kind} {rng.uniform(0.15, 0.3):.4f}")
                     told.append(json.loads(target.next_line("{")))
                 pause()
-                return attach.stop(), told
+                return self.attach.stop(), told
 
     def longest_blocks(self, report, told):
         stalls = self.assertStalls(report, [one["ns"] for one in told], "lock")
@@ -41,6 +41,20 @@ class Locks(Case):
         report, told = self.watch(kinds)
         for kind, block, one in zip(kinds, self.longest_blocks(report, told), told):
             self.assertHolder(report, block, one["tid"], HOLDERS[kind])
+
+    def test_the_holder_is_told_live_and_on_every_page(self):
+        kind = rng.choice(list(HOLDERS))
+        _, [one] = self.watch([kind])
+        [live] = [line for line in self.attach.lines if "STALL" in line]
+        self.assertIn(f"held by {one['tid']} accountant: {HOLDERS[kind]} <- hold <- serve", live)
+        text = loopscope("report", self.capture).stdout
+        self.assertRegex(text, rf"held by thread {one['tid']} accountant")
+        self.assertRegex(text, rf"holder +{HOLDERS[kind]} <- hold <- serve")
+        self.assertRegex(text, r"kernel +\S*futex\S*")
+        self.assertRegex(" ".join(text.split()), rf"held by thread {one['tid']} accountant in {HOLDERS[kind]}")
+        page = loopscope("report", "--html", self.capture).stdout
+        self.assertIn("Stack of the lock's holder", page)
+        self.assertIn("In the kernel", page)
 
     def test_mutexes_of_other_kinds_name_their_holder_too(self):
         kinds = rng.sample(["pi", "robust", "recursive"], 3)
