@@ -206,6 +206,7 @@ struct event_block {	/* also the head of a sample and of an owner; the stack cop
 	__u8 class;
 	__u32 stack_size;
 	__u32 owner; /* EVENT_OWNER: whose stack it is; e.tid is the loop's */
+	__u32 pad;   /* aux holds 64-bit values */
 	char waker_comm[16];
 	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of
 				      the fd */
