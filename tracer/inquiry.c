@@ -274,9 +274,10 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		b->owner_job = q->job;
 		if (!q->owner_stack && !q->job)
 			evidence_unresolved(c, OWNER,
-					    q->owner.foreign ? "it belongs to another process"
-					    : q->missed	     ? "it ran on"
-							     : "the wait was too short");
+					    !c->look	       ? "threads cannot be looked at"
+					    : q->owner.foreign ? "it belongs to another process"
+					    : q->missed	       ? "it ran on"
+							       : "the wait was too short");
 	}
 	if (q == &none)
 		return;
