@@ -104,6 +104,14 @@ static void call(const json_t *msg, FILE *out)
 	fputc(')', out);
 }
 
+static void chain(const json_t *frames, FILE *out)
+{
+	for (size_t i = 0; i < json_array_size(frames) && i < FRAMES_SHOWN; i++) {
+		fputs(i ? " <- " : "", out);
+		text_or(json_string_value(json_array_get(frames, i)), "?", out);
+	}
+}
+
 /* " in task 'NAME' (function file:line): leaf <- caller <- ..." as far as it is known. */
 static void where(const json_t *msg, FILE *out)
 {
@@ -134,10 +142,20 @@ static void where(const json_t *msg, FILE *out)
 		}
 		fputs(n ? ": " : "", out);
 	}
-	for (size_t i = 0; i < n && i < FRAMES_SHOWN; i++) {
-		fputs(i ? " <- " : "", out);
-		text_or(json_string_value(json_array_get(frames, i)), "?", out);
-	}
+	chain(frames, out);
+}
+
+/* Who held what the loop waited for. */
+static void owner(const json_t *o, FILE *out)
+{
+	const json_t *frames = json_object_get(o, "frames");
+
+	if (!json_is_object(o))
+		return;
+	fprintf(out, "  held by %lld ", (long long)field_int(o, "tid", 0));
+	text_or(field_text(o, "comm"), "?", out);
+	fputs(json_array_size(frames) ? ": " : "", out);
+	chain(frames, out);
 }
 
 static void victims(const struct live_options *o, const json_t *v, FILE *out)
@@ -178,6 +196,7 @@ static void stall(const struct live_options *o, const json_t *msg, FILE *out)
 	fprintf(out, "%*s", cause && strlen(cause) < 11 ? (int)(11 - strlen(cause)) : 1, "");
 	call(msg, out);
 	where(msg, out);
+	owner(json_object_get(msg, "owner"), out);
 	if (o->many) {
 		fputs("  [", out);
 		text_or(field_text(msg, "comm"), "?", out);

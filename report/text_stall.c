@@ -15,6 +15,7 @@
 #define FRAMES_SHOWN 12
 #define ARGS_SHOWN   4
 #define CALLS_SHOWN  3
+#define CHAIN_SHOWN  4
 #define LABEL	     "      %-8s"
 
 static void print_head(const struct page *p, const struct analysis_stall *s)
@@ -150,6 +151,27 @@ static void print_resource(const struct page *p, const struct store_block *b)
 	}
 }
 
+/* A stack in one line, from the application's own innermost frame on. */
+static void print_chain(const struct page *p, int64_t stack, const char *label)
+{
+	const struct analysis_stack *k = analysis_stack_of(p->a, stack);
+	size_t first = 0, shown = 0;
+
+	if (!k || !k->row.nframes)
+		return;
+	for (size_t i = k->row.nframes; k->site.function && i-- > 0;)
+		if (k->row.frames[i].function == k->site.function)
+			first = i;
+	fprintf(p->out, LABEL, label);
+	for (size_t i = first; i < k->row.nframes && shown < CHAIN_SHOWN; i++) {
+		if (!k->row.frames[i].function)
+			continue;
+		fputs(shown++ ? " <- " : "", p->out);
+		page_text(p, k->row.frames[i].function, 32);
+	}
+	fputc('\n', p->out);
+}
+
 static void print_call(const struct page *p, const struct store_block *b, const char *label)
 {
 	fprintf(p->out, LABEL, label);
@@ -184,6 +206,10 @@ static void print_calls(const struct page *p, const struct analysis_stall *s)
 	}
 	for (size_t i = 0; i < shown; i++)
 		print_call(p, longest[i], i ? "" : "call");
+	if (shown) {
+		print_chain(p, longest[0]->owner_stack, "holder");
+		print_chain(p, longest[0]->kernel_stack, "kernel");
+	}
 	if (s->nblocks > shown)
 		fprintf(p->out, LABEL "and %zu shorter ones\n", "", s->nblocks - shown);
 }

@@ -74,6 +74,7 @@ void collector_dispatch(struct collector *c)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
 	precise_steer(c, now);
+	inquiry_steer(c, now);
 	inspector_dispatch(c->inspector);
 	for (struct loop *next, *l = c->loops; l; l = next) {
 		next = l->hh.next;
@@ -212,6 +213,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	c->start_ns = lsc_now_ns(); /* from here on everything is watched */
 	c->start_wall_ns = lsc_wall_ns();
 	ledger_put_start(c);
+	struct lsc_err why = {0};
+	if (c->probe && look_new(&c->look, &why) < 0)
+		ledger_stored(c, store_put_unseen(c->store, "stacks of locks' owners", why.text));
 	for (size_t i = 0; i < c->ntargets; i++) { /* grows by the descendants */
 		if (c->o.follow && c->probe)
 			target_each_child(c->targets[i]->pid, watch_child, c);
@@ -253,6 +257,7 @@ static void collector_free(struct collector *c)
 	}
 	watch_free(c);
 	evidence_free(c);
+	look_free(c->look);
 	probe_free(c->probe);
 	inspector_free(c->inspector);
 	store_close(c->store);

@@ -45,6 +45,8 @@ struct collector_stall {
 	const struct store_task *task;	   /* NULL unknown */
 	const char *const *frames;	   /* "function" or "module+0x1f", leaf first */
 	size_t nframes;
+	const char *const *owner_frames; /* of the holder of the lock that longest waited for */
+	size_t nowner_frames;
 	struct feed_victims victims;
 };
 

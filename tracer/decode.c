@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "control.h"
 #include "syscall.h"
+#include "target.h"
 
 const struct event_loop *decode_loop(const struct event *e, size_t size)
 {
@@ -89,6 +90,14 @@ static const char *fd_path(int pid, int fd, uint64_t ino, char *buf, size_t size
 	return buf;
 }
 
+/* As long as it is there: a process that has ended keeps its number alone. */
+static void name_process(int pid, struct block *b)
+{
+	b->row.resource_pid = pid;
+	if (target_thread_names(pid, pid, b->resource_comm, NULL) == 0)
+		b->row.resource_comm = b->resource_comm;
+}
+
 static const char *protocol_name(unsigned family, unsigned protocol)
 {
 	if (family == AF_UNIX)
@@ -98,13 +107,32 @@ static const char *protocol_name(unsigned family, unsigned protocol)
 	return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : NULL;
 }
 
-static void name_socket(const struct aux *aux, struct block *b)
+/* The name of the socket (abstract ones with an @), and the process behind it. */
+static void name_unix(const struct aux *aux, int pid, struct block *b)
+{
+	size_t n = aux->socket.path_size;
+	const char *path = aux->socket.path;
+
+	if (n > 0 && n <= sizeof(aux->socket.path)) {
+		bool abstract = path[0] == '\0';
+		snprintf(b->peer, sizeof(b->peer), "%s%.*s", abstract ? "@" : "",
+			 (int)(n - abstract), path + abstract);
+		b->row.peer = b->peer;
+	}
+	/* its own number stands in the two ends of a pair that it made */
+	if (aux->socket.pid && aux->socket.pid <= INT32_MAX && (int)aux->socket.pid != pid)
+		name_process((int)aux->socket.pid, b);
+}
+
+static void name_socket(const struct aux *aux, int pid, struct block *b)
 {
 	char host[INET6_ADDRSTRLEN];
 	unsigned port = ntohs(aux->socket.port_be);
 
 	b->row.resource_kind = "socket";
 	b->row.proto = protocol_name(aux->socket.family, aux->socket.protocol);
+	if (aux->socket.family == AF_UNIX)
+		name_unix(aux, pid, b);
 	if ((aux->socket.family != AF_INET && aux->socket.family != AF_INET6) || !port)
 		return;
 	if (!inet_ntop(aux->socket.family, aux->socket.address, host, sizeof(host)))
@@ -114,13 +142,14 @@ static void name_socket(const struct aux *aux, struct block *b)
 	b->row.peer = b->peer;
 }
 
-/* The descriptor that the call waited on, -1 none. */
-static int waited_fd(const struct event_block *e, const struct aux *aux)
+int decode_waited_fd(const struct event_block *e, const struct aux *aux)
 {
 	const struct syscall_args *a = syscall_args(e->nr);
 
 	if (aux->type == AUX_SOCKET)
 		return aux->socket.fd;
+	if (aux->type == AUX_FD)
+		return aux->fd;
 	return a->kinds[0] == 'd' ? (int)e->args[0] : -1;
 }
 
@@ -143,7 +172,7 @@ static uint64_t requested_ns(const struct event_block *e, const struct aux *aux)
 
 static void name_resource(const struct event_block *e, const struct aux *aux, struct block *b)
 {
-	int pid = (int)e->e.tgid, fd = waited_fd(e, aux);
+	int pid = (int)e->e.tgid, fd = decode_waited_fd(e, aux);
 
 	if (e->cause == LSC_CAUSE_CHILD_WAIT) {
 		b->row.resource_kind = "child";
@@ -182,7 +211,7 @@ static void name_resource(const struct event_block *e, const struct aux *aux, st
 		break;
 	case FD_INET:
 	case FD_UNIX:
-		name_socket(aux, b);
+		name_socket(aux, pid, b);
 		break;
 	default:
 		if (e->cause == LSC_CAUSE_LOCK)

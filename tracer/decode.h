@@ -15,11 +15,12 @@
 /* A block with the strings that its row points to. */
 struct block {
 	struct store_block row;
-	char args[640], path[512], peer[128], waker_comm[16], resource_comm[16];
+	char args[640], path[512], peer[128], waker_comm[16], resource_comm[16], owner_comm[16];
 	uint64_t wake_ns, tick_ns; /* as in the event */
 	uint64_t runqueue_ns;
 	uint32_t ring_task;
 	uint64_t job; /* stack job under way, 0 none */
+	uint64_t owner_job; /* the same for the stack of the lock's owner */
 	struct block *next;
 };
 
@@ -34,6 +35,9 @@ const struct event_block *decode_block(const struct event *e, size_t size, const
 /* The inode behind a descriptor of a process, as fdinfo states it; 0 unknown. Never reaches the
  * file. */
 uint64_t decode_fd_inode(int pid, int fd);
+
+/* The descriptor that the call waited on, -1 none. */
+int decode_waited_fd(const struct event_block *e, const struct aux *aux);
 
 /* Fills all of ret_block but ids, stall, task and stack. Looks up names of descriptors under
  * /proc/pid (readlink and fdinfo only: these never reach the target's file systems). */

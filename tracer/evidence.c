@@ -27,7 +27,7 @@ static void hash_text(uint64_t h[2], const char *s)
 	hash_bytes(h, s ? s : "\1", s ? strlen(s) + 1 : 1);
 }
 
-static void frame_name(const struct inspector_frame *f, char *buf, size_t size)
+static void frame_name(const struct store_frame *f, char *buf, size_t size)
 {
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
 
@@ -42,7 +42,7 @@ static void frame_name(const struct inspector_frame *f, char *buf, size_t size)
 }
 
 /* The C library's own frames around a system call say nothing that the call's name does not. */
-static bool is_wrapper(const struct inspector_frame *f)
+static bool is_wrapper(const struct store_frame *f)
 {
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
 
@@ -59,29 +59,21 @@ static void stack_free(struct known_stack *k)
 	free(k);
 }
 
-/* The id of these frames, stored now if they are new. 0 when out of memory. */
-static int64_t stack_intern(struct collector *c, const struct inspector_result *r)
+int64_t evidence_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
+			bool truncated)
 {
-	struct store_frame frames[INSPECTOR_FRAMES_MAX];
 	uint64_t h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull};
 	struct known_stack *k;
 	char name[256];
 
-	hash_bytes(h, &r->truncated, sizeof(r->truncated));
-	for (size_t i = 0; i < r->nframes; i++) {
-		const struct inspector_frame *f = &r->frames[i];
+	hash_bytes(h, &truncated, sizeof(truncated));
+	for (size_t i = 0; i < nframes; i++) {
+		const struct store_frame *f = &frames[i];
+		hash_bytes(h, &f->lang, sizeof(f->lang));
 		hash_text(h, f->function);
 		hash_text(h, f->module);
 		hash_text(h, f->file);
 		hash_bytes(h, &f->offset, sizeof(f->offset));
-		frames[i] = (struct store_frame){.lang = STORE_LANG_NATIVE,
-						 .function = f->function,
-						 .file = f->file,
-						 .module = f->module,
-						 .build_id = f->build_id,
-						 .line = f->line,
-						 .offset = f->offset,
-						 .inlined = f->inlined};
 	}
 	HASH_FIND(hh, c->stacks, h, sizeof(h), k);
 	if (k)
@@ -93,20 +85,37 @@ static int64_t stack_intern(struct collector *c, const struct inspector_result *
 	k->hash[1] = h[1];
 	k->id = ++c->next_stack;
 	size_t first = 0;
-	while (first < r->nframes && is_wrapper(&r->frames[first]))
+	while (first < nframes && is_wrapper(&frames[first]))
 		first++;
-	for (size_t i = first < r->nframes ? first : 0; i < r->nframes && k->nframes < LIVE_FRAMES;
-	     i++) {
-		frame_name(&r->frames[i], name, sizeof(name));
+	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
+		frame_name(&frames[i], name, sizeof(name));
 		char *copy = strdup(name);
 		if (copy)
 			k->frame[k->nframes++] = copy;
 	}
 	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
 	struct store_stack row = {
-		.id = k->id, .truncated = r->truncated, .nframes = r->nframes, .frames = frames};
+		.id = k->id, .truncated = truncated, .nframes = nframes, .frames = frames};
 	ledger_stored(c, store_put_stack(c->store, &row));
 	return k->id;
+}
+
+int64_t evidence_intern_result(struct collector *c, const struct inspector_result *r)
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+
+	for (size_t i = 0; i < r->nframes; i++) {
+		const struct inspector_frame *f = &r->frames[i];
+		frames[i] = (struct store_frame){.lang = STORE_LANG_NATIVE,
+						 .function = f->function,
+						 .file = f->file,
+						 .module = f->module,
+						 .build_id = f->build_id,
+						 .line = f->line,
+						 .offset = f->offset,
+						 .inlined = f->inlined};
+	}
+	return r->nframes ? evidence_intern(c, frames, r->nframes, r->truncated) : 0;
 }
 
 const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
@@ -117,26 +126,31 @@ const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
 	return NULL;
 }
 
-static void unresolved(struct collector *c, const char *why)
+void evidence_unresolved(struct collector *c, const char *what, const char *why)
 {
-	ledger_stored(c, store_add_unresolved(c->store, "stack", why, 1));
+	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
 }
 
-/* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
-static uint64_t job_start(struct collector *c, struct loop *l, bool sample, const uint64_t *regs,
-			  const void *stack, size_t size)
+static const char *const job_texts[] = {
+	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner"};
+
+struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
 	if (!j)
-		return 0;
+		return NULL;
 	j->cookie = ++c->next_cookie;
 	j->loop = l;
-	j->sample = sample;
-	int r = inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid, regs, stack,
-				 size);
+	j->kind = kind;
+	return j;
+}
+
+uint64_t evidence_job_begin(struct collector *c, struct job *j, int r)
+{
 	if (r < 0) {
-		unresolved(c, r == -EAGAIN ? "too many stacks at once" : strerror(-r));
+		evidence_unresolved(c, job_texts[j->kind],
+				    r == -EAGAIN ? "too many stacks at once" : strerror(-r));
 		free(j);
 		return 0;
 	}
@@ -144,9 +158,44 @@ static uint64_t job_start(struct collector *c, struct loop *l, bool sample, cons
 	return j->cookie;
 }
 
-static void put_block(struct collector *c, struct block *b)
+/* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
+static uint64_t job_start(struct collector *c, struct loop *l, enum job_kind kind,
+			  const uint64_t *regs, const void *stack, size_t size)
+{
+	struct job *j = evidence_job(c, l, kind);
+
+	if (!j)
+		return 0;
+	return evidence_job_begin(c, j,
+				  inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid,
+						   regs, stack, size));
+}
+
+void evidence_put_block(struct collector *c, struct block *b)
 {
 	ledger_stored(c, store_put_block(c->store, &b->row));
+}
+
+static void take_sample(struct loop *l, uint64_t cookie, int64_t stack)
+{
+	for (size_t i = 0; i < l->nsamples; i++) {
+		if (l->samples[i].job == cookie) {
+			l->samples[i].job = 0;
+			l->samples[i].row.stack = stack;
+		}
+	}
+}
+
+static void take_block(struct collector *c, struct loop *l, uint64_t cookie, int64_t stack)
+{
+	for (struct block *b = l->blocks; b; b = b->next) {
+		if (b->job != cookie)
+			continue;
+		b->job = 0;
+		b->row.stack = stack;
+		evidence_put_block(c, b);
+		return;
+	}
 }
 
 void evidence_result(const struct inspector_result *r, void *arg)
@@ -158,31 +207,15 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	if (!j)
 		return;
 	HASH_DEL(c->jobs, j);
-	struct loop *l = j->loop;
-	bool sample = j->sample;
+	if (j->loop && r->why)
+		evidence_unresolved(c, job_texts[j->kind], r->why);
+	if (j->loop && j->kind == JOB_OWNER)
+		inquiry_result(c, j, r);
+	else if (j->loop && j->kind == JOB_SAMPLE)
+		take_sample(j->loop, r->cookie, evidence_intern_result(c, r));
+	else if (j->loop)
+		take_block(c, j->loop, r->cookie, evidence_intern_result(c, r));
 	free(j);
-	if (!l)
-		return;
-	int64_t stack = r->nframes ? stack_intern(c, r) : 0;
-	if (r->why)
-		unresolved(c, r->why);
-	if (sample) {
-		for (size_t i = 0; i < l->nsamples; i++) {
-			if (l->samples[i].job == r->cookie) {
-				l->samples[i].job = 0;
-				l->samples[i].row.stack = stack;
-			}
-		}
-		return;
-	}
-	for (struct block *b = l->blocks; b; b = b->next) {
-		if (b->job != r->cookie)
-			continue;
-		b->job = 0;
-		b->row.stack = stack;
-		put_block(c, b);
-		return;
-	}
 }
 
 /* ---- blocks and samples ---- */
@@ -207,10 +240,11 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 	b->row.loop = l->id;
 	b->row.task = task_id(l, e->task);
 	if (size)
-		b->job = job_start(c, l, false, (const uint64_t *)e->regs, stack, size);
+		b->job = job_start(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
 	else
 		c->no_stack++;
-	put_block(c, b);
+	inquiry_close(c, l, e, b);
+	evidence_put_block(c, b);
 	c->blocks++;
 	b->next = l->blocks;
 	l->blocks = b;
@@ -252,7 +286,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 		nth += l->samples[i].tick_ns == e->tick_ns;
 	if (size && (nth & (nth - 1)) ==
 			    0) { /* some at once: the target may be gone when the tick is over */
-		s->job = job_start(c, l, true, (const uint64_t *)e->regs, stack, size);
+		s->job = job_start(c, l, JOB_SAMPLE, (const uint64_t *)e->regs, stack, size);
 	} else if (size && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
 		memcpy(s->regs, e->regs, sizeof(s->regs));
@@ -269,7 +303,7 @@ void evidence_claim(struct collector *c, struct loop *l, struct stall *s)
 		if (b->row.stall || b->row.start_ns < begin || b->row.start_ns >= end)
 			continue;
 		b->row.stall = s->row.id;
-		put_block(c, b);
+		evidence_put_block(c, b);
 	}
 	for (size_t i = 0; i < l->nsamples; i++) {
 		struct sample *p = &l->samples[i];
@@ -287,7 +321,7 @@ void evidence_claim(struct collector *c, struct loop *l, struct stall *s)
 			    nth * STALL_SAMPLES_MAX / mine != (nth + 1) * STALL_SAMPLES_MAX / mine;
 		nth++;
 		if (take && p->stack)
-			p->job = job_start(c, l, true, p->regs, p->stack, p->stack_size);
+			p->job = job_start(c, l, JOB_SAMPLE, p->regs, p->stack, p->stack_size);
 		free(p->stack);
 		p->stack = NULL;
 	}
@@ -296,7 +330,7 @@ void evidence_claim(struct collector *c, struct loop *l, struct stall *s)
 bool evidence_is_settled(const struct loop *l, const struct stall *s)
 {
 	for (const struct block *b = l->blocks; b; b = b->next)
-		if (b->row.stall == s->row.id && b->job)
+		if (b->row.stall == s->row.id && (b->job || b->owner_job))
 			return false;
 	for (size_t i = 0; i < l->nsamples; i++)
 		if (l->samples[i].row.stall == s->row.id && l->samples[i].job)
@@ -307,7 +341,7 @@ bool evidence_is_settled(const struct loop *l, const struct stall *s)
 bool evidence_is_awaited(const struct loop *l)
 {
 	for (const struct block *b = l->blocks; b; b = b->next)
-		if (b->job)
+		if (b->job || b->owner_job)
 			return true;
 	for (size_t i = 0; i < l->nsamples; i++)
 		if (l->samples[i].job)
@@ -410,7 +444,7 @@ static bool sample_of_old_tick(const struct sample *p, int64_t stall, uint64_t b
 static bool block_of_old_tick(const struct block *b, int64_t stall, uint64_t before)
 {
 	(void)stall;
-	return !b->row.stall && !b->job && b->tick_ns < before;
+	return !b->row.stall && !b->job && !b->owner_job && b->tick_ns < before;
 }
 
 void evidence_release(struct collector *c, struct loop *l, int64_t stall)
@@ -446,7 +480,7 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 		if (j->loop != l)
 			continue;
 		j->loop = NULL;
-		unresolved(c, "the thread had ended");
+		evidence_unresolved(c, job_texts[j->kind], "the thread had ended");
 	}
 	while (l->blocks) {
 		struct block *b = l->blocks;

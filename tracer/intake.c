@@ -165,6 +165,18 @@ static void on_evidence(struct collector *c, const struct event *e, size_t size,
 		evidence_sample(c, l, b, stack, stack_size);
 }
 
+/* Not held back: it belongs to a block that has not ended. */
+static void on_owner(struct collector *c, const struct event *e, size_t size)
+{
+	const void *stack;
+	size_t stack_size;
+	const struct event_block *b = decode_block(e, size, &stack, &stack_size);
+	struct loop *l = watch_loop(c, (int)e->tid);
+
+	if (b && l)
+		inquiry_sample(c, l, b, stack, stack_size);
+}
+
 void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed)
 {
 	const struct event_loop *loop;
@@ -181,6 +193,9 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 	case EVENT_SAMPLE:
 		on_evidence(c, e, size, replayed);
 		return;
+	case EVENT_OWNER:
+		on_owner(c, e, size);
+		break;
 	case EVENT_FORK:
 	case EVENT_EXEC:
 	case EVENT_EXIT:

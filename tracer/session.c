@@ -111,29 +111,47 @@ static json_t *live_task(const struct store_task *t)
 			 text_or_null(t->spawn_site.file), "line", t->spawn_site.line);
 }
 
+static json_t *live_frames(const char *const *frames, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, text_or_null(frames[i]));
+	return list;
+}
+
+static json_t *live_owner(const struct collector_stall *l)
+{
+	if (!l->longest || !l->longest->owner_tid)
+		return json_null();
+	return json_pack("{s:i, s:o, s:o}", "tid", l->longest->owner_tid, "comm",
+			 text_or_null(l->longest->owner_comm), "frames",
+			 live_frames(l->owner_frames, l->nowner_frames));
+}
+
 static void tell_stall(const struct collector_stall *l, void *arg)
 {
-	json_t *args = NULL, *frames = json_array(), *victims = json_null();
+	json_t *args = NULL, *victims = json_null();
 	int64_t wall = lsc_wall_ns() - (int64_t)(lsc_now_ns() - l->row->start_ns);
 
 	if (l->longest && l->longest->args_json)
 		args = json_loads(l->longest->args_json, JSON_REJECT_DUPLICATES, NULL);
-	for (size_t i = 0; i < l->nframes; i++)
-		json_array_append_new(frames, text_or_null(l->frames[i]));
 	if (l->victims.count)
 		victims = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)l->victims.count,
 				    "sum_wait_ns", (json_int_t)l->victims.sum_ns, "max_wait_ns",
 				    (json_int_t)l->victims.max_ns, "worst",
 				    text_or_null(l->victims.worst));
-	send_live(arg,
-		  json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}",
-			    "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
-			    text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
-			    "start_wall_ns", (json_int_t)wall, "duration_ns",
-			    (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause),
-			    "syscall", text_or_null(l->longest ? l->longest->syscall : NULL),
-			    "args", args ? args : json_null(), "task", live_task(l->task), "frames",
-			    frames, "victims", victims));
+	send_live(
+		arg,
+		json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+			  "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
+			  text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
+			  "start_wall_ns", (json_int_t)wall, "duration_ns",
+			  (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause),
+			  "syscall", text_or_null(l->longest ? l->longest->syscall : NULL), "args",
+			  args ? args : json_null(), "task", live_task(l->task), "frames",
+			  live_frames(l->frames, l->nframes), "owner", live_owner(l), "victims",
+			  victims));
 }
 
 static const struct collector_ops ops = {

@@ -155,6 +155,11 @@ static void tell(struct collector *c, struct stall *s, const struct block *longe
 		live.frames = k->frame;
 		live.nframes = k->nframes;
 	}
+	k = evidence_stack(c, longest ? longest->row.owner_stack : 0);
+	if (k) {
+		live.owner_frames = k->frame;
+		live.nowner_frames = k->nframes;
+	}
 	if (l->feed) {
 		live.task = feed_task(l->feed, s->ring_task);
 		live.victims = feed_victims(l->feed, s->row.start_ns,

@@ -3,8 +3,9 @@
  * What the files of the collector share: the state of a job. Internal to tracer/.
  *   collector.c  start, time, end          watch.c    targets, threads and loops
  *   intake.c     events on their way in    evidence.c stacks, blocks, samples
- *   precise.c    the precise mode          stall.c    ticks that became stalls
- *   ledger.c     what was lost, the host   feed.c     rings
+ *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
+ *   precise.c    the precise mode          feed.c     rings
+ *   ledger.c     what was lost, the host
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -13,7 +14,9 @@
 
 #include "collector.h"
 #include "decode.h"
+#include "futex.h"
 #include "inspect/inspector.h"
+#include "look.h"
 #include "sched.h"
 #include "target.h"
 
@@ -33,6 +36,29 @@ struct sample {
 	size_t stack_size;
 	uint64_t regs[PROBE_REGS];
 	uint8_t *stack; /* owned; the copy, until it is unwound */
+};
+
+/* Who holds the lock that a block waits for. */
+struct owner {
+	struct futex_owner lock; /* ns_tid 0: nobody is named */
+	uint64_t word, op, value; /* the call's arguments: futex, operation, value */
+	int tid;		  /* 0: unknown */
+	char comm[16];
+	bool foreign; /* another process's thread */
+};
+
+/* What is found out about a block while it lasts. */
+struct inquiry {
+	uint64_t off_ns;  /* when the block began; 0: none */
+	uint64_t next_ns; /* when to look again */
+	int64_t kernel_stack, owner_stack; /* 0 none (yet) */
+	int peer; /* the process at the other end of the pipe, the child; 0 unknown */
+	char peer_comm[16];
+	struct owner owner;
+	uint64_t job; /* the owner's stack under way, 0 none */
+	bool asked;   /* the two were looked for */
+	bool missed;  /* the owner ran while its stack was read */
+	int sampled;  /* the thread that the sampler looks for, 0 none */
 };
 
 struct held_event {
@@ -84,6 +110,7 @@ struct loop {
 	struct sample *samples; /* array, oldest first */
 	size_t nsamples;
 	struct stall *stalls;
+	struct inquiry inquiry;
 	struct feed *feed;  /* its ring, NULL none */
 	uint64_t finish_ns; /* its thread has ended: its stacks are waited for until then */
 	struct loop *next_ended;
@@ -98,10 +125,14 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
+enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER };
+
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
 	struct loop *loop; /* NULL: it ended meanwhile */
-	bool sample;	   /* of a sample, not of a block */
+	enum job_kind kind;
+	struct owner owner;    /* JOB_OWNER: whose stack it should be */
+	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
 	UT_hash_handle hh;
 };
 
@@ -112,6 +143,7 @@ struct collector {
 	void *arg;
 	int epoll;
 	struct probe *probe; /* NULL without BPF */
+	struct look *look;   /* NULL: threads cannot be looked at */
 	struct inspector *inspector;
 	struct store *store;
 	struct target **targets; /* owned, each with a pidfd in epoll */
@@ -135,6 +167,10 @@ struct collector {
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
 	uint64_t no_stack;		/* blocks without a stack copy */
 	uint64_t no_room;		/* loops without room for stack copies */
+	/* looks at blocks that last */
+	uint64_t look_second_ns;
+	unsigned looks; /* in that second */
+	bool no_kernel_stacks;
 	/* precise mode */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
 	int64_t armed_loop;
@@ -187,6 +223,32 @@ void evidence_result(const struct inspector_result *r, void *arg);
 void evidence_free(struct collector *c);
 /* A stored stack, NULL for 0. */
 const struct known_stack *evidence_stack(const struct collector *c, int64_t id);
+
+/* The id of these frames, stored now if they are new. 0 when out of memory. */
+int64_t evidence_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
+			bool truncated);
+int64_t evidence_intern_result(struct collector *c, const struct inspector_result *r);
+/* A new job, not yet known by its cookie; NULL out of memory. */
+struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind);
+/* Takes j, which the inspector was asked to do with the result r. Its cookie, 0 when it was refused
+ * (and counted). */
+uint64_t evidence_job_begin(struct collector *c, struct job *j, int r);
+/* Something of a block or sample could not be had. */
+void evidence_unresolved(struct collector *c, const char *what, const char *why);
+/* Writes a block again: its stall, its stack or its owner is known now. */
+void evidence_put_block(struct collector *c, struct block *b);
+
+/* ---- inquiry.c ---- */
+/* Looks into blocks that last: where in the kernel, who holds the lock. */
+void inquiry_steer(struct collector *c, uint64_t now);
+/* The sampler met the owner of a lock that a loop waits for. */
+void inquiry_sample(struct collector *c, struct loop *l, const struct event_block *e,
+		    const void *stack, size_t size);
+/* The frames of an owner. */
+void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r);
+/* The block is over: what was found out goes into its row. */
+void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
+		   struct block *b);
 
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,

@@ -261,6 +261,13 @@ int target_each_thread(int pid, target_thread_fn *fn, void *arg)
 	return n;
 }
 
+int target_parent(int pid)
+{
+	uint64_t parent;
+
+	return stat_field(pid, 4, &parent) == 0 && parent <= INT32_MAX ? (int)parent : 0;
+}
+
 void target_each_child(int pid, target_child_fn *fn, void *arg)
 {
 	char path[300];
@@ -276,6 +283,38 @@ void target_each_child(int pid, target_child_fn *fn, void *arg)
 	}
 	if (d)
 		closedir(d);
+}
+
+struct wanted_thread {
+	int pid, ns_tid, tid;
+	char comm[16];
+};
+
+static int is_wanted(const struct target_thread *t, void *arg)
+{
+	struct wanted_thread *w = arg;
+	int ns_tid;
+
+	if (target_thread_names(w->pid, t->tid, w->comm, &ns_tid) < 0 || ns_tid != w->ns_tid)
+		return 0;
+	w->tid = t->tid;
+	return 1;
+}
+
+int target_find_thread(const struct target *t, int ns_tid, bool any, char ret_comm[16])
+{
+	struct wanted_thread w = {.pid = t->pid, .ns_tid = ns_tid};
+	int r;
+
+	if (target_thread_names(t->pid, ns_tid, ret_comm, &r) == 0 && r == ns_tid)
+		return ns_tid;
+	if (t->ns_pid == t->pid)
+		return any && target_thread_names(ns_tid, ns_tid, ret_comm, &r) == 0 && r == ns_tid
+			       ? ns_tid
+			       : -ESRCH;
+	target_each_thread(t->pid, is_wanted, &w);
+	memcpy(ret_comm, w.comm, sizeof(w.comm));
+	return w.tid ? w.tid : -ESRCH;
 }
 
 int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid)

@@ -56,9 +56,16 @@ struct target_thread {
 typedef int target_thread_fn(const struct target_thread *t, void *arg);
 int target_each_thread(int pid, target_thread_fn *fn, void *arg);
 
+/* The parent of pid, 0 unknown. */
+int target_parent(int pid);
+
 /* Calls fn for each child of pid. */
 typedef void target_child_fn(int pid, void *arg);
 void target_each_child(int pid, target_child_fn *fn, void *arg);
+
+/* The thread that the target's own namespace numbers ns_tid, one of the target's, or, if another
+ * process's may be meant and the numbers are ours, any. Its number or -ESRCH. */
+int target_find_thread(const struct target *t, int ns_tid, bool any, char ret_comm[16]);
 
 /* The thread's name and its number within the target's own namespace. 0 or -errno. */
 int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid);

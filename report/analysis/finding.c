@@ -210,10 +210,14 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 
 const char *finding_detail(struct analysis *a, const struct store_block *b)
 {
+	const struct analysis_stack *holder = analysis_stack_of(a, b->owner_stack);
+	const char *where = holder ? holder->site.function : NULL;
+
 	if (b->owner_tid)
-		return arena_printf(&a->arena, "held by thread %d%s%s", b->owner_tid,
-				    b->owner_comm ? " " : "", b->owner_comm ? b->owner_comm : "");
-	if (b->path)
+		return arena_printf(&a->arena, "held by thread %d%s%s%s%s", b->owner_tid,
+				    b->owner_comm ? " " : "", b->owner_comm ? b->owner_comm : "",
+				    where ? " in " : "", where ? where : "");
+	if (b->path && !b->resource_pid) /* the name of a pipe says less than its other end */
 		return arena_printf(&a->arena, "on %s", b->path);
 	if (b->peer)
 		return arena_printf(&a->arena, "with %s%s%s", b->peer, b->proto ? " " : "",

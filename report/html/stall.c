@@ -120,6 +120,21 @@ static void blocks(struct page *p, json_t *list)
 	html_left_out(p, n, HTML_ROWS, "blocking calls");
 }
 
+/* What else was seen of the longest block. */
+static void other_stacks(struct page *p, json_t *list)
+{
+	const json_t *longest = NULL;
+	size_t i;
+	json_t *b;
+
+	json_array_foreach(list, i, b)
+		if (!longest || field_u64(b, "duration_ns") > field_u64(longest, "duration_ns"))
+			longest = b;
+	html_stack(p, field_int(json_object_get(longest, "owner"), "stack", -1),
+		   "Stack of the lock's holder");
+	html_stack(p, field_int(longest, "kernel_stack", -1), "In the kernel");
+}
+
 static void culprits(struct page *p, json_t *list)
 {
 	size_t i;
@@ -248,6 +263,7 @@ void html_stalls(struct page *p)
 		blocks(p, json_object_get(s, "blocks"));
 		culprits(p, json_object_get(s, "culprits"));
 		html_stack(p, field_int(s, "stack", -1), "Stack");
+		other_stacks(p, json_object_get(s, "blocks"));
 		victims(p, json_object_get(s, "victims"));
 		fputs("</article>\n", p->out);
 	}

@@ -301,7 +301,7 @@ class Storms(Case):
                 record.next_line("over")
                 collector = wait_until(lambda: collector_beside(record.pid), 5, "the collector")
                 number = maps_of(collector)["targets"]
-                wait_until(lambda: entries_of(number) == 1, 5, "the end of all but the shell")
+                wait_until(lambda: len(dump_of(number)) == 1, 5, "the end of all but the shell")
                 self.assertLess(len(os.listdir(f"/proc/{collector}/fd")), 100)
                 record.tell("go on")
             self.assertEqual(record.finish(60), 0, record.stderr())

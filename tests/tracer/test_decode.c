@@ -131,6 +131,42 @@ static void a_socket_names_its_peer(void **state)
 	assert_string_equal(b.row.peer, "[::1]:6379");
 }
 
+static void a_unix_socket_names_its_path_and_the_process_behind_it(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_recvfrom, LSC_CAUSE_NETWORK_IO);
+	struct aux aux = {.type = AUX_SOCKET,
+			  .socket = {.family = AF_UNIX, .path_size = 8, .pid = 1, .fd = 9}};
+	struct block b;
+
+	memcpy(aux.socket.path, "/run/s\0x", 8); /* as bind() was given it, with an end within */
+	e.fd_kind = FD_UNIX;
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.proto, "unix");
+	assert_string_equal(b.row.peer, "/run/s");
+	assert_int_equal(b.row.resource_pid, 1);
+	assert_non_null(b.row.resource_comm);
+	memset(aux.socket.path, 'y', sizeof(aux.socket.path)); /* no end at all */
+	aux.socket.path_size = sizeof(aux.socket.path);
+	aux.socket.pid = (__u32)getpid(); /* a pair: both ends are its maker's */
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_int_equal(strlen(b.row.peer), sizeof(aux.socket.path));
+	assert_int_equal(b.row.resource_pid, 0);
+	aux.socket.path[0] = '\0'; /* abstract */
+	aux.socket.path_size = 3;
+	aux.socket.pid = 0x80000000u;
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.peer, "@yy");
+	assert_int_equal(b.row.resource_pid, 0);
+	aux.socket.path_size = sizeof(aux.socket.path) + 1;
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_null(b.row.peer);
+}
+
 static void a_child_wait_that_no_call_names_is_inferred(void **state)
 {
 	(void)state;
@@ -219,7 +255,7 @@ static void random_blocks_never_break_the_decoder(void **state)
 		e.nr %= 500;
 		e.cause %= LSC_CAUSE_COUNT;
 		e.fd_kind %= FD_DIR + 1;
-		((struct aux *)e.aux)->type %= 5;
+		((struct aux *)e.aux)->type %= AUX_FUTEX + 1;
 		e.e.tgid = (__u32)getpid();
 		decode_block_row(&e, &b);
 		assert_true(!b.row.args_json || strlen(b.row.args_json) < sizeof(b.args));
@@ -234,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_sleep_until_a_point_in_time_is_told_as_its_length),
 		cmocka_unit_test(a_descriptor_is_named_only_while_it_is_the_same_file),
 		cmocka_unit_test(a_socket_names_its_peer),
+		cmocka_unit_test(a_unix_socket_names_its_path_and_the_process_behind_it),
 		cmocka_unit_test(a_child_wait_that_no_call_names_is_inferred),
 		cmocka_unit_test(a_path_without_an_end_is_cut),
 		cmocka_unit_test(events_that_do_not_fit_are_refused),

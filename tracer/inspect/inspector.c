@@ -312,6 +312,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, u
 		.nframes = m->nframes,
 		.frames = ins->frames,
 		.truncated = m->flags & MESSAGE_RESULT_TRUNCATED,
+		.words = m->flags & MESSAGE_RESULT_WORDS ? m->words : NULL,
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);
@@ -396,31 +397,48 @@ void inspector_dispatch(struct inspector *ins)
 	pump(ins, now);
 }
 
-int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
-		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size)
+/* head: all of the message but its kind. */
+static int add_job(struct inspector *ins, int pid, const struct message_job *head,
+		   const void *stack)
 {
-	if (pid <= 0 || tid <= 0 || size > INSPECTOR_STACK_MAX)
+	size_t size = head->size;
+
+	if (pid <= 0 || head->tid <= 0)
 		return -EINVAL;
 	if (ins->pending >= JOBS_MAX)
 		return -EAGAIN;
 	struct job *job = malloc(sizeof(*job) + size);
 	if (!job)
 		return -ENOMEM;
-	*job = (struct job){
-		.queued_ns = lsc_now_ns(),
-		.pid = pid,
-		.message = {.kind = MESSAGE_JOB,
-			    .cookie = cookie,
-			    .tid = tid,
-			    .size = (uint32_t)size},
-	};
-	memcpy(job->message.regs, regs, sizeof(job->message.regs));
+	*job = (struct job){.queued_ns = lsc_now_ns(), .pid = pid, .message = *head};
+	job->message.kind = MESSAGE_JOB;
 	if (size)
 		memcpy(job->stack, stack, size);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
 	ins->due = true;
 	return 0;
+}
+
+int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
+		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size)
+{
+	struct message_job head = {.cookie = cookie, .tid = tid};
+
+	if (size > INSPECTOR_STACK_MAX)
+		return -EINVAL;
+	head.size = (uint32_t)size;
+	memcpy(head.regs, regs, sizeof(head.regs));
+	return add_job(ins, pid, &head, stack);
+}
+
+int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
+			    const uint64_t regs[INSPECTOR_REGS], uint64_t words)
+{
+	struct message_job head = {.cookie = cookie, .tid = tid, .words = words, .asleep = 1};
+
+	memcpy(head.regs, regs, sizeof(head.regs));
+	return add_job(ins, pid, &head, NULL);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

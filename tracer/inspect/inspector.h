@@ -19,6 +19,7 @@
 
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
+#define INSPECTOR_WORDS      6
 #define INSPECTOR_REGS       17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 struct inspector;
@@ -40,6 +41,7 @@ struct inspector_result {
 	size_t nframes;  /* leaf first; 0 when failed */
 	const struct inspector_frame *frames;
 	bool truncated;  /* the copy ended, or the frame limit was met, before the outermost frame */
+	const uint32_t *words; /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
 };
 
@@ -72,6 +74,11 @@ void inspector_dispatch(struct inspector *ins);
  * possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not answered then). */
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
+
+/* The same for a thread that sleeps: its stack is read where it lies. Whether it slept all the time is
+ * the caller's to find out. words: the address of INSPECTOR_WORDS words that are read afterwards. */
+int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
+			    const uint64_t regs[INSPECTOR_REGS], uint64_t words);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);

@@ -83,6 +83,9 @@ struct message_job {
 	int32_t tid;
 	uint32_t size;
 	uint64_t regs[INSPECTOR_REGS];
+	uint64_t words; /* read what lies at this address, too; 0 no */
+	uint32_t asleep; /* no stack follows: the thread sleeps, its own is read where it lies */
+	uint32_t pad;
 	/* stack follows */
 };
 
@@ -90,6 +93,7 @@ enum message_result_flags {
 	MESSAGE_RESULT_TRUNCATED = 1,
 	MESSAGE_RESULT_STALE = 2, /* an address lay in no mapping that the worker knows */
 	MESSAGE_RESULT_GONE = 4,  /* the memory that the table describes is no more: exec or exit */
+	MESSAGE_RESULT_WORDS = 8, /* words were read */
 };
 
 enum message_frame_flags {
@@ -113,6 +117,7 @@ struct message_result {
 	uint32_t nframes;
 	uint32_t text_size;
 	uint32_t pad;
+	uint32_t words[INSPECTOR_WORDS];
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
 };
 

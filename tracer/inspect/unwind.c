@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libdwfl walks; this file gives it registers and memory and judges each frame. Nothing is
- * invented: memory above the copy is not read from the live stack, which has moved on, and a return
+ * invented: memory above a copy is not read from the live stack, which has moved on, and a return
  * address outside known code ends the walk.
  */
 #include "inspect/unwind.h"
@@ -66,7 +66,7 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *a
 		memcpy(ret, u->stack + above, sizeof(*ret));
 		return true;
 	}
-	if (above < u->job->size + STACK_REACH) {
+	if (!u->job->asleep && above < u->job->size + STACK_REACH) {
 		u->cut = true;
 		return false;
 	}
@@ -232,5 +232,9 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 	else if (r < 0 && !answer.head.why)
 		answer.head.why = MESSAGE_WHY_NO_CFI;
 	s->unwind = NULL;
+	if (job->words && s->mem >= 0 &&
+	    pread(s->mem, answer.head.words, sizeof(answer.head.words), (off_t)job->words) ==
+		    sizeof(answer.head.words))
+		answer.head.flags |= MESSAGE_RESULT_WORDS;
 	return answer_write(&answer, buf);
 }

@@ -8,6 +8,7 @@
 
 #include "fd.bpf.h"
 #include "idle.bpf.h"
+#include "regs.bpf.h"
 
 #define STATE_INTERRUPTIBLE   0x1
 #define STATE_UNINTERRUPTIBLE 0x2
@@ -111,24 +112,7 @@ static __noinline int stack_copy(struct stack_slot *s, bool nested)
 
 	if (!s)
 		return 0;
-	__u64 *g = s->block.regs;
-	g[0] = r->ax;
-	g[1] = r->dx;
-	g[2] = r->cx;
-	g[3] = r->bx;
-	g[4] = r->si;
-	g[5] = r->di;
-	g[6] = r->bp;
-	g[7] = sp;
-	g[8] = r->r8;
-	g[9] = r->r9;
-	g[10] = r->r10;
-	g[11] = r->r11;
-	g[12] = r->r12;
-	g[13] = r->r13;
-	g[14] = r->r14;
-	g[15] = r->r15;
-	g[16] = r->ip;
+	regs_copy(s->block.regs, r);
 	if (!nested && !bpf_probe_read_user(s->stack, PROBE_STACK_USUAL, (void *)sp)) {
 		s->block.stack_size = PROBE_STACK_USUAL;
 		return 0;
@@ -178,8 +162,21 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path),
 					    path_argument(t->nr, t->args)) < 0)
 			aux->type = AUX_NONE;
+	} else if (t->nr == NR_FUTEX) {
+		aux->type = AUX_FUTEX;
+		if (bpf_probe_read_user(aux->futex, sizeof(aux->futex), (void *)t->args[0]))
+			aux->type = AUX_NONE;
 	}
 	stack_copy(slot, t->cause == PROBE_CAUSE_NESTED);
+}
+
+/* poll and select have their descriptors in memory: which one was looked at. */
+static __always_inline void aux_descriptor(struct aux *aux, __s32 fd)
+{
+	if (aux && aux->type == AUX_NONE) {
+		aux->type = AUX_FD;
+		aux->fd = fd;
+	}
 }
 
 /* What the thread waits for, as far as it can be told when the wait begins. */
@@ -199,6 +196,7 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 			return LSC_CAUSE_SLEEP;
 		bpf_probe_read_user(&fd, sizeof(fd), (void *)t->args[0]);
 		t->fd_kind = fd_look(prev, fd, &t->ino, aux);
+		aux_descriptor(aux, fd);
 		return PROBE_CAUSE_NESTED;
 	case NR_SELECT:
 	case NR_PSELECT6:
@@ -206,6 +204,7 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 			return LSC_CAUSE_SLEEP;
 		fd = t->args[0] - 1; /* the highest; exact where there is one */
 		t->fd_kind = fd_look(prev, fd, &t->ino, aux);
+		aux_descriptor(aux, fd);
 		return PROBE_CAUSE_NESTED;
 	}
 	if (probe_wait_class(nr) > WAIT_FUTEX)

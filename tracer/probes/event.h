@@ -15,6 +15,7 @@
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
 #define PROBE_MAX_TARGETS 4096
 #define PROBE_MAX_STACKS  128  /* loop threads with a scratch slot for stack copies */
+#define PROBE_MAX_OWNERS  16   /* threads that hold what a loop waits for, looked for at once */
 #define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
 #define PROBE_CPUS	  1024 /* a power of two */
 #define PROBE_STACK_BYTES                                                                          \
@@ -23,6 +24,7 @@
 #define PROBE_STACK_USUAL 16384
 #define PROBE_SITES	  6 /* candidate waits remembered per thread */
 #define PROBE_AUX_BYTES	  160
+#define UNIX_PATH_BYTES	  108
 #define PROBE_REGS	  17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
@@ -156,6 +158,7 @@ enum event_kind {
 	EVENT_FORK = 5, /* a new process of a target */
 	EVENT_EXEC = 6,
 	EVENT_EXIT = 7, /* a thread of a target ended */
+	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
 };
 
 struct event {
@@ -187,7 +190,7 @@ struct event_stall {
 	__u8 class, confidence, precise, exited;
 };
 
-struct event_block {	/* also the head of a sample; the stack copy follows */
+struct event_block {	/* also the head of a sample and of an owner; the stack copy follows */
 	struct event e; /* ts_ns: when it came back to the CPU, or the sample's time */
 	__u64 off_ns;	/* start */
 	__u64 wake_ns;	/* made runnable */
@@ -203,6 +206,8 @@ struct event_block {	/* also the head of a sample; the stack copy follows */
 	__u8 confidence;
 	__u8 class;
 	__u32 stack_size;
+	__u32 owner; /* EVENT_OWNER: whose stack it is; e.tid is the loop's */
+	__u32 pad;   /* aux holds 64-bit values */
 	char waker_comm[16];
 	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of
 				      the fd */
@@ -213,7 +218,8 @@ struct event_block {	/* also the head of a sample; the stack copy follows */
 #define AUX_TIME   1 /* __s64 sec, nsec */
 #define AUX_PATH   2 /* NUL-terminated, cut at the end */
 #define AUX_SOCKET 3 /* struct aux_socket */
-#define AUX_FD	   4 /* __s32: the first descriptor of poll or select */
+#define AUX_FD	   4 /* __s32: the descriptor of poll or select that was looked at */
+#define AUX_FUTEX  5 /* the memory at the futex */
 
 struct aux {
 	__u32 type;
@@ -222,11 +228,15 @@ struct aux {
 		__s64 time[2];
 		char path[PROBE_AUX_BYTES - 8];
 		struct aux_socket {
-			__u16 family, port_be, protocol, pad;
+			__u16 family, port_be, protocol;
+			__u16 path_size; /* of a Unix socket's name */
 			__u8 address[16];
 			__s32 fd;
+			__u32 pid; /* of a Unix socket's other side; 0 unknown */
+			char path[UNIX_PATH_BYTES];
 		} socket;
 		__s32 fd;
+		__u32 futex[6];
 	};
 };
 
@@ -234,6 +244,17 @@ struct aux {
 struct stack_slot {
 	struct event_block block;
 	__u8 stack[PROBE_STACK_BYTES];
+};
+
+/* A thread whose stack is wanted while it runs: see owner.bpf.h. */
+struct owner_watch {
+	__u64 off_ns;  /* the loop's block */
+	__u64 address; /* where the lock keeps the number of its owner */
+	__u32 mask;
+	__u32 ns_tid; /* that number */
+	__u32 waiter; /* the loop's thread */
+	__u32 done;
+	struct stack_slot slot;
 };
 
 struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 0 */

@@ -13,6 +13,34 @@
 #define AF_INET	     2
 #define AF_INET6     10
 
+#define UNIX_FAMILY_BYTES 2 /* before the path in a struct sockaddr_un */
+
+/* The name that the other side of a Unix socket listens under, else our own (where we listen), and
+ * the process that the kernel noted when the two were connected, as SO_PEERCRED tells it. */
+static __noinline int unix_look(struct sock *sk, struct aux *aux)
+{
+	struct unix_address *name = NULL;
+
+	if (!aux || !bpf_core_type_exists(struct unix_sock))
+		return 0;
+	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	if (peer)
+		name = BPF_CORE_READ((struct unix_sock *)peer, addr);
+	if (!name)
+		name = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	aux->socket.pid = BPF_CORE_READ(sk, sk_peer_pid, numbers[0].nr);
+	__u64 size = (__u32)BPF_CORE_READ(name, len);
+	if (!name || size <= UNIX_FAMILY_BYTES || size > UNIX_FAMILY_BYTES + UNIX_PATH_BYTES)
+		return 0;
+	size -= UNIX_FAMILY_BYTES;
+	asm volatile("" : "+r"(size));
+	if (size > UNIX_PATH_BYTES)
+		return 0;
+	if (!bpf_probe_read_kernel(aux->socket.path, size, name->name[0].sun_path))
+		aux->socket.path_size = size;
+	return 0;
+}
+
 static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, struct aux *aux)
 {
 	struct file **table = BPF_CORE_READ(p, files, fdt, fd), *f = NULL;
@@ -48,6 +76,8 @@ static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, 
 		aux->type = AUX_SOCKET;
 		aux->socket.family = family;
 		aux->socket.fd = fd;
+		aux->socket.path_size = 0;
+		aux->socket.pid = 0;
 		aux->socket.protocol = BPF_CORE_READ(sk, sk_protocol);
 		aux->socket.port_be = BPF_CORE_READ(sk, __sk_common.skc_dport);
 		if (family == AF_INET6)
@@ -56,6 +86,8 @@ static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, 
 		else if (family == AF_INET)
 			BPF_CORE_READ_INTO((__be32 *)aux->socket.address, sk,
 					   __sk_common.skc_daddr);
+		else if (family == AF_UNIX)
+			unix_look(sk, aux);
 	}
 	return family == AF_UNIX ? FD_UNIX : FD_INET;
 }

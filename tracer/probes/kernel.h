@@ -98,9 +98,30 @@ struct sock_common {
 	} skc_v6_daddr;
 };
 
+struct pid {
+	struct upid {
+		int nr;
+	} numbers[1];
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
+	struct pid *sk_peer_pid;
+};
+
+struct sockaddr_un {
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[1];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
 };
 
 struct socket {
@@ -111,7 +132,9 @@ struct task_struct {
 	int pid;
 	int tgid;
 	unsigned int flags;
+	int on_cpu;
 	int exit_code;
+	unsigned long nvcsw, nivcsw;
 	char comm[16];
 	struct task_struct *real_parent;
 	struct files_struct *files;

@@ -9,7 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
-#include "block.bpf.h"
+#include "owner.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -183,6 +183,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find(tid);
+	if (have_owners)
+		owner_sample(id, bpf_ktime_get_ns());
 	if (!t || !t->tick_ns || !is_loop(t))
 		return 0;
 	bool kernel = ctx->regs.ip >> 63;

@@ -351,6 +351,26 @@ int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot)
 				    sizeof(*ret_slot), 0);
 }
 
+int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w)
+{
+	__u32 key = (__u32)tid;
+	int r = bpf_map__update_elem(p->skel->maps.owners, &key, sizeof(key), w, sizeof(*w),
+				     BPF_ANY);
+
+	if (r == 0)
+		p->skel->bss->have_owners = 1;
+	return r;
+}
+
+void probe_drop_owner(struct probe *p, int tid)
+{
+	__u32 key = (__u32)tid;
+
+	bpf_map__delete_elem(p->skel->maps.owners, &key, sizeof(key), 0);
+	if (bpf_map_get_next_key(bpf_map__fd(p->skel->maps.owners), NULL, &key) < 0)
+		p->skel->bss->have_owners = 0;
+}
+
 void probe_drop_thread(struct probe *p, int tid)
 {
 	__u32 key = (__u32)tid;

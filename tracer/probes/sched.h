@@ -59,6 +59,11 @@ int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 
+/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of w
+ * but done and slot is filled). Replaces what was asked of the thread before. */
+int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
+void probe_drop_owner(struct probe *p, int tid);
+
 /* Precise mode: sys_exit on the primary waits, and who wakes up blocked loops. It slows every
  * system call of the host: arm briefly. */
 int probe_arm(struct probe *p);

@@ -21,14 +21,15 @@
 static struct capture cap;
 static struct answers got;
 
+/* A busy machine may keep a healthy worker from its answer for longer than the default. */
+static const struct inspector_options patient = {.unwind_deadline_ns = 2 * LSC_NS_PER_S};
+
 static struct inspector *start(void)
 {
 	struct inspector *ins;
 	struct lsc_err err = {0};
 
 	memset(&got, 0, sizeof(got));
-	/* A busy machine may keep a healthy worker from its answer for longer than the default. */
-	const struct inspector_options patient = {.unwind_deadline_ns = 2 * LSC_NS_PER_S};
 	if (inspector_new(&patient, answers_add, &got, &ins, &err) < 0)
 		fail_msg("%s", err.text);
 	return ins;
@@ -150,6 +151,48 @@ static void a_thread_is_unwound_also_when_the_first_has_ended(void **state)
 	}
 }
 
+static struct answers live;
+static uint32_t live_words[INSPECTOR_WORDS];
+static bool live_has_words;
+
+static void add_live(const struct inspector_result *result, void *arg)
+{
+	live_has_words = result->words != NULL;
+	if (result->words)
+		memcpy(live_words, result->words, sizeof(live_words));
+	answers_add(result, arg);
+}
+
+static void a_sleeping_thread_is_unwound_from_its_own_stack(void **state)
+{
+	(void)state;
+	struct inspector *ins = start();
+	pid_t pid = capture_spawn_nest("abcabc", NULL, NULL);
+
+	capture_take(pid, SYS_pause, -2, &cap);
+	answers_ask(ins, &got, &cap);
+	inspector_free(ins);
+	assert_int_equal(inspector_new(&patient, add_live, &live, &ins, NULL), 0);
+	for (int i = 0; i < 2; i++) { /* words that are there, and words that are not */
+		uint64_t words = i ? 8 : cap.regs[7];
+		assert_int_equal(inspector_unwind_asleep(ins, (uint64_t)i, pid, cap.tid, cap.regs,
+							 words),
+				 0);
+		answers_await(ins, &live, (size_t)i + 1);
+		assert_int_equal(live_has_words, i == 0);
+		if (i == 0)
+			assert_memory_equal(live_words, cap.stack, sizeof(live_words));
+		assert_string_equal(live.last.why, "");
+		assert_false(live.last.truncated);
+		assert_int_equal(live.last.nframes, got.last.nframes);
+		for (size_t k = 0; k < got.last.nframes; k++)
+			assert_string_equal(live.last.frames[k].function,
+					    got.last.frames[k].function);
+	}
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
 static void the_vdso_is_unwound_too(void **state)
 {
 	(void)state;
@@ -241,6 +284,7 @@ int main(void)
 		cmocka_unit_test(an_inlined_function_has_its_own_frame),
 		cmocka_unit_test(a_coroutine_ends_at_its_entry),
 		cmocka_unit_test(a_thread_is_unwound_also_when_the_first_has_ended),
+		cmocka_unit_test(a_sleeping_thread_is_unwound_from_its_own_stack),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),

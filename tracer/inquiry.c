@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks while they last. What is only to be had then is asked for a few ms after a block began,
+ * and again each time it has lasted twice as long: where in the kernel the thread sleeps, who is
+ * at the other end of the pipe, who holds the lock that it waits for, and that thread's stack. Each
+ * answer is believed only if the block was still the same afterwards; no thread is stopped for it.
+ */
+#include "state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "kernel_stack.h"
+#include "peer.h"
+
+#define FIRST_NS    3000000ull /* a younger block may be over before it is looked into */
+#define LOOKS_PER_S 50	       /* of some 100 us each */
+#define OWNER	    "stack of a lock's owner"
+
+static bool may_look(struct collector *c, uint64_t now)
+{
+	if (now >= c->look_second_ns + LSC_NS_PER_S) {
+		c->look_second_ns = now;
+		c->looks = 0;
+	}
+	return c->looks++ < LOOKS_PER_S;
+}
+
+/* The thread is still in the block that began at off_ns. */
+static bool still_blocked(struct collector *c, const struct loop *l, uint64_t off_ns)
+{
+	struct thread_state t;
+
+	return probe_thread(c->probe, l->tid, &t) == 0 && t.off == OFF_BLOCK && t.off_ns == off_ns;
+}
+
+static void ask_kernel_stack(struct collector *c, struct loop *l)
+{
+	struct inquiry *q = &l->inquiry;
+	struct kernel_stack k;
+
+	if (c->no_kernel_stacks)
+		return;
+	int r = kernel_stack_read(l->target->pid, l->tid, &k);
+	if (r == -EACCES || r == -EPERM) {
+		c->no_kernel_stacks = true;
+		ledger_stored(c, store_put_unseen(c->store, "kernel stacks",
+						  "not permitted; CAP_SYS_ADMIN would give them"));
+	} else if (r == 0 && still_blocked(c, l, q->off_ns)) {
+		q->kernel_stack = evidence_intern(c, k.frames, k.nframes, false);
+	}
+}
+
+/* Who holds the lock, by what lay at the futex when the wait began. */
+static void name_owner(const struct loop *l, const struct event_block *e, struct owner *ret)
+{
+	struct aux aux;
+	struct owner o = {.word = e->args[0], .op = e->args[1], .value = e->args[2]};
+
+	memcpy(&aux, e->aux, sizeof(aux));
+	*ret = o;
+	if (e->nr != NR_FUTEX || aux.type != AUX_FUTEX ||
+	    !futex_find_owner(o.op, o.value, aux.futex, &o.lock) || o.lock.ns_tid == l->ns_tid)
+		return;
+	int tid = target_find_thread(l->target, o.lock.ns_tid, o.lock.shared, o.comm);
+	if (tid <= 0)
+		return;
+	char comm[16];
+	o.tid = tid;
+	o.foreign = target_thread_names(l->target->pid, tid, comm, NULL) < 0;
+	*ret = o;
+}
+
+/* The process that the loop waits for, by its number or by the pipe between the two. */
+static void find_peer(struct loop *l, const struct event_block *e, const struct aux *aux)
+{
+	struct inquiry *q = &l->inquiry;
+	bool same_numbers = l->target->ns_pid == l->target->pid;
+
+	if (e->fd_kind == FD_PIPE || e->fd_kind == FD_FIFO)
+		q->peer = peer_of_pipe(l->target->pid, decode_waited_fd(e, aux), q->peer_comm);
+	else if (e->nr == SYS_wait4 && (int)e->args[0] > 0 && same_numbers &&
+		 target_thread_names((int)e->args[0], (int)e->args[0], q->peer_comm, NULL) == 0)
+		q->peer = (int)e->args[0];
+}
+
+/* What was kept when the block began. */
+static void ask_begin(struct collector *c, struct loop *l, const struct thread_state *t)
+{
+	lsc_autofree struct stack_slot *slot = malloc(sizeof(*slot));
+	struct aux aux;
+
+	if (!slot || probe_stack(c->probe, l->tid, slot) < 0 || slot->block.off_ns != t->off_ns)
+		return;
+	struct event_block *e = &slot->block;
+	memcpy(e->args, t->args, sizeof(e->args));
+	memcpy(&aux, e->aux, sizeof(aux));
+	e->nr = t->nr;
+	e->fd_kind = t->fd_kind;
+	name_owner(l, e, &l->inquiry.owner);
+	find_peer(l, e, &aux);
+}
+
+static void watch_owner(struct collector *c, struct loop *l)
+{
+	struct inquiry *q = &l->inquiry;
+	lsc_autofree struct owner_watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return;
+	w->off_ns = q->off_ns;
+	w->address = q->owner.word + q->owner.lock.offset;
+	w->mask = q->owner.lock.mask;
+	w->ns_tid = (__u32)q->owner.lock.ns_tid;
+	w->waiter = (__u32)l->tid;
+	if (probe_watch_owner(c->probe, q->owner.tid, w) == 0)
+		q->sampled = q->owner.tid;
+}
+
+/* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
+static void ask_owner_stack(struct collector *c, struct loop *l)
+{
+	struct inquiry *q = &l->inquiry;
+	struct look_view seen;
+
+	if (!c->look || q->owner.foreign || look_at(c->look, q->owner.tid, &seen) < 0 ||
+	    seen.tgid != (__u32)l->target->pid)
+		return;
+	if (seen.on_cpu || q->missed)
+		watch_owner(c, l);
+	if (seen.on_cpu)
+		return;
+	struct job *j = evidence_job(c, l, JOB_OWNER);
+	if (!j)
+		return;
+	j->owner = q->owner;
+	j->seen = seen;
+	q->job = evidence_job_begin(
+		c, j,
+		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, q->owner.tid,
+					(const uint64_t *)seen.regs, q->owner.word));
+}
+
+static void look_into(struct collector *c, struct loop *l, const struct thread_state *t)
+{
+	struct inquiry *q = &l->inquiry;
+
+	if (!q->asked) {
+		ask_kernel_stack(c, l);
+		ask_begin(c, l, t);
+		q->asked = true;
+	}
+	if (q->owner.tid && !q->owner_stack && !q->job)
+		ask_owner_stack(c, l);
+}
+
+static bool is_open(const struct inquiry *q)
+{
+	return !q->asked || (q->owner.tid && !q->owner_stack && !q->job);
+}
+
+void inquiry_steer(struct collector *c, uint64_t now)
+{
+	uint64_t least = c->o.block_ns > FIRST_NS ? c->o.block_ns : FIRST_NS;
+	struct thread_state t;
+
+	for (struct loop *l = c->probe ? c->loops : NULL; l; l = l->hh.next) {
+		struct inquiry *q = &l->inquiry;
+		uint64_t since = l->kernel && !l->exited ? probe_busy_since(c->probe, l->tid) : 0;
+		if (!since || now < since + least || now < q->next_ns ||
+		    !watch_loop_reports(c, l) || probe_thread(c->probe, l->tid, &t) < 0 ||
+		    t.off != OFF_BLOCK || now < t.off_ns + least)
+			continue;
+		uint64_t age = now - t.off_ns;
+		if (q->off_ns != t.off_ns)
+			*q = (struct inquiry){.off_ns = t.off_ns};
+		q->next_ns = now + (age < LSC_NS_PER_S ? age : LSC_NS_PER_S);
+		if (!is_open(q))
+			continue;
+		if (may_look(c, now))
+			look_into(c, l, &t);
+		else
+			evidence_unresolved(c, "block", "too many to look into");
+	}
+}
+
+void inquiry_sample(struct collector *c, struct loop *l, const struct event_block *e,
+		    const void *stack, size_t size)
+{
+	struct inquiry *q = &l->inquiry;
+
+	if (!size || q->off_ns != e->off_ns || q->owner.tid != (int)e->owner || q->owner_stack ||
+	    q->job)
+		return;
+	struct job *j = evidence_job(c, l, JOB_OWNER);
+	if (!j)
+		return;
+	j->owner = q->owner;
+	q->job = evidence_job_begin(c, j,
+				    inspector_unwind(c->inspector, j->cookie, l->target->pid,
+						     q->owner.tid, (const uint64_t *)e->regs, stack,
+						     size));
+}
+
+/* The owner slept from before its stack was read until now, and the lock still named it when that
+ * was done: so it looked while it held the lock. */
+static bool is_certain(struct collector *c, const struct job *j, const struct inspector_result *r)
+{
+	struct futex_owner o;
+	struct look_view now;
+
+	if (!j->seen.tid)
+		return true; /* a copy: the kernel side has looked */
+	return r->words && futex_find_owner(j->owner.op, j->owner.value, r->words, &o) &&
+	       o.ns_tid == j->owner.lock.ns_tid && look_at(c->look, j->owner.tid, &now) == 0 &&
+	       look_stood_still(&j->seen, &now);
+}
+
+void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r)
+{
+	bool certain = is_certain(c, j, r);
+	int64_t stack = certain ? evidence_intern_result(c, r) : 0;
+	struct inquiry *q = &j->loop->inquiry;
+
+	if (q->job == r->cookie) {
+		q->job = 0;
+		q->owner_stack = stack;
+		q->missed = !certain;
+		if (!certain)
+			q->next_ns = 0;
+		return;
+	}
+	for (struct block *b = j->loop->blocks; b; b = b->next) {
+		if (b->owner_job != r->cookie)
+			continue;
+		b->owner_job = 0;
+		b->row.owner_stack = stack;
+		if (!certain)
+			evidence_unresolved(c, OWNER, "it ran on");
+		evidence_put_block(c, b);
+		return;
+	}
+}
+
+void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
+		   struct block *b)
+{
+	struct inquiry *q = &l->inquiry, none = {0};
+	struct owner owner;
+
+	if (q->off_ns != e->off_ns) { /* it was too short, or there was too much to look into */
+		name_owner(l, e, &owner);
+		q = &none;
+		q->owner = owner;
+	}
+	b->row.kernel_stack = q->kernel_stack;
+	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
+		b->row.resource_pid = 0; /* a number of the target's namespace says nothing here */
+	if (q->peer && (!b->row.resource_pid || b->row.resource_pid == q->peer)) {
+		memcpy(b->resource_comm, q->peer_comm, sizeof(b->resource_comm));
+		b->row.resource_pid = q->peer;
+		b->row.resource_comm = b->resource_comm;
+	}
+	if (q->owner.tid) {
+		memcpy(b->owner_comm, q->owner.comm, sizeof(b->owner_comm));
+		b->row.owner_tid = q->owner.tid;
+		b->row.owner_comm = b->owner_comm;
+		b->row.owner_stack = q->owner_stack;
+		b->owner_job = q->job;
+		if (!q->owner_stack && !q->job)
+			evidence_unresolved(c, OWNER,
+					    !c->look	       ? "threads cannot be looked at"
+					    : q->owner.foreign ? "it belongs to another process"
+					    : q->missed	       ? "it ran on"
+							       : "the wait was too short");
+	}
+	if (q == &none)
+		return;
+	if (q->sampled)
+		probe_drop_owner(c->probe, q->sampled);
+	*q = none;
+}
