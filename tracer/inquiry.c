@@ -171,7 +171,8 @@ void inquiry_steer(struct collector *c, uint64_t now)
 
 	for (struct loop *l = c->probe ? c->loops : NULL; l; l = l->hh.next) {
 		struct inquiry *q = &l->inquiry;
-		uint64_t since = l->kernel && !l->exited ? probe_busy_since(c->probe, l->tid) : 0;
+		uint64_t since =
+			l->kernel && !l->exited ? probe_busy_since(c->probe, l->tid, NULL) : 0;
 		if (!since || now < since + least || now < q->next_ns ||
 		    !watch_loop_reports(c, l) || probe_thread(c->probe, l->tid, &t) < 0 ||
 		    t.off != OFF_BLOCK || now < t.off_ns + least)

@@ -418,7 +418,8 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 
 	if (!t && crowd_get(p, tid, &crowded) == 0)
 		t = &crowded;
-	*ret_idle_ns = t ? t->idle_ns : 0;
+	if (ret_idle_ns)
+		*ret_idle_ns = t ? t->idle_ns : 0;
 	/* waiting for a CPU is no reason to look closer: it is exact */
 	if (!t || !t->tick_ns || t->off == OFF_IDLE || t->off == OFF_RUNQUEUE)
 		return 0;

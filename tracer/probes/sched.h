@@ -70,7 +70,7 @@ int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 bool probe_is_armed(const struct probe *p);
 /* Since when the loop thread is in its running tick, 0 when it idles or waits for a CPU; a hint
- * only. *ret_idle_ns: how long it has idled in all. */
+ * only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
