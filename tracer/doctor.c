@@ -19,6 +19,9 @@
 #include "sched.h"
 #include "target.h"
 
+#define PRECISE "precise mode (sys_exit, sched_waking)"
+#define EXACT	"returns from waits (fexit, sched_waking)"
+
 static void add(json_t *checks, const char *name, const char *status, const char *detail)
 {
 	json_t *d = control_text(detail, 500);
@@ -82,6 +85,7 @@ static void check_probes(json_t *checks)
 		add(checks, "kernel probes (sched_switch, cpu-clock)", "missing",
 		    "they load, but an event that was caused here was not seen");
 	}
+	bool exact = probe_is_exact(p);
 	uint64_t before = probe_counter(p, COUNT_PRECISE_EXITS);
 	int r = probe_arm(p);
 	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
@@ -89,10 +93,9 @@ static void check_probes(json_t *checks)
 	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
 		epoll_wait(ep, &ev, 1, 2);
 	if (r == 0 && probe_counter(p, COUNT_PRECISE_EXITS) > before)
-		add(checks, "precise mode (sys_exit, sched_waking)", "ok",
-		    "saw the returns from a primary wait");
+		add(checks, exact ? EXACT : PRECISE, "ok", "saw the returns from a primary wait");
 	else
-		add(checks, "precise mode (sys_exit, sched_waking)", "missing",
+		add(checks, exact ? EXACT : PRECISE, "missing",
 		    r < 0 ? strerror(-r) : "no return was seen");
 	probe_free(p);
 }

@@ -17,7 +17,7 @@
 
 void precise_note(struct collector *c, uint64_t now)
 {
-	if (!c->armed_ns)
+	if (!c->armed_ns || probe_is_exact(c->probe))
 		return;
 	struct store_mode_span span = {.loop = c->armed_loop,
 				       .from_ns = c->armed_ns,
@@ -62,7 +62,7 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 {
 	struct precise_turn *p = &l->precise;
 
-	if (c->armed_ns)
+	if (c->armed_ns || probe_is_exact(c->probe))
 		return true;
 	if (p->paused_ns) {
 		bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > now - p->paused_ns;

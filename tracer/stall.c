@@ -90,7 +90,9 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	}
 	s->row.duration_ns = duration;
 	l->unsure_ns += high - duration; /* may have held other ticks */
-	s->row.mode = e->precise ? STORE_MODE_PRECISE : STORE_MODE_DEFAULT;
+	s->row.mode = probe_is_exact(c->probe) ? STORE_MODE_FENTRY
+		      : e->precise	       ? STORE_MODE_PRECISE
+					       : STORE_MODE_DEFAULT;
 	s->row.inferred = inferred;
 	s->row.in_progress = e->exited;
 	s->samples_user = e->samples_user;

@@ -295,6 +295,13 @@ static void finish(struct collector *c, struct loop *l)
 	stall_settle(c, l, lsc_now_ns(), true);
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
+	if (l->announced && l->kernel && probe_is_exact(c->probe)) {
+		struct store_mode_span span = {.loop = l->id,
+					       .from_ns = l->first_ns,
+					       .to_ns = l->last_ns,
+					       .mode = STORE_MODE_FENTRY};
+		ledger_stored(c, store_put_mode(c->store, &span));
+	}
 	if (l->announced) {
 		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns + l->unsure_ns;
 		c->watched_ns += l->last_ns - l->first_ns;

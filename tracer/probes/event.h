@@ -121,6 +121,9 @@ struct thread_state {
 	__u64 tick_delay;    /* what its delays had added up to at its begin */
 	/* the interval off the CPU */
 	__u64 off_ns, off_runtime, off_delay;
+	__u32 off_cpu;	  /* where it went to sleep */
+	__u8 off_delayed; /* and it stood in the run queue still */
+	__u8 pad[3];
 	/* totals */
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
@@ -134,6 +137,7 @@ struct thread_state {
 	__u64 sp;
 	__u64 args[6];
 	__u64 ino;
+	__u64 wake_ns; /* with waker_seen */
 	__s32 nr;
 	__u32 task;
 	__u32 waker_pid;
@@ -143,7 +147,7 @@ struct thread_state {
 	__u8 main;	  /* the main thread */
 	__u8 timed;	  /* futex with a timeout */
 	__u8 candidate;	  /* this futex wait may be a loop's idling */
-	__u8 waker_seen;  /* the wake-up was watched: the three below are known */
+	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
 	struct wait_site site[PROBE_SITES];
@@ -157,7 +161,7 @@ enum event_kind {
 	EVENT_SAMPLE = 4,
 	EVENT_FORK = 5, /* a new process of a target */
 	EVENT_EXEC = 6,
-	EVENT_EXIT = 7, /* a thread of a target ended */
+	EVENT_EXIT = 7,	 /* a thread of a target ended */
 	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
 };
 

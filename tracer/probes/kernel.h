@@ -54,6 +54,7 @@ struct cfs_rq {
 };
 
 struct sched_entity {
+	unsigned char sched_delayed; /* 6.12+: sleeps, but has not left the run queue yet */
 	__u64 sum_exec_runtime;
 	struct cfs_rq *cfs_rq;
 };

@@ -13,6 +13,7 @@ const volatile __u32 only_tgid = 0; /* the one target, or 0: look into `targets`
 const volatile __u64 stall_ns = 10000000;
 const volatile __u64 block_ns = 1000000;
 const volatile __u8 follow = 0;
+const volatile __u8 exact = 0; /* each return from a wait is hooked: ticks need no precise mode */
 
 __u64 armed_at;	  /* precise mode since; 0: off. Written by user space */
 __u32 have_rings; /* some thread has its current task at a known address */

@@ -110,6 +110,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	t->off_ns = now;
 	t->off_runtime = runtime;
 	t->off_delay = delay;
+	t->off_cpu = prev->se.cfs_rq->rq->cpu;
+	t->off_delayed = bpf_core_field_exists(prev->se.sched_delayed) ? prev->se.sched_delayed : 0;
 	if (!sleeps)
 		t->off = OFF_RUNQUEUE;
 	else if (!(state & STATE_DEAD))
@@ -123,14 +125,12 @@ static __always_inline void switch_in(struct task_struct *next)
 
 	if (!t)
 		return;
-	/* user space does not know what the delays had added up to when it placed the thread */
-	__u64 before = t->off_delay;
-	asm volatile("" : "+r"(before)); /* one load must not serve both kinds of pointers */
-	if (t->seeded)
-		t->off_delay = before = next->sched_info.run_delay;
+	if (t->seeded) /* user space does not know what the delays had added up to */
+		t->off_delay = next->sched_info.run_delay;
 	t->seeded = 0;
 	t->runtime = next->se.sum_exec_runtime;
-	came_back(t, (__u64)next->tgid << 32 | tid, switch_now(next), run_delay(next, before));
+	__u64 now = switch_now(next);
+	came_back(t, (__u64)next->tgid << 32 | tid, now, run_delay(t, next, now));
 }
 
 SEC("tp_btf/sched_switch")
@@ -169,6 +169,7 @@ int BPF_PROG(on_waking, struct task_struct *p)
 	t->waker_exiting = child && (waker->flags & PF_EXITING);
 	t->waker_pid = waker->tgid;
 	bpf_probe_read_kernel(t->waker_comm, sizeof(t->waker_comm), waker->comm);
+	t->wake_ns = bpf_ktime_get_ns();
 	t->waker_seen = 1;
 	return 0;
 }
@@ -222,34 +223,59 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/* Precise mode: every return from the primary wait is a tick boundary. */
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
-{
-	__s64 nr = (__s32)regs->orig_ax;
+/* ---- returns from the wait ---- */
 
-	if (probe_wait_class(nr) < WAIT_POLL)
-		return 0;
+/* The thread returns from a wait: a tick boundary, if it is the primary one. */
+static __noinline int wait_returned(__u64 nr, __u64 sp, __u64 fd)
+{
 	__u64 id = bpf_get_current_pid_tgid();
+
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find((__u32)id);
-	if (!t || !site_is_primary(t, nr, regs->sp, regs->di))
+	if (!t || !site_is_primary(t, nr, sp, fd))
 		return 0;
+	struct task_struct *p = bpf_get_current_task_btf();
 	__u64 now = bpf_ktime_get_ns();
 	count(COUNT_PRECISE_EXITS);
-	t->runtime = bpf_get_current_task_btf()->se.sum_exec_runtime;
+	t->runtime = p->se.sum_exec_runtime;
 	came_back(t, id, now, 0); /* only where its way in was not seen */
 	bool slept = t->slept_in_wait;
 	t->slept_in_wait = 0;
 	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
 	 * stale. */
-	if (slept && t->tick_ns >= armed_at)
+	if (slept && (exact || t->tick_ns >= armed_at))
 		return 0;
 	tick_end(t, id, now, true, false);
-	tick_begin(t, now, bpf_get_current_task_btf()->sched_info.run_delay);
+	tick_begin(t, now, p->sched_info.run_delay);
 	return 0;
 }
+
+/* Precise mode, where single calls cannot be hooked. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+{
+	__s64 nr = (__s32)regs->orig_ax;
+
+	if (!exact && probe_wait_class(nr) >= WAIT_POLL)
+		wait_returned(nr, regs->sp, regs->di);
+	return 0;
+}
+
+/* The same for good, where the kernel has fentry: other calls pay nothing. */
+#define WAIT_RETURN(call, nr)                                                                      \
+	SEC("?fexit/__x64_sys_" #call) int BPF_PROG(on_##call, struct pt_regs *regs)               \
+	{                                                                                          \
+		return wait_returned(nr, regs->sp, regs->di);                                      \
+	}
+WAIT_RETURN(epoll_wait, NR_EPOLL_WAIT)
+WAIT_RETURN(epoll_pwait, NR_EPOLL_PWAIT)
+WAIT_RETURN(epoll_pwait2, NR_EPOLL_PWAIT2)
+WAIT_RETURN(poll, NR_POLL)
+WAIT_RETURN(ppoll, NR_PPOLL)
+WAIT_RETURN(select, NR_SELECT)
+WAIT_RETURN(pselect6, NR_PSELECT6)
+WAIT_RETURN(io_uring_enter, NR_IO_URING_ENTER)
 
 /* ---- lifecycle ---- */
 

@@ -32,6 +32,8 @@ struct probe {
 	struct ring_buffer *ring;
 	struct thread_state *slots; /* PROBE_SLOTS, shared with the kernel side */
 	struct bpf_link *precise, *waking;
+	bool armed;
+	bool exact; /* returns from waits are hooked by fexit */
 	struct bpf_link *samplers[MAX_CPUS];
 	int nsamplers;
 	probe_event_fn *fn;
@@ -135,6 +137,42 @@ static int attach_samplers(struct probe *p, struct lsc_err *err)
 	return 0;
 }
 
+/* Whether functions of the kernel can be hooked: some kernels are built without what it takes, and
+ * say so only when it is tried. */
+static bool fentry_works(void)
+{
+	static const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int id = libbpf_find_vmlinux_btf_id("__x64_sys_epoll_wait", BPF_TRACE_FEXIT);
+	LIBBPF_OPTS(bpf_prog_load_opts, o, .expected_attach_type = BPF_TRACE_FEXIT,
+		    .attach_btf_id = (__u32)id);
+	if (id <= 0)
+		return false;
+	lsc_autoclose int prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "try_fexit", "Dual MIT/GPL",
+					       nothing, LSC_ARRAY_LEN(nothing), &o);
+	if (prog < 0)
+		return false;
+	lsc_autoclose int link = bpf_raw_tracepoint_open(NULL, prog);
+	return link >= 0;
+}
+
+static void choose_fentry(struct probe *p)
+{
+	struct bpf_program *waits[] = {
+		p->skel->progs.on_epoll_wait,	p->skel->progs.on_epoll_pwait,
+		p->skel->progs.on_epoll_pwait2, p->skel->progs.on_poll,
+		p->skel->progs.on_ppoll,	p->skel->progs.on_select,
+		p->skel->progs.on_pselect6,	p->skel->progs.on_io_uring_enter,
+	};
+
+	p->exact = fentry_works();
+	p->skel->rodata->exact = p->exact;
+	for (size_t i = 0; p->exact && i < LSC_ARRAY_LEN(waits); i++)
+		bpf_program__set_autoload(waits[i], true);
+}
+
 static int open_and_load(struct probe *p, const struct probe_options *o, struct lsc_err *err)
 {
 	last_log[0] = '\0';
@@ -146,6 +184,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	p->skel->rodata->stall_ns = o->stall_ns;
 	p->skel->rodata->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
+	choose_fentry(p);
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
@@ -386,29 +425,38 @@ void probe_drop_thread(struct probe *p, int tid)
 
 int probe_arm(struct probe *p)
 {
-	if (p->precise)
+	if (p->armed)
 		return 0;
-	p->precise = bpf_program__attach(p->skel->progs.on_sys_exit);
-	if (!p->precise)
-		return errno ? -errno : -EINVAL;
-	__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
+	if (!p->exact) {
+		p->precise = bpf_program__attach(p->skel->progs.on_sys_exit);
+		if (!p->precise)
+			return errno ? -errno : -EINVAL;
+		__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
+	}
 	p->waking = bpf_program__attach(p->skel->progs.on_waking); /* wakers are unknown without */
+	p->armed = true;
 	return 0;
 }
 
 void probe_disarm(struct probe *p)
 {
-	if (!p->precise)
+	if (!p->armed)
 		return;
 	__atomic_store_n(&p->skel->bss->armed_at, 0, __ATOMIC_RELEASE);
 	bpf_link__destroy(p->precise);
 	bpf_link__destroy(p->waking);
 	p->precise = p->waking = NULL;
+	p->armed = false;
+}
+
+bool probe_is_exact(const struct probe *p)
+{
+	return p->exact;
 }
 
 bool probe_is_armed(const struct probe *p)
 {
-	return p->precise != NULL;
+	return p->armed;
 }
 
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)

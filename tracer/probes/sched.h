@@ -59,15 +59,17 @@ int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 
-/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of w
- * but done and slot is filled). Replaces what was asked of the thread before. */
+/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of
+ * w but done and slot is filled). Replaces what was asked of the thread before. */
 int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
 void probe_drop_owner(struct probe *p, int tid);
 
-/* Precise mode: sys_exit on the primary waits, and who wakes up blocked loops. It slows every
- * system call of the host: arm briefly. */
+/* Precise mode: sys_exit on the primary waits (where these are not hooked for good), and who wakes
+ * up blocked loops. It slows every system call of the host: arm briefly. */
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
+/* Each return from a wait is hooked (fentry): every tick is exact without the precise mode. */
+bool probe_is_exact(const struct probe *p);
 bool probe_is_armed(const struct probe *p);
 /* Since when the loop thread is in its running tick, 0 when it idles or waits for a CPU; a hint
  * only. *ret_idle_ns, unless NULL: how long it has idled in all. */

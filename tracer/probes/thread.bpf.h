@@ -10,6 +10,7 @@
 #include "maps.bpf.h"
 
 #define PF_EXITING 0x4
+#define MOVED_NS   20000000ull /* a sleeper has left its run queue by then */
 
 /* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as last compared; 0: not yet. The two run
  * apart by less than 2 us in the 4 ms from one comparison to the next. */
@@ -32,14 +33,26 @@ static __always_inline __u64 switch_now(const struct task_struct *p)
 	return clock + clock_offset[cpu];
 }
 
-/* How long the thread has stood in run queues since it was switched out with run_delay at `before`:
- * what the kernel has added up (at each move to another CPU), and the time in the present one. */
-static __always_inline __u64 run_delay(const struct task_struct *next, __u64 before)
+/* How long the thread that is switched in has stood in run queues since it was switched out: what
+ * the kernel has added up since (at each move to another CPU), and the time in the present one. */
+static __always_inline __u64 run_delay(const struct thread_state *t, const struct task_struct *next,
+				       __u64 now)
 {
 	__u64 queued = next->sched_info.last_queued, clock = next->se.cfs_rq->rq->clock;
-	__u64 delay = next->sched_info.run_delay - before;
+	__u64 delay = next->sched_info.run_delay - t->off_delay;
 
-	return queued && clock > queued ? delay + (clock - queued) : delay;
+	if (queued && clock > queued)
+		delay += clock - queued;
+	if (t->off == OFF_RUNQUEUE || delay < MOVED_NS)
+		return delay;
+	if (t->off == OFF_BLOCK && t->waker_seen)
+		return now > t->wake_ns ? now - t->wake_ns : 0;
+	/* From 6.12 on a sleeper may stay in its run queue for some ms, and when it is moved to
+	 * another CPU in these, its sleep counts as a delay from there on. */
+	if (t->off_delayed && t->off_cpu != (__u32)next->se.cfs_rq->rq->cpu &&
+	    now - delay < t->off_ns + MOVED_NS)
+		return 0;
+	return delay;
 }
 
 static __always_inline struct thread_state *thread_find(__u32 tid)

@@ -46,11 +46,17 @@ static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __
 	e->end_ns = end;
 	e->low_ns = low;
 	__builtin_memcpy(e->split, t->split, sizeof(e->split));
-	/* Switches are missed now and then, the kernel's own account of run queues is complete. */
-	__u64 delay = bpf_get_current_task_btf()->sched_info.run_delay - t->tick_delay;
-	if (delay > e->split[LSC_CAUSE_RUNQUEUE] && delay <= end - t->tick_ns)
-		e->split[LSC_CAUSE_RUNQUEUE] = delay;
 	e->cpu_ns = t->runtime - t->tick_runtime;
+	/* Switches are missed now and then: what is neither accounted for nor on the CPU clock was
+	 * spent in run queues as far as the kernel's own account has more of that. */
+	__u64 delay = bpf_get_current_task_btf()->sched_info.run_delay - t->tick_delay;
+	__u64 known = e->cpu_ns, all = end - t->tick_ns;
+#pragma unroll
+	for (int i = 0; i < PROBE_CAUSES; i++)
+		known += t->split[i];
+	delay -= t->split[LSC_CAUSE_RUNQUEUE];
+	if ((__s64)delay > 0 && known < all)
+		e->split[LSC_CAUSE_RUNQUEUE] += delay < all - known ? delay : all - known;
 	e->samples_user = t->samples_user;
 	e->samples_kernel = t->samples_kernel;
 	e->longest_block_ns = t->longest_block_ns;
@@ -95,7 +101,7 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 	if (d < stall_ns || !is_loop(t))
 		return;
 
-	__u64 low = t->longest_block_ns, since = armed_at;
+	__u64 low = t->longest_block_ns, since = exact ? begin : armed_at;
 	if (since && since < end) {
 		__u64 block = t->longest_block_start_ns;
 		if (since < begin)
