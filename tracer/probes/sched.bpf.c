@@ -229,7 +229,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	__s64 nr = (__s32)regs->orig_ax;
 
 	if (probe_wait_class(nr) < WAIT_POLL)
-		return 0;
+		return victim_is_read(nr) ? victim_read(regs, ret) : 0;
 	__u64 id = bpf_get_current_pid_tgid();
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
@@ -246,8 +246,10 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	 * stale. */
 	if (slept && t->tick_ns >= armed_at)
 		return 0;
+	victim_timer(t, id, regs, now);
 	tick_end(t, id, now, true, false);
 	tick_begin(t, now, bpf_get_current_task_btf()->sched_info.run_delay);
+	t->due_ns = victim_due(nr, regs, now);
 	return 0;
 }
 

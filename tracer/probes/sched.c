@@ -32,6 +32,7 @@ struct probe {
 	struct ring_buffer *ring;
 	struct thread_state *slots; /* PROBE_SLOTS, shared with the kernel side */
 	struct bpf_link *precise, *waking;
+	struct probe_victims victims;
 	struct bpf_link *samplers[MAX_CPUS];
 	int nsamplers;
 	probe_event_fn *fn;
@@ -149,6 +150,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
+	probe_victims_prepare(&p->victims, p->skel);
 	int r = sched_bpf__load(p->skel);
 	if (r < 0)
 		return load_error(r, err);
@@ -207,6 +209,7 @@ fail:
 void probe_detach(struct probe *p)
 {
 	probe_disarm(p);
+	probe_victims_end(&p->victims);
 	for (int i = 0; i < p->nsamplers; i++)
 		bpf_link__destroy(p->samplers[i]);
 	p->nsamplers = 0;
@@ -409,6 +412,11 @@ void probe_disarm(struct probe *p)
 bool probe_is_armed(const struct probe *p)
 {
 	return p->precise != NULL;
+}
+
+struct probe_victims *probe_victims(struct probe *p)
+{
+	return &p->victims;
 }
 
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)

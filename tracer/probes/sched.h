@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "event.h"
+#include "victim.h"
 
 struct probe;
 
@@ -69,6 +70,8 @@ void probe_drop_owner(struct probe *p, int tid);
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 bool probe_is_armed(const struct probe *p);
+/* Who waits meanwhile. Borrowed from p. */
+struct probe_victims *probe_victims(struct probe *p);
 /* Since when the loop thread is in its running tick, 0 when it idles or waits for a CPU; a hint
  * only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
