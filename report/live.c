@@ -160,17 +160,29 @@ static void owner(const json_t *o, FILE *out)
 
 static void victims(const struct live_options *o, const json_t *v, FILE *out)
 {
+	static const char *const kinds[] = {"tasks", "sockets", "timers"};
 	uint64_t count = field_u64(v, "count");
 	const char *worst = field_text(v, "worst");
 	char sum[32], max[32];
+	bool named = false;
 
 	if (!count)
 		return;
 	lsc_duration_format(field_u64(v, "sum_wait_ns"), sum, sizeof(sum));
 	lsc_duration_format(field_u64(v, "max_wait_ns"), max, sizeof(max));
 	color(o, DIM, out);
-	fprintf(out, INDENT "%llu waited, %s in all, worst %s", (unsigned long long)count, sum,
-		max);
+	fputs(INDENT, out);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		uint64_t n = field_u64(v, kinds[i]);
+		if (!n)
+			continue;
+		fprintf(out, "%s%llu %.*s", named ? ", " : "", (unsigned long long)n,
+			(int)strlen(kinds[i]) - (n == 1), kinds[i]);
+		named = true;
+	}
+	if (!named)
+		fprintf(out, "%llu", (unsigned long long)count);
+	fprintf(out, " waited, %s in all, worst %s", sum, max);
 	if (worst) {
 		fputs(" (", out);
 		live_text(worst, out);

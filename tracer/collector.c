@@ -253,6 +253,7 @@ static void collector_free(struct collector *c)
 		for (size_t i = 0; i < l->nheld; i++)
 			free(l->held[i].event);
 		feed_free(l->feed);
+		victim_free(l->victims);
 		free(l);
 	}
 	watch_free(c);
@@ -327,6 +328,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 	if (c->probe) {
 		precise_steer(c, now);
 		precise_note(c, now);
+		victim_end(c);
 		probe_detach(c->probe);
 		probe_consume(c->probe);
 	}

@@ -41,6 +41,16 @@ const struct event_process *decode_process(const struct event *e, size_t size)
 	return size >= sizeof(struct event_process) ? (const struct event_process *)e : NULL;
 }
 
+const struct event_waited *decode_waited(const struct event *e, size_t size)
+{
+	const struct event_waited *w = (const struct event_waited *)e;
+
+	return size >= sizeof(*w) && w->kind <= WAITED_TIMER && w->ready_ns &&
+			       w->ready_ns <= e->ts_ns
+		       ? w
+		       : NULL;
+}
+
 const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
 				       size_t *ret_stack_size)
 {
@@ -124,21 +134,37 @@ static void name_unix(const struct aux *aux, int pid, struct block *b)
 		name_process((int)aux->socket.pid, b);
 }
 
+void decode_peer(const struct socket_end *s, char ret_peer[DECODE_PEER])
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	char host[INET6_ADDRSTRLEN];
+	/* a client of IPv4 at a socket of both */
+	bool v4 = s->family == AF_INET6 && !memcmp(s->address, mapped, sizeof(mapped));
+	int family = v4 ? AF_INET : s->family;
+
+	ret_peer[0] = '\0';
+	if ((family != AF_INET && family != AF_INET6) || !s->port_be ||
+	    !inet_ntop(family, s->address + (v4 ? sizeof(mapped) : 0), host, sizeof(host)))
+		return;
+	snprintf(ret_peer, DECODE_PEER, family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+		 ntohs(s->port_be));
+}
+
 static void name_socket(const struct aux *aux, int pid, struct block *b)
 {
-	char host[INET6_ADDRSTRLEN];
-	unsigned port = ntohs(aux->socket.port_be);
-
 	b->row.resource_kind = "socket";
 	b->row.proto = protocol_name(aux->socket.family, aux->socket.protocol);
-	if (aux->socket.family == AF_UNIX)
+	if (aux->socket.family == AF_UNIX) {
 		name_unix(aux, pid, b);
-	if ((aux->socket.family != AF_INET && aux->socket.family != AF_INET6) || !port)
 		return;
-	if (!inet_ntop(aux->socket.family, aux->socket.address, host, sizeof(host)))
+	}
+	struct socket_end end = {.family = aux->socket.family, .port_be = aux->socket.port_be};
+	char peer[DECODE_PEER];
+	memcpy(end.address, aux->socket.address, sizeof(end.address));
+	decode_peer(&end, peer);
+	if (!peer[0])
 		return;
-	snprintf(b->peer, sizeof(b->peer), aux->socket.family == AF_INET6 ? "[%s]:%u" : "%s:%u",
-		 host, port);
+	snprintf(b->peer, sizeof(b->peer), "%s", peer);
 	b->row.peer = b->peer;
 }
 

@@ -12,6 +12,8 @@
 #include "event.h"
 #include "store.h"
 
+#define DECODE_PEER 64 /* an address and a port, with the NUL */
+
 /* A block with the strings that its row points to. */
 struct block {
 	struct store_block row;
@@ -28,9 +30,13 @@ struct block {
 const struct event_loop *decode_loop(const struct event *e, size_t size);
 const struct event_stall *decode_stall(const struct event *e, size_t size);
 const struct event_process *decode_process(const struct event *e, size_t size);
+const struct event_waited *decode_waited(const struct event *e, size_t size);
 /* Also for samples: the head is checked, and that the stack copy lies within the event. */
 const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
 				       size_t *ret_stack_size);
+
+/* "203.0.113.9:443"; empty where the family has no such addresses, or it is not connected. */
+void decode_peer(const struct socket_end *s, char ret_peer[DECODE_PEER]);
 
 /* The inode behind a descriptor of a process, as fdinfo states it; 0 unknown. Never reaches the
  * file. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -32,7 +33,7 @@ static void add(json_t *checks, const char *name, const char *status, const char
 
 struct seen {
 	int tid;
-	uint64_t block_ns, loops;
+	uint64_t block_ns, loops, waited_ns;
 };
 
 static void on_event(const struct event *e, size_t size, void *arg)
@@ -47,6 +48,36 @@ static void on_event(const struct event *e, size_t size, void *arg)
 		const struct event_block *b = (const struct event_block *)e;
 		s->block_ns = b->wake_ns - b->off_ns;
 	}
+	if (e->kind == EVENT_WAITED && size >= sizeof(struct event_waited))
+		s->waited_ns = e->ts_ns - ((const struct event_waited *)e)->ready_ns;
+}
+
+/* Lets a byte wait in a socket for 5 ms, and looks whether that was seen. Precise mode is armed. */
+static void check_victims(json_t *checks, struct probe *p, struct seen *seen)
+{
+	static const char name[] = "who waits (sk_data_ready)";
+	int pair[2];
+	char byte = 0, text[160];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		add(checks, name, "missing", strerror(errno));
+		return;
+	}
+	int r = probe_victims_watch(probe_victims(p), getpid(), 0, true);
+	if (r == 0 && write(pair[0], &byte, 1) == 1 && usleep(5000) == 0 &&
+	    read(pair[1], &byte, 1) == 1)
+		probe_consume(p);
+	close(pair[0]);
+	close(pair[1]);
+	snprintf(text, sizeof(text), "saw a byte wait in a socket for %.1f ms",
+		 (double)seen->waited_ns / 1e6);
+	if (seen->waited_ns >= 4 * LSC_NS_PER_MS)
+		add(checks, name, "ok", text);
+	else
+		add(checks, name, "missing",
+		    r == -ENOTSUP ? "the tracepoint is missing: it needs Linux 6.3 or newer"
+		    : r < 0	  ? strerror(-r)
+				  : "what waited in a socket here was not seen");
 }
 
 /* Turns a small event loop in this thread, sleeps 5 ms inside a tick, and looks whether that was
@@ -97,6 +128,7 @@ static void check_probes(json_t *checks)
 	else
 		add(checks, exact ? EXACT : PRECISE, "missing",
 		    r < 0 ? strerror(-r) : "no return was seen");
+	check_victims(checks, p, &seen);
 	probe_free(p);
 }
 

@@ -374,7 +374,7 @@ struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64
 		const struct recent_wait *w = &f->waits[i];
 		if (w->ready_ns >= end_ns || w->ready_ns + w->wait_ns <= begin_ns)
 			continue;
-		v.count++;
+		v.count[STORE_WAIT_TASK]++;
 		v.sum_ns += w->wait_ns;
 		if (w->wait_ns > v.max_ns) {
 			v.max_ns = w->wait_ns;

@@ -41,7 +41,8 @@ const char *feed_runtime(const struct feed *f);
 /* For the live line: a task that lives, borrowed until the next call, or NULL; and who waited. */
 const struct store_task *feed_task(struct feed *f, uint32_t ring_task);
 struct feed_victims {
-	uint64_t count, sum_ns, max_ns;
+	uint64_t count[3]; /* by enum store_wait_kind */
+	uint64_t sum_ns, max_ns;
 	const char *worst; /* name of the one that waited longest; borrowed from f, NULL unknown */
 };
 struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64_t end_ns);

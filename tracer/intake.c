@@ -181,6 +181,7 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 {
 	const struct event_loop *loop;
 	const struct event_process *process;
+	const struct event_waited *waited;
 
 	switch (e->kind) {
 	case EVENT_LOOP:
@@ -202,6 +203,11 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 		process = decode_process(e, size);
 		if (process)
 			on_process(c, process);
+		break;
+	case EVENT_WAITED:
+		waited = decode_waited(e, size);
+		if (waited)
+			victim_event(c, waited);
 		break;
 	default:
 		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);

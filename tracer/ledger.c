@@ -100,6 +100,11 @@ void ledger_close(struct collector *c, struct collector_summary *sum)
 			c->lost[LSC_LOSS_MAP_FULL] += threads;
 		}
 	}
+	uint64_t sockets = c->probe ? probe_counter(c->probe, COUNT_SOCKETS_FULL) : 0;
+	if (sockets)
+		ledger_stored(c, store_add_unresolved(c->store, "wait of a socket",
+						      "room for 16384 sockets and 256 listeners",
+						      sockets));
 	if (c->no_room)
 		ledger_stored(c, store_add_unresolved(c->store, "loop's stacks",
 						      "room for those of 128 loops at once",

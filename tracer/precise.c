@@ -42,6 +42,7 @@ static void arm(struct collector *c, const struct loop *first, uint64_t now)
 static void disarm(struct collector *c, uint64_t now)
 {
 	probe_disarm(c->probe);
+	victim_end(c);
 	precise_note(c, now);
 	c->armed_ns = 0;
 	c->disarmed_ns = now;
@@ -106,7 +107,11 @@ void precise_steer(struct collector *c, uint64_t now)
 			arm(c, l, now);
 		c->wanted_ns = now;
 		l->precise.asked = true;
+		if (c->armed_ns)
+			victim_watch(c, l, since, now);
 	}
+	if (c->armed_ns && c->wanted_ns != now)
+		victim_pause(c);
 	if (c->armed_ns && now > c->wanted_ns + HOLD_NS)
 		disarm(c, now);
 }

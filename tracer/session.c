@@ -132,15 +132,21 @@ static json_t *live_owner(const struct collector_stall *l)
 static void tell_stall(const struct collector_stall *l, void *arg)
 {
 	json_t *args = NULL, *victims = json_null();
+	const struct feed_victims *who = &l->victims;
 	int64_t wall = lsc_wall_ns() - (int64_t)(lsc_now_ns() - l->row->start_ns);
 
 	if (l->longest && l->longest->args_json)
 		args = json_loads(l->longest->args_json, JSON_REJECT_DUPLICATES, NULL);
-	if (l->victims.count)
-		victims = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)l->victims.count,
-				    "sum_wait_ns", (json_int_t)l->victims.sum_ns, "max_wait_ns",
-				    (json_int_t)l->victims.max_ns, "worst",
-				    text_or_null(l->victims.worst));
+	if (who->max_ns)
+		victims = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "count",
+				    (json_int_t)(who->count[STORE_WAIT_TASK] +
+						 who->count[STORE_WAIT_SOCKET] +
+						 who->count[STORE_WAIT_TIMER]),
+				    "tasks", (json_int_t)who->count[STORE_WAIT_TASK], "sockets",
+				    (json_int_t)who->count[STORE_WAIT_SOCKET], "timers",
+				    (json_int_t)who->count[STORE_WAIT_TIMER], "sum_wait_ns",
+				    (json_int_t)who->sum_ns, "max_wait_ns", (json_int_t)who->max_ns,
+				    "worst", text_or_null(who->worst));
 	send_live(
 		arg,
 		json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",

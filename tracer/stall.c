@@ -105,6 +105,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 		for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
 			s->row.split[i] = e->split[i];
 	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);
+	victim_stall(c, l, begin, begin + duration);
 }
 
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
@@ -166,6 +167,9 @@ static void tell(struct collector *c, struct stall *s, const struct block *longe
 		live.task = feed_task(l->feed, s->ring_task);
 		live.victims = feed_victims(l->feed, s->row.start_ns,
 					    s->row.start_ns + s->row.duration_ns);
+	} else {
+		live.victims =
+			victim_summary(l, s->row.start_ns, s->row.start_ns + s->row.duration_ns);
 	}
 	c->ops->stall(&live, c->arg);
 }
@@ -204,7 +208,7 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 			return;
 		struct stall *s = *oldest;
 		if (!force && now < s->settle_ns &&
-		    !(evidence_is_settled(l, s) &&
+		    !(evidence_is_settled(l, s) && !victim_is_awaited(c, l, s, now) &&
 		      (!l->feed || now >= s->settle_ns - SETTLE_NS / 2)))
 			return;
 		*oldest = NULL;

@@ -5,7 +5,7 @@
  *   intake.c     events on their way in    evidence.c stacks, blocks, samples
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
- *   ledger.c     what was lost, the host
+ *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -112,6 +112,8 @@ struct loop {
 	struct stall *stalls;
 	struct inquiry inquiry;
 	struct feed *feed;  /* its ring, NULL none */
+	struct victims *victims; /* owned; who waited for it, NULL nobody yet */
+	uint64_t watched_ns;	 /* when its sockets were last looked through */
 	uint64_t finish_ns; /* its thread has ended: its stacks are waited for until then */
 	struct loop *next_ended;
 	UT_hash_handle hh; /* by tid */
@@ -175,6 +177,8 @@ struct collector {
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
 	int64_t armed_loop;
 	bool paused; /* some loop was saturated */
+	uint64_t next_walk_ns; /* sockets are not looked through before */
+	bool no_victims;       /* said already that sockets cannot be watched */
 	int store_error;
 	char error[240];
 };
@@ -268,6 +272,24 @@ void intake_probe_event(const struct event *e, size_t size, void *arg);
 /* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread
  * was seen but once in a poll, as a client waits too. */
 void intake_settle(struct collector *c, struct loop *l);
+
+/* ---- victim.c ---- */
+/* The loop is in a long tick since then: has its sockets watched. */
+void victim_watch(struct collector *c, struct loop *l, uint64_t since, uint64_t now);
+/* No loop is in a long tick. */
+void victim_pause(struct collector *c);
+/* Stops watching. */
+void victim_end(struct collector *c);
+void victim_event(struct collector *c, const struct event_waited *e);
+/* A stall of the loop is known: those that waited in it are stored. */
+void victim_stall(struct collector *c, struct loop *l, uint64_t begin, uint64_t end);
+/* Some that wait in the stall may still be read in time for its live line. */
+bool victim_is_awaited(const struct collector *c, const struct loop *l, const struct stall *s,
+		       uint64_t now);
+/* worst is borrowed from l. */
+struct feed_victims victim_summary(const struct loop *l, uint64_t begin, uint64_t end);
+/* NULL is fine. Returns NULL. */
+struct victims *victim_free(struct victims *v);
 
 /* ---- precise.c ---- */
 /* Arms while some loop is in a tick longer than half the threshold, and for a while after; in

@@ -307,6 +307,7 @@ static void finish(struct collector *c, struct loop *l)
 		c->watched_ns += l->last_ns - l->first_ns;
 	}
 	l->feed = feed_free(l->feed);
+	l->victims = victim_free(l->victims);
 	free(l);
 }
 

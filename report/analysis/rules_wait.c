@@ -86,8 +86,8 @@ static int check_wait(struct analysis *a, const struct rule *rule, const struct 
 		.stall = s,
 		.ns = w->wait_ns,
 		.severity = w->wait_ns > WAIT_ERROR_NS ? SEVERITY_ERROR : SEVERITY_WARNING,
-		/* when a socket became ready is known only where the program reported it */
-		.inferred = w->kind == STORE_WAIT_SOCKET,
+		/* a timer's due time is concluded from what the loop asked its wait for */
+		.inferred = w->kind == STORE_WAIT_TIMER,
 		.evidence = {"wait", w->id, w->ready_ns, w->wait_ns, waiter(a, w)},
 	};
 	if (!o.evidence.text)

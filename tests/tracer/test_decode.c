@@ -56,6 +56,48 @@ static void a_block_has_its_times_and_the_names_of_its_call(void **state)
 	assert_false(b.row.inferred);
 }
 
+static void a_peer_is_an_address_and_a_port(void **state)
+{
+	(void)state;
+	struct socket_end s = {
+		.family = AF_INET, .port_be = htons(6379), .address = {192, 0, 2, 7}};
+	char peer[DECODE_PEER];
+
+	decode_peer(&s, peer);
+	assert_string_equal(peer, "192.0.2.7:6379");
+	s.family = AF_INET6;
+	inet_pton(AF_INET6, "2001:db8::7", s.address);
+	decode_peer(&s, peer);
+	assert_string_equal(peer, "[2001:db8::7]:6379");
+	inet_pton(AF_INET6, "::ffff:192.0.2.7", s.address); /* IPv4 at a socket of both */
+	decode_peer(&s, peer);
+	assert_string_equal(peer, "192.0.2.7:6379");
+	s.port_be = 0;
+	decode_peer(&s, peer);
+	assert_string_equal(peer, "");
+	s = (struct socket_end){.family = AF_UNIX, .port_be = 1};
+	decode_peer(&s, peer);
+	assert_string_equal(peer, "");
+}
+
+static void a_wait_is_refused_when_its_fields_make_no_sense(void **state)
+{
+	(void)state;
+	struct event_waited w = {.e = {.kind = EVENT_WAITED, .size = sizeof(w), .ts_ns = 200},
+				 .ready_ns = 100,
+				 .kind = WAITED_TIMER};
+
+	assert_ptr_equal(decode_waited(&w.e, sizeof(w)), &w);
+	assert_null(decode_waited(&w.e, sizeof(w) - 1));
+	w.kind = WAITED_TIMER + 1;
+	assert_null(decode_waited(&w.e, sizeof(w)));
+	w.kind = WAITED_DATA;
+	w.ready_ns = 201; /* read before it came */
+	assert_null(decode_waited(&w.e, sizeof(w)));
+	w.ready_ns = 0;
+	assert_null(decode_waited(&w.e, sizeof(w)));
+}
+
 static void a_sleep_until_a_point_in_time_is_told_as_its_length(void **state)
 {
 	(void)state;
@@ -267,6 +309,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_has_its_times_and_the_names_of_its_call),
+		cmocka_unit_test(a_peer_is_an_address_and_a_port),
+		cmocka_unit_test(a_wait_is_refused_when_its_fields_make_no_sense),
 		cmocka_unit_test(a_sleep_until_a_point_in_time_is_told_as_its_length),
 		cmocka_unit_test(a_descriptor_is_named_only_while_it_is_the_same_file),
 		cmocka_unit_test(a_socket_names_its_peer),

@@ -9,6 +9,7 @@
 #include "fd.bpf.h"
 #include "idle.bpf.h"
 #include "regs.bpf.h"
+#include "victim.bpf.h"
 
 #define STATE_INTERRUPTIBLE   0x1
 #define STATE_UNINTERRUPTIBLE 0x2
@@ -274,6 +275,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 								      : true;
 		if (site_is_primary(t, nr, sp, a0)) {
 			enter_idle(t, id, sp, a0, now);
+			t->due_ns = victim_due(nr, r, now);
 			return;
 		}
 		if (class > WAIT_FUTEX && waits && learn(t, id, sp, nr, a0, class, now)) {

@@ -25,6 +25,9 @@
 #define PROBE_SITES	  6 /* candidate waits remembered per thread */
 #define PROBE_AUX_BYTES	  160
 #define UNIX_PATH_BYTES	  108
+#define PROBE_SOCKETS	  16384 /* watched for what waits in them */
+#define PROBE_LISTENERS	  256
+#define PROBE_ARRIVALS	  64 /* connections remembered per listener; a power of two */
 #define PROBE_REGS	  17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
@@ -119,6 +122,7 @@ struct thread_state {
 	__u64 runtime;	     /* CPU clock as last looked at */
 	__u64 wait_delay_ns; /* run-queue delay before the tick: lag, not tick */
 	__u64 tick_delay;    /* what its delays had added up to at its begin */
+	__u64 due_ns;	     /* when the last primary wait would have timed out */
 	/* the interval off the CPU */
 	__u64 off_ns, off_runtime, off_delay;
 	__u32 off_cpu;	  /* where it went to sleep */
@@ -163,6 +167,7 @@ enum event_kind {
 	EVENT_EXEC = 6,
 	EVENT_EXIT = 7,	 /* a thread of a target ended */
 	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
+	EVENT_WAITED = 9,
 };
 
 struct event {
@@ -268,6 +273,32 @@ struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 
 	char comm[16];
 };
 
+struct socket_end {
+	__u16 family, port_be;
+	__s32 fd;
+	__u8 address[16];
+};
+
+enum waited_kind { WAITED_DATA = 0, WAITED_CONNECTION = 1, WAITED_TIMER = 2 };
+
+/* What was ready while a loop was in a long tick, and when it was attended to. */
+struct event_waited {
+	struct event e; /* ts_ns: read, accepted, or the next wait entered; by thread tid */
+	__u64 ready_ns;
+	struct socket_end socket; /* of a connection: the listener's own address */
+	__u8 kind;		  /* enum waited_kind */
+	__u8 late;		  /* it was ready before ready_ns, nobody knows when */
+	__u8 pad[2];
+};
+
+/* A socket of a target that had a long tick lately. */
+struct victim_socket {
+	__u64 ready_ns; /* since when there is something unread; 0 nothing */
+	__u64 ino;
+	struct socket_end socket;
+	__u8 listens, late, pad[2];
+};
+
 /* Counters that the collector reads; indexes into the array `counters`. */
 enum probe_counter {
 	COUNT_EMITTED = 0,	/* events that passed the filters */
@@ -275,6 +306,7 @@ enum probe_counter {
 	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
 	COUNT_MISSED_IN = 3,	/* switch-ins that the program was not called for, repaired */
 	COUNT_PRECISE_EXITS = 4,
+	COUNT_SOCKETS_FULL = 5, /* sockets and connections whose wait found no room to be kept */
 	COUNT_MAX = 8,
 };
 

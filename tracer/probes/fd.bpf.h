@@ -41,14 +41,21 @@ static __noinline int unix_look(struct sock *sk, struct aux *aux)
 	return 0;
 }
 
-static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, struct aux *aux)
+static __always_inline struct file *fd_file(struct task_struct *p, __s32 fd)
 {
 	struct file **table = BPF_CORE_READ(p, files, fdt, fd), *f = NULL;
 	__u32 max = BPF_CORE_READ(p, files, fdt, max_fds);
 
 	if (fd < 0 || (__u32)fd >= max)
-		return FD_UNKNOWN;
+		return NULL;
 	bpf_probe_read_kernel(&f, sizeof(f), table + fd);
+	return f;
+}
+
+static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, struct aux *aux)
+{
+	struct file *f = fd_file(p, fd);
+
 	if (!f)
 		return FD_UNKNOWN;
 	struct inode *i = BPF_CORE_READ(f, f_inode);

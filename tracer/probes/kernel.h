@@ -88,15 +88,23 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct in6_addr {
+	union {
+		__u8 u6_addr8[16];
+	} in6_u;
+};
+
 struct sock_common {
 	unsigned short skc_family;
-	__be32 skc_daddr;
+	volatile unsigned char skc_state;
+	__be32 skc_daddr, skc_rcv_saddr;
 	__be16 skc_dport;
-	struct in6_addr {
-		union {
-			__u8 u6_addr8[16];
-		} in6_u;
-	} skc_v6_daddr;
+	__u16 skc_num;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct sk_buff_head {
+	__u32 qlen;
 };
 
 struct pid {
@@ -107,6 +115,8 @@ struct pid {
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	__u32 sk_ack_backlog;
 	__u16 sk_protocol;
 	struct pid *sk_peer_pid;
 };
@@ -123,6 +133,23 @@ struct unix_address {
 struct unix_sock {
 	struct unix_address *addr;
 	struct sock *peer;
+};
+
+struct request_sock {
+	struct request_sock *dl_next;
+	struct sock *sk;
+};
+
+struct request_sock_queue {
+	struct request_sock *rskq_accept_head;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
+struct tcp_sock {
+	__u64 tcp_mstamp; /* us of ktime_get_ns() */
 };
 
 struct socket {
@@ -145,6 +172,11 @@ struct task_struct {
 
 struct bpf_perf_event_data {
 	struct pt_regs regs;
+};
+
+struct bpf_iter__task_file {
+	__u32 fd;
+	struct file *file;
 };
 
 #pragma clang attribute pop

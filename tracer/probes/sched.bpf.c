@@ -226,14 +226,14 @@ int on_sample(struct bpf_perf_event_data *ctx)
 /* ---- returns from the wait ---- */
 
 /* The thread returns from a wait: a tick boundary, if it is the primary one. */
-static __noinline int wait_returned(__u64 nr, __u64 sp, __u64 fd)
+static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find((__u32)id);
-	if (!t || !site_is_primary(t, nr, sp, fd))
+	if (!t || !site_is_primary(t, nr, regs->sp, regs->di))
 		return 0;
 	struct task_struct *p = bpf_get_current_task_btf();
 	__u64 now = bpf_ktime_get_ns();
@@ -246,27 +246,29 @@ static __noinline int wait_returned(__u64 nr, __u64 sp, __u64 fd)
 	 * stale. */
 	if (slept && (exact || t->tick_ns >= armed_at))
 		return 0;
+	victim_timer(t, id, regs, now);
 	tick_end(t, id, now, true, false);
 	tick_begin(t, now, p->sched_info.run_delay);
+	t->due_ns = victim_due(nr, regs, now);
 	return 0;
 }
 
-/* Precise mode, where single calls cannot be hooked. */
+/* Precise mode, where single calls cannot be hooked; and who is served after a stall. */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	__s64 nr = (__s32)regs->orig_ax;
 
-	if (!exact && probe_wait_class(nr) >= WAIT_POLL)
-		wait_returned(nr, regs->sp, regs->di);
-	return 0;
+	if (probe_wait_class(nr) < WAIT_POLL)
+		return victim_is_read(nr) ? victim_read(regs, ret) : 0;
+	return exact ? 0 : wait_returned(regs, nr);
 }
 
 /* The same for good, where the kernel has fentry: other calls pay nothing. */
 #define WAIT_RETURN(call, nr)                                                                      \
 	SEC("?fexit/__x64_sys_" #call) int BPF_PROG(on_##call, struct pt_regs *regs)               \
 	{                                                                                          \
-		return wait_returned(nr, regs->sp, regs->di);                                      \
+		return wait_returned(regs, nr);                                                    \
 	}
 WAIT_RETURN(epoll_wait, NR_EPOLL_WAIT)
 WAIT_RETURN(epoll_pwait, NR_EPOLL_PWAIT)

@@ -32,8 +32,8 @@ struct probe {
 	struct ring_buffer *ring;
 	struct thread_state *slots; /* PROBE_SLOTS, shared with the kernel side */
 	struct bpf_link *precise, *waking;
-	bool armed;
 	bool exact; /* returns from waits are hooked by fexit */
+	struct probe_victims victims;
 	struct bpf_link *samplers[MAX_CPUS];
 	int nsamplers;
 	probe_event_fn *fn;
@@ -188,6 +188,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
+	probe_victims_prepare(&p->victims, p->skel);
 	int r = sched_bpf__load(p->skel);
 	if (r < 0)
 		return load_error(r, err);
@@ -246,6 +247,7 @@ fail:
 void probe_detach(struct probe *p)
 {
 	probe_disarm(p);
+	probe_victims_end(&p->victims);
 	for (int i = 0; i < p->nsamplers; i++)
 		bpf_link__destroy(p->samplers[i]);
 	p->nsamplers = 0;
@@ -425,28 +427,24 @@ void probe_drop_thread(struct probe *p, int tid)
 
 int probe_arm(struct probe *p)
 {
-	if (p->armed)
+	if (p->precise)
 		return 0;
-	if (!p->exact) {
-		p->precise = bpf_program__attach(p->skel->progs.on_sys_exit);
-		if (!p->precise)
-			return errno ? -errno : -EINVAL;
-		__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
-	}
+	p->precise = bpf_program__attach(p->skel->progs.on_sys_exit);
+	if (!p->precise)
+		return errno ? -errno : -EINVAL;
+	__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
 	p->waking = bpf_program__attach(p->skel->progs.on_waking); /* wakers are unknown without */
-	p->armed = true;
 	return 0;
 }
 
 void probe_disarm(struct probe *p)
 {
-	if (!p->armed)
+	if (!p->precise)
 		return;
 	__atomic_store_n(&p->skel->bss->armed_at, 0, __ATOMIC_RELEASE);
 	bpf_link__destroy(p->precise);
 	bpf_link__destroy(p->waking);
 	p->precise = p->waking = NULL;
-	p->armed = false;
 }
 
 bool probe_is_exact(const struct probe *p)
@@ -456,7 +454,12 @@ bool probe_is_exact(const struct probe *p)
 
 bool probe_is_armed(const struct probe *p)
 {
-	return p->armed;
+	return p->precise != NULL;
+}
+
+struct probe_victims *probe_victims(struct probe *p)
+{
+	return &p->victims;
 }
 
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)

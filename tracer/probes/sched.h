@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "event.h"
+#include "victim.h"
 
 struct probe;
 
@@ -64,13 +65,15 @@ void probe_drop_thread(struct probe *p, int tid);
 int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
 void probe_drop_owner(struct probe *p, int tid);
 
-/* Precise mode: sys_exit on the primary waits (where these are not hooked for good), and who wakes
- * up blocked loops. It slows every system call of the host: arm briefly. */
+/* Precise mode: sys_exit on the primary waits (where these are not hooked for good) and on reads,
+ * and who wakes up blocked loops. It slows every system call of the host: arm briefly. */
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 /* Each return from a wait is hooked (fentry): every tick is exact without the precise mode. */
 bool probe_is_exact(const struct probe *p);
 bool probe_is_armed(const struct probe *p);
+/* Who waits meanwhile. Borrowed from p. */
+struct probe_victims *probe_victims(struct probe *p);
 /* Since when the loop thread is in its running tick, 0 when it idles or waits for a CPU; a hint
  * only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);

@@ -35,7 +35,7 @@ finish() {
 	loop 42 ev?[2Jil (epoll_wait, fd 5)
 	attached 4199999: 1 loop
 	22:13:20.204  STALL 300.2 ms  sleep      clock_nanosleep(300.0 ms)  in task 'han?]0;pwned?dle' (handle app.py:12): sleep? <- handle
-	              20 waited, 5.61 s in all, worst 299.8 ms (127.0.0.1:51204)
+	              20 sockets waited, 5.61 s in all, worst 299.8 ms (127.0.0.1:51204)
 	wrote process-4199999.lsc (1 stall, 0 lost) - loopscope report process-4199999.lsc
 	END
 	[ "$stderr" = "loopscope attach: no ring: tasks are not seen" ]

@@ -58,15 +58,15 @@ static void on_attach(json_t *msg)
 	say(json_pack("{s:s, s:s}", "type", "notice", "text", "no ring: tasks are not seen"));
 	say(json_pack("{s:s, s:i, s:i, s:s, s:I, s:I, s:I, s:s, s:s, s:{s:I}, s:{s:s, s:s, s:s, "
 		      "s:i}, s:[s,s], "
-		      "s:{s:i, s:I, s:I, s:s}}",
+		      "s:{s:i, s:i, s:I, s:I, s:s}}",
 		      "type", "stall", "pid", 42, "tid", 42, "comm", "evil", "start_ns",
 		      (json_int_t)1204000000, "start_wall_ns", (json_int_t)1700000000204000000,
 		      "duration_ns", (json_int_t)300200000, "cause", "sleep", "syscall",
 		      "clock_nanosleep", "args", "requested_ns", (json_int_t)300000000, "task",
 		      "name", "han\033]0;pwned\007dle", "function", "handle", "file", "app.py",
 		      "line", 12, "frames", "sleep\xc2\x9b", "handle", "victims", "count", 20,
-		      "sum_wait_ns", (json_int_t)5610000000, "max_wait_ns", (json_int_t)299800000,
-		      "worst", "127.0.0.1:51204"));
+		      "sockets", 20, "sum_wait_ns", (json_int_t)5610000000, "max_wait_ns",
+		      (json_int_t)299800000, "worst", "127.0.0.1:51204"));
 	if (is("die-later"))
 		_exit(3);
 	if (is("error-later"))
