@@ -75,6 +75,7 @@ void collector_dispatch(struct collector *c)
 			watch_target_gone(c, ev[i].data.ptr);
 	precise_steer(c, now);
 	inquiry_steer(c, now);
+	overhead_steer(c->overhead, now);
 	inspector_dispatch(c->inspector);
 	for (struct loop *next, *l = c->loops; l; l = next) {
 		next = l->hh.next;
@@ -212,6 +213,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 		return r;
 	c->start_ns = lsc_now_ns(); /* from here on everything is watched */
 	c->start_wall_ns = lsc_wall_ns();
+	r = overhead_new(c, c->o.max_overhead, &c->overhead);
+	if (r < 0)
+		return lsc_err_set(err, r, "out of memory");
 	ledger_put_start(c);
 	struct lsc_err why = {0};
 	if (c->probe && look_new(&c->look, &why) < 0)
@@ -258,6 +262,7 @@ static void collector_free(struct collector *c)
 	watch_free(c);
 	evidence_free(c);
 	look_free(c->look);
+	overhead_free(c->overhead);
 	probe_free(c->probe);
 	inspector_free(c->inspector);
 	store_close(c->store);
@@ -278,6 +283,7 @@ int collector_new(const struct collector_options *options, const struct collecto
 	if (!c)
 		return lsc_err_set(err, -ENOMEM, "out of memory");
 	c->o = *options;
+	c->sample_ns = SAMPLE_NS;
 	c->ops = ops;
 	c->arg = arg;
 	c->pids = copy_ints(options->pids, options->npids);
@@ -327,6 +333,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 	if (c->probe) {
 		precise_steer(c, now);
 		precise_note(c, now);
+		overhead_stop(c->overhead, now);
 		probe_detach(c->probe);
 		probe_consume(c->probe);
 	}

@@ -5,7 +5,7 @@
  *   intake.c     events on their way in    evidence.c stacks, blocks, samples
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
- *   ledger.c     what was lost, the host
+ *   ledger.c     what was lost, the host   overhead.c what watching costs
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -17,6 +17,7 @@
 #include "futex.h"
 #include "inspect/inspector.h"
 #include "look.h"
+#include "overhead.h"
 #include "sched.h"
 #include "target.h"
 
@@ -24,7 +25,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
-#define SAMPLE_NS	  4000000ull /* what a sample stands for: the sampler's period */
+#define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
 
@@ -171,7 +172,10 @@ struct collector {
 	uint64_t look_second_ns;
 	unsigned looks; /* in that second */
 	bool no_kernel_stacks;
+	struct overhead *overhead;
+	uint64_t sample_ns; /* what a sample stands for */
 	/* precise mode */
+	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
 	int64_t armed_loop;
 	bool paused; /* some loop was saturated */
@@ -275,6 +279,8 @@ void intake_settle(struct collector *c, struct loop *l);
 void precise_steer(struct collector *c, uint64_t now);
 /* Stores the span up to now, if it is armed. */
 void precise_note(struct collector *c, uint64_t now);
+/* Disarms for good. */
+void precise_forbid(struct collector *c, uint64_t now);
 
 /* ---- ledger.c ---- */
 void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n);

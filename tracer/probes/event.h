@@ -271,6 +271,7 @@ enum probe_counter {
 	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
 	COUNT_MISSED_IN = 3,	/* switch-ins that the program was not called for, repaired */
 	COUNT_PRECISE_EXITS = 4,
+	COUNT_COPIES = 5, /* stacks copied in case their blocks turn out long */
 	COUNT_MAX = 8,
 };
 

@@ -194,7 +194,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	else
 		t->samples_user++;
 	__u64 now = bpf_ktime_get_ns();
-	if (now - t->tick_ns < stall_ns / 2)
+	if (now - t->tick_ns < stall_ns / 2 ||
+	    (t->samples_user + t->samples_kernel) & sample_mask)
 		return 0;
 	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
 	if (!slot)
