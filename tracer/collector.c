@@ -15,6 +15,7 @@
 #include "feed.h"
 
 #define POLL_NS	       5000000ull    /* the ring buffer is looked at this often */
+#define SLEEP_NS       50000000ull   /* or this often, while the kernel side watches for it */
 #define COMMIT_NS      1000000000ull /* at most this much is lost by kill -9 */
 #define SCAN_NS	       1000000000ull /* new rings are looked for this often */
 #define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
@@ -29,11 +30,31 @@ int collector_fd(const struct collector *c)
 	return c->epoll;
 }
 
+/* Nothing is going on that must be looked at before the kernel side says so. */
+static bool may_sleep(const struct collector *c, uint64_t now)
+{
+	int tids[PROBE_WATCHED];
+	size_t n = 0;
+
+	if (!c->probe || !c->ready || c->o.follow || c->ended || c->armed_ns ||
+	    now < c->start_ns + LSC_NS_PER_S)
+		return false;
+	for (const struct loop *l = c->loops; l; l = l->hh.next) {
+		if (l->feed || l->stalls || n == PROBE_WATCHED)
+			return false;
+		tids[n++] = l->tid;
+	}
+	return probe_sleep(c->probe, tids, n);
+}
+
 uint64_t collector_deadline_ns(const struct collector *c)
 {
-	uint64_t at = lsc_now_ns() + POLL_NS, inspector = inspector_deadline_ns(c->inspector);
+	uint64_t now = lsc_now_ns(), at = now + (may_sleep(c, now) ? SLEEP_NS : POLL_NS);
+	uint64_t inspector = inspector_deadline_ns(c->inspector);
+	uint64_t overhead = overhead_deadline_ns(c->overhead);
 
-	return inspector < at ? inspector : at;
+	at = inspector < at ? inspector : at;
+	return overhead < at ? overhead : at;
 }
 
 static void each_second(struct collector *c, uint64_t now)
@@ -68,8 +89,10 @@ void collector_dispatch(struct collector *c)
 	int n = epoll_wait(c->epoll, ev, LSC_ARRAY_LEN(ev), 0);
 	uint64_t now = lsc_now_ns();
 
-	if (c->probe)
+	if (c->probe) {
+		probe_wake(c->probe);
 		probe_consume(c->probe);
+	}
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);

@@ -208,6 +208,8 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 		if (process)
 			on_process(c, process);
 		break;
+	case EVENT_ROUSE:
+		return;
 	default:
 		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
 		return;

@@ -284,6 +284,13 @@ void overhead_steer(struct overhead *o, uint64_t now)
 		open_window(o);
 }
 
+uint64_t overhead_deadline_ns(const struct overhead *o)
+{
+	if (!o->c->probe || o->refused)
+		return UINT64_MAX;
+	return o->stats >= 0 ? o->begin_ns + WINDOW_NS : o->next_ns;
+}
+
 void overhead_stop(struct overhead *o, uint64_t now)
 {
 	if (o->stats >= 0)

@@ -18,6 +18,8 @@ struct overhead *overhead_free(struct overhead *o);
 
 /* Measures when it is time, and takes a step when it must. */
 void overhead_steer(struct overhead *o, uint64_t now);
+/* When overhead_steer() has something to do; UINT64_MAX: never. */
+uint64_t overhead_deadline_ns(const struct overhead *o);
 /* No more is measured: the kernel programs are about to go. */
 void overhead_stop(struct overhead *o, uint64_t now);
 /* Stores what the capture cost; overhead_stop() came before. */

@@ -127,8 +127,8 @@ def extra_ns(run_time, root, idle, runs):
 
 def probes(options, folder, seconds):
     """ns for each turn, each short block, each recorded block."""
-    shapes = {"idle": (900000, 0, 0, "10ms"), "turn": (1000, 0, 0, "10ms"), "block": (50000, 50, 200, "10ms"),
-              "record": (50000, 50, 200, "100us")}
+    shapes = {"idle": (900000, 0, 0, "10ms"), "turn": (1000, 0, 0, "10ms"), "block": (20000, 12, 200, "10ms"),
+              "record": (20000, 12, 200, "100us")}
     sleepers = {}
     try:
         for name, shape in shapes.items():

@@ -18,6 +18,7 @@
 #define PROBE_MAX_OWNERS  16   /* threads that hold what a loop waits for, looked for at once */
 #define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
 #define PROBE_CPUS	  1024 /* a power of two */
+#define PROBE_WATCHED	  16   /* loops that the sampler looks at while user space sleeps */
 #define PROBE_STACK_BYTES                                                                          \
 	32768 /* of nested waits: their callers keep event arrays on the stack                     \
 	       */
@@ -157,8 +158,9 @@ enum event_kind {
 	EVENT_SAMPLE = 4,
 	EVENT_FORK = 5, /* a new process of a target */
 	EVENT_EXEC = 6,
-	EVENT_EXIT = 7, /* a thread of a target ended */
+	EVENT_EXIT = 7,	 /* a thread of a target ended */
 	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
+	EVENT_ROUSE = 9, /* nothing but a reason to wake up: struct event, not counted */
 };
 
 struct event {

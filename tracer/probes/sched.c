@@ -435,6 +435,24 @@ uint64_t probe_counter(const struct probe *p, enum probe_counter c)
 	return __atomic_load_n(&p->skel->bss->counters[c], __ATOMIC_RELAXED);
 }
 
+bool probe_sleep(struct probe *p, const int *tids, size_t n)
+{
+	if (n > PROBE_WATCHED)
+		return false;
+	for (size_t i = 0; i < PROBE_WATCHED; i++) {
+		if (i < n && !slot_of(p, tids[i]))
+			return false;
+		p->skel->bss->watched[i] = i < n ? (__u32)tids[i] : 0;
+	}
+	__atomic_store_n(&p->skel->bss->asleep, 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+void probe_wake(struct probe *p)
+{
+	__atomic_store_n(&p->skel->bss->asleep, 0, __ATOMIC_RELAXED);
+}
+
 void probe_set_block_ns(struct probe *p, uint64_t ns)
 {
 	__atomic_store_n(&p->skel->data->block_ns, ns, __ATOMIC_RELAXED);

@@ -75,6 +75,11 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
 
+/* User space is about to sleep long, and to be woken up through probe_fd() when one of these loops
+ * is held for half the threshold. False: there are more than can be looked at, so it must not. */
+bool probe_sleep(struct probe *p, const int *tids, size_t n);
+void probe_wake(struct probe *p);
+
 /* What is left out while the programs run: blocks shorter than ns are not recorded; of the stacks
  * of blocks, of the samples, one in mask + 1 is taken. mask: a power of two less one. */
 void probe_set_block_ns(struct probe *p, uint64_t ns);
