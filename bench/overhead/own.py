@@ -103,7 +103,7 @@ def processes(title, load, options, seconds):
     watcher.start()
     try:
         pids = tree(watcher.process.pid)
-        time.sleep(0.5)
+        time.sleep(1.5)  # the first second is that of learning
         (begin, before) = (time.monotonic_ns(), sum(map(cpu_ns, pids)))
         time.sleep(seconds)
         share = (sum(map(cpu_ns, pids)) - before) / (time.monotonic_ns() - begin)
