@@ -256,6 +256,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 {
 	size_t nth = 1;
 
+	c->samples++;
 	if (l->nsamples == SAMPLES_MAX) { /* a very long tick: keep every second one from here */
 		size_t kept = 0;
 		for (size_t i = 0; i < l->nsamples; i++) {

@@ -39,7 +39,7 @@ struct share {
 	double precise; /* the precise mode's */
 	double copy;	/* of hooks: stacks copied in case their blocks turn out long */
 	double collector;
-	double record; /* of collector: where it has many events to record */
+	double record_blocks, record_samples; /* of collector, where it has many events */
 };
 
 struct helper { /* a child, and its CPU time as last seen */
@@ -60,7 +60,7 @@ struct overhead {
 	double bpf_rate; /* of the last window */
 	struct helper helper[2];
 	uint64_t cpu_ns; /* of the collector, and of its helpers by `helper` */
-	uint64_t copies, emitted;
+	uint64_t copies, emitted, blocks, samples;
 	unsigned over;	  /* windows in a row over the limit */
 	unsigned taken;	  /* bits: steps */
 	bool told_no_way; /* that no step is left */
@@ -77,7 +77,7 @@ struct step {
 
 static double cost_of_records(const struct share *s)
 {
-	return s->record;
+	return s->record_blocks;
 }
 
 static double cost_of_copies(const struct share *s)
@@ -87,7 +87,7 @@ static double cost_of_copies(const struct share *s)
 
 static double cost_of_samples(const struct share *s)
 {
-	return s->sample + s->record;
+	return s->sample + s->record_samples;
 }
 
 static double cost_of_precise(const struct share *s)
@@ -236,13 +236,18 @@ static void add_up(struct overhead *o, const struct probe_run_time *end, uint64_
 	for (int i = 0; i < PROGRAM_COUNT; i++)
 		s.hooks += rate_of(o, end, i, window);
 	s.hooks -= s.sample + s.precise;
-	if ((double)(emitted - o->emitted) * 1e9 / second >= RECORDS_MANY)
-		s.record = s.collector;
+	double events = (double)(emitted - o->emitted);
+	if (events * 1e9 / second >= RECORDS_MANY) {
+		s.record_blocks = s.collector * (double)(o->c->blocks - o->blocks) / events;
+		s.record_samples = s.collector * (double)(o->c->samples - o->samples) / events;
+	}
 	o->bpf_rate = s.hooks + s.sample + s.precise;
 	o->bpf_ns += (uint64_t)(o->bpf_rate * second);
 	o->measured_ns = now;
 	o->copies = copies;
 	o->emitted = emitted;
+	o->blocks = o->c->blocks;
+	o->samples = o->c->samples;
 	if (o->windows++) /* the first second is that of starting */
 		judge(o, &s, now);
 }

@@ -164,7 +164,7 @@ struct collector {
 	uint64_t stored, lost[LSC_LOSS_COUNT];
 	uint64_t committed; /* of stored: safe from a failing disk */
 	uint64_t ring_emitted;
-	uint64_t stalls, blocks, worst_ns;
+	uint64_t stalls, blocks, samples, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
 	uint64_t no_stack;		/* blocks without a stack copy */
 	uint64_t no_room;		/* loops without room for stack copies */
