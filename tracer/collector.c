@@ -44,7 +44,10 @@ static bool may_sleep(const struct collector *c, uint64_t now)
 			return false;
 		tids[n++] = l->tid;
 	}
-	return probe_sleep(c->probe, tids, n);
+	uint64_t held = inquiry_least_ns(c);
+	if (held > c->o.stall_ns / 2)
+		held = c->o.stall_ns / 2;
+	return probe_sleep(c->probe, held, tids, n);
 }
 
 uint64_t collector_deadline_ns(const struct collector *c)

@@ -245,6 +245,8 @@ void evidence_put_block(struct collector *c, struct block *b);
 /* ---- inquiry.c ---- */
 /* Looks into blocks that last: where in the kernel, who holds the lock. */
 void inquiry_steer(struct collector *c, uint64_t now);
+/* Younger blocks are not looked into. */
+uint64_t inquiry_least_ns(const struct collector *c);
 /* The sampler met the owner of a lock that a loop waits for. */
 void inquiry_sample(struct collector *c, struct loop *l, const struct event_block *e,
 		    const void *stack, size_t size);

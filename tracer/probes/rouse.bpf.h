@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * User space sleeps long while nothing is going on. The sampler, which runs on every CPU anyway,
- * looks at its loops meanwhile, and wakes it up when one has been held for half the threshold.
+ * looks at its loops meanwhile, and wakes it up when one has been held for as long as it says.
  */
 #ifndef LSC_PROBES_ROUSE_H
 #define LSC_PROBES_ROUSE_H
 
 #include "maps.bpf.h"
 
+volatile __u64 held_ns;
 volatile __u32 asleep;		       /* user space is; it is woken up once */
 volatile __u32 watched[PROBE_WATCHED]; /* thread ids with slots of their own; 0 ends */
 
@@ -21,7 +22,7 @@ static __always_inline bool is_held(const struct thread_state *t, __u64 now)
 		since += t->split[LSC_CAUSE_RUNQUEUE];
 	if (t->off == OFF_RUNQUEUE)
 		since += now - t->off_ns;
-	return since < now && now - since >= stall_ns / 2;
+	return since < now && now - since >= held_ns;
 }
 
 static __noinline int rouse(__u64 now)

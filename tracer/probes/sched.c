@@ -435,7 +435,7 @@ uint64_t probe_counter(const struct probe *p, enum probe_counter c)
 	return __atomic_load_n(&p->skel->bss->counters[c], __ATOMIC_RELAXED);
 }
 
-bool probe_sleep(struct probe *p, const int *tids, size_t n)
+bool probe_sleep(struct probe *p, uint64_t held_ns, const int *tids, size_t n)
 {
 	if (n > PROBE_WATCHED)
 		return false;
@@ -444,6 +444,7 @@ bool probe_sleep(struct probe *p, const int *tids, size_t n)
 			return false;
 		p->skel->bss->watched[i] = i < n ? (__u32)tids[i] : 0;
 	}
+	p->skel->bss->held_ns = held_ns;
 	__atomic_store_n(&p->skel->bss->asleep, 1, __ATOMIC_RELEASE);
 	return true;
 }

@@ -59,8 +59,8 @@ int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
 /* Forgets a thread that ended. */
 void probe_drop_thread(struct probe *p, int tid);
 
-/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of w
- * but done and slot is filled). Replaces what was asked of the thread before. */
+/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of
+ * w but done and slot is filled). Replaces what was asked of the thread before. */
 int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
 void probe_drop_owner(struct probe *p, int tid);
 
@@ -76,8 +76,8 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
 
 /* User space is about to sleep long, and to be woken up through probe_fd() when one of these loops
- * is held for half the threshold. False: there are more than can be looked at, so it must not. */
-bool probe_sleep(struct probe *p, const int *tids, size_t n);
+ * is held for held_ns. False: there are more than can be looked at, so it must not. */
+bool probe_sleep(struct probe *p, uint64_t held_ns, const int *tids, size_t n);
 void probe_wake(struct probe *p);
 
 /* What is left out while the programs run: blocks shorter than ns are not recorded; of the stacks
