@@ -19,6 +19,7 @@ enum {
 	KEY_FOLLOW,
 	KEY_NO_FOLLOW,
 	KEY_REQUIRE,
+	KEY_MAX_OVERHEAD,
 	KEY_COLOR
 };
 
@@ -31,6 +32,8 @@ static const struct argp_option options[] = {
 	 "Record waits for the loop singly from here (5 ms)", 1},
 	{"follow", KEY_FOLLOW, NULL, 0, "Watch descendants too", 1},
 	{"no-follow", KEY_NO_FOLLOW, NULL, 0, "Do not watch descendants", 1},
+	{"max-overhead", KEY_MAX_OVERHEAD, "PCT", 0,
+	 "Leave out detail from this overhead on, in % of a CPU (1)", 1},
 	{"require", KEY_REQUIRE, "bpf|ring", 0,
 	 "Fail when this source is absent, instead of seeing less", 1},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never", 2},
@@ -72,6 +75,18 @@ void capture_arg_ids(const struct argp_state *state, const char *option, const c
 	}
 }
 
+/* "1", "0.5%": of one CPU. */
+static double parse_share(const struct argp_state *state, const char *text)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	end += *end == '%';
+	if (end == text || *end || !(v > 0 && v <= 100))
+		argp_error(state, "--max-overhead: '%s' is no percentage above 0", text);
+	return v / 100;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct capture_args *a = state->input;
@@ -100,6 +115,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (strcmp(arg, "bpf") && strcmp(arg, "ring"))
 			argp_error(state, "--require: '%s' is neither bpf nor ring", arg);
 		a->o.require = arg;
+		return 0;
+	case KEY_MAX_OVERHEAD:
+		a->o.max_overhead = parse_share(state, arg);
 		return 0;
 	case KEY_COLOR:
 		if (strcmp(arg, "auto") && strcmp(arg, "always") && strcmp(arg, "never"))

@@ -26,6 +26,7 @@ void capture_options_init(struct capture_options *o)
 		.stall_ns = 10 * LSC_NS_PER_MS,
 		.block_ns = 1 * LSC_NS_PER_MS,
 		.ready_wait_ns = 5 * LSC_NS_PER_MS,
+		.max_overhead = 0.01,
 	};
 }
 
@@ -195,7 +196,8 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 		return lsc_err_set(err, r, "the output path '%.100s' cannot be used: %s",
 				   o->output ?: name, strerror(-r));
 	json_t *msg = json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:s?, "
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b, "
+		"s:s?, "
 		"s:o, s:o}",
 		"type", "attach", "pids", id_list(&pids), "names", name_list(o->name), "cgroup",
 		o->cgroup ? control_text(o->cgroup, PATH_MAX) : json_null(), "tids",
@@ -203,9 +205,9 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 		o->command ? "record" : "attach", "follow", o->follow, "stall_ns",
 		(json_int_t)o->stall_ns, "block_ns", (json_int_t)o->block_ns, "ready_wait_ns",
 		(json_int_t)o->ready_wait_ns, "print_ns", (json_int_t)o->print_ns, "duration_ns",
-		(json_int_t)o->duration_ns, "output", control_text(path, sizeof(path)), "overwrite",
-		o->output != NULL, "require", o->require, "owner_uid", owner("SUDO_UID"),
-		"owner_gid", owner("SUDO_GID"));
+		(json_int_t)o->duration_ns, "max_overhead", o->max_overhead, "output",
+		control_text(path, sizeof(path)), "overwrite", o->output != NULL, "require",
+		o->require, "owner_uid", owner("SUDO_UID"), "owner_gid", owner("SUDO_GID"));
 	if (!msg)
 		return lsc_err_set(err, -ENOMEM, "out of memory");
 	if (strcmp(json_string_value(json_object_get(msg, "output")), path)) {

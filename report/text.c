@@ -41,6 +41,22 @@ static void print_targets(const struct page *p)
 		fputs("no program", p->out);
 }
 
+static void print_cost(const struct page *p)
+{
+	if (p->a->bpf_ns == ANALYSIS_UNKNOWN && p->a->cpu_ns == ANALYSIS_UNKNOWN)
+		return;
+	fputs("\n  watching cost ", p->out);
+	if (p->a->cpu_ns != ANALYSIS_UNKNOWN) {
+		page_duration(p, p->a->cpu_ns);
+		fputs(" of CPU time, its start included, and ", p->out);
+	}
+	if (p->a->bpf_ns != ANALYSIS_UNKNOWN)
+		page_duration(p, p->a->bpf_ns);
+	else
+		fputs("an unknown time", p->out);
+	fputs(" in kernel programs", p->out);
+}
+
 static void print_head(const struct page *p, const char *name)
 {
 	const struct analysis *a = p->a;
@@ -81,6 +97,7 @@ static void print_head(const struct page *p, const char *name)
 		fprintf(p->out, ", %s events lost", page_count(a->lost_total, lost, sizeof(lost)));
 	else
 		fputs(", nothing lost", p->out);
+	print_cost(p);
 	fputs("\n\n", p->out);
 }
 

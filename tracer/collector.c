@@ -15,6 +15,7 @@
 #include "feed.h"
 
 #define POLL_NS	       5000000ull    /* the ring buffer is looked at this often */
+#define SLEEP_NS       50000000ull   /* or this often, while the kernel side watches for it */
 #define COMMIT_NS      1000000000ull /* at most this much is lost by kill -9 */
 #define SCAN_NS	       1000000000ull /* new rings are looked for this often */
 #define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
@@ -29,11 +30,34 @@ int collector_fd(const struct collector *c)
 	return c->epoll;
 }
 
+/* Nothing is going on that must be looked at before the kernel side says so. */
+static bool may_sleep(const struct collector *c, uint64_t now)
+{
+	int tids[PROBE_WATCHED];
+	size_t n = 0;
+
+	if (!c->probe || !c->ready || c->o.follow || c->ended || c->armed_ns ||
+	    now < c->start_ns + LSC_NS_PER_S)
+		return false;
+	for (const struct loop *l = c->loops; l; l = l->hh.next) {
+		if (l->feed || l->stalls || n == PROBE_WATCHED)
+			return false;
+		tids[n++] = l->tid;
+	}
+	uint64_t held = inquiry_least_ns(c);
+	if (held > c->o.stall_ns / 2)
+		held = c->o.stall_ns / 2;
+	return probe_sleep(c->probe, held, tids, n);
+}
+
 uint64_t collector_deadline_ns(const struct collector *c)
 {
-	uint64_t at = lsc_now_ns() + POLL_NS, inspector = inspector_deadline_ns(c->inspector);
+	uint64_t now = lsc_now_ns(), at = now + (may_sleep(c, now) ? SLEEP_NS : POLL_NS);
+	uint64_t inspector = inspector_deadline_ns(c->inspector);
+	uint64_t overhead = overhead_deadline_ns(c->overhead);
 
-	return inspector < at ? inspector : at;
+	at = inspector < at ? inspector : at;
+	return overhead < at ? overhead : at;
 }
 
 static void each_second(struct collector *c, uint64_t now)
@@ -68,13 +92,16 @@ void collector_dispatch(struct collector *c)
 	int n = epoll_wait(c->epoll, ev, LSC_ARRAY_LEN(ev), 0);
 	uint64_t now = lsc_now_ns();
 
-	if (c->probe)
+	if (c->probe) {
+		probe_wake(c->probe);
 		probe_consume(c->probe);
+	}
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
 	precise_steer(c, now);
 	inquiry_steer(c, now);
+	overhead_steer(c->overhead, now);
 	inspector_dispatch(c->inspector);
 	for (struct loop *next, *l = c->loops; l; l = next) {
 		next = l->hh.next;
@@ -212,6 +239,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 		return r;
 	c->start_ns = lsc_now_ns(); /* from here on everything is watched */
 	c->start_wall_ns = lsc_wall_ns();
+	r = overhead_new(c, c->o.max_overhead, &c->overhead);
+	if (r < 0)
+		return lsc_err_set(err, r, "out of memory");
 	ledger_put_start(c);
 	struct lsc_err why = {0};
 	if (c->probe && look_new(&c->look, &why) < 0)
@@ -259,6 +289,7 @@ static void collector_free(struct collector *c)
 	watch_free(c);
 	evidence_free(c);
 	look_free(c->look);
+	overhead_free(c->overhead);
 	probe_free(c->probe);
 	inspector_free(c->inspector);
 	store_close(c->store);
@@ -279,6 +310,7 @@ int collector_new(const struct collector_options *options, const struct collecto
 	if (!c)
 		return lsc_err_set(err, -ENOMEM, "out of memory");
 	c->o = *options;
+	c->sample_ns = SAMPLE_NS;
 	c->ops = ops;
 	c->arg = arg;
 	c->pids = copy_ints(options->pids, options->npids);
@@ -329,6 +361,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 		precise_steer(c, now);
 		precise_note(c, now);
 		victim_end(c);
+		overhead_stop(c->overhead, now);
 		probe_detach(c->probe);
 		probe_consume(c->probe);
 	}

@@ -29,6 +29,7 @@ struct collector_options {
 	const char *mode; /* "attach" or "record" */
 	bool follow;
 	uint64_t stall_ns, block_ns, ready_wait_ns;
+	double max_overhead; /* a share of one CPU; from there on detail is left out */
 	uint64_t print_ns; /* stalls from here are told live; 0: none */
 	enum collector_require require;
 	const char *output;

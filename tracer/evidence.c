@@ -256,6 +256,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 {
 	size_t nth = 1;
 
+	c->samples++;
 	if (l->nsamples == SAMPLES_MAX) { /* a very long tick: keep every second one from here */
 		size_t kept = 0;
 		for (size_t i = 0; i < l->nsamples; i++) {
@@ -278,7 +279,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	s->row = (struct store_sample){.loop = l->id,
 				       .task = task_id(l, e->task),
 				       .ts_ns = e->e.ts_ns,
-				       .ns = SAMPLE_NS,
+				       .ns = c->sample_ns,
 				       .kernel = e->kernel};
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;

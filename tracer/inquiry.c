@@ -164,9 +164,14 @@ static bool is_open(const struct inquiry *q)
 	return !q->asked || (q->owner.tid && !q->owner_stack && !q->job);
 }
 
+uint64_t inquiry_least_ns(const struct collector *c)
+{
+	return c->o.block_ns > FIRST_NS ? c->o.block_ns : FIRST_NS;
+}
+
 void inquiry_steer(struct collector *c, uint64_t now)
 {
-	uint64_t least = c->o.block_ns > FIRST_NS ? c->o.block_ns : FIRST_NS;
+	uint64_t least = inquiry_least_ns(c);
 	struct thread_state t;
 
 	for (struct loop *l = c->probe ? c->loops : NULL; l; l = l->hh.next) {

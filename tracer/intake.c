@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "feed.h"
+#include "own.h"
 
 static void hold(struct collector *c, struct loop *l, const struct event *e, size_t size)
 {
@@ -101,6 +102,10 @@ static void on_process(struct collector *c, const struct event_process *e)
 		t = watch_target_of(c, (int)e->e.tgid);
 		if (!t)
 			return;
+		if (own_process(t->pid)) {
+			watch_target_gone(c, t);
+			break;
+		}
 		target_describe(t);
 		snprintf(t->comm, sizeof(t->comm), "%.15s",
 			 e->comm); /* it may be gone from /proc */
@@ -209,6 +214,8 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 		if (waited)
 			victim_event(c, waited);
 		break;
+	case EVENT_ROUSE:
+		return;
 	default:
 		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
 		return;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -127,7 +126,6 @@ void ledger_close(struct collector *c, struct collector_summary *sum)
 void ledger_put_end(struct collector *c, const char *reason, int exit_status,
 		    const struct collector_summary *sum)
 {
-	struct rusage u, children;
 	char text[32];
 
 	snprintf(text, sizeof(text), "%.6f", sum->coverage);
@@ -139,14 +137,5 @@ void ledger_put_end(struct collector *c, const char *reason, int exit_status,
 	store_meta_put(c->store, STORE_META_END_REASON, reason);
 	if (exit_status >= 0)
 		store_meta_put_int(c->store, STORE_META_EXIT_STATUS, exit_status);
-	if (getrusage(RUSAGE_SELF, &u) == 0 && getrusage(RUSAGE_CHILDREN, &children) == 0) {
-		int64_t us = (u.ru_utime.tv_sec + u.ru_stime.tv_sec + children.ru_utime.tv_sec +
-			      children.ru_stime.tv_sec) *
-				     1000000ll +
-			     u.ru_utime.tv_usec + u.ru_stime.tv_usec + children.ru_utime.tv_usec +
-			     children.ru_stime.tv_usec;
-		store_meta_put_int(c->store, STORE_META_CPU_NS, us * 1000);
-		store_meta_put(c->store, STORE_META_OVERHEAD_METHOD,
-			       "getrusage of the collector and its workers");
-	}
+	overhead_put(c->overhead);
 }

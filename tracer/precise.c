@@ -94,7 +94,7 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 
 void precise_steer(struct collector *c, uint64_t now)
 {
-	if (!c->probe)
+	if (!c->probe || c->imprecise)
 		return;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		if (!l->kernel || l->feed)
@@ -113,5 +113,12 @@ void precise_steer(struct collector *c, uint64_t now)
 	if (c->armed_ns && c->wanted_ns != now)
 		victim_pause(c);
 	if (c->armed_ns && now > c->wanted_ns + HOLD_NS)
+		disarm(c, now);
+}
+
+void precise_forbid(struct collector *c, uint64_t now)
+{
+	c->imprecise = true;
+	if (c->armed_ns)
 		disarm(c, now);
 }

@@ -179,6 +179,13 @@ static uint64_t ns_field(const json_t *msg, const char *key, uint64_t fallback)
 	return v < 0 ? fallback : (uint64_t)v;
 }
 
+static double share_field(const json_t *msg, const char *key, double fallback)
+{
+	double v = json_number_value(json_object_get(msg, key));
+
+	return v > 0 && v <= 1024 ? v : fallback;
+}
+
 static size_t ints_field(const json_t *msg, const char *key, int *out, size_t max)
 {
 	const json_t *array = json_object_get(msg, key), *v;
@@ -314,6 +321,7 @@ static void begin_job(struct session *s, const json_t *msg)
 		.stall_ns = ns_field(msg, "stall_ns", 10 * LSC_NS_PER_MS),
 		.block_ns = ns_field(msg, "block_ns", LSC_NS_PER_MS),
 		.ready_wait_ns = ns_field(msg, "ready_wait_ns", 5 * LSC_NS_PER_MS),
+		.max_overhead = share_field(msg, "max_overhead", 0.01),
 		.print_ns = ns_field(msg, "print_ns", 50 * LSC_NS_PER_MS),
 		.require = !require		     ? REQUIRE_ANY
 			   : !strcmp(require, "bpf") ? REQUIRE_BPF

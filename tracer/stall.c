@@ -124,7 +124,7 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	/* What no block explains is the CPU's only as far as the sampler or the CPU clock saw it;
 	 * without kernel events, or before they know the thread, it is unknown. */
 	size_t samples = evidence_samples(l, s->row.id);
-	uint64_t cpu = samples ? (samples + 1) * SAMPLE_NS : 0;
+	uint64_t cpu = samples ? (samples + 1) * c->sample_ns : 0;
 	if (kernel) {
 		s->samples_user = kernel->samples_user;
 		s->samples_kernel = kernel->samples_kernel;

@@ -6,6 +6,7 @@
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
+ *   overhead.c   what watching costs
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -17,6 +18,7 @@
 #include "futex.h"
 #include "inspect/inspector.h"
 #include "look.h"
+#include "overhead.h"
 #include "sched.h"
 #include "target.h"
 
@@ -24,7 +26,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
-#define SAMPLE_NS	  4000000ull /* what a sample stands for: the sampler's period */
+#define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
 
@@ -165,7 +167,7 @@ struct collector {
 	uint64_t stored, lost[LSC_LOSS_COUNT];
 	uint64_t committed; /* of stored: safe from a failing disk */
 	uint64_t ring_emitted;
-	uint64_t stalls, blocks, worst_ns;
+	uint64_t stalls, blocks, samples, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
 	uint64_t no_stack;		/* blocks without a stack copy */
 	uint64_t no_room;		/* loops without room for stack copies */
@@ -173,7 +175,10 @@ struct collector {
 	uint64_t look_second_ns;
 	unsigned looks; /* in that second */
 	bool no_kernel_stacks;
+	struct overhead *overhead;
+	uint64_t sample_ns; /* what a sample stands for */
 	/* precise mode */
+	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
 	int64_t armed_loop;
 	bool paused; /* some loop was saturated */
@@ -245,6 +250,8 @@ void evidence_put_block(struct collector *c, struct block *b);
 /* ---- inquiry.c ---- */
 /* Looks into blocks that last: where in the kernel, who holds the lock. */
 void inquiry_steer(struct collector *c, uint64_t now);
+/* Younger blocks are not looked into. */
+uint64_t inquiry_least_ns(const struct collector *c);
 /* The sampler met the owner of a lock that a loop waits for. */
 void inquiry_sample(struct collector *c, struct loop *l, const struct event_block *e,
 		    const void *stack, size_t size);
@@ -297,6 +304,8 @@ struct victims *victim_free(struct victims *v);
 void precise_steer(struct collector *c, uint64_t now);
 /* Stores the span up to now, if it is armed. */
 void precise_note(struct collector *c, uint64_t now);
+/* Disarms for good. */
+void precise_forbid(struct collector *c, uint64_t now);
 
 /* ---- ledger.c ---- */
 void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n);

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "feed.h"
+#include "own.h"
 #include "syscall.h"
 
 #define GONE_NS 1000000000ull /* events of a process that has ended may still come */
@@ -33,6 +34,12 @@ static void put_target(struct collector *c, struct target *t)
 
 int watch_target(struct collector *c, int pid, struct lsc_err *err)
 {
+	/* a command to record is a client still while it is held before its exec */
+	bool held = !c->store && !strcmp(c->o.mode, "record");
+
+	if (!held && own_process(pid))
+		return lsc_err_set(err, -ESRCH,
+				   "process %d is loopscope's own: it does not watch itself", pid);
 	struct target *t = malloc(sizeof(*t));
 	struct target **grown = realloc(c->targets, (c->ntargets + 1) * sizeof(*grown));
 

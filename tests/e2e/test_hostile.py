@@ -103,7 +103,8 @@ class Refusals(Case):
             self.assertRefused("-p", thread, says=f"{thread}.*thread")
 
     def test_a_pid_namespace_of_our_own(self):
-        self.assertRefused("-p", 1, says="pid namespace", prefix=("unshare", "-fp", "--mount-proc"))
+        shell = ("unshare", "-fp", "--mount-proc", "sh", "-c", '"$@"; exit $?', "sh")  # process 1 there
+        self.assertRefused("-p", 1, says="pid namespace", prefix=shell)
         self.assertRefused("-p", os.getpid(), says="/proc", prefix=("unshare", "-fp"))
 
 

@@ -168,6 +168,9 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 		if (bpf_probe_read_user(aux->futex, sizeof(aux->futex), (void *)t->args[0]))
 			aux->type = AUX_NONE;
 	}
+	if (copy_mask && bpf_get_prandom_u32() & copy_mask)
+		return;
+	count(COUNT_COPIES);
 	stack_copy(slot, t->cause == PROBE_CAUSE_NESTED);
 }
 

@@ -18,6 +18,7 @@
 #define PROBE_MAX_OWNERS  16   /* threads that hold what a loop waits for, looked for at once */
 #define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
 #define PROBE_CPUS	  1024 /* a power of two */
+#define PROBE_WATCHED	  16   /* loops that the sampler looks at while user space sleeps */
 #define PROBE_STACK_BYTES                                                                          \
 	32768 /* of nested waits: their callers keep event arrays on the stack                     \
 	       */
@@ -168,6 +169,7 @@ enum event_kind {
 	EVENT_EXIT = 7,	 /* a thread of a target ended */
 	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
 	EVENT_WAITED = 9,
+	EVENT_ROUSE = 10, /* nothing but a reason to wake up: struct event, not counted */
 };
 
 struct event {
@@ -307,6 +309,7 @@ enum probe_counter {
 	COUNT_MISSED_IN = 3,	/* switch-ins that the program was not called for, repaired */
 	COUNT_PRECISE_EXITS = 4,
 	COUNT_SOCKETS_FULL = 5, /* sockets and connections whose wait found no room to be kept */
+	COUNT_COPIES = 6, /* stacks copied in case their blocks turn out long */
 	COUNT_MAX = 8,
 };
 

@@ -10,6 +10,7 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "owner.bpf.h"
+#include "rouse.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -181,6 +182,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	__u32 tid = id;
 
 	clock_due[cpu & (PROBE_CPUS - 1)] = 1;
+	if (asleep)
+		rouse(bpf_ktime_get_ns());
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find(tid);
@@ -195,7 +198,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	else
 		t->samples_user++;
 	__u64 now = bpf_ktime_get_ns();
-	if (now - t->tick_ns < stall_ns / 2)
+	if (now - t->tick_ns < stall_ns / 2 ||
+	    (t->samples_user + t->samples_kernel) & sample_mask)
 		return 0;
 	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
 	if (!slot)

@@ -182,7 +182,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 		return load_error(errno ? -errno : -ENOMEM, err);
 	p->skel->rodata->only_tgid = o->npids == 1 && !o->follow ? (__u32)o->pids[0] : 0;
 	p->skel->rodata->stall_ns = o->stall_ns;
-	p->skel->rodata->block_ns = o->block_ns;
+	p->skel->data->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
 	choose_fentry(p);
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
@@ -471,15 +471,85 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 		t = &crowded;
 	if (ret_idle_ns)
 		*ret_idle_ns = t ? t->idle_ns : 0;
-	/* waiting for a CPU is no reason to look closer: it is exact */
-	if (!t || !t->tick_ns || t->off == OFF_IDLE || t->off == OFF_RUNQUEUE)
+	if (!t || !t->tick_ns || t->off == OFF_IDLE)
 		return 0;
-	return t->tick_ns + (t->split_used ? t->split[LSC_CAUSE_RUNQUEUE] : 0);
+	/* Waiting for a CPU is no reason to look closer: it is exact. What runs there instead may
+	 * be the collector itself. */
+	uint64_t since = t->tick_ns + (t->split_used ? t->split[LSC_CAUSE_RUNQUEUE] : 0);
+	if (t->off == OFF_RUNQUEUE)
+		since += lsc_now_ns() - t->off_ns;
+	return since;
 }
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c)
 {
 	return __atomic_load_n(&p->skel->bss->counters[c], __ATOMIC_RELAXED);
+}
+
+bool probe_sleep(struct probe *p, uint64_t held_ns, const int *tids, size_t n)
+{
+	if (n > PROBE_WATCHED)
+		return false;
+	for (size_t i = 0; i < PROBE_WATCHED; i++) {
+		if (i < n && !slot_of(p, tids[i]))
+			return false;
+		p->skel->bss->watched[i] = i < n ? (__u32)tids[i] : 0;
+	}
+	p->skel->bss->held_ns = held_ns;
+	__atomic_store_n(&p->skel->bss->asleep, 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+void probe_wake(struct probe *p)
+{
+	__atomic_store_n(&p->skel->bss->asleep, 0, __ATOMIC_RELAXED);
+}
+
+void probe_set_block_ns(struct probe *p, uint64_t ns)
+{
+	__atomic_store_n(&p->skel->data->block_ns, ns, __ATOMIC_RELAXED);
+}
+
+void probe_thin_copies(struct probe *p, uint32_t mask)
+{
+	__atomic_store_n(&p->skel->bss->copy_mask, mask, __ATOMIC_RELAXED);
+}
+
+void probe_thin_samples(struct probe *p, uint32_t mask)
+{
+	__atomic_store_n(&p->skel->bss->sample_mask, mask, __ATOMIC_RELAXED);
+}
+
+int probe_account(void)
+{
+	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int probe_run_times(const struct probe *p, struct probe_run_time ret_times[PROGRAM_COUNT])
+{
+	const struct bpf_program *programs[PROGRAM_COUNT] = {
+		[PROGRAM_SWITCH] = p->skel->progs.on_switch,
+		[PROGRAM_WAKING] = p->skel->progs.on_waking,
+		[PROGRAM_SAMPLE] = p->skel->progs.on_sample,
+		[PROGRAM_SYS_EXIT] = p->skel->progs.on_sys_exit,
+		[PROGRAM_FORK] = p->skel->progs.on_fork,
+		[PROGRAM_EXEC] = p->skel->progs.on_exec,
+		[PROGRAM_EXIT] = p->skel->progs.on_exit,
+	};
+	struct probe_run_time times[PROGRAM_COUNT];
+
+	for (int i = 0; i < PROGRAM_COUNT; i++) {
+		struct bpf_prog_info info = {0};
+		__u32 size = sizeof(info);
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(programs[i]), &info, &size))
+			return -errno;
+		times[i] = (struct probe_run_time){info.run_time_ns, info.run_cnt,
+						   info.recursion_misses};
+	}
+	memcpy(ret_times, times, sizeof(times));
+	return 0;
 }
 
 static void ignore_event(const struct event *e, size_t size, void *arg)

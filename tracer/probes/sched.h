@@ -80,6 +80,39 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
 
+/* User space is about to sleep long, and to be woken up through probe_fd() when one of these loops
+ * is held for held_ns. False: there are more than can be looked at, so it must not. */
+bool probe_sleep(struct probe *p, uint64_t held_ns, const int *tids, size_t n);
+void probe_wake(struct probe *p);
+
+/* What is left out while the programs run: blocks shorter than ns are not recorded; of the stacks
+ * of blocks, of the samples, one in mask + 1 is taken. mask: a power of two less one. */
+void probe_set_block_ns(struct probe *p, uint64_t ns);
+void probe_thin_copies(struct probe *p, uint32_t mask);
+void probe_thin_samples(struct probe *p, uint32_t mask);
+
+enum probe_program {
+	PROGRAM_SWITCH,
+	PROGRAM_WAKING,
+	PROGRAM_SAMPLE,
+	PROGRAM_SYS_EXIT,
+	PROGRAM_FORK,
+	PROGRAM_EXEC,
+	PROGRAM_EXIT,
+	PROGRAM_COUNT
+};
+
+struct probe_run_time { /* all since the load; ns and runs only while somebody has it accounted for
+			 */
+	uint64_t ns, runs;
+	uint64_t misses; /* not run, for it was running on that CPU */
+};
+
+/* Has the kernel account for the run time of programs, which taxes all of them, until the
+ * descriptor is closed. Gives it, or -errno (it needs CAP_SYS_ADMIN). */
+int probe_account(void);
+int probe_run_times(const struct probe *p, struct probe_run_time ret_times[PROGRAM_COUNT]);
+
 /* Whether the base probes can be loaded here. 0 or -errno with the line that says why not. */
 int probe_check(struct lsc_err *err);
 

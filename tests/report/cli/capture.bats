@@ -43,14 +43,15 @@ finish() {
 
 @test "attach asks for what the options say" {
 	FAKE_LOOPSCOPED=target-exit run -0 loopscope attach -p 42,43 -p 44 45 --tid 7 --loop-thread 8 -d 1.5 \
-		--stall 20 --block 2ms --ready-wait 3 --print 0 --follow --require bpf -o x.lsc
+		--stall 20 --block 2ms --ready-wait 3 --print 0 --follow --max-overhead 0.5% --require bpf \
+		-o x.lsc
 	python3 - <<-'END'
 	import json, os
 	a = [json.loads(l) for l in open("log") if '"attach"' in l][0]
 	want = {"type": "attach", "pids": [42, 43, 44, 45], "names": [], "cgroup": None, "tids": [7],
 		"loop_threads": [8], "mode": "attach", "follow": True, "stall_ns": 20000000, "block_ns": 2000000,
 		"ready_wait_ns": 3000000, "print_ns": 0, "duration_ns": 1500000000,
-		"output": os.getcwd() + "/x.lsc", "overwrite": True, "require": "bpf", "owner_uid": -1,
+		"max_overhead": 0.005, "output": os.getcwd() + "/x.lsc", "overwrite": True, "require": "bpf", "owner_uid": -1,
 		"owner_gid": -1}
 	assert a == want, a
 	END
@@ -64,7 +65,7 @@ finish() {
 	assert a["names"] == ["we/ird name"] and a["cgroup"] == "/a/b" and a["pids"] == []
 	assert (a["stall_ns"], a["block_ns"], a["ready_wait_ns"], a["print_ns"]) == (10000000, 1000000, 5000000, 50000000)
 	assert a["follow"] is False and a["overwrite"] is False
-	assert a["duration_ns"] == 0 and a["require"] is None
+	assert a["duration_ns"] == 0 and a["max_overhead"] == 0.01 and a["require"] is None
 	assert a["output"] == os.getcwd() + "/we_ird_name.lsc"
 	END
 }
