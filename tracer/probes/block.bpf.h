@@ -104,6 +104,15 @@ static __always_inline const void *path_argument(__s64 nr, const __u64 *args)
 	return (const void *)(nr >= 257 ? args[1] : args[0]);
 }
 
+/* How much of the stack there is to copy, as far as it is known without looking: a read that fails
+ * has cost as much as one that does not. */
+static __always_inline __u64 stack_room(const struct task_struct *p, __u64 sp, __u64 most)
+{
+	__u64 end = p->pid == p->tgid ? p->mm->env_end : p->thread.fsbase;
+
+	return end > sp && end - sp < most ? (end - sp) & ~7ull : most;
+}
+
 /* Copies registers and stack of the current thread. */
 static __noinline int stack_copy(struct stack_slot *s, bool nested)
 {
@@ -114,11 +123,15 @@ static __noinline int stack_copy(struct stack_slot *s, bool nested)
 	if (!s)
 		return 0;
 	regs_copy(s->block.regs, r);
-	if (!nested && !bpf_probe_read_user(s->stack, PROBE_STACK_USUAL, (void *)sp)) {
-		s->block.stack_size = PROBE_STACK_USUAL;
+	__u64 size = stack_room(p, sp, nested ? PROBE_STACK_BYTES : PROBE_STACK_USUAL);
+	asm volatile("" : "+r"(size)); /* keeps the check on the register that is used */
+	if (size > PROBE_STACK_BYTES)
+		size = PROBE_STACK_BYTES;
+	if (size && !bpf_probe_read_user(s->stack, size, (void *)sp)) {
+		s->block.stack_size = size;
 		return 0;
 	}
-	/* more is wanted, the stack ends sooner, or a page is not there: page by page */
+	/* it ends sooner (a coroutine's), or a page is not there: page by page */
 	__u32 first = 4096 - (sp & 4095), done = 0;
 	if (first > 4096)
 		return 0;

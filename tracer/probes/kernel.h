@@ -156,6 +156,14 @@ struct socket {
 	struct sock *sk;
 };
 
+struct mm_struct {
+	unsigned long env_end; /* right below the end of the first thread's stack */
+};
+
+struct thread_struct {
+	unsigned long fsbase; /* glibc: the thread's block, at the upper end of its stack */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -168,6 +176,8 @@ struct task_struct {
 	struct files_struct *files;
 	struct sched_entity se;
 	struct sched_info sched_info;
+	struct mm_struct *mm;
+	struct thread_struct thread;
 };
 
 struct bpf_perf_event_data {
