@@ -114,7 +114,7 @@ static __always_inline __u64 stack_room(const struct task_struct *p, __u64 sp, _
 }
 
 /* Copies registers and stack of the current thread. */
-static __noinline int stack_copy(struct stack_slot *s, bool nested)
+__noinline int stack_copy(struct stack_slot *s, bool nested)
 {
 	struct task_struct *p = bpf_get_current_task_btf();
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
@@ -139,10 +139,10 @@ static __noinline int stack_copy(struct stack_slot *s, bool nested)
 		done = first;
 #pragma unroll
 		for (int i = 0; i < PROBE_STACK_BYTES / 4096 - 1; i++) {
-			if (done == first + i * 4096 &&
-			    !bpf_probe_read_user(s->stack + first + i * 4096, 4096,
-						 (void *)(sp + done)))
-				done += 4096;
+			if (bpf_probe_read_user(s->stack + first + i * 4096, 4096,
+						(void *)(sp + first + i * 4096)))
+				break;
+			done = first + (i + 1) * 4096;
 		}
 	}
 	s->block.stack_size = done;
@@ -247,14 +247,17 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 	return state & STATE_UNINTERRUPTIBLE ? LSC_CAUSE_FILE_IO : LSC_CAUSE_OTHER;
 }
 
-static __always_inline void enter_block(struct thread_state *t, struct task_struct *prev, __u64 id,
-					__u32 state)
+/* The current thread goes to sleep in a block. */
+__noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 {
+	struct task_struct *prev = bpf_get_current_task_btf();
 	struct stack_slot *slot = NULL;
 	struct aux *aux = NULL;
 	__u32 tid = id;
-	int kind = call_kind_of(t->nr);
 
+	if (!t)
+		return 0;
+	int kind = call_kind_of(t->nr);
 	t->off = OFF_BLOCK;
 	t->candidate = 0;
 	t->fd_kind = FD_UNKNOWN;
@@ -273,6 +276,7 @@ static __always_inline void enter_block(struct thread_state *t, struct task_stru
 	t->cause = block_begin_cause(t, prev, state, kind, aux);
 	if (slot)
 		block_record(t, slot, kind);
+	return 0;
 }
 
 /* The thread goes to sleep: in its primary wait, in one that becomes it, or in a block. */
@@ -308,7 +312,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	t->args[3] = r->r10;
 	t->args[4] = r->r8;
 	t->args[5] = r->r9;
-	enter_block(t, prev, id, state);
+	enter_block(t, id, state);
 }
 
 /* What a wait was for is known when it ends: by who ended it and what lies behind the descriptor.
@@ -361,8 +365,7 @@ static __always_inline void block_fill(struct event_block *b, const struct threa
 	__builtin_memcpy(b->waker_comm, t->waker_comm, sizeof(b->waker_comm));
 }
 
-static __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wake,
-				 __u32 cause)
+__noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wake, __u32 cause)
 {
 	__u32 tid = id;
 

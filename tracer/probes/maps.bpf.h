@@ -92,7 +92,7 @@ static __always_inline __u64 wakeup_flags(void)
 							      : BPF_RB_NO_WAKEUP;
 }
 
-static __noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now,
+__noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now,
 				int replaced)
 {
 	struct event_loop *e;

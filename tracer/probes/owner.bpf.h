@@ -18,7 +18,7 @@ struct {
 	__type(value, struct owner_watch);
 } owners SEC(".maps");
 
-static __noinline int owner_sample(__u64 id, __u64 now)
+__noinline int owner_sample(__u64 id, __u64 now)
 {
 	__u32 tid = id, waiter, number = 0;
 	struct owner_watch *w = bpf_map_lookup_elem(&owners, &tid);

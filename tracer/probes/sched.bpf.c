@@ -19,7 +19,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* ---- on and off the CPU ---- */
 
 /* From a block or from the run queue. `delay` of the time was spent in run queues. */
-static __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
+__noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 {
 	if (!t)
 		return 0;

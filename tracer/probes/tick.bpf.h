@@ -24,7 +24,7 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 
 	__builtin_memset(t->split, 0, sizeof(t->split));
 }
 
-static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
+__noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
 				 __u32 flags)
 {
 	struct event_stall *e;
