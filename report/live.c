@@ -188,7 +188,9 @@ static void stall(const struct live_options *o, const json_t *msg, FILE *out)
 	time_of_day(msg, out);
 	fputs("  ", out);
 	color(o, ns >= 100 * LSC_NS_PER_MS ? RED : ns >= 50 * LSC_NS_PER_MS ? YELLOW : BOLD, out);
-	fprintf(out, "STALL %-9s", lsc_duration_format(ns, b, sizeof(b)));
+	fprintf(out, "%s %-9s",
+		json_is_true(json_object_get(msg, "in_progress")) ? "HANGS" : "STALL",
+		lsc_duration_format(ns, b, sizeof(b)));
 	color(o, RESET, out);
 	fputc(' ', out);
 	const char *cause = field_text(msg, "cause");

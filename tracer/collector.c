@@ -82,6 +82,7 @@ void collector_dispatch(struct collector *c)
 			feed_read(c, l);
 		if (l->stalls)
 			stall_settle(c, l, now, false);
+		ongoing_look(c, l, now);
 	}
 	watch_settle_ended(c, now, false);
 	each_second(c, now);

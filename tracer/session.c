@@ -141,17 +141,17 @@ static void tell_stall(const struct collector_stall *l, void *arg)
 				    "sum_wait_ns", (json_int_t)l->victims.sum_ns, "max_wait_ns",
 				    (json_int_t)l->victims.max_ns, "worst",
 				    text_or_null(l->victims.worst));
-	send_live(
-		arg,
-		json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
-			  "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
-			  text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
-			  "start_wall_ns", (json_int_t)wall, "duration_ns",
-			  (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause),
-			  "syscall", text_or_null(l->longest ? l->longest->syscall : NULL), "args",
-			  args ? args : json_null(), "task", live_task(l->task), "frames",
-			  live_frames(l->frames, l->nframes), "owner", live_owner(l), "victims",
-			  victims));
+	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:o, "
+				 "s:o, s:o, s:o}",
+				 "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
+				 text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
+				 "start_wall_ns", (json_int_t)wall, "duration_ns",
+				 (json_int_t)l->row->duration_ns, "in_progress",
+				 l->row->in_progress, "cause", lsc_cause_name((int)l->cause),
+				 "syscall", text_or_null(l->longest ? l->longest->syscall : NULL),
+				 "args", args ? args : json_null(), "task", live_task(l->task),
+				 "frames", live_frames(l->frames, l->nframes), "owner",
+				 live_owner(l), "victims", victims));
 }
 
 static const struct collector_ops ops = {

@@ -5,7 +5,7 @@
  *   intake.c     events on their way in    evidence.c stacks, blocks, samples
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
- *   ledger.c     what was lost, the host
+ *   ledger.c     what was lost, the host             ongoing.c  stalls that still go on
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -27,6 +27,7 @@
 #define SAMPLE_NS	  4000000ull /* what a sample stands for: the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
+#define TELL_NS		  60000000ull /* a stall is told so long after its end, with what is known */
 
 struct sample {
 	struct store_sample row;
@@ -40,7 +41,7 @@ struct sample {
 
 /* Who holds the lock that a block waits for. */
 struct owner {
-	struct futex_owner lock; /* ns_tid 0: nobody is named */
+	struct futex_owner lock;  /* ns_tid 0: nobody is named */
 	uint64_t word, op, value; /* the call's arguments: futex, operation, value */
 	int tid;		  /* 0: unknown */
 	char comm[16];
@@ -49,8 +50,8 @@ struct owner {
 
 /* What is found out about a block while it lasts. */
 struct inquiry {
-	uint64_t off_ns;  /* when the block began; 0: none */
-	uint64_t next_ns; /* when to look again */
+	uint64_t off_ns;		   /* when the block began; 0: none */
+	uint64_t next_ns;		   /* when to look again */
 	int64_t kernel_stack, owner_stack; /* 0 none (yet) */
 	int peer; /* the process at the other end of the pipe, the child; 0 unknown */
 	char peer_comm[16];
@@ -71,6 +72,8 @@ struct stall {
 	struct store_stall row;
 	struct loop *loop;
 	uint64_t settle_ns; /* when it is written at the latest */
+	uint64_t tell_ns;   /* when it is told at the latest */
+	bool told;
 	uint64_t samples_user, samples_kernel;
 	uint32_t ring_task;
 	struct stall *next;
@@ -83,6 +86,16 @@ struct precise_turn {
 	uint64_t stalls;    /* at the begin of the span */
 	uint64_t pause_ns;  /* the last pause, 0 none */
 	uint64_t paused_ns; /* since when it pauses, 0: it does not */
+};
+
+/* The tick that a loop is in, while it is announced. */
+struct ongoing {
+	uint64_t tick_ns;  /* its begin; 0: none was worth a look yet */
+	uint64_t next_ns;  /* its length when it is announced next */
+	uint64_t check_ns; /* not looked at before */
+	uint64_t until_ns; /* an announcement waits so long for its stack; 0: none is under way */
+	uint64_t job;	   /* its stack job, 0 none */
+	int64_t stack;
 };
 
 struct loop {
@@ -111,6 +124,7 @@ struct loop {
 	size_t nsamples;
 	struct stall *stalls;
 	struct inquiry inquiry;
+	struct ongoing ongoing;
 	struct feed *feed;  /* its ring, NULL none */
 	uint64_t finish_ns; /* its thread has ended: its stacks are waited for until then */
 	struct loop *next_ended;
@@ -125,7 +139,7 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER };
+enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_ONGOING };
 
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
@@ -207,6 +221,11 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 		     const void *stack, size_t size);
 /* Ties the blocks and samples within [begin, end] to a stall. */
 void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
+/* The newest sample of the tick whose stack is known or can be, or NULL. */
+const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns);
+/* Has a stack unwound for ongoing_stack() alone. The job's number, 0 when it was refused. */
+uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t regs[PROBE_REGS],
+			 const void *stack, size_t size);
 /* No block or sample of the stall waits for its stack. */
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
 /* Some block or sample of the loop waits for its stack. */
@@ -253,14 +272,32 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
 		       bool inferred);
-/* Writes stalls whose evidence is complete, or whose time is up (all of them when force is set). */
+/* Tells and writes stalls whose evidence is complete, or whose time is up (all of them when force
+ * is set). */
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
 /* A tick over the threshold that a ring told; kernel is the account of the busy period around it,
  * or NULL. Its id, 0 out of memory. */
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
 			uint32_t task, const struct event_stall *kernel);
+/* Tells the client. longest may be NULL. */
+void stall_tell(struct collector *c, struct loop *l, const struct store_stall *row,
+		const struct store_block *longest, uint32_t ring_task);
+/* The tick that the loop's thread t is in, as if it ended now; false when it is in none. */
+bool stall_account(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now,
+		   struct event_stall *ret_account);
+/* Is the thread in a block of its tick? */
+bool stall_is_blocked(const struct thread_state *t, uint64_t now);
+/* That block, as if it ended now, in *slot; its stack's size, 0 when there is no copy. */
+size_t stall_block(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now,
+		   struct stack_slot *slot);
 /* The tick that runs at the end of the capture. */
 void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
+
+/* ---- ongoing.c ---- */
+/* Announces the tick that the loop is in when it lasts long. */
+void ongoing_look(struct collector *c, struct loop *l, uint64_t now);
+/* The answer to evidence_unwind(); stack 0: none. */
+void ongoing_stack(struct loop *l, uint64_t job, int64_t stack);
 
 /* ---- intake.c ---- */
 void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed);
