@@ -14,6 +14,7 @@
 
 #define FRAMES_SHOWN 4
 #define ARGS_SHOWN   4
+#define PIDS_SHOWN   16
 #define INDENT	     "              " /* the width of the time and its gap */
 
 #define DIM    "\033[2m"
@@ -237,9 +238,12 @@ static void ready(const json_t *msg, FILE *out)
 	const json_t *pids = json_object_get(msg, "pids");
 	long long loops = (long long)field_u64(msg, "loops");
 
+	size_t n = json_array_size(pids), shown = n > PIDS_SHOWN ? PIDS_SHOWN - 1 : n;
 	fputs("attached", out);
-	for (size_t i = 0; i < json_array_size(pids); i++)
+	for (size_t i = 0; i < shown; i++)
 		fprintf(out, " %lld", (long long)json_integer_value(json_array_get(pids, i)));
+	if (shown < n)
+		fprintf(out, " and %zu others", n - shown);
 	fprintf(out, ": %lld %s\n", loops, loops == 1 ? "loop" : "loops");
 }
 

@@ -17,6 +17,7 @@
 #define POLL_NS	       5000000ull    /* the ring buffer is looked at this often */
 #define COMMIT_NS      1000000000ull /* at most this much is lost by kill -9 */
 #define SCAN_NS	       1000000000ull /* new rings are looked for this often */
+#define SCANS_A_SECOND 100	     /* of all targets together */
 #define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
 #define LEARN_NS       300000000ull  /* how long `ready` waits for threads that were running */
 #define COLLECTOR_NICE -10
@@ -36,18 +37,30 @@ uint64_t collector_deadline_ns(const struct collector *c)
 	return inspector < at ? inspector : at;
 }
 
+/* Looks for new rings where it is time, in a target after the other: many are looked at more
+ * rarely. A loop that is learned has its target looked at, at once. */
+static void scan_rings(struct collector *c, uint64_t now)
+{
+	uint64_t every = SCAN_NS * (1 + c->alive / SCANS_A_SECOND);
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		struct target *t = c->targets[i];
+		if (t->gone || now < t->scan_ns)
+			continue;
+		if (t->scan_ns || c->alive <= SCANS_A_SECOND)
+			feed_scan(c, t);
+		t->scan_ns = now + (now < t->young_ns + LSC_NS_PER_S
+					    ? YOUNG_SCAN_NS
+					    : every - every * ((unsigned)t->pid % 64) / 128);
+	}
+}
+
 static void each_second(struct collector *c, uint64_t now)
 {
-	if (now >= c->next_scan_ns) {
-		c->next_scan_ns = now + SCAN_NS;
-		for (size_t i = 0; i < c->ntargets; i++) {
-			struct target *t = c->targets[i];
-			if (t->gone)
-				continue;
-			feed_scan(c, t);
-			if (now < t->young_ns + LSC_NS_PER_S)
-				c->next_scan_ns = now + YOUNG_SCAN_NS;
-		}
+	scan_rings(c, now);
+	if (c->selection && now >= c->next_select_ns) {
+		c->next_select_ns = now + SCAN_NS;
+		watch_selected(c, now);
 	}
 	if (now < c->next_commit_ns)
 		return;
@@ -105,6 +118,20 @@ size_t collector_loops(const struct collector *c)
 	return c->nloops;
 }
 
+size_t collector_pids(const struct collector *c, int *pids, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		if (c->targets[i]->gone)
+			continue;
+		if (n < max)
+			pids[n] = c->targets[i]->pid;
+		n++;
+	}
+	return n;
+}
+
 /* ---- start ---- */
 
 static int *copy_ints(const int *v, size_t n)
@@ -120,13 +147,17 @@ static int *copy_ints(const int *v, size_t n)
 static int start_probes(struct collector *c, struct lsc_err *err)
 {
 	struct lsc_err why = {0};
-	struct probe_options po = {.pids = c->pids,
-				   .npids = c->o.npids,
+	lsc_autofree int *pids = calloc(c->ntargets, sizeof(*pids));
+	struct probe_options po = {.pids = pids,
+				   .npids = collector_pids(c, pids, pids ? c->ntargets : 0),
+				   .grows = c->o.follow || c->selection,
 				   .stall_ns = c->o.stall_ns,
 				   .block_ns = c->o.block_ns,
 				   .follow = c->o.follow};
 	int r = 0;
 
+	if (!pids)
+		return lsc_err_set(err, -ENOMEM, "out of memory");
 	if (c->o.require == REQUIRE_RING)
 		return 0;
 	r = target_namespace_check(&why);
@@ -161,10 +192,24 @@ static int check_thread(const struct collector *c, int tid, struct lsc_err *err)
 static int start_targets(struct collector *c, struct lsc_err *err)
 {
 	for (size_t i = 0; i < c->o.npids; i++) {
-		int r = watch_target(c, c->pids[i], err);
+		if (watch_target_of(c, c->o.pids[i]))
+			continue; /* named twice */
+		int r = watch_target(c, c->o.pids[i], err);
 		if (r < 0)
 			return r;
 	}
+	if (c->selection) {
+		watch_selected(c, lsc_now_ns());
+		if (!c->ntargets && c->refused)
+			return lsc_err_set(err, c->refusal.code, "%s", c->refusal.text);
+		if (!c->ntargets)
+			return lsc_err_set(err, -ESRCH, "no process %s",
+					   selection_text(c->selection));
+	}
+	if (!c->ntargets)
+		return lsc_err_set(
+			err, -ESRCH,
+			"no process to watch: give -p PID, --name COMM or --cgroup PATH");
 	for (size_t i = 0; i < c->o.ntids + c->o.nloop_threads; i++) {
 		int tid = i < c->o.ntids ? c->tids[i] : c->loop_threads[i - c->o.ntids];
 		int r = check_thread(c, tid, err);
@@ -192,6 +237,11 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	r = target_proc_check(err);
 	if (r < 0)
 		return r;
+	r = selection_new(c->o.names, c->o.nnames, c->o.cgroup, &c->selection, err);
+	if (r < 0) {
+		*ret_exit = r == -EINVAL ? 2 : 4;
+		return r;
+	}
 	r = start_targets(c, err);
 	if (r < 0)
 		return r;
@@ -242,7 +292,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 			lsc_err_set(err, -ENODATA,
 				    "process %d has no ring: it was not built with the loop "
 				    "library, or runs with LSC_TRACE=0",
-				    c->pids[0]));
+				    c->targets[0]->pid));
 	return 0;
 }
 
@@ -264,7 +314,7 @@ static void collector_free(struct collector *c)
 	store_close(c->store);
 	if (c->epoll >= 0)
 		close(c->epoll);
-	free(c->pids);
+	selection_free(c->selection);
 	free(c->tids);
 	free(c->loop_threads);
 	free(c);
@@ -281,12 +331,11 @@ int collector_new(const struct collector_options *options, const struct collecto
 	c->o = *options;
 	c->ops = ops;
 	c->arg = arg;
-	c->pids = copy_ints(options->pids, options->npids);
 	c->tids = copy_ints(options->tids, options->ntids);
 	c->loop_threads = copy_ints(options->loop_threads, options->nloop_threads);
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	int r = -ENOMEM;
-	if (!c->pids || !c->tids || !c->loop_threads || c->epoll < 0) {
+	if (!c->tids || !c->loop_threads || c->epoll < 0) {
 		lsc_err_set(err, r, "cannot start the collector: %s", strerror(errno));
 	} else {
 		r = start(c, &exit_status, err);

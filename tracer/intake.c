@@ -106,7 +106,7 @@ static void on_process(struct collector *c, const struct event_process *e)
 			 e->comm); /* it may be gone from /proc */
 		inspector_forget(c->inspector, t->pid);
 		t->young_ns = lsc_now_ns();
-		c->next_scan_ns = 0;
+		t->scan_ns = 0;
 		for (struct loop *next, *o = c->loops; o; o = next) {
 			next = o->hh.next;
 			if (o->target == t)

@@ -156,7 +156,7 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 		live.frames = k->frame;
 		live.nframes = k->nframes;
 	}
-	k = evidence_stack(c, longest ? longest->row.owner_stack : 0);
+	k = evidence_stack(c, longest ? longest->owner_stack : 0);
 	if (k) {
 		live.owner_frames = k->frame;
 		live.nowner_frames = k->nframes;

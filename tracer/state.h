@@ -18,6 +18,7 @@
 #include "inspect/inspector.h"
 #include "look.h"
 #include "sched.h"
+#include "selection.h"
 #include "target.h"
 
 #define HELD_MAX	  64  /* events kept back per loop until its primary wait is confirmed */
@@ -152,7 +153,8 @@ struct job { /* a stack under way in the inspector */
 
 struct collector {
 	struct collector_options o;
-	int *pids, *tids, *loop_threads;
+	int *tids, *loop_threads;
+	struct selection *selection; /* NULL: the processes were all named by number */
 	const struct collector_ops *ops;
 	void *arg;
 	int epoll;
@@ -161,16 +163,19 @@ struct collector {
 	struct inspector *inspector;
 	struct store *store;
 	struct target **targets; /* owned, each with a pidfd in epoll */
+	struct target *by_pid;	 /* hash of them */
 	size_t ntargets, alive;
-	struct loop *loops; /* hash by tid of all loops that live */
-	struct loop *ended; /* list of those whose stacks are still under way */
+	size_t refused;		/* selected processes that could not be watched */
+	struct lsc_err refusal; /* of the last of them */
+	struct loop *loops;	/* hash by tid of all loops that live */
+	struct loop *ended;	/* list of those whose stacks are still under way */
 	size_t nloops;
 	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait,
 		next_chunk;
 	struct known_stack *stacks;
 	struct job *jobs;
 	uint64_t next_cookie;
-	uint64_t start_ns, ready_at_ns, next_commit_ns, next_scan_ns;
+	uint64_t start_ns, ready_at_ns, next_commit_ns, next_select_ns;
 	int64_t start_wall_ns;
 	bool ready, some_running;
 	/* ledger */
@@ -195,6 +200,10 @@ struct collector {
 
 /* ---- watch.c ---- */
 int watch_target(struct collector *c, int pid, struct lsc_err *err);
+/* Watches the selected processes that are not watched yet. */
+void watch_selected(struct collector *c, uint64_t now);
+/* Watches one more from now on, which has threads already. */
+void watch_late_target(struct collector *c, struct target *t);
 void watch_seed(struct collector *c, struct target *t);
 struct target *watch_target_of(struct collector *c, int pid);
 void watch_target_gone(struct collector *c, struct target *t);

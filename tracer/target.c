@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -67,6 +68,19 @@ static int stat_field(int pid, int wanted, uint64_t *ret_value)
 		return -EPROTO;
 	*ret_value = strtoull(p + 1, NULL, 10);
 	return 0;
+}
+
+/* When it started, by our clock; a start beyond its beginning is 0. */
+static uint64_t started_ns(uint64_t start_ticks, uint64_t now)
+{
+	struct timespec up;
+
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	uint64_t boot = (uint64_t)up.tv_sec * LSC_NS_PER_S + (uint64_t)up.tv_nsec,
+		 start = start_ticks * (LSC_NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)),
+		 age = boot > start ? boot - start : 0;
+
+	return now > age ? now - age : 0;
 }
 
 static int start_time(int pid, uint64_t *ret_ticks)
@@ -174,7 +188,8 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 		target_close(&t);
 		return r;
 	}
-	t.first_ns = t.last_ns = t.young_ns = lsc_now_ns();
+	t.first_ns = t.last_ns = lsc_now_ns();
+	t.young_ns = started_ns(t.start_ticks, t.first_ns);
 	target_describe(&t);
 	*ret_target = t;
 	return 0;

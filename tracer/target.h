@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <uthash.h>
+
 #include "base/err.h"
 
 struct target {
@@ -20,12 +22,15 @@ struct target {
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
 	uint64_t first_ns, last_ns;
 	uint64_t young_ns; /* started or executed last; rings are looked for more often then */
+	uint64_t scan_ns;  /* its rings are looked for again then */
+	size_t loops;	   /* that refer to it */
 	bool gone;
 	char comm[16];
 	char exe[512];
 	char cgroup[256];
 	char runtime[32];
 	char runtime_version[32];
+	UT_hash_handle hh; /* by pid; of several with one number, the last */
 };
 
 /* Pins pid and describes it. -ESRCH: no such process (or a thread's id, a zombie, a thread of the

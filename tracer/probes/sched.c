@@ -142,7 +142,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	p->skel = sched_bpf__open();
 	if (!p->skel)
 		return load_error(errno ? -errno : -ENOMEM, err);
-	p->skel->rodata->only_tgid = o->npids == 1 && !o->follow ? (__u32)o->pids[0] : 0;
+	p->skel->rodata->only_tgid = o->npids == 1 && !o->grows ? (__u32)o->pids[0] : 0;
 	p->skel->rodata->stall_ns = o->stall_ns;
 	p->skel->rodata->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;

@@ -19,6 +19,7 @@ struct probe_options {
 	const int *pids; /* process ids in the first pid namespace */
 	size_t npids;
 	uint64_t stall_ns, block_ns;
+	bool grows;  /* probe_add_target() may come later */
 	bool follow; /* also the processes that they fork */
 };
 
@@ -39,7 +40,7 @@ int probe_fd(const struct probe *p);
 /* Calls fn for all events in the ring. 0 or -errno. */
 int probe_consume(struct probe *p);
 
-/* Another process, and no longer. Only where several pids or follow were asked for. */
+/* Another process, and no longer. Only where the options said grows, or several pids. */
 int probe_add_target(struct probe *p, int pid);
 /* It has ended: its number may come back as another's. */
 void probe_drop_target(struct probe *p, int pid);
