@@ -34,6 +34,8 @@ uint64_t collector_deadline_ns(const struct collector *c)
 {
 	uint64_t at = lsc_now_ns() + POLL_NS, inspector = inspector_deadline_ns(c->inspector);
 
+	if (c->more_events)
+		return 0;
 	return inspector < at ? inspector : at;
 }
 
@@ -81,8 +83,7 @@ void collector_dispatch(struct collector *c)
 	int n = epoll_wait(c->epoll, ev, LSC_ARRAY_LEN(ev), 0);
 	uint64_t now = lsc_now_ns();
 
-	if (c->probe)
-		probe_consume(c->probe);
+	c->more_events = c->probe && probe_consume(c->probe) > 0;
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
@@ -378,7 +379,8 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 		precise_steer(c, now);
 		precise_note(c, now);
 		probe_detach(c->probe);
-		probe_consume(c->probe);
+		while (probe_consume(c->probe) > 0)
+			;
 	}
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		intake_settle(c, l);

@@ -178,6 +178,9 @@ struct collector {
 	uint64_t start_ns, ready_at_ns, next_commit_ns, next_select_ns;
 	int64_t start_wall_ns;
 	bool ready, some_running;
+	bool more_events; /* than were taken in the last turn */
+	uint64_t room_ns; /* for new loops: as far back as this lies; see watch_has_room() */
+	bool told_room;
 	/* ledger */
 	uint64_t stored, lost[LSC_LOSS_COUNT];
 	uint64_t committed; /* of stored: safe from a failing disk */
@@ -208,7 +211,11 @@ void watch_seed(struct collector *c, struct target *t);
 struct target *watch_target_of(struct collector *c, int pid);
 void watch_target_gone(struct collector *c, struct target *t);
 struct loop *watch_loop(struct collector *c, int tid);
+/* The thread's loop, made now if need be. NULL out of memory or of room, or not asked for. */
 struct loop *watch_loop_new(struct collector *c, int pid, int tid);
+/* Threads may come and go by the thousand a second, each a loop for as long as it lives: whether
+ * there is room for one more. */
+bool watch_has_room(struct collector *c);
 void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);

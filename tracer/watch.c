@@ -12,7 +12,9 @@
 #include "feed.h"
 #include "syscall.h"
 
-#define GONE_NS 1000000000ull /* events of a process that has ended may still come */
+#define GONE_NS	   1000000000ull /* events of a process that has ended may still come */
+#define LOOPS_MAX  8192		 /* at once, and then as time goes by */
+#define LOOP_AT_NS 10000000ull	 /* one more */
 
 static void put_target(struct collector *c, struct target *t)
 {
@@ -158,13 +160,31 @@ struct loop *watch_loop(struct collector *c, int tid)
 	return l;
 }
 
+bool watch_has_room(struct collector *c)
+{
+	uint64_t now = lsc_now_ns(), least = now - LOOPS_MAX * LOOP_AT_NS;
+
+	if (c->room_ns < least)
+		c->room_ns = least;
+	if (c->room_ns + LOOP_AT_NS <= now)
+		return true;
+	if (!c->told_room)
+		c->ops->notice(
+			"threads that come and go make too many loops: beyond 8,192, and 100 "
+			"a second, they are counted as lost (quota)",
+			c->arg);
+	c->told_room = true;
+	return false;
+}
+
 struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 {
 	struct target *t = watch_target_of(c, pid);
 	struct loop *l = watch_loop(c, tid);
 
-	if (l || !t || !thread_is_wanted(c, tid))
+	if (l || !t || !thread_is_wanted(c, tid) || !watch_has_room(c))
 		return l;
+	c->room_ns += LOOP_AT_NS;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Many targets, named by their comm or their control group, and those that come later."""
+"""Many targets, named by their comm or their control group, those that come later, and many threads."""
 import contextlib
 import json
 import os
@@ -12,6 +12,7 @@ from harness import BIN, LOOPSCOPE, MS, Case, Process, describe, main, pause, re
 from test_live import Events
 
 MANY = BIN.parent / "tests/e2e/many_processes"
+THREADS = BIN.parent / "tests/e2e/many_threads"
 READY_SECONDS = 3  # for 1,000 processes on a host that has other work; docs/benchmarks.md has the figure
 
 
@@ -50,6 +51,21 @@ class Watch(Events):
 
     def loops(self):
         return {event["pid"] for event in self.of("loop")}
+
+
+def collector_of(attach):
+    """The private loopscoped of a running loopscope."""
+    return int(pathlib.Path(f"/proc/{attach.pid}/task/{attach.pid}/children").read_text().split()[0])
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(pid):
+    """At most so far."""
+    return int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 @contextlib.contextmanager
@@ -142,8 +158,7 @@ class Names(Selected):
     @staticmethod
     def is_known(attach, pid):
         """A pidfd of the collector names it."""
-        collector = pathlib.Path(f"/proc/{attach.pid}/task/{attach.pid}/children").read_text().split()[0]
-        for info in pathlib.Path(f"/proc/{collector}/fdinfo").iterdir():
+        for info in pathlib.Path(f"/proc/{collector_of(attach)}/fdinfo").iterdir():
             with contextlib.suppress(OSError):
                 if f"Pid:\t{pid}\n" in info.read_text():
                     return True
@@ -170,14 +185,79 @@ class Names(Selected):
                 wait_until(lambda: len(attach.loops()) == 1000, 10, "all loops")
                 truths = [processes.block(rng.randrange(1000), rng.randint(60_000, 120_000)) for _ in range(5)]
                 pause()
-                collector = pathlib.Path(f"/proc/{attach.pid}/task/{attach.pid}/children").read_text().split()[0]
-                status = pathlib.Path(f"/proc/{collector}/status").read_text()
-                resident = int(status.split("VmHWM:")[1].split()[0])
-                self.assertLess(resident, 100 << 10, "KiB of the collector")
+                self.assertLess(resident_kib(collector_of(attach)), 100 << 10)
                 report = attach.stop()
         self.assertEqual(len(report["loops"]), 1000)
         self.assertPlanted(report, truths)
         self.assertEqual(report["capture"]["lost"], {})
+
+
+class Threads(Case):
+    """One process of many threads."""
+
+    def watch(self, loops, *rest, seconds=2.0, planted=2):
+        """Attaches, plants blocks in all its loops. The report, the target's account of its first loop,
+        the collector's share of a CPU, and how many threads were born a second."""
+        with Process([THREADS, loops, *rest]) as process:
+            process.next_line("running", 60)
+            begin = time.monotonic()
+            with Watch(self.capture, "-p", process.pid) as attach:
+                self.took = time.monotonic() - begin
+                collector = collector_of(attach)
+                truths, cpu, begin = [], cpu_seconds(collector), time.monotonic()
+                for _ in range(planted):
+                    time.sleep(seconds / planted * rng.uniform(0.7, 1.3))
+                    process.tell(str(rng.randint(60_000, 120_000)))
+                    truths.append(json.loads(process.next_line("{")))
+                took = time.monotonic() - begin
+                self.share = (cpu_seconds(collector) - cpu) / took
+                self.resident = resident_kib(collector)
+                self.births = (truths[-1]["born"] - truths[0]["born"]) / took
+                self.notices = [event["text"] for event in attach.of("notice")]
+                pause()
+                report = attach.stop()
+        print(f"    ready in {self.took:.2f} s, {self.births:.0f} threads a second, {self.share * 100:.1f} % of a CPU, "
+              f"{self.resident >> 10} MiB")
+        self.assertLess(self.took, READY_SECONDS)
+        self.assertLess(self.resident, 100 << 10)
+        return report, [truth["ns"] for truth in truths]
+
+    def assertOneLoop(self, report, truths):
+        [tid] = {loop["tid"] for loop in report["loops"]}
+        self.assertStalls(report, truths, "sleep")
+        return tid
+
+    def test_ten_thousand_idle_threads(self):
+        report, truths = self.watch(1, 0, 10_000)
+        self.assertOneLoop(report, truths)
+        self.assertEqual(report["capture"]["lost"], {})
+        self.assertLess(self.share, 0.2)
+
+    def test_ten_thousand_short_threads_a_second(self):
+        report, truths = self.watch(1, 2, seconds=10, planted=4)
+        self.assertGreater(self.births, 5_000)
+        self.assertOneLoop(report, truths)
+        self.assertEqual(report["capture"]["lost"], {})
+        self.assertLess(self.share, 0.2)
+
+    def test_short_threads_that_wait_once_are_no_loops(self):
+        report, truths = self.watch(1, 2, 0, 1, seconds=4)
+        self.assertGreater(self.births, 2_000)
+        self.assertLessEqual(set(report["capture"]["lost"]), {"unconfirmed"})
+        self.assertStalls(report, truths, "sleep")
+        self.assertLess(self.share, 0.5)
+
+    def test_short_threads_that_turn_like_loops_are_bounded_and_counted(self):
+        report, truths = self.watch(1, 2, 0, 4, seconds=8)
+        self.assertGreater(self.births, 1_000)
+        self.assertEqual(len(self.notices), 1, self.notices)
+        self.assertIn("lost", self.notices[0])
+        self.assertGreater(report["capture"]["lost"]["quota"], 0)
+        self.assertLess(report["capture"]["coverage"], 1)
+        self.assertLess(len(report["loops"]), 12_000)
+        stalls = self.assertStalls(report, truths, "sleep")
+        self.assertEqual(len({stall["loop"] for stall in stalls}), 1)
+        self.assertLess(self.share, 0.5)
 
 
 class Groups(Selected):

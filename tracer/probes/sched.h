@@ -37,7 +37,7 @@ void probe_detach(struct probe *p);
 
 /* Readable when the ring fills up; otherwise probe_consume() every few ms. */
 int probe_fd(const struct probe *p);
-/* Calls fn for all events in the ring. 0 or -errno. */
+/* Calls fn for the events in the ring, up to a bound. 1 when there may be more, 0 or -errno. */
 int probe_consume(struct probe *p);
 
 /* Another process, and no longer. Only where the options said grows, or several pids. */
