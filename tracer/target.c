@@ -244,13 +244,16 @@ static int parse_thread(int pid, int tid, struct target_thread *t)
 	}
 	t->nr = atoi(buf);
 	if (t->nr < 0)
-		return sscanf(buf, "%*d %llx", &v[0]) == 1 ? (t->sp = v[0], 0) : -EPROTO;
+		return sscanf(buf, "%*d %llx %llx", &v[0], &v[1]) == 2
+			       ? (t->sp = v[0], t->pc = v[1], 0)
+			       : -EPROTO;
 	if (sscanf(buf, "%*d %llx %llx %llx %llx %llx %llx %llx %llx", &v[0], &v[1], &v[2], &v[3],
 		   &v[4], &v[5], &v[6], &v[7]) != 8)
 		return -EPROTO;
 	for (int i = 0; i < 6; i++)
 		t->args[i] = v[i];
 	t->sp = v[6];
+	t->pc = v[7];
 	return 0;
 }
 
@@ -267,7 +270,6 @@ int target_each_thread(int pid, target_thread_fn *fn, void *arg)
 		struct target_thread t = {.tid = atoi(e->d_name), .nr = -1};
 		if (t.tid <= 0 || parse_thread(pid, t.tid, &t) < 0)
 			continue; /* gone meanwhile */
-		target_thread_names(pid, t.tid, t.comm, NULL);
 		n++;
 		if (fn(&t, arg))
 			break;

@@ -52,8 +52,7 @@ struct target_thread {
 	int tid;
 	bool running; /* not asleep: nothing else is known */
 	int nr;	      /* -1: not in a system call */
-	uint64_t args[6], sp;
-	char comm[16];
+	uint64_t args[6], sp, pc;
 };
 
 /* Calls fn for each thread of pid, up to a bound, until it returns non-zero. Returns their number
