@@ -14,20 +14,24 @@
 
 #include "base/err.h"
 
+#define CAPTURE_NAMES_MAX 64
+
 /* A list of numbers as options collect it; done frees it. */
 struct capture_ids {
 	int *id; /* owns */
 	size_t n;
 };
 
-/* What to capture. All borrowed. Either a command, or at least one of pids, name and cgroup. */
+/* What to capture. All borrowed. Either a command, or at least one of pids, names and cgroup. */
 struct capture_options {
 	struct capture_ids pids, tids, loop_threads;
-	const char *name, *cgroup; /* NULL: none */
-	char *const *command;	   /* NULL-terminated, or NULL */
-	const char *user;	   /* of the command; NULL: see child.h */
-	const char *output;	   /* replaced when it exists; NULL: a new COMM-PID.lsc */
-	const char *require;	   /* NULL, "bpf", "ring" */
+	const char *names[CAPTURE_NAMES_MAX];
+	size_t nnames;
+	const char *cgroup;   /* NULL: none */
+	char *const *command; /* NULL-terminated, or NULL */
+	const char *user;     /* of the command; NULL: see child.h */
+	const char *output;   /* replaced when it exists; NULL: a new COMM-PID.lsc */
+	const char *require;  /* NULL, "bpf", "ring" */
 	bool follow;
 	uint64_t stall_ns, block_ns, ready_wait_ns;
 	double max_overhead;  /* a share of one CPU */

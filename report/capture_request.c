@@ -119,8 +119,8 @@ static int choose_output(const struct capture_options *o, int command_pid, char 
 		read_comm(o->pids.id[0], comm, sizeof(comm));
 		return capture_name(comm, o->pids.id[0], buf, size);
 	}
-	if (o->name)
-		return capture_name(o->name, find_comm(o->name), buf, size);
+	if (o->nnames)
+		return capture_name(o->names[0], find_comm(o->names[0]), buf, size);
 	return capture_name(last_part(o->cgroup), 0, buf, size);
 }
 
@@ -160,9 +160,16 @@ static json_t *id_list(const struct capture_ids *ids)
 	return list;
 }
 
-static json_t *name_list(const char *name)
+static json_t *name_list(const struct capture_options *o)
 {
-	return name ? json_pack("[o]", control_text(name, 256)) : json_array();
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < o->nnames; i++)
+		if (json_array_append_new(list, control_text(o->names[i], 256)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
 }
 
 /* Whom the capture should belong to when root writes it for the person behind sudo. */
@@ -199,7 +206,7 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 		"{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b, "
 		"s:s?, "
 		"s:o, s:o}",
-		"type", "attach", "pids", id_list(&pids), "names", name_list(o->name), "cgroup",
+		"type", "attach", "pids", id_list(&pids), "names", name_list(o), "cgroup",
 		o->cgroup ? control_text(o->cgroup, PATH_MAX) : json_null(), "tids",
 		id_list(&o->tids), "loop_threads", id_list(&o->loop_threads), "mode",
 		o->command ? "record" : "attach", "follow", o->follow, "stall_ns",

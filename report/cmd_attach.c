@@ -16,8 +16,10 @@ enum { KEY_NAME = 0x200, KEY_CGROUP, KEY_PRINT, KEY_TID, KEY_LOOP_THREAD, KEY_JS
 
 static const struct argp_option options[] = {
 	{"pid", 'p', "PID", 0, "Watch these processes: 1, or 1,2,3, or -p 1 2 3", 0},
-	{"name", KEY_NAME, "COMM", 0, "Watch the processes of this name", 0},
-	{"cgroup", KEY_CGROUP, "PATH", 0, "Watch the processes of this control group", 0},
+	{"name", KEY_NAME, "COMM", 0,
+	 "Watch the processes of this name, also those that come later; may be repeated", 0},
+	{"cgroup", KEY_CGROUP, "PATH", 0,
+	 "Watch the processes of this control group and those below it, also later ones", 0},
 	{"tid", KEY_TID, "TID", 0, "Only these threads", 0},
 	{"loop-thread", KEY_LOOP_THREAD, "TID", 0,
 	 "This thread is an event loop, whatever it waits in", 0},
@@ -59,9 +61,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		capture_arg_ids(state, "-p", arg, &o->pids);
 		return 0;
 	case KEY_NAME:
-		o->name = arg;
+		if (!*arg)
+			argp_error(state, "--name: '' is not a process's name");
+		if (o->nnames == CAPTURE_NAMES_MAX)
+			argp_error(state, "--name: too many");
+		o->names[o->nnames++] = arg;
 		return 0;
 	case KEY_CGROUP:
+		if (!*arg || o->cgroup)
+			argp_error(state, "--cgroup: one path of a control group");
 		o->cgroup = arg;
 		return 0;
 	case KEY_TID:
@@ -80,7 +88,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->live.json = true;
 		return 0;
 	case ARGP_KEY_END:
-		if (!o->pids.n && !o->name && !o->cgroup)
+		if (!o->pids.n && !o->nnames && !o->cgroup)
 			argp_error(state, "whom? Give -p PID, --name COMM or --cgroup PATH");
 		return 0;
 	default:

@@ -14,6 +14,7 @@
 
 #define FRAMES_SHOWN 4
 #define ARGS_SHOWN   4
+#define PIDS_SHOWN   16
 #define INDENT	     "              " /* the width of the time and its gap */
 
 #define DIM    "\033[2m"
@@ -200,7 +201,9 @@ static void stall(const struct live_options *o, const json_t *msg, FILE *out)
 	time_of_day(msg, out);
 	fputs("  ", out);
 	color(o, ns >= 100 * LSC_NS_PER_MS ? RED : ns >= 50 * LSC_NS_PER_MS ? YELLOW : BOLD, out);
-	fprintf(out, "STALL %-9s", lsc_duration_format(ns, b, sizeof(b)));
+	fprintf(out, "%s %-9s",
+		json_is_true(json_object_get(msg, "in_progress")) ? "HANGS" : "STALL",
+		lsc_duration_format(ns, b, sizeof(b)));
 	color(o, RESET, out);
 	fputc(' ', out);
 	const char *cause = field_text(msg, "cause");
@@ -247,9 +250,12 @@ static void ready(const json_t *msg, FILE *out)
 	const json_t *pids = json_object_get(msg, "pids");
 	long long loops = (long long)field_u64(msg, "loops");
 
+	size_t n = json_array_size(pids), shown = n > PIDS_SHOWN ? PIDS_SHOWN - 1 : n;
 	fputs("attached", out);
-	for (size_t i = 0; i < json_array_size(pids); i++)
+	for (size_t i = 0; i < shown; i++)
 		fprintf(out, " %lld", (long long)json_integer_value(json_array_get(pids, i)));
+	if (shown < n)
+		fprintf(out, " and %zu others", n - shown);
 	fprintf(out, ": %lld %s\n", loops, loops == 1 ? "loop" : "loops");
 }
 

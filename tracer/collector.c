@@ -18,6 +18,7 @@
 #define SLEEP_NS       50000000ull   /* or this often, while the kernel side watches for it */
 #define COMMIT_NS      1000000000ull /* at most this much is lost by kill -9 */
 #define SCAN_NS	       1000000000ull /* new rings are looked for this often */
+#define SCANS_A_SECOND 100	     /* of all targets together */
 #define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
 #define LEARN_NS       300000000ull  /* how long `ready` waits for threads that were running */
 #define COLLECTOR_NICE -10
@@ -36,7 +37,7 @@ static bool may_sleep(const struct collector *c, uint64_t now)
 	int tids[PROBE_WATCHED];
 	size_t n = 0;
 
-	if (!c->probe || !c->ready || c->o.follow || c->ended || c->armed_ns ||
+	if (!c->probe || !c->ready || c->o.follow || c->selection || c->ended || c->armed_ns ||
 	    now < c->start_ns + LSC_NS_PER_S)
 		return false;
 	for (const struct loop *l = c->loops; l; l = l->hh.next) {
@@ -56,22 +57,36 @@ uint64_t collector_deadline_ns(const struct collector *c)
 	uint64_t inspector = inspector_deadline_ns(c->inspector);
 	uint64_t overhead = overhead_deadline_ns(c->overhead);
 
+	if (c->more_events)
+		return 0;
 	at = inspector < at ? inspector : at;
 	return overhead < at ? overhead : at;
 }
 
+/* Looks for new rings where it is time, in a target after the other: many are looked at more
+ * rarely. A loop that is learned has its target looked at, at once. */
+static void scan_rings(struct collector *c, uint64_t now)
+{
+	uint64_t every = SCAN_NS * (1 + c->alive / SCANS_A_SECOND);
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		struct target *t = c->targets[i];
+		if (t->gone || now < t->scan_ns)
+			continue;
+		if (t->scan_ns || c->alive <= SCANS_A_SECOND)
+			feed_scan(c, t);
+		t->scan_ns = now + (now < t->young_ns + LSC_NS_PER_S
+					    ? YOUNG_SCAN_NS
+					    : every - every * ((unsigned)t->pid % 64) / 128);
+	}
+}
+
 static void each_second(struct collector *c, uint64_t now)
 {
-	if (now >= c->next_scan_ns) {
-		c->next_scan_ns = now + SCAN_NS;
-		for (size_t i = 0; i < c->ntargets; i++) {
-			struct target *t = c->targets[i];
-			if (t->gone)
-				continue;
-			feed_scan(c, t);
-			if (now < t->young_ns + LSC_NS_PER_S)
-				c->next_scan_ns = now + YOUNG_SCAN_NS;
-		}
+	scan_rings(c, now);
+	if (c->selection && now >= c->next_select_ns) {
+		c->next_select_ns = now + SCAN_NS;
+		watch_selected(c, now);
 	}
 	if (now < c->next_commit_ns)
 		return;
@@ -92,10 +107,9 @@ void collector_dispatch(struct collector *c)
 	int n = epoll_wait(c->epoll, ev, LSC_ARRAY_LEN(ev), 0);
 	uint64_t now = lsc_now_ns();
 
-	if (c->probe) {
+	if (c->probe)
 		probe_wake(c->probe);
-		probe_consume(c->probe);
-	}
+	c->more_events = c->probe && probe_consume(c->probe) > 0;
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
@@ -109,6 +123,7 @@ void collector_dispatch(struct collector *c)
 			feed_read(c, l);
 		if (l->stalls)
 			stall_settle(c, l, now, false);
+		ongoing_look(c, l, now);
 	}
 	watch_settle_ended(c, now, false);
 	each_second(c, now);
@@ -131,6 +146,20 @@ size_t collector_loops(const struct collector *c)
 	return c->nloops;
 }
 
+size_t collector_pids(const struct collector *c, int *pids, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->ntargets; i++) {
+		if (c->targets[i]->gone)
+			continue;
+		if (n < max)
+			pids[n] = c->targets[i]->pid;
+		n++;
+	}
+	return n;
+}
+
 /* ---- start ---- */
 
 static int *copy_ints(const int *v, size_t n)
@@ -146,13 +175,17 @@ static int *copy_ints(const int *v, size_t n)
 static int start_probes(struct collector *c, struct lsc_err *err)
 {
 	struct lsc_err why = {0};
-	struct probe_options po = {.pids = c->pids,
-				   .npids = c->o.npids,
+	lsc_autofree int *pids = calloc(c->ntargets, sizeof(*pids));
+	struct probe_options po = {.pids = pids,
+				   .npids = collector_pids(c, pids, pids ? c->ntargets : 0),
+				   .grows = c->o.follow || c->selection,
 				   .stall_ns = c->o.stall_ns,
 				   .block_ns = c->o.block_ns,
 				   .follow = c->o.follow};
 	int r = 0;
 
+	if (!pids)
+		return lsc_err_set(err, -ENOMEM, "out of memory");
 	if (c->o.require == REQUIRE_RING)
 		return 0;
 	r = target_namespace_check(&why);
@@ -187,10 +220,24 @@ static int check_thread(const struct collector *c, int tid, struct lsc_err *err)
 static int start_targets(struct collector *c, struct lsc_err *err)
 {
 	for (size_t i = 0; i < c->o.npids; i++) {
-		int r = watch_target(c, c->pids[i], err);
+		if (watch_target_of(c, c->o.pids[i]))
+			continue; /* named twice */
+		int r = watch_target(c, c->o.pids[i], err);
 		if (r < 0)
 			return r;
 	}
+	if (c->selection) {
+		watch_selected(c, lsc_now_ns());
+		if (!c->ntargets && c->refused)
+			return lsc_err_set(err, c->refusal.code, "%s", c->refusal.text);
+		if (!c->ntargets)
+			return lsc_err_set(err, -ESRCH, "no process %s",
+					   selection_text(c->selection));
+	}
+	if (!c->ntargets)
+		return lsc_err_set(
+			err, -ESRCH,
+			"no process to watch: give -p PID, --name COMM or --cgroup PATH");
 	for (size_t i = 0; i < c->o.ntids + c->o.nloop_threads; i++) {
 		int tid = i < c->o.ntids ? c->tids[i] : c->loop_threads[i - c->o.ntids];
 		int r = check_thread(c, tid, err);
@@ -218,6 +265,11 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	r = target_proc_check(err);
 	if (r < 0)
 		return r;
+	r = selection_new(c->o.names, c->o.nnames, c->o.cgroup, &c->selection, err);
+	if (r < 0) {
+		*ret_exit = r == -EINVAL ? 2 : 4;
+		return r;
+	}
 	r = start_targets(c, err);
 	if (r < 0)
 		return r;
@@ -271,7 +323,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 			lsc_err_set(err, -ENODATA,
 				    "process %d has no ring: it was not built with the loop "
 				    "library, or runs with LSC_TRACE=0",
-				    c->pids[0]));
+				    c->targets[0]->pid));
 	return 0;
 }
 
@@ -295,7 +347,7 @@ static void collector_free(struct collector *c)
 	store_close(c->store);
 	if (c->epoll >= 0)
 		close(c->epoll);
-	free(c->pids);
+	selection_free(c->selection);
 	free(c->tids);
 	free(c->loop_threads);
 	free(c);
@@ -313,12 +365,11 @@ int collector_new(const struct collector_options *options, const struct collecto
 	c->sample_ns = SAMPLE_NS;
 	c->ops = ops;
 	c->arg = arg;
-	c->pids = copy_ints(options->pids, options->npids);
 	c->tids = copy_ints(options->tids, options->ntids);
 	c->loop_threads = copy_ints(options->loop_threads, options->nloop_threads);
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	int r = -ENOMEM;
-	if (!c->pids || !c->tids || !c->loop_threads || c->epoll < 0) {
+	if (!c->tids || !c->loop_threads || c->epoll < 0) {
 		lsc_err_set(err, r, "cannot start the collector: %s", strerror(errno));
 	} else {
 		r = start(c, &exit_status, err);
@@ -363,7 +414,8 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 		victim_end(c);
 		overhead_stop(c->overhead, now);
 		probe_detach(c->probe);
-		probe_consume(c->probe);
+		while (probe_consume(c->probe) > 0)
+			;
 	}
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		intake_settle(c, l);

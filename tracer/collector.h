@@ -22,7 +22,10 @@ enum collector_require { REQUIRE_ANY, REQUIRE_BPF, REQUIRE_RING };
 struct collector_options {
 	const int *pids;
 	size_t npids;
-	const int *tids; /* only these threads; none: all */
+	const char *const *names; /* and those of these names, of this control group; selection.h */
+	size_t nnames;
+	const char *cgroup; /* NULL: none */
+	const int *tids;    /* only these threads; none: all */
 	size_t ntids;
 	const int *loop_threads; /* these are loops whatever they wait in */
 	size_t nloop_threads;
@@ -85,6 +88,8 @@ bool collector_is_ready(const struct collector *c);
 /* All targets have ended. */
 bool collector_is_over(const struct collector *c);
 size_t collector_loops(const struct collector *c);
+/* The processes that are watched now: their numbers into pids, at most max. How many there are. */
+size_t collector_pids(const struct collector *c, int *pids, size_t max);
 /* The first write error, or NULL while the capture can be written. */
 const char *collector_error(const struct collector *c);
 

@@ -6,6 +6,8 @@
 #include "doctor.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,12 +18,16 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "control.h"
+#include "inspect/inspector.h"
 #include "ring.h"
 #include "sched.h"
 #include "target.h"
 
 #define PRECISE "precise mode (sys_exit, sched_waking)"
 #define EXACT	"returns from waits (fexit, sched_waking)"
+#define WAITING_MAX 16
+#define TURNS_NS    (500 * LSC_NS_PER_MS) /* the target is watched so long for turns */
+#define UNWOUND_NS  (3 * LSC_NS_PER_S)
 
 static void add(json_t *checks, const char *name, const char *status, const char *detail)
 {
@@ -141,6 +147,7 @@ static int count_ring(int fd, void *arg)
 
 struct thread_count {
 	int threads, waiting;
+	struct target_thread one[WAITING_MAX]; /* of the waiting */
 };
 
 static int count_thread(const struct target_thread *t, void *arg)
@@ -148,12 +155,106 @@ static int count_thread(const struct target_thread *t, void *arg)
 	struct thread_count *n = arg;
 
 	n->threads++;
-	if (!t->running && probe_wait_class(t->nr) > WAIT_FUTEX)
-		n->waiting++;
+	if (!t->running && probe_wait_class(t->nr) > WAIT_FUTEX && n->waiting++ < WAITING_MAX)
+		n->one[n->waiting - 1] = *t;
 	return 0;
 }
 
-static void check_target(json_t *checks, int pid)
+/* Watches the threads that wait like a loop until some have turned. It is not for us to wake them.
+ */
+static void check_events(json_t *checks, int pid, const struct thread_count *n)
+{
+	static const char name[] = "events of the target";
+	struct probe_options o = {.pids = &pid,
+				  .npids = 1,
+				  .stall_ns = 10 * LSC_NS_PER_MS,
+				  .block_ns = LSC_NS_PER_MS};
+	struct lsc_err err = {0};
+	struct probe *p = NULL;
+	struct seen seen = {0};
+	uint64_t begin = lsc_now_ns(), turns = 0;
+	int most = n->waiting < WAITING_MAX ? n->waiting : WAITING_MAX, loops = 0;
+	char text[160];
+
+	if (!most) {
+		add(checks, name, "missing", "no thread waits like a loop right now");
+		return;
+	}
+	if (probe_new(&o, on_event, &seen, &p, &err) < 0) {
+		add(checks, name, err.code == -EPERM ? "refused" : "missing", err.text);
+		return;
+	}
+	for (int i = 0; i < most; i++)
+		probe_seed(p, n->one[i].tid, n->one[i].tid == pid, n->one[i].nr, n->one[i].sp,
+			   (int)n->one[i].args[0]);
+	while (loops < most && lsc_now_ns() < begin + TURNS_NS) {
+		usleep(10000);
+		turns = 0;
+		loops = 0;
+		for (int i = 0; i < most; i++) {
+			struct thread_state t;
+			uint64_t ticks = probe_thread(p, n->one[i].tid, &t) == 0 ? t.ticks : 0;
+			turns += ticks;
+			loops += ticks > 0;
+		}
+	}
+	snprintf(text, sizeof(text), "saw %llu turns of %d loops in %llu ms%s",
+		 (unsigned long long)turns, loops,
+		 (unsigned long long)((lsc_now_ns() - begin) / LSC_NS_PER_MS),
+		 turns ? "" : ": all of them slept");
+	add(checks, name, turns ? "ok" : "missing", text);
+	probe_free(p);
+}
+
+struct unwound {
+	bool done;
+	char text[400];
+	size_t frames;
+};
+
+static void on_unwound(const struct inspector_result *r, void *arg)
+{
+	struct unwound *u = arg;
+	size_t at = 0;
+
+	u->done = true;
+	u->frames = r->nframes;
+	for (size_t i = 0; i < r->nframes && i < 6 && at < sizeof(u->text); i++)
+		at += (size_t)snprintf(u->text + at, sizeof(u->text) - at, "%s%s", i ? " <- " : "",
+				       r->frames[i].function ? r->frames[i].function : "?");
+	if (!r->nframes)
+		snprintf(u->text, sizeof(u->text), "%s", r->why ? r->why : "no frame was found");
+}
+
+/* Unwinds one thread where it waits. Of its registers two are known outside of an event, which is
+ * enough for a system call's wrapper and mostly for its callers. */
+static void check_stacks(json_t *checks, int pid, const struct target_thread *t)
+{
+	static const char name[] = "stacks of the target";
+	uint64_t regs[INSPECTOR_REGS] = {[7] = t->sp, [16] = t->pc},
+		 end = lsc_now_ns() + UNWOUND_NS;
+	struct inspector *ins = NULL;
+	struct unwound u = {0};
+	struct lsc_err err = {0};
+	char text[480];
+	int r = inspector_new(NULL, on_unwound, &u, &ins, &err);
+
+	if (r < 0) {
+		add(checks, name, "missing", err.text);
+		return;
+	}
+	r = inspector_unwind(ins, 1, pid, t->tid, regs, NULL, 0);
+	while (r == 0 && !u.done && lsc_now_ns() < end) {
+		struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
+		poll(&p, 1, 5);
+		inspector_dispatch(ins);
+	}
+	snprintf(text, sizeof(text), "thread %d: %s", t->tid, u.done ? u.text : "no answer");
+	add(checks, name, u.frames ? "ok" : "missing", text);
+	inspector_free(ins);
+}
+
+static void check_target(json_t *checks, int pid, bool events)
 {
 	struct lsc_err err = {0};
 	struct target t;
@@ -184,6 +285,10 @@ static void check_target(json_t *checks, int pid)
 			       : "none: not built with the loop library; tasks cannot be named",
 			 rings);
 	add(checks, "rings", r < 0 ? "refused" : rings ? "ok" : "missing", text);
+	if (events) /* else the kernel's numbers are others */
+		check_events(checks, pid, &n);
+	if (n.waiting)
+		check_stacks(checks, pid, &n.one[0]);
 	target_close(&t);
 }
 
@@ -205,6 +310,6 @@ json_t *doctor_run(int pid)
 	add(checks, "pid namespace", r < 0 ? "refused" : "ok", r < 0 ? err.text : "the host's");
 	check_probes(checks);
 	if (pid > 0)
-		check_target(checks, pid);
+		check_target(checks, pid, r == 0);
 	return json_pack("{s:s, s:o}", "type", "doctor", "checks", checks);
 }

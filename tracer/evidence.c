@@ -131,8 +131,11 @@ void evidence_unresolved(struct collector *c, const char *what, const char *why)
 	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
 }
 
-static const char *const job_texts[] = {
-	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner"};
+/* What is missing without it; NULL: nothing that is stored. */
+static const char *const job_texts[] = {[JOB_BLOCK] = "stack",
+					[JOB_SAMPLE] = "stack",
+					[JOB_OWNER] = "stack of a lock's owner",
+					[JOB_ONGOING] = NULL};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
 {
@@ -149,8 +152,10 @@ struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind
 uint64_t evidence_job_begin(struct collector *c, struct job *j, int r)
 {
 	if (r < 0) {
-		evidence_unresolved(c, job_texts[j->kind],
-				    r == -EAGAIN ? "too many stacks at once" : strerror(-r));
+		if (job_texts[j->kind])
+			evidence_unresolved(c, job_texts[j->kind],
+					    r == -EAGAIN ? "too many stacks at once"
+							 : strerror(-r));
 		free(j);
 		return 0;
 	}
@@ -207,9 +212,11 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	if (!j)
 		return;
 	HASH_DEL(c->jobs, j);
-	if (j->loop && r->why)
+	if (j->loop && r->why && job_texts[j->kind])
 		evidence_unresolved(c, job_texts[j->kind], r->why);
-	if (j->loop && j->kind == JOB_OWNER)
+	if (j->loop && j->kind == JOB_ONGOING)
+		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
+	else if (j->loop && j->kind == JOB_OWNER)
 		inquiry_result(c, j, r);
 	else if (j->loop && j->kind == JOB_SAMPLE)
 		take_sample(j->loop, r->cookie, evidence_intern_result(c, r));
@@ -326,6 +333,22 @@ void evidence_claim(struct collector *c, struct loop *l, struct stall *s)
 		free(p->stack);
 		p->stack = NULL;
 	}
+}
+
+const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns)
+{
+	for (size_t i = l->nsamples; i-- > 0;) {
+		const struct sample *p = &l->samples[i];
+		if (p->tick_ns == tick_ns && (p->stack || p->row.stack))
+			return p;
+	}
+	return NULL;
+}
+
+uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t regs[PROBE_REGS],
+			 const void *stack, size_t size)
+{
+	return job_start(c, l, JOB_ONGOING, regs, stack, size);
 }
 
 bool evidence_is_settled(const struct loop *l, const struct stall *s)
@@ -481,7 +504,8 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 		if (j->loop != l)
 			continue;
 		j->loop = NULL;
-		evidence_unresolved(c, job_texts[j->kind], "the thread had ended");
+		if (job_texts[j->kind])
+			evidence_unresolved(c, job_texts[j->kind], "the thread had ended");
 	}
 	while (l->blocks) {
 		struct block *b = l->blocks;

@@ -181,7 +181,7 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 	struct pending_tick *p = &f->pending[f->npending++];
 	*p = (struct pending_tick){.begin_ns = tick->begin_ns,
 				   .end_ns = tick->end_ns,
-				   .until_ns = lsc_now_ns() + SETTLE_NS / 4,
+				   .until_ns = lsc_now_ns() + TELL_NS / 2,
 				   .task = tick->longest ? tick->longest->id : 0,
 				   .nculprits = tick->nculprits};
 	for (size_t i = 0; i < tick->nculprits; i++) {
@@ -340,6 +340,11 @@ struct feed *feed_free(struct feed *f)
 }
 
 /* ---- for others ---- */
+
+bool feed_tick(const struct feed *f, uint64_t *ret_begin_ns, uint32_t *ret_task)
+{
+	return !f->broken && ring_track_in_tick(f->track, ret_begin_ns, ret_task);
+}
 
 void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns,
 		 uint64_t *ret_idle_ns, const struct lsc_histogram **ret_lag)

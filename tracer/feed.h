@@ -32,6 +32,9 @@ struct feed *feed_free(struct feed *f);
 /* The kernel's account of a busy period: true when the feed keeps it for the tick that its ring
  * tells. */
 bool feed_kernel_tick(struct feed *f, const struct event_stall *e);
+/* Whether the loop is in a tick, as far as its ring was read, since when, and whose step (0
+ * unknown). */
+bool feed_tick(const struct feed *f, uint64_t *ret_begin_ns, uint32_t *ret_task);
 /* Busy, idle and lag as the ring tells them. ret_lag is borrowed from f. */
 void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns,
 		 uint64_t *ret_idle_ns, const struct lsc_histogram **ret_lag);

@@ -52,7 +52,11 @@ static void drop_held(struct collector *c, struct loop *l)
 
 void intake_settle(struct collector *c, struct loop *l)
 {
-	if (l->confidence >= 2 || l->class == WAIT_EPOLL || l->seeded || l->forced || l->feed) {
+	/* of a thread that waited but once there is nothing to tell unless something was held back
+	 */
+	bool met = l->class == WAIT_EPOLL && (l->nheld || l->main);
+
+	if (l->confidence >= 2 || met || l->seeded || l->forced || l->feed) {
 		watch_loop_announce(c, l);
 		release_held(c, l);
 	} else {
@@ -60,12 +64,16 @@ void intake_settle(struct collector *c, struct loop *l)
 	}
 }
 
-static void on_loop(struct collector *c, const struct event_loop *e)
+/* False when there is no room for the loop. */
+static bool on_loop(struct collector *c, const struct event_loop *e)
 {
-	struct loop *l = watch_loop_new(c, (int)e->e.tgid, (int)e->e.tid);
+	struct loop *l = watch_loop(c, (int)e->e.tid);
 
+	if (!l && !watch_has_room(c))
+		return false;
+	l = watch_loop_new(c, (int)e->e.tgid, (int)e->e.tid);
 	if (!l)
-		return;
+		return true;
 	if (e->replaced)
 		drop_held(c, l);
 	l->kernel = true;
@@ -79,6 +87,7 @@ static void on_loop(struct collector *c, const struct event_loop *e)
 		watch_loop_announce(c, l);
 	if (l->confidence == 3)
 		release_held(c, l);
+	return true;
 }
 
 static void on_process(struct collector *c, const struct event_process *e)
@@ -111,7 +120,7 @@ static void on_process(struct collector *c, const struct event_process *e)
 			 e->comm); /* it may be gone from /proc */
 		inspector_forget(c->inspector, t->pid);
 		t->young_ns = lsc_now_ns();
-		c->next_scan_ns = 0;
+		t->scan_ns = 0;
 		for (struct loop *next, *o = c->loops; o; o = next) {
 			next = o->hh.next;
 			if (o->target == t)
@@ -146,7 +155,9 @@ static void on_evidence(struct collector *c, const struct event *e, size_t size,
 		return;
 	}
 	if (!l) {
-		ledger_lose(c, LSC_LOSS_UNCONFIRMED, 1);
+		bool sure = (s ? s->confidence : b->confidence) >= 2;
+		ledger_lose(c, sure && !watch_has_room(c) ? LSC_LOSS_QUOTA : LSC_LOSS_UNCONFIRMED,
+			    1);
 		return;
 	}
 	if (!replayed && l->confidence < 3 && !l->feed) { /* a ring leaves no doubt */
@@ -191,8 +202,12 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 	switch (e->kind) {
 	case EVENT_LOOP:
 		loop = decode_loop(e, size);
-		if (loop)
-			on_loop(c, loop);
+		if (loop && !on_loop(c, loop)) {
+			/* what was met but once may have been none */
+			ledger_lose(c, loop->confidence < 2 ? LSC_LOSS_UNCONFIRMED : LSC_LOSS_QUOTA,
+				    1);
+			return;
+		}
 		break;
 	case EVENT_STALL:
 	case EVENT_BLOCK:

@@ -2,7 +2,6 @@
 /* The server's side of the control protocol. */
 #include "session.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,9 +17,9 @@
 #include "collector.h"
 #include "control.h"
 #include "doctor.h"
-#include "target.h"
 
-#define MAX_PIDS    1024
+#define MAX_PIDS    8192 /* more than fit into a message */
+#define MAX_NAMES   64
 #define PATIENCE_NS (10 * LSC_NS_PER_S) /* with a client that is slow to read what it counts on */
 
 struct session {
@@ -32,7 +31,6 @@ struct session {
 	bool recording;	     /* the client waits for its command and tells how it ended */
 	uint64_t stop_at_ns; /* of -d; UINT64_MAX none */
 	uint64_t duration_ns;
-	json_t *pids; /* as attached */
 	char output[4096];
 };
 
@@ -147,17 +145,17 @@ static void tell_stall(const struct collector_stall *l, void *arg)
 				    (json_int_t)who->count[STORE_WAIT_TIMER], "sum_wait_ns",
 				    (json_int_t)who->sum_ns, "max_wait_ns", (json_int_t)who->max_ns,
 				    "worst", text_or_null(who->worst));
-	send_live(
-		arg,
-		json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
-			  "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
-			  text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
-			  "start_wall_ns", (json_int_t)wall, "duration_ns",
-			  (json_int_t)l->row->duration_ns, "cause", lsc_cause_name((int)l->cause),
-			  "syscall", text_or_null(l->longest ? l->longest->syscall : NULL), "args",
-			  args ? args : json_null(), "task", live_task(l->task), "frames",
-			  live_frames(l->frames, l->nframes), "owner", live_owner(l), "victims",
-			  victims));
+	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:o, "
+				 "s:o, s:o, s:o}",
+				 "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
+				 text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
+				 "start_wall_ns", (json_int_t)wall, "duration_ns",
+				 (json_int_t)l->row->duration_ns, "in_progress",
+				 l->row->in_progress, "cause", lsc_cause_name((int)l->cause),
+				 "syscall", text_or_null(l->longest ? l->longest->syscall : NULL),
+				 "args", args ? args : json_null(), "task", live_task(l->task),
+				 "frames", live_frames(l->frames, l->nframes), "owner",
+				 live_owner(l), "victims", victims));
 }
 
 static const struct collector_ops ops = {
@@ -198,97 +196,16 @@ static size_t ints_field(const json_t *msg, const char *key, int *out, size_t ma
 	return n;
 }
 
-/* A zombie or a thread of the kernel bears a name too, and is not meant by it. */
-static bool is_lifeless(int pid)
+/* The texts of an array, borrowed from msg. */
+static size_t texts_field(const json_t *msg, const char *key, const char **out, size_t max)
 {
-	struct lsc_err err;
-	struct target t;
-	int r = target_open(pid, &t, &err);
+	const json_t *array = json_object_get(msg, key), *v;
+	size_t i, n = 0;
 
-	if (r == 0)
-		target_close(&t);
-	return r == -ESRCH;
-}
-
-/* Adds the processes whose comm is one of names; our own are not meant. */
-static size_t pids_by_name(const json_t *names, int *pids, size_t n)
-{
-	DIR *d = opendir("/proc");
-	char comm[16];
-
-	if (!d)
-		return n;
-	for (struct dirent *e; n < MAX_PIDS && (e = readdir(d));) {
-		int pid = atoi(e->d_name);
-		size_t i;
-		json_t *name;
-		if (pid <= 0 || pid == getpid() || target_thread_names(pid, pid, comm, NULL) < 0)
-			continue;
-		json_array_foreach(names, i, name)
-			if (json_is_string(name) && !strncmp(json_string_value(name), comm, 15)) {
-				if (!is_lifeless(pid))
-					pids[n++] = pid;
-				break;
-			}
-	}
-	closedir(d);
+	json_array_foreach(array, i, v)
+		if (n < max && json_is_string(v))
+			out[n++] = json_string_value(v);
 	return n;
-}
-
-/* Adds the processes of a cgroup: a path below /sys/fs/cgroup, or the directory itself. */
-static size_t pids_by_cgroup(const char *cgroup, int *pids, size_t n, struct lsc_err *err)
-{
-	char path[4200];
-
-	snprintf(path, sizeof(path), "%s%s/cgroup.procs",
-		 strncmp(cgroup, "/sys/fs/cgroup", 14) ? "/sys/fs/cgroup/" : "", cgroup);
-	lsc_autofclose FILE *f = fopen(path, "re");
-	if (!f) {
-		lsc_err_set(err, -errno, "cannot read cgroup '%s': %s", cgroup, strerror(errno));
-		return n;
-	}
-	while (n < MAX_PIDS && fscanf(f, "%d", &pids[n]) == 1)
-		n++;
-	return n;
-}
-
-/* A process may be named twice. Returns how many are left. */
-static size_t drop_repeated(int *pids, size_t n)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t k = 0;
-		while (k < kept && pids[k] != pids[i])
-			k++;
-		if (k == kept)
-			pids[kept++] = pids[i];
-	}
-	return kept;
-}
-
-static int collect_pids(const json_t *msg, int *pids, size_t *ret_n, struct lsc_err *err)
-{
-	const json_t *names = json_object_get(msg, "names"),
-		     *cgroup = json_object_get(msg, "cgroup");
-	size_t n = ints_field(msg, "pids", pids, MAX_PIDS);
-
-	if (json_array_size(names))
-		n = pids_by_name(names, pids, n);
-	if (json_is_string(cgroup))
-		n = pids_by_cgroup(json_string_value(cgroup), pids, n, err);
-	if (n) {
-		*ret_n = drop_repeated(pids, n);
-		return 0;
-	}
-	if (err->code)
-		return err->code;
-	const json_t *first = json_array_get(names, 0);
-	if (json_is_string(first))
-		return lsc_err_set(err, -ESRCH, "no process named '%.15s'",
-				   json_string_value(first));
-	return lsc_err_set(err, -ESRCH,
-			   "no process to watch: give -p PID, --name COMM or --cgroup PATH");
 }
 
 static void begin_job(struct session *s, const json_t *msg)
@@ -298,6 +215,7 @@ static void begin_job(struct session *s, const json_t *msg)
 	lsc_autofree int *tids = calloc(MAX_PIDS, sizeof(*tids));
 	lsc_autofree int *loop_threads = calloc(MAX_PIDS, sizeof(*loop_threads));
 	const char *output = json_string_value(json_object_get(msg, "output"));
+	const char *names[MAX_NAMES];
 	const char *mode = json_string_value(json_object_get(msg, "mode"));
 	const char *require = json_string_value(json_object_get(msg, "require"));
 	int exit_status = 4;
@@ -312,6 +230,10 @@ static void begin_job(struct session *s, const json_t *msg)
 	strcpy(s->output, output);
 	struct collector_options o = {
 		.pids = pids,
+		.npids = ints_field(msg, "pids", pids, MAX_PIDS),
+		.names = names,
+		.nnames = texts_field(msg, "names", names, MAX_NAMES),
+		.cgroup = json_string_value(json_object_get(msg, "cgroup")),
 		.tids = tids,
 		.ntids = ints_field(msg, "tids", tids, MAX_PIDS),
 		.loop_threads = loop_threads,
@@ -331,13 +253,6 @@ static void begin_job(struct session *s, const json_t *msg)
 			 .owner = (uid_t)int_field(msg, "owner_uid", -1),
 			 .group = (gid_t)int_field(msg, "owner_gid", -1)},
 	};
-	if (collect_pids(msg, pids, &o.npids, &err) < 0) {
-		send_error(s, 4, err.text);
-		return;
-	}
-	s->pids = json_array();
-	for (size_t i = 0; i < o.npids; i++)
-		json_array_append_new(s->pids, json_integer(pids[i]));
 	if (collector_new(&o, &ops, s, &s->collector, &exit_status, &err) < 0) {
 		s->collector = NULL;
 		send_error(s, exit_status, err.text);
@@ -398,9 +313,15 @@ static void on_message(struct session *s, const json_t *msg)
 
 static void tell_ready(struct session *s)
 {
+	lsc_autofree int *pids = calloc(MAX_PIDS, sizeof(*pids));
+	size_t n = collector_pids(s->collector, pids, pids ? MAX_PIDS : 0);
+	json_t *list = json_array();
+
+	for (size_t i = 0; pids && i < n && i < MAX_PIDS; i++)
+		json_array_append_new(list, json_integer(pids[i]));
 	s->told_ready = true;
 	s->stop_at_ns = s->duration_ns ? lsc_now_ns() + s->duration_ns : UINT64_MAX;
-	send_message(s, json_pack("{s:s, s:O, s:I, s:o}", "type", "ready", "pids", s->pids, "loops",
+	send_message(s, json_pack("{s:s, s:o, s:I, s:o}", "type", "ready", "pids", list, "loops",
 				  (json_int_t)collector_loops(s->collector), "path",
 				  text_or_null(s->output)));
 }
@@ -454,6 +375,5 @@ int session_run(int fd, const volatile sig_atomic_t *stopping)
 	}
 	if (s.collector)
 		end_job(&s, "error", -1);
-	json_decref(s.pids);
 	return 0;
 }

@@ -26,6 +26,7 @@ static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t beg
 	s->row.duration_min_ns = low;
 	s->loop = l;
 	s->settle_ns = lsc_now_ns() + SETTLE_NS;
+	s->tell_ns = begin + high + TELL_NS;
 	s->next = l->stalls;
 	l->stalls = s;
 	return s;
@@ -141,50 +142,67 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	return s->row.id;
 }
 
-static void tell(struct collector *c, struct stall *s, const struct block *longest)
+void stall_tell(struct collector *c, struct loop *l, const struct store_stall *row,
+		const struct store_block *longest, uint32_t ring_task)
 {
-	struct loop *l = s->loop;
 	struct collector_stall live = {
-		.row = &s->row,
+		.row = row,
 		.pid = l->target->pid,
 		.tid = l->tid,
 		.comm = l->comm,
-		.cause = tick_top_cause(s->row.split),
-		.longest = longest ? &longest->row : NULL,
+		.cause = tick_top_cause(row->split),
+		.longest = longest,
 	};
-	const struct known_stack *k = evidence_stack(c, s->row.stack);
+	const struct known_stack *k = evidence_stack(c, row->stack);
 
 	if (k) {
 		live.frames = k->frame;
 		live.nframes = k->nframes;
 	}
-	k = evidence_stack(c, longest ? longest->row.owner_stack : 0);
+	k = evidence_stack(c, longest ? longest->owner_stack : 0);
 	if (k) {
 		live.owner_frames = k->frame;
 		live.nowner_frames = k->nframes;
 	}
 	if (l->feed) {
-		live.task = feed_task(l->feed, s->ring_task);
-		live.victims = feed_victims(l->feed, s->row.start_ns,
-					    s->row.start_ns + s->row.duration_ns);
-	} else {
+		live.task = feed_task(l->feed, ring_task);
 		live.victims =
-			victim_summary(l, s->row.start_ns, s->row.start_ns + s->row.duration_ns);
+			feed_victims(l->feed, row->start_ns, row->start_ns + row->duration_ns);
+	} else {
+		live.victims = victim_summary(l, row->start_ns, row->start_ns + row->duration_ns);
 	}
 	c->ops->stall(&live, c->arg);
 }
 
-static void write_stall(struct collector *c, struct stall *s)
+/* The stack that stands for the stall, of those known so far. */
+static void choose_stack(struct stall *s)
 {
-	struct loop *l = s->loop;
-	const struct block *longest = evidence_longest(l, s->row.id);
-	const struct sample *heaviest = evidence_heaviest(l, s->row.id);
+	const struct block *longest = evidence_longest(s->loop, s->row.id);
+	const struct sample *heaviest = evidence_heaviest(s->loop, s->row.id);
 
 	if (longest && longest->row.stack &&
 	    (!heaviest || longest->row.duration_ns * 4 >= s->row.duration_ns))
 		s->row.stack = longest->row.stack;
 	else if (heaviest)
 		s->row.stack = heaviest->row.stack;
+}
+
+static void tell(struct collector *c, struct stall *s)
+{
+	const struct block *longest = evidence_longest(s->loop, s->row.id);
+
+	s->told = true;
+	if (!c->o.print_ns || s->row.duration_ns < c->o.print_ns)
+		return;
+	choose_stack(s);
+	stall_tell(c, s->loop, &s->row, longest ? &longest->row : NULL, s->ring_task);
+}
+
+static void write_stall(struct collector *c, struct stall *s)
+{
+	struct loop *l = s->loop;
+
+	choose_stack(s);
 	s->row.task = s->ring_task ? l->id << 32 | s->ring_task : 0;
 	ledger_stored(c, store_put_stall(c->store, &s->row));
 	c->stalls++;
@@ -192,14 +210,21 @@ static void write_stall(struct collector *c, struct stall *s)
 	l->stalled_ns += s->row.duration_ns;
 	if (s->row.duration_ns > c->worst_ns)
 		c->worst_ns = s->row.duration_ns;
-	if (c->o.print_ns && s->row.duration_ns >= c->o.print_ns)
-		tell(c, s, longest);
 	evidence_release(c, l, s->row.id);
 }
 
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 {
 	/* oldest first: the list has the newest in front */
+	for (;;) {
+		struct stall *next = NULL;
+		for (struct stall *s = l->stalls; s; s = s->next)
+			next = s->told ? next : s;
+		if (!next ||
+		    !(force || now >= next->tell_ns || (!l->feed && evidence_is_settled(l, next))))
+			break;
+		tell(c, next);
+	}
 	for (;;) {
 		struct stall **oldest = NULL;
 		for (struct stall **at = &l->stalls; *at; at = &(*at)->next)
@@ -217,15 +242,37 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 	}
 }
 
-/* The block that the thread is in now, as if it ended now. */
-static void block_in_progress(struct collector *c, struct loop *l, const struct thread_state *t,
-			      uint64_t now)
+/* What a block that goes on is for: who ends a nested wait is not known yet, its descriptor is. */
+static int cause_so_far(const struct thread_state *t)
 {
-	struct stack_slot *slot = calloc(1, sizeof(*slot));
+	if (t->cause < PROBE_CAUSES)
+		return t->cause;
+	switch (t->fd_kind) {
+	case FD_REGULAR:
+	case FD_DIR:
+		return LSC_CAUSE_FILE_IO;
+	case FD_FIFO:
+	case FD_PIPE:
+		return LSC_CAUSE_PIPE_IO;
+	case FD_INET:
+	case FD_UNIX:
+		return LSC_CAUSE_NETWORK_IO;
+	case FD_CHAR:
+		return LSC_CAUSE_DEVICE;
+	}
+	return LSC_CAUSE_OTHER;
+}
+
+bool stall_is_blocked(const struct thread_state *t, uint64_t now)
+{
+	return t->tick_ns && t->off == OFF_BLOCK && t->off_ns < now && t->off_ns >= t->tick_ns;
+}
+
+size_t stall_block(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now,
+		   struct stack_slot *slot)
+{
 	size_t size = 0;
 
-	if (!slot)
-		return;
 	if (probe_stack(c->probe, l->tid, slot) == 0 && slot->block.off_ns == t->off_ns)
 		size = slot->block.stack_size <= PROBE_STACK_BYTES ? slot->block.stack_size : 0;
 	struct event_block *b = &slot->block;
@@ -243,20 +290,17 @@ static void block_in_progress(struct collector *c, struct loop *l, const struct 
 	b->waker_pid = 0;
 	b->waker_seen = b->waker_child = 0;
 	b->fd_kind = t->fd_kind;
-	b->cause = t->cause < PROBE_CAUSES ? t->cause : LSC_CAUSE_OTHER;
-	evidence_block(c, l, b, slot->stack, size);
-	free(slot);
+	b->cause = (__u8)cause_so_far(t);
+	return size;
 }
 
-void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
+bool stall_account(struct collector *c, struct loop *l, const struct thread_state *state,
+		   uint64_t now, struct event_stall *ret_account)
 {
-	struct thread_state t;
+	const struct thread_state t = *state;
 
-	if (!c->probe || l->exited || probe_thread(c->probe, l->tid, &t) < 0)
-		return;
-	if (!t.tick_ns || t.off == OFF_IDLE || now < t.tick_ns + c->o.stall_ns ||
-	    !watch_loop_reports(c, l))
-		return;
+	if (!t.tick_ns || t.off == OFF_IDLE || now < t.tick_ns || !watch_loop_reports(c, l))
+		return false;
 	struct event_stall e = {.e = {.ts_ns = now},
 				.begin_ns = t.tick_ns,
 				.end_ns = now,
@@ -269,9 +313,8 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 				.task = t.task,
 				.exited = 1};
 	memcpy(e.split, t.split, sizeof(e.split));
-	if (t.off == OFF_BLOCK && t.off_ns < now && t.off_ns >= t.tick_ns) {
-		e.split[t.cause < PROBE_CAUSES ? t.cause : LSC_CAUSE_OTHER] += now - t.off_ns;
-		block_in_progress(c, l, &t, now);
+	if (stall_is_blocked(&t, now)) {
+		e.split[cause_so_far(&t)] += now - t.off_ns;
 		if (now - t.off_ns > e.low_ns) {
 			e.low_ns = e.longest_block_ns = now - t.off_ns;
 			e.longest_block_start_ns = t.off_ns;
@@ -280,6 +323,24 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 	uint64_t watched = c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns;
 	if (c->armed_ns && watched < now && now - watched > e.low_ns)
 		e.low_ns = now - watched;
+	*ret_account = e;
+	return true;
+}
+
+void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
+{
+	struct thread_state t;
+	struct event_stall e;
+
+	if (!c->probe || l->exited || probe_thread(c->probe, l->tid, &t) < 0 ||
+	    !stall_account(c, l, &t, now, &e) || now < e.begin_ns + c->o.stall_ns)
+		return;
+	struct stack_slot *slot = stall_is_blocked(&t, now) ? calloc(1, sizeof(*slot)) : NULL;
+	if (slot) {
+		size_t size = stall_block(c, l, &t, now, slot);
+		evidence_block(c, l, &slot->block, slot->stack, size);
+	}
+	free(slot);
 	if (e.low_ns >= c->o.stall_ns / 2)
 		stall_from_kernel(c, l, &e, l->confidence < 3);
 }

@@ -6,7 +6,7 @@
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
- *   overhead.c   what watching costs
+ *   overhead.c   what watching costs       ongoing.c  stalls that still go on
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -20,6 +20,7 @@
 #include "look.h"
 #include "overhead.h"
 #include "sched.h"
+#include "selection.h"
 #include "target.h"
 
 #define HELD_MAX	  64  /* events kept back per loop until its primary wait is confirmed */
@@ -29,6 +30,7 @@
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
+#define TELL_NS		  60000000ull /* a stall is told so long after its end, with what is known */
 
 struct sample {
 	struct store_sample row;
@@ -42,7 +44,7 @@ struct sample {
 
 /* Who holds the lock that a block waits for. */
 struct owner {
-	struct futex_owner lock; /* ns_tid 0: nobody is named */
+	struct futex_owner lock;  /* ns_tid 0: nobody is named */
 	uint64_t word, op, value; /* the call's arguments: futex, operation, value */
 	int tid;		  /* 0: unknown */
 	char comm[16];
@@ -51,8 +53,8 @@ struct owner {
 
 /* What is found out about a block while it lasts. */
 struct inquiry {
-	uint64_t off_ns;  /* when the block began; 0: none */
-	uint64_t next_ns; /* when to look again */
+	uint64_t off_ns;		   /* when the block began; 0: none */
+	uint64_t next_ns;		   /* when to look again */
 	int64_t kernel_stack, owner_stack; /* 0 none (yet) */
 	int peer; /* the process at the other end of the pipe, the child; 0 unknown */
 	char peer_comm[16];
@@ -73,6 +75,8 @@ struct stall {
 	struct store_stall row;
 	struct loop *loop;
 	uint64_t settle_ns; /* when it is written at the latest */
+	uint64_t tell_ns;   /* when it is told at the latest */
+	bool told;
 	uint64_t samples_user, samples_kernel;
 	uint32_t ring_task;
 	struct stall *next;
@@ -85,6 +89,16 @@ struct precise_turn {
 	uint64_t stalls;    /* at the begin of the span */
 	uint64_t pause_ns;  /* the last pause, 0 none */
 	uint64_t paused_ns; /* since when it pauses, 0: it does not */
+};
+
+/* The tick that a loop is in, while it is announced. */
+struct ongoing {
+	uint64_t tick_ns;  /* its begin; 0: none was worth a look yet */
+	uint64_t next_ns;  /* its length when it is announced next */
+	uint64_t check_ns; /* not looked at before */
+	uint64_t until_ns; /* an announcement waits so long for its stack; 0: none is under way */
+	uint64_t job;	   /* its stack job, 0 none */
+	int64_t stack;
 };
 
 struct loop {
@@ -113,6 +127,7 @@ struct loop {
 	size_t nsamples;
 	struct stall *stalls;
 	struct inquiry inquiry;
+	struct ongoing ongoing;
 	struct feed *feed;  /* its ring, NULL none */
 	struct victims *victims; /* owned; who waited for it, NULL nobody yet */
 	uint64_t watched_ns;	 /* when its sockets were last looked through */
@@ -129,7 +144,7 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER };
+enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_ONGOING };
 
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
@@ -142,7 +157,8 @@ struct job { /* a stack under way in the inspector */
 
 struct collector {
 	struct collector_options o;
-	int *pids, *tids, *loop_threads;
+	int *tids, *loop_threads;
+	struct selection *selection; /* NULL: the processes were all named by number */
 	const struct collector_ops *ops;
 	void *arg;
 	int epoll;
@@ -151,18 +167,24 @@ struct collector {
 	struct inspector *inspector;
 	struct store *store;
 	struct target **targets; /* owned, each with a pidfd in epoll */
+	struct target *by_pid;	 /* hash of them */
 	size_t ntargets, alive;
-	struct loop *loops; /* hash by tid of all loops that live */
-	struct loop *ended; /* list of those whose stacks are still under way */
+	size_t refused;		/* selected processes that could not be watched */
+	struct lsc_err refusal; /* of the last of them */
+	struct loop *loops;	/* hash by tid of all loops that live */
+	struct loop *ended;	/* list of those whose stacks are still under way */
 	size_t nloops;
 	int64_t next_loop, next_target, next_block, next_stall, next_stack, next_sample, next_wait,
 		next_chunk;
 	struct known_stack *stacks;
 	struct job *jobs;
 	uint64_t next_cookie;
-	uint64_t start_ns, ready_at_ns, next_commit_ns, next_scan_ns;
+	uint64_t start_ns, ready_at_ns, next_commit_ns, next_select_ns;
 	int64_t start_wall_ns;
 	bool ready, some_running;
+	bool more_events; /* than were taken in the last turn */
+	uint64_t room_ns; /* for new loops: as far back as this lies; see watch_has_room() */
+	bool told_room;
 	/* ledger */
 	uint64_t stored, lost[LSC_LOSS_COUNT];
 	uint64_t committed; /* of stored: safe from a failing disk */
@@ -190,11 +212,19 @@ struct collector {
 
 /* ---- watch.c ---- */
 int watch_target(struct collector *c, int pid, struct lsc_err *err);
+/* Watches the selected processes that are not watched yet. */
+void watch_selected(struct collector *c, uint64_t now);
+/* Watches one more from now on, which has threads already. */
+void watch_late_target(struct collector *c, struct target *t);
 void watch_seed(struct collector *c, struct target *t);
 struct target *watch_target_of(struct collector *c, int pid);
 void watch_target_gone(struct collector *c, struct target *t);
 struct loop *watch_loop(struct collector *c, int tid);
+/* The thread's loop, made now if need be. NULL out of memory or of room, or not asked for. */
 struct loop *watch_loop_new(struct collector *c, int pid, int tid);
+/* Threads may come and go by the thousand a second, each a loop for as long as it lives: whether
+ * there is room for one more. */
+bool watch_has_room(struct collector *c);
 void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);
@@ -216,6 +246,11 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 		     const void *stack, size_t size);
 /* Ties the blocks and samples within [begin, end] to a stall. */
 void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
+/* The newest sample of the tick whose stack is known or can be, or NULL. */
+const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns);
+/* Has a stack unwound for ongoing_stack() alone. The job's number, 0 when it was refused. */
+uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t regs[PROBE_REGS],
+			 const void *stack, size_t size);
 /* No block or sample of the stall waits for its stack. */
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
 /* Some block or sample of the loop waits for its stack. */
@@ -264,14 +299,32 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
 		       bool inferred);
-/* Writes stalls whose evidence is complete, or whose time is up (all of them when force is set). */
+/* Tells and writes stalls whose evidence is complete, or whose time is up (all of them when force
+ * is set). */
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
 /* A tick over the threshold that a ring told; kernel is the account of the busy period around it,
  * or NULL. Its id, 0 out of memory. */
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
 			uint32_t task, const struct event_stall *kernel);
+/* Tells the client. longest may be NULL. */
+void stall_tell(struct collector *c, struct loop *l, const struct store_stall *row,
+		const struct store_block *longest, uint32_t ring_task);
+/* The tick that the loop's thread t is in, as if it ended now; false when it is in none. */
+bool stall_account(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now,
+		   struct event_stall *ret_account);
+/* Is the thread in a block of its tick? */
+bool stall_is_blocked(const struct thread_state *t, uint64_t now);
+/* That block, as if it ended now, in *slot; its stack's size, 0 when there is no copy. */
+size_t stall_block(struct collector *c, struct loop *l, const struct thread_state *t, uint64_t now,
+		   struct stack_slot *slot);
 /* The tick that runs at the end of the capture. */
 void stall_in_progress(struct collector *c, struct loop *l, uint64_t now);
+
+/* ---- ongoing.c ---- */
+/* Announces the tick that the loop is in when it lasts long. */
+void ongoing_look(struct collector *c, struct loop *l, uint64_t now);
+/* The answer to evidence_unwind(); stack 0: none. */
+void ongoing_stack(struct loop *l, uint64_t job, int64_t stack);
 
 /* ---- intake.c ---- */
 void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -67,6 +68,19 @@ static int stat_field(int pid, int wanted, uint64_t *ret_value)
 		return -EPROTO;
 	*ret_value = strtoull(p + 1, NULL, 10);
 	return 0;
+}
+
+/* When it started, by our clock; a start beyond its beginning is 0. */
+static uint64_t started_ns(uint64_t start_ticks, uint64_t now)
+{
+	struct timespec up;
+
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	uint64_t boot = (uint64_t)up.tv_sec * LSC_NS_PER_S + (uint64_t)up.tv_nsec,
+		 start = start_ticks * (LSC_NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)),
+		 age = boot > start ? boot - start : 0;
+
+	return now > age ? now - age : 0;
 }
 
 static int start_time(int pid, uint64_t *ret_ticks)
@@ -174,7 +188,8 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 		target_close(&t);
 		return r;
 	}
-	t.first_ns = t.last_ns = t.young_ns = lsc_now_ns();
+	t.first_ns = t.last_ns = lsc_now_ns();
+	t.young_ns = started_ns(t.start_ticks, t.first_ns);
 	target_describe(&t);
 	*ret_target = t;
 	return 0;
@@ -229,13 +244,16 @@ static int parse_thread(int pid, int tid, struct target_thread *t)
 	}
 	t->nr = atoi(buf);
 	if (t->nr < 0)
-		return sscanf(buf, "%*d %llx", &v[0]) == 1 ? (t->sp = v[0], 0) : -EPROTO;
+		return sscanf(buf, "%*d %llx %llx", &v[0], &v[1]) == 2
+			       ? (t->sp = v[0], t->pc = v[1], 0)
+			       : -EPROTO;
 	if (sscanf(buf, "%*d %llx %llx %llx %llx %llx %llx %llx %llx", &v[0], &v[1], &v[2], &v[3],
 		   &v[4], &v[5], &v[6], &v[7]) != 8)
 		return -EPROTO;
 	for (int i = 0; i < 6; i++)
 		t->args[i] = v[i];
 	t->sp = v[6];
+	t->pc = v[7];
 	return 0;
 }
 
@@ -252,7 +270,6 @@ int target_each_thread(int pid, target_thread_fn *fn, void *arg)
 		struct target_thread t = {.tid = atoi(e->d_name), .nr = -1};
 		if (t.tid <= 0 || parse_thread(pid, t.tid, &t) < 0)
 			continue; /* gone meanwhile */
-		target_thread_names(pid, t.tid, t.comm, NULL);
 		n++;
 		if (fn(&t, arg))
 			break;

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <uthash.h>
+
 #include "base/err.h"
 
 struct target {
@@ -20,12 +22,15 @@ struct target {
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
 	uint64_t first_ns, last_ns;
 	uint64_t young_ns; /* started or executed last; rings are looked for more often then */
+	uint64_t scan_ns;  /* its rings are looked for again then */
+	size_t loops;	   /* that refer to it */
 	bool gone;
 	char comm[16];
 	char exe[512];
 	char cgroup[256];
 	char runtime[32];
 	char runtime_version[32];
+	UT_hash_handle hh; /* by pid; of several with one number, the last */
 };
 
 /* Pins pid and describes it. -ESRCH: no such process (or a thread's id, a zombie, a thread of the
@@ -47,8 +52,7 @@ struct target_thread {
 	int tid;
 	bool running; /* not asleep: nothing else is known */
 	int nr;	      /* -1: not in a system call */
-	uint64_t args[6], sp;
-	char comm[16];
+	uint64_t args[6], sp, pc;
 };
 
 /* Calls fn for each thread of pid, up to a bound, until it returns non-zero. Returns their number

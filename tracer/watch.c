@@ -13,7 +13,9 @@
 #include "own.h"
 #include "syscall.h"
 
-#define GONE_NS 1000000000ull /* events of a process that has ended may still come */
+#define GONE_NS	   1000000000ull /* events of a process that has ended may still come */
+#define LOOPS_MAX  8192		 /* at once, and then as time goes by */
+#define LOOP_AT_NS 10000000ull	 /* one more */
 
 static void put_target(struct collector *c, struct target *t)
 {
@@ -40,7 +42,7 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 	if (!held && own_process(pid))
 		return lsc_err_set(err, -ESRCH,
 				   "process %d is loopscope's own: it does not watch itself", pid);
-	struct target *t = malloc(sizeof(*t));
+	struct target *t = malloc(sizeof(*t)), *last;
 	struct target **grown = realloc(c->targets, (c->ntargets + 1) * sizeof(*grown));
 
 	if (grown)
@@ -49,7 +51,10 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 		free(t);
 		return lsc_err_set(err, -ENOMEM, "cannot watch process %d: out of memory", pid);
 	}
-	int r = target_open(pid, t, err);
+	int r = c->alive < PROBE_MAX_TARGETS
+			? target_open(pid, t, err)
+			: lsc_err_set(err, -E2BIG, "there is room for %d processes at once",
+				      PROBE_MAX_TARGETS);
 	if (r < 0) {
 		free(t);
 		return r;
@@ -64,6 +69,10 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 	t->id = ++c->next_target;
 	c->targets[c->ntargets++] = t;
 	c->alive++;
+	HASH_FIND_INT(c->by_pid, &pid, last);
+	if (last)
+		HASH_DEL(c->by_pid, last);
+	HASH_ADD_INT(c->by_pid, pid, t);
 	if (c->store)
 		put_target(c, t);
 	return 0;
@@ -71,10 +80,48 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 
 struct target *watch_target_of(struct collector *c, int pid)
 {
-	for (size_t i = c->ntargets; i-- > 0;)
-		if (c->targets[i]->pid == pid)
-			return c->targets[i];
-	return NULL;
+	struct target *t;
+
+	HASH_FIND_INT(c->by_pid, &pid, t);
+	return t;
+}
+
+void watch_late_target(struct collector *c, struct target *t)
+{
+	if (c->probe)
+		probe_add_target(c->probe, t->pid);
+	watch_seed(c, t);
+	feed_scan(c, t);
+}
+
+static void take_selected(int pid, void *arg)
+{
+	struct collector *c = arg;
+	struct target *t = watch_target_of(c, pid);
+	struct lsc_err err = {0};
+
+	if (t && !t->gone)
+		return;
+	int r = watch_target(c, pid, &err);
+	if (r == 0 && c->start_ns)
+		watch_late_target(c, watch_target_of(c, pid));
+	if (r == 0 || r == -ESRCH) /* it has ended meanwhile, or there is no life in it */
+		return;
+	c->refused++;
+	c->refusal = err;
+}
+
+void watch_selected(struct collector *c, uint64_t now)
+{
+	size_t before = c->refused;
+	char text[400];
+
+	selection_scan(c->selection, now, take_selected, c);
+	if (before || !c->refused || !c->alive)
+		return; /* said already, or nothing to say */
+	snprintf(text, sizeof(text), "not all processes %s are watched: %s",
+		 selection_text(c->selection), c->refusal.text);
+	c->ops->notice(text, c->arg);
 }
 
 void watch_target_gone(struct collector *c, struct target *t)
@@ -84,6 +131,8 @@ void watch_target_gone(struct collector *c, struct target *t)
 	t->gone = true;
 	t->last_ns = lsc_now_ns();
 	c->alive--;
+	if (!c->alive)
+		c->next_select_ns = 0; /* the last one, unless there are new ones */
 	epoll_ctl(c->epoll, EPOLL_CTL_DEL, t->pidfd, NULL);
 	target_close(t);
 	struct target *bearer = watch_target_of(c, t->pid);
@@ -118,18 +167,37 @@ struct loop *watch_loop(struct collector *c, int tid)
 	return l;
 }
 
+bool watch_has_room(struct collector *c)
+{
+	uint64_t now = lsc_now_ns(), least = now - LOOPS_MAX * LOOP_AT_NS;
+
+	if (c->room_ns < least)
+		c->room_ns = least;
+	if (c->room_ns + LOOP_AT_NS <= now)
+		return true;
+	if (!c->told_room)
+		c->ops->notice(
+			"threads that come and go make too many loops: beyond 8,192, and 100 "
+			"a second, they are counted as lost (quota)",
+			c->arg);
+	c->told_room = true;
+	return false;
+}
+
 struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 {
 	struct target *t = watch_target_of(c, pid);
 	struct loop *l = watch_loop(c, tid);
 
-	if (l || !t || !thread_is_wanted(c, tid))
+	if (l || !t || !thread_is_wanted(c, tid) || !watch_has_room(c))
 		return l;
+	c->room_ns += LOOP_AT_NS;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
 	l->id = ++c->next_loop;
 	l->target = t;
+	t->loops++;
 	l->tid = tid;
 	l->fd = -1;
 	l->main = tid == pid;
@@ -315,6 +383,7 @@ static void finish(struct collector *c, struct loop *l)
 	}
 	l->feed = feed_free(l->feed);
 	l->victims = victim_free(l->victims);
+	l->target->loops--;
 	free(l);
 }
 
@@ -346,17 +415,6 @@ void watch_settle_ended(struct collector *c, uint64_t now, bool force)
 	}
 }
 
-static bool has_loops(const struct collector *c, const struct target *t)
-{
-	for (const struct loop *l = c->loops; l; l = l->hh.next)
-		if (l->target == t)
-			return true;
-	for (const struct loop *l = c->ended; l; l = l->next_ended)
-		if (l->target == t)
-			return true;
-	return false;
-}
-
 /* A tree of processes may have thousands that end soon. */
 void watch_targets_prune(struct collector *c, uint64_t now)
 {
@@ -365,22 +423,26 @@ void watch_targets_prune(struct collector *c, uint64_t now)
 	for (size_t i = 0; i < c->ntargets; i++) {
 		struct target *t = c->targets[i];
 		bool old = t->gone && now >= t->last_ns + GONE_NS;
-		for (struct loop *next, *l = old ? c->loops : NULL; l; l = next) {
+		for (struct loop *next, *l = old && t->loops ? c->loops : NULL; l; l = next) {
 			next = l->hh.next;
 			if (l->target ==
 			    t) /* the news of its exit found no room in the ring buffer */
 				watch_loop_exit(c, l);
 		}
-		if (old && !has_loops(c, t))
-			free(t);
-		else
+		if (!old || t->loops) {
 			c->targets[kept++] = t;
+			continue;
+		}
+		if (watch_target_of(c, t->pid) == t)
+			HASH_DEL(c->by_pid, t);
+		free(t);
 	}
 	c->ntargets = kept;
 }
 
 void watch_free(struct collector *c)
 {
+	HASH_CLEAR(hh, c->by_pid);
 	for (size_t i = 0; i < c->ntargets; i++) {
 		if (c->store && !c->targets[i]->gone)
 			put_target(c, c->targets[i]);

@@ -26,6 +26,7 @@
 #define SAMPLE_PERIOD_NS 4000000ull /* 250 Hz on each CPU, filtered in the kernel */
 #define MAX_CPUS	 1024
 #define SLOTS_BYTES	 (PROBE_SLOTS * sizeof(struct thread_state))
+#define EVENTS_PER_TURN	 4096 /* the ring may be filled as fast as it is emptied */
 
 struct probe {
 	struct sched_bpf *skel;
@@ -38,6 +39,7 @@ struct probe {
 	int nsamplers;
 	probe_event_fn *fn;
 	void *arg;
+	unsigned turn; /* events taken in this turn */
 };
 
 static char last_log[160]; /* libbpf's newest warning; one job a process */
@@ -95,7 +97,7 @@ static int on_ring(void *arg, void *data, size_t size)
 
 	if (size >= sizeof(*e))
 		p->fn(e, size, p->arg);
-	return 0;
+	return ++p->turn < EVENTS_PER_TURN ? 0 : -EAGAIN;
 }
 
 static int attach_samplers(struct probe *p, struct lsc_err *err)
@@ -180,7 +182,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	p->skel = sched_bpf__open();
 	if (!p->skel)
 		return load_error(errno ? -errno : -ENOMEM, err);
-	p->skel->rodata->only_tgid = o->npids == 1 && !o->follow ? (__u32)o->pids[0] : 0;
+	p->skel->rodata->only_tgid = o->npids == 1 && !o->grows ? (__u32)o->pids[0] : 0;
 	p->skel->rodata->stall_ns = o->stall_ns;
 	p->skel->data->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
@@ -275,9 +277,10 @@ int probe_fd(const struct probe *p)
 
 int probe_consume(struct probe *p)
 {
+	p->turn = 0;
 	int r = ring_buffer__consume(p->ring);
 
-	return r < 0 ? r : 0;
+	return r == -EAGAIN ? 1 : r < 0 ? r : 0;
 }
 
 int probe_add_target(struct probe *p, int pid)

@@ -20,6 +20,7 @@ struct probe_options {
 	const int *pids; /* process ids in the first pid namespace */
 	size_t npids;
 	uint64_t stall_ns, block_ns;
+	bool grows;  /* probe_add_target() may come later */
 	bool follow; /* also the processes that they fork */
 };
 
@@ -37,10 +38,10 @@ void probe_detach(struct probe *p);
 
 /* Readable when the ring fills up; otherwise probe_consume() every few ms. */
 int probe_fd(const struct probe *p);
-/* Calls fn for all events in the ring. 0 or -errno. */
+/* Calls fn for the events in the ring, up to a bound. 1 when there may be more, 0 or -errno. */
 int probe_consume(struct probe *p);
 
-/* Another process, and no longer. Only where several pids or follow were asked for. */
+/* Another process, and no longer. Only where the options said grows, or several pids. */
 int probe_add_target(struct probe *p, int pid);
 /* It has ended: its number may come back as another's. */
 void probe_drop_target(struct probe *p, int pid);

@@ -127,6 +127,15 @@ int ring_track_each(struct ring_track *k, ring_task_fn *fn, void *arg)
 	return 0;
 }
 
+bool ring_track_in_tick(const struct ring_track *k, uint64_t *ret_begin_ns, uint32_t *ret_task)
+{
+	if (!k->in_tick)
+		return false;
+	*ret_begin_ns = k->tick_begin_ns;
+	*ret_task = k->running ? k->running->id : 0;
+	return true;
+}
+
 size_t ring_track_count(const struct ring_track *k)
 {
 	return HASH_COUNT(k->tasks);

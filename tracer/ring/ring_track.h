@@ -101,6 +101,9 @@ struct ring_task *ring_track_find(struct ring_track *k, uint32_t id);
 /* Calls fn for each live task until it answers non-zero (returned). */
 typedef int ring_task_fn(struct ring_task *t, void *arg);
 int ring_track_each(struct ring_track *k, ring_task_fn *fn, void *arg);
+/* Whether the loop is in a tick by the records so far, since when, and which task runs (0: none, or
+ * unknown). */
+bool ring_track_in_tick(const struct ring_track *k, uint64_t *ret_begin_ns, uint32_t *ret_task);
 size_t ring_track_count(const struct ring_track *k);
 /* The task's state now: unknown when a gap lies behind what was seen of it last. */
 int ring_track_state(const struct ring_track *k, const struct ring_task *t);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An asyncio service with 20 quiet tasks. A line on stdin names a block and its length in seconds;
-one coroutine then blocks the loop that way and prints how long it took by its own clock."""
+one coroutine then blocks the loop that way and prints how long it took, and when it was over, by its own
+clock (CLOCK_MONOTONIC)."""
 import asyncio
 import json
 import os
@@ -8,8 +9,17 @@ import subprocess
 import sys
 import time
 
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(1000))
+
+
 BLOCKS = {
     "sleep": time.sleep,
+    "spin": spin,
     "child": lambda seconds: subprocess.run(["sleep", str(seconds)], capture_output=True, check=True),
     "exec": lambda seconds: os.execv("/bin/sleep", ["sleep", str(seconds)]),
     "exit": lambda status: os._exit(int(status)),
@@ -25,7 +35,8 @@ async def block(kind, seconds):
     await asyncio.sleep(0.05)
     begin = time.monotonic_ns()
     BLOCKS[kind](seconds)
-    print(json.dumps({"ns": time.monotonic_ns() - begin}), flush=True)
+    end = time.monotonic_ns()
+    print(json.dumps({"ns": end - begin, "end_ns": end}), flush=True)
 
 
 async def main():

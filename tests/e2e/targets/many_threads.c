@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A target with too much of everything: N epoll loops that each block now and then, and a churn of
- * threads that are born and die. Says "running" when all loops turn; on each line of input every loop
+ * threads that are born and die, beside threads that sleep for ever. Says "running" when all loops turn; on each line of input every loop
  * sleeps once that many microseconds, and a line of JSON tells by its own clock how long the first
  * one took, and how many short threads there were.
  *
- *   many_threads LOOPS CHURNERS
+ *   many_threads LOOPS CHURNERS [SLEEPERS [WAITS]]
+ *
+ * WAITS: each short thread waits so many times, 100 us each, in an epoll set before it dies.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,6 +27,7 @@ static atomic_uint block_us[1024];
 static atomic_ullong took_ns[1024];
 static atomic_uint turns[1024];
 static atomic_ullong born;
+static int waits;
 
 static uint64_t now_ns(void)
 {
@@ -63,6 +66,14 @@ static void *live_shortly(void *arg)
 {
 	(void)arg;
 	atomic_fetch_add(&born, 1);
+	if (waits) {
+		const struct timespec shortly = { .tv_nsec = 100000 };
+		struct epoll_event ev;
+		int epoll = epoll_create1(EPOLL_CLOEXEC);
+		for (int i = 0; i < waits; i++)
+			epoll_pwait2(epoll, &ev, 1, &shortly, NULL);
+		close(epoll);
+	}
 	return NULL;
 }
 
@@ -82,6 +93,13 @@ static void *churn(void *arg)
 	return NULL;
 }
 
+static void *sleep_for_ever(void *arg)
+{
+	for (;;)
+		sem_wait(arg);
+	return NULL;
+}
+
 static void wait_for(const atomic_uint *value, unsigned least)
 {
 	while (atomic_load(value) < least)
@@ -91,6 +109,10 @@ static void wait_for(const atomic_uint *value, unsigned least)
 int main(int argc, char **argv)
 {
 	size_t loops = argc > 1 ? (size_t)atoi(argv[1]) : 1, churners = argc > 2 ? (size_t)atoi(argv[2]) : 0;
+	size_t sleepers = argc > 3 ? (size_t)atoi(argv[3]) : 0;
+	sem_t never;
+
+	waits = argc > 4 ? atoi(argv[4]) : 0;
 	pthread_attr_t small;
 	pthread_t t;
 	char line[64];
@@ -104,6 +126,11 @@ int main(int argc, char **argv)
 			abort();
 	for (size_t i = 0; i < loops; i++)
 		wait_for(&turns[i], 3);
+	pthread_attr_setstacksize(&small, 16 << 10);
+	sem_init(&never, 0, 0);
+	for (size_t i = 0; i < sleepers; i++)
+		if (pthread_create(&t, &small, sleep_for_ever, &never))
+			abort();
 	for (size_t i = 0; i < churners; i++)
 		if (pthread_create(&t, NULL, churn, NULL))
 			abort();
