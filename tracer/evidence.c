@@ -131,8 +131,10 @@ void evidence_unresolved(struct collector *c, const char *what, const char *why)
 	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
 }
 
-static const char *const job_texts[] = {
-	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner"};
+static const char *const job_texts[] = {[JOB_BLOCK] = "stack",
+					[JOB_SAMPLE] = "stack",
+					[JOB_OWNER] = "stack of a lock's owner",
+					[JOB_GIL] = "gil"};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
 {
@@ -209,7 +211,9 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why)
 		evidence_unresolved(c, job_texts[j->kind], r->why);
-	if (j->loop && j->kind == JOB_OWNER)
+	if (j->kind == JOB_GIL)
+		gil_found(c, j->target, r);
+	else if (j->loop && j->kind == JOB_OWNER)
 		inquiry_result(c, j, r);
 	else if (j->loop && j->kind == JOB_SAMPLE)
 		take_sample(j->loop, r->cookie, evidence_intern_result(c, r));

@@ -6,7 +6,7 @@
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
- *   overhead.c   what watching costs
+ *   overhead.c   what watching costs       gil.c      where CPython's lock lies
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -129,7 +129,7 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER };
+enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_GIL };
 
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
@@ -137,6 +137,7 @@ struct job { /* a stack under way in the inspector */
 	enum job_kind kind;
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
+	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
 	UT_hash_handle hh;
 };
 
@@ -297,6 +298,12 @@ bool victim_is_awaited(const struct collector *c, const struct loop *l, const st
 struct feed_victims victim_summary(const struct loop *l, uint64_t begin, uint64_t end);
 /* NULL is fine. Returns NULL. */
 struct victims *victim_free(struct victims *v);
+
+/* ---- gil.c ---- */
+/* Has the lock of a CPython looked for, once; tid is one of its threads. */
+void gil_look(struct collector *c, struct target *t, int tid);
+/* The answer: the kernel side learns where it lies. */
+void gil_found(struct collector *c, int64_t target, const struct inspector_result *r);
 
 /* ---- precise.c ---- */
 /* Arms while some loop is in a tick longer than half the threshold, and for a while after; in

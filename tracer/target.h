@@ -21,6 +21,7 @@ struct target {
 	uint64_t first_ns, last_ns;
 	uint64_t young_ns; /* started or executed last; rings are looked for more often then */
 	bool gone;
+	bool gil_sought; /* where CPython's lock lies: asked for */
 	char comm[16];
 	char exe[512];
 	char cgroup[256];

@@ -155,7 +155,12 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
+	__u64 throttle_rq, throttle_ns; /* the queue it left the CPU for, and its clock then */
 	struct wait_site site[PROBE_SITES];
+};
+
+struct address_range {
+	__u64 begin, end;
 };
 
 enum event_kind {

@@ -293,6 +293,7 @@ void probe_drop_target(struct probe *p, int pid)
 	__u32 key = (__u32)pid;
 
 	bpf_map__delete_elem(p->skel->maps.targets, &key, sizeof(key), 0);
+	probe_drop_gil(p, pid);
 }
 
 /* The thread's slot, NULL when it has none. */
@@ -372,6 +373,25 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address)
 	if (r == 0)
 		p->skel->bss->have_rings = 1;
 	return r;
+}
+
+int probe_set_gil(struct probe *p, int pid, uint64_t address, uint64_t size)
+{
+	__u32 key = (__u32)pid;
+	struct address_range range = {address, address + size};
+	int r = bpf_map__update_elem(p->skel->maps.gils, &key, sizeof(key), &range, sizeof(range),
+				     BPF_ANY);
+
+	if (r == 0)
+		p->skel->bss->have_gils = 1;
+	return r;
+}
+
+void probe_drop_gil(struct probe *p, int pid)
+{
+	__u32 key = (__u32)pid;
+
+	bpf_map__delete_elem(p->skel->maps.gils, &key, sizeof(key), 0);
 }
 
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
