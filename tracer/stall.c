@@ -60,9 +60,24 @@ static void split_part(const struct loop *l, struct stall *s, const struct event
 	}
 	known += evidence_samples(l, s->row.id) * SAMPLE_NS;
 	uint64_t rest = s->row.duration_ns > known ? s->row.duration_ns - known : 0;
+	uint64_t throttled = e->split[LSC_CAUSE_THROTTLED];
+	if (throttled > rest)
+		throttled = rest;
+	rest -= throttled;
 	uint64_t more =
 		e->split[LSC_CAUSE_RUNQUEUE] > queued ? e->split[LSC_CAUSE_RUNQUEUE] - queued : 0;
+	s->row.split[LSC_CAUSE_THROTTLED] += throttled;
 	s->row.split[LSC_CAUSE_RUNQUEUE] += more < rest ? more : rest;
+}
+
+/* How much of a tick's missing time the hypervisor took. */
+static uint64_t stolen(const struct collector *c, uint64_t missing)
+{
+	struct host_look now;
+
+	if (!missing || !c->host.at_ns || host_look(&now) < 0)
+		return 0;
+	return host_steal_part(missing, c->host.steal_ns, now.steal_ns);
 }
 
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen,
@@ -72,10 +87,13 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
 	struct event_stall copy = *seen, *e = &copy; /* its low bound may be corrected */
 	uint64_t missing = tick_unexplained(e), begin, duration, high = e->end_ns - e->begin_ns;
+	uint64_t steal = stolen(c, missing);
+	missing -= steal;
+	e->split[LSC_CAUSE_STEAL] += steal;
 	if (missing) {
 		e->low_ns = e->low_ns > missing ? e->low_ns - missing : 0;
-		if (e->low_ns < e->longest_block_ns)
-			e->low_ns = e->longest_block_ns;
+		if (e->low_ns < e->certain_ns)
+			e->low_ns = e->certain_ns;
 		e->split[LSC_CAUSE_OTHER] += missing;
 		if (e->low_ns < c->o.stall_ns / 2) {
 			l->unsure_ns += missing;
@@ -93,7 +111,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	s->row.mode = probe_is_exact(c->probe) ? STORE_MODE_FENTRY
 		      : e->precise	       ? STORE_MODE_PRECISE
 					       : STORE_MODE_DEFAULT;
-	s->row.inferred = inferred;
+	s->row.inferred = inferred || steal > duration / 2;
 	s->row.in_progress = e->exited;
 	s->samples_user = e->samples_user;
 	s->samples_kernel = e->samples_kernel;
@@ -136,7 +154,11 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 				if (kernel->split[i] > s->row.split[i])
 					s->row.split[i] = kernel->split[i];
 	}
-	s->row.split[LSC_CAUSE_OTHER] += tick_unknown(s->row.split, s->row.duration_ns, cpu);
+	uint64_t unknown = tick_unknown(s->row.split, s->row.duration_ns, cpu);
+	uint64_t steal = kernel ? stolen(c, unknown) : 0;
+	s->row.split[LSC_CAUSE_STEAL] += steal;
+	s->row.split[LSC_CAUSE_OTHER] += unknown - steal;
+	s->row.inferred |= steal > s->row.duration_ns / 2;
 	tick_split_close(s->row.split, s->row.duration_ns, s->samples_user, s->samples_kernel);
 	return s->row.id;
 }
@@ -260,12 +282,14 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 	struct event_stall e = {.e = {.ts_ns = now},
 				.begin_ns = t.tick_ns,
 				.end_ns = now,
-				.low_ns = t.longest_block_ns,
+				.low_ns = t.certain_ns,
 				.cpu_ns = now - t.tick_ns, /* its clock is stale while it runs */
 				.samples_user = t.samples_user,
 				.samples_kernel = t.samples_kernel,
 				.longest_block_ns = t.longest_block_ns,
 				.longest_block_start_ns = t.longest_block_start_ns,
+				.certain_ns = t.certain_ns,
+				.certain_start_ns = t.certain_start_ns,
 				.task = t.task,
 				.exited = 1};
 	memcpy(e.split, t.split, sizeof(e.split));
@@ -273,8 +297,8 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 		e.split[t.cause < PROBE_CAUSES ? t.cause : LSC_CAUSE_OTHER] += now - t.off_ns;
 		block_in_progress(c, l, &t, now);
 		if (now - t.off_ns > e.low_ns) {
-			e.low_ns = e.longest_block_ns = now - t.off_ns;
-			e.longest_block_start_ns = t.off_ns;
+			e.low_ns = e.certain_ns = e.longest_block_ns = now - t.off_ns;
+			e.certain_start_ns = e.longest_block_start_ns = t.off_ns;
 		}
 	}
 	uint64_t watched = c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns;

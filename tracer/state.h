@@ -16,6 +16,7 @@
 #include "collector.h"
 #include "decode.h"
 #include "futex.h"
+#include "host.h"
 #include "inspect/inspector.h"
 #include "look.h"
 #include "overhead.h"
@@ -178,6 +179,7 @@ struct collector {
 	bool no_kernel_stacks;
 	struct overhead *overhead;
 	uint64_t sample_ns; /* what a sample stands for */
+	struct host_look host; /* as last looked at: each second, and when a tick gets long */
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;

@@ -49,14 +49,14 @@ static void what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past(void **s
 	(void)state;
 	struct event_stall e = busy(96, 401, 301); /* 4 ms of work, then 300 ms asleep, then 1 */
 
-	e.longest_block_ns = MS(300);
-	e.longest_block_start_ns = MS(100);
+	e.certain_ns = MS(300);
+	e.certain_start_ns = MS(100);
 	assert_tick(&e, 96, 305);
 	e.begin_ns = MS(90); /* 10 ms of a loop that does not rest */
 	assert_tick(&e, 100, 301);
 	e = busy(98, 131, 31); /* short block: 2 ms before it are much */
-	e.longest_block_ns = MS(30);
-	e.longest_block_start_ns = MS(100);
+	e.certain_ns = MS(30);
+	e.certain_start_ns = MS(100);
 	assert_tick(&e, 100, 31);
 }
 

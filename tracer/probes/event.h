@@ -137,6 +137,7 @@ struct thread_state {
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
+	__u64 certain_ns, certain_start_ns; /* the longest time off the CPU: a block, or a run queue */
 	__u64 samples_user, samples_kernel;
 	/* of a block */
 	__u64 sp;
@@ -202,6 +203,7 @@ struct event_stall {
 	__u64 cpu_ns; /* by the thread's CPU clock; up to a scheduler tick stale at either end */
 	__u64 samples_user, samples_kernel;
 	__u64 longest_block_ns, longest_block_start_ns;
+	__u64 certain_ns, certain_start_ns; /* no tick ended in it */
 	__u32 task;
 	__u8 class, confidence, precise, exited;
 };

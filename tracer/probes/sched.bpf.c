@@ -32,6 +32,7 @@ static __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64
 		delay = now - off;
 	t->runqueue_ns += delay;
 	runqueue_charge(t, delay);
+	tick_certain(t, off, now);
 	if (what == OFF_RUNQUEUE)
 		return 0;
 	__u64 wake = now - delay, d = wake - off;

@@ -20,8 +20,18 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 
 	t->split_used = 0;
 	t->longest_block_ns = 0;
 	t->longest_block_start_ns = 0;
+	t->certain_ns = t->certain_start_ns = 0;
 	t->samples_user = t->samples_kernel = 0;
 	__builtin_memset(t->split, 0, sizeof(t->split));
+}
+
+/* Off the CPU from one time to another, blocked or in the run queue: no tick ended in between. */
+static __always_inline void tick_certain(struct thread_state *t, __u64 from, __u64 to)
+{
+	if (to - from > t->certain_ns) {
+		t->certain_ns = to - from;
+		t->certain_start_ns = from;
+	}
 }
 
 static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
@@ -61,6 +71,8 @@ static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __
 	e->samples_kernel = t->samples_kernel;
 	e->longest_block_ns = t->longest_block_ns;
 	e->longest_block_start_ns = t->longest_block_start_ns;
+	e->certain_ns = t->certain_ns;
+	e->certain_start_ns = t->certain_start_ns;
 	e->task = t->task;
 	e->class = t->primary_class;
 	e->confidence = t->confidence;
@@ -85,7 +97,7 @@ static __always_inline void lag_add(struct thread_state *t, __u64 ns)
 }
 
 /* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
- * block (nothing ends inside a block); where the block spans the arming, both together. */
+ * time off the CPU (nothing ends inside it); where the block spans the arming, both together. */
 static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise,
 				     bool exited)
 {
@@ -101,13 +113,13 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 	if (d < stall_ns || !is_loop(t))
 		return;
 
-	__u64 low = t->longest_block_ns, since = exact ? begin : armed_at;
+	__u64 low = t->certain_ns, since = exact ? begin : armed_at;
 	if (since && since < end) {
-		__u64 block = t->longest_block_start_ns;
+		__u64 off = t->certain_start_ns;
 		if (since < begin)
 			since = begin;
-		if (block && block <= since && since <= block + t->longest_block_ns)
-			since = block;
+		if (off && off <= since && since <= off + t->certain_ns)
+			since = off;
 		if (end - since > low)
 			low = end - since;
 	}

@@ -7,12 +7,13 @@
  *
  *   busy kernel sleep naps lock fault
  *
- * "begin_ns" is the turn's begin on CLOCK_MONOTONIC. An argument is a number of threads that compute
- * beside the loop.
+ * "begin_ns" is the turn's begin on CLOCK_MONOTONIC. Arguments: "poll", to idle in poll() without a
+ * timeout instead of epoll_wait(), and a number of threads that compute beside the loop.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdint.h>
@@ -38,6 +39,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sem_t wanted, taken; /* the mutex, by its owner-to-be */
 static uint64_t hold_ns;    /* how long the owner keeps it, or the page is withheld */
 static int faults;	    /* userfaultfd */
+static int use_poll;
 static char *cold;	    /* a page that is never there at first */
 
 struct measure {
@@ -214,6 +216,19 @@ static void *compute(void *arg)
 	return NULL;
 }
 
+/* Idles until there is input. */
+static void idle(int epoll)
+{
+	struct pollfd p[2] = {{.fd = 0, .events = POLLIN}, {.fd = epoll}};
+	struct epoll_event ev;
+	int n = 0;
+
+	while (n < 1) {
+		n = use_poll ? poll(p, 2, -1) : epoll_wait(epoll, &ev, 1, TURN_MS);
+		must(n >= 0 || errno == EINTR, "the loop's wait");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -221,22 +236,19 @@ int main(int argc, char **argv)
 	pthread_t t;
 	char line[256];
 
-	must(epoll >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &ev) == 0, "epoll");
+	use_poll = argc > 1 && !strcmp(argv[1], "poll");
+	must(epoll >= 0 && (use_poll || epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &ev) == 0), "epoll");
 	make_cold_page();
 	sem_init(&wanted, 0, 0);
 	sem_init(&taken, 0, 0);
 	must(!pthread_create(&t, NULL, own_mutex, NULL) && !pthread_create(&t, NULL, serve_faults, NULL),
 	     "pthread_create");
-	for (int i = argc > 1 ? atoi(argv[1]) : 0; i > 0; i--)
+	for (int i = argc > 1 ? atoi(argv[argc - 1]) : 0; i > 0; i--)
 		must(!pthread_create(&t, NULL, compute, NULL), "pthread_create");
 	printf("running\n");
 	fflush(stdout);
 	for (;;) {
-		int n = epoll_wait(epoll, &ev, 1, TURN_MS);
-
-		must(n >= 0 || errno == EINTR, "epoll_wait");
-		if (n < 1)
-			continue;
+		idle(epoll);
 		ssize_t got = read(0, line, sizeof(line) - 1);
 		if (got <= 0)
 			return 0;

@@ -4,6 +4,7 @@ stdin is a length in seconds: a coroutine then gives the lock away and takes it 
 prints what became of the time by its thread's own clocks."""
 import asyncio
 import json
+import os
 import sys
 import threading
 import time
@@ -22,11 +23,13 @@ def clocks():
 
 async def hold(seconds):
     await asyncio.sleep(0.05)
+    null = os.open("/dev/null", os.O_WRONLY)
     begin = clocks()
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        time.sleep(0)
+        os.write(null, b"x")
     end = clocks()
+    os.close(null)
     print(json.dumps({"begin_ns": begin["ns"], **{key: end[key] - begin[key] for key in end}}), flush=True)
 
 
