@@ -11,7 +11,8 @@ import time
 from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, part, run
 
 SECONDS = 6
-STALL_MS, WORK_MS = 20, 8  # a turn needs less than half a stall of CPU
+WORK_MS = 3  # of CPU per turn: a third of a stall
+QUIET_MS = 1  # the same where it is measured before the crowd comes: a shared core may be thrice as slow then
 WORK = "local x = 0; for i = 1, ARGV[1] do x = x + i end; return x"
 
 
@@ -29,7 +30,7 @@ class Crowded(Case):
 
     def watch(self, target):
         before = run_delay(target.pid)
-        with self.crowd() as crowd, Attach(target.pid, self.capture, "--stall", STALL_MS) as attach:
+        with self.crowd() as crowd, Attach(target.pid, self.capture) as attach:
             time.sleep(SECONDS)
             self.assertIsNone(crowd.child.poll())
             report = attach.stop()
@@ -53,7 +54,7 @@ class Crowded(Case):
             self.watch(target)
 
     def turns(self, socket):
-        """How many turns of the script take WORK_MS on this machine, by redis's slow log."""
+        """How many turns of the script take QUIET_MS on this machine, by redis's slow log."""
         def cli(*command):
             return run("redis-cli", "-s", socket, "--json", *command).stdout
 
@@ -61,15 +62,15 @@ class Crowded(Case):
         for _ in range(5):
             cli("eval", WORK, "0", "1000000")
         took = [entry[2] for entry in json.loads(cli("slowlog", "get", "16")) if entry[3][0] == "eval"]
-        return 1_000_000 * WORK_MS * 1000 // min(took)
+        return 1_000_000 * QUIET_MS * 1000 // min(took)
 
-    def test_redis_under_light_load(self):
+    def test_redis_with_one_client(self):
         socket = str(self.dir / "redis.sock")
         with contextlib.ExitStack() as stack:
             redis = stack.enter_context(Process(["/usr/bin/redis-server", "--port", "0", "--unixsocket", socket,
                                                  "--save", "", "--dir", self.dir]))
             redis.next_line("ready to accept connections")
-            client = stack.enter_context(Process(["redis-cli", "-s", socket, "-r", "-1", "-i", "0.01",
+            client = stack.enter_context(Process(["redis-cli", "-s", socket, "-r", "-1",
                                                   "eval", WORK, "0", self.turns(socket)]))
             client.next_line()
             self.watch(redis)

@@ -138,10 +138,27 @@ static void any_split_sums_to_its_duration(void **state)
 	}
 }
 
+static void what_was_waited_for_a_cpu_is_sure_whatever_tick_it_was_in(void **state)
+{
+	(void)state;
+	__u64 split[PROBE_CAUSES] = {0};
+
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(80));
+	split[LSC_CAUSE_SLEEP] = MS(15);
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(80));
+	split[LSC_CAUSE_RUNQUEUE] = MS(50);
+	split[LSC_CAUSE_THROTTLED] = MS(20);
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(30));
+	assert_int_equal(tick_unsure(MS(100), MS(90), split), MS(10));
+	split[LSC_CAUSE_RUNQUEUE] = MS(500); /* never less than nothing */
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tick_that_is_certain_keeps_its_bounds),
+		cmocka_unit_test(what_was_waited_for_a_cpu_is_sure_whatever_tick_it_was_in),
 		cmocka_unit_test(
 			a_computing_tick_began_at_the_wake_up_unless_little_of_it_is_certain),
 		cmocka_unit_test(what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past),

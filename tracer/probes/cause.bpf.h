@@ -13,8 +13,8 @@
 
 #define STATE_INTERRUPTIBLE   0x1
 #define STATE_UNINTERRUPTIBLE 0x2
-#define STATE_STOPPED	      0xc    /* __TASK_STOPPED | __TASK_TRACED */
-#define STATE_FROZEN	      0x8000 /* TASK_FROZEN: cgroup v1's freezer; since 6.1 */
+#define STATE_STOPPED	      0xc	  /* __TASK_STOPPED | __TASK_TRACED */
+#define STATE_FROZEN	      0x8000	  /* TASK_FROZEN: cgroup v1's freezer; since 6.1 */
 #define JOBCTL_TRAP_FREEZE    (1ul << 23) /* cgroup v2's: an interruptible sleep in a trap */
 #define NR_RESTART_SYSCALL    219
 #define THROTTLE_LEAST_NS     100000 /* no quota is handed out that fast */
@@ -61,7 +61,8 @@ static __always_inline __u64 throttle_clock(struct cfs_rq *q)
 
 /* The thread leaves the CPU; p is it. Since 6.18 a throttled task is put off when it returns to its
  * program, so not right behind a sleep; before, a group's tasks wake up throttled. */
-static __always_inline void throttle_begin(struct thread_state *t, struct task_struct *p, bool sleeps)
+static __always_inline void throttle_begin(struct thread_state *t, struct task_struct *p,
+					   bool sleeps)
 {
 	t->throttle_rq = 0;
 	if (!t->tick_ns || (sleeps && bpf_core_field_exists(p->throttled)) ||

@@ -10,6 +10,7 @@
 #ifndef __bpf__
 #include <linux/types.h>
 #endif
+#include "base/cause.h"
 #include "base/histogram.h"
 
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
@@ -163,6 +164,17 @@ struct thread_state {
 struct address_range {
 	__u64 begin, end;
 };
+
+/* What may have held several ticks, of a busy period of which `low` is certain to be one: not what
+ * it waited for a CPU, which is exact. */
+static inline __attribute__((always_inline)) __u64 tick_unsure(__u64 period, __u64 low,
+							       const __u64 *split)
+{
+	__u64 waited = split[LSC_CAUSE_RUNQUEUE] + split[LSC_CAUSE_THROTTLED];
+	__u64 rest = period > waited ? period - waited : 0;
+
+	return rest < period - low ? rest : period - low;
+}
 
 enum event_kind {
 	EVENT_NONE = 0,

@@ -124,7 +124,7 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 			low = end - since;
 	}
 	if (low < stall_ns / 2)
-		t->unsure_ns += d - low;
+		t->unsure_ns += tick_unsure(d, low, t->split);
 	else
 		emit_stall(t, id, end, low, (precise ? 1 : 0) | (exited ? 2 : 0));
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A loop that loses its time to one cause at a time. Each line of input names a cause and a length
- * in ns; the loop then does that, and a line of JSON tells by the thread's own clocks what became of
- * the time: "ns" by the wall, "cpu_ns" on a CPU, "user_ns" and "system_ns" of it (coarse), "delay_ns"
- * runnable without one. Several pairs on a line are done in one turn, with "parts" for each.
+ * in ns; the loop then does that, and a line of JSON tells by the thread's own clocks what became
+ * of the time: "ns" by the wall, "cpu_ns" on a CPU, "user_ns" and "system_ns" of it (coarse),
+ * "delay_ns" runnable without one. Several pairs on a line are done in one turn, with "parts" for
+ * each.
  *
  *   busy kernel sleep naps lock fault
  *
@@ -29,18 +30,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_MS	 20
-#define NAP_NS	 500000
-#define PAGE	 4096
-#define PARTS	 8
-#define ONE_S	 1000000000ull
+#define TURN_MS 20
+#define NAP_NS	500000
+#define PAGE	4096
+#define PARTS	8
+#define ONE_S	1000000000ull
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sem_t wanted, taken; /* the mutex, by its owner-to-be */
 static uint64_t hold_ns;    /* how long the owner keeps it, or the page is withheld */
 static int faults;	    /* userfaultfd */
 static int use_poll;
-static char *cold;	    /* a page that is never there at first */
+static char *cold; /* a page that is never there at first */
 
 struct measure {
 	uint64_t ns, cpu_ns, user_ns, system_ns, delay_ns;
@@ -77,7 +78,8 @@ static void sleep_ns(uint64_t ns)
 
 static struct measure measure(void)
 {
-	struct measure m = {.ns = clock_ns(CLOCK_MONOTONIC), .cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID)};
+	struct measure m = {.ns = clock_ns(CLOCK_MONOTONIC),
+			    .cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID)};
 	struct rusage u;
 	char text[128] = "";
 	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
@@ -175,8 +177,8 @@ static void prepare(const char *cause, uint64_t ns)
 static void print_measure(const struct measure *a, const struct measure *b)
 {
 	printf("\"ns\":%lu,\"cpu_ns\":%lu,\"user_ns\":%lu,\"system_ns\":%lu,\"delay_ns\":%lu",
-	       b->ns - a->ns, b->cpu_ns - a->cpu_ns, b->user_ns - a->user_ns, b->system_ns - a->system_ns,
-	       b->delay_ns - a->delay_ns);
+	       b->ns - a->ns, b->cpu_ns - a->cpu_ns, b->user_ns - a->user_ns,
+	       b->system_ns - a->system_ns, b->delay_ns - a->delay_ns);
 }
 
 static void obey(char *line)
@@ -241,7 +243,8 @@ int main(int argc, char **argv)
 	make_cold_page();
 	sem_init(&wanted, 0, 0);
 	sem_init(&taken, 0, 0);
-	must(!pthread_create(&t, NULL, own_mutex, NULL) && !pthread_create(&t, NULL, serve_faults, NULL),
+	must(!pthread_create(&t, NULL, own_mutex, NULL) &&
+		     !pthread_create(&t, NULL, serve_faults, NULL),
 	     "pthread_create");
 	for (int i = argc > 1 ? atoi(argv[argc - 1]) : 0; i > 0; i--)
 		must(!pthread_create(&t, NULL, compute, NULL), "pthread_create");
