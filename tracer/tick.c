@@ -27,7 +27,8 @@ void tick_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64_t *ret
 		*ret_duration = high;
 		return;
 	}
-	*ret_begin = e->certain_ns < low / 2 ? e->end_ns - low : e->certain_start_ns;
+	/* either the longest time off the CPU, or all from some time on */
+	*ret_begin = low > e->certain_ns ? e->end_ns - low : e->certain_start_ns;
 	*ret_duration = low;
 }
 

@@ -60,6 +60,18 @@ static void what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past(void **s
 	assert_tick(&e, 100, 31);
 }
 
+static void a_tick_ends_where_it_ended_whatever_block_it_holds(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(100, 424, 318); /* certain from 106 on; the longest block later */
+
+	e.certain_ns = MS(160);
+	e.certain_start_ns = MS(264);
+	assert_tick(&e, 106, 318);
+	e.low_ns = e.certain_ns; /* nothing but that block is certain */
+	assert_tick(&e, 264, 160);
+}
+
 static void time_that_no_clock_knows_is_unexplained(void **state)
 {
 	(void)state;
@@ -158,6 +170,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tick_that_is_certain_keeps_its_bounds),
+		cmocka_unit_test(a_tick_ends_where_it_ended_whatever_block_it_holds),
 		cmocka_unit_test(what_was_waited_for_a_cpu_is_sure_whatever_tick_it_was_in),
 		cmocka_unit_test(
 			a_computing_tick_began_at_the_wake_up_unless_little_of_it_is_certain),
