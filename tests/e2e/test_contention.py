@@ -2,7 +2,6 @@
 """Healthy programs on a host with four times more to do than it has CPUs: what they lack is the
 host's doing, and nobody else's. The truth is the kernel's own account of each thread's delay."""
 import contextlib
-import json
 import os
 import shutil
 import threading
@@ -12,13 +11,20 @@ from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope
 
 SECONDS = 6
 WORK_MS = 3  # of CPU per turn: a third of a stall
-QUIET_MS = 1  # the same where it is measured before the crowd comes: a shared core may be thrice as slow then
 WORK = "local x = 0; for i = 1, ARGV[1] do x = x + i end; return x"
 
 
-def run_delay(pid):
+def schedstat(pid):
     with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
-        return int(file.read().split()[1])
+        return list(map(int, file.read().split()))
+
+
+def cpu_time(pid):
+    return schedstat(pid)[0]
+
+
+def run_delay(pid):
+    return schedstat(pid)[1]
 
 
 class Crowded(Case):
@@ -29,14 +35,15 @@ class Crowded(Case):
         return Process([stress, "-c", str(4 * os.cpu_count())])
 
     def watch(self, target):
+        """Beside the crowd, which is there already."""
         before = run_delay(target.pid)
-        with self.crowd() as crowd, Attach(target.pid, self.capture) as attach:
+        with Attach(target.pid, self.capture) as attach:
+            within = run_delay(target.pid)
             time.sleep(SECONDS)
-            self.assertIsNone(crowd.child.poll())
+            within = run_delay(target.pid) - within
             report = attach.stop()
         delayed = run_delay(target.pid) - before
         stalls, told = report["stalls"], f"delayed {delayed}; {describe(report)}"
-        self.assertTrue(stalls, told)
         self.assertLessEqual({finding["rule"] for finding in report["findings"]}, {"host-contention"}, told)
         self.assertNotIn("error", [finding["severity"] for finding in report["findings"]], told)
         self.assertEqual({stall["id"] for stall in stalls},
@@ -45,35 +52,33 @@ class Crowded(Case):
             self.assertEqual(stall["cause"], "runqueue", f"{stall['split']}; {told}")
         waited = sum(part(stall, "runqueue") for stall in stalls)
         self.assertLessEqual(waited, delayed + MS, told)
-        self.assertLessEqual(waited, sum(loop["runqueue_ns"] for loop in report["loops"]), told)
-        self.assertIn("got no CPU", loopscope("report", self.capture).stdout)
+        seen = sum(loop["runqueue_ns"] for loop in report["loops"])
+        self.assertLessEqual(waited, seen, told)
+        self.assertGreaterEqual(seen, within * 0.95 - MS, f"seen {seen} of {within}; {told}")
+        self.assertLessEqual(seen, delayed + MS, told)
+        return stalls
 
     def test_asyncio(self):
-        with Process([PYTHON, HERE / "targets/worker.py", WORK_MS]) as target:
+        with Process([PYTHON, HERE / "targets/worker.py", WORK_MS]) as target, self.crowd():
             target.next_line("running")
-            self.watch(target)
+            self.assertTrue(self.watch(target))
+        self.assertIn("got no CPU", loopscope("report", self.capture).stdout)
 
-    def turns(self, socket):
-        """How many turns of the script take QUIET_MS on this machine, by redis's slow log."""
-        def cli(*command):
-            return run("redis-cli", "-s", socket, "--json", *command).stdout
-
-        cli("config", "set", "slowlog-log-slower-than", "0")
-        for _ in range(5):
-            cli("eval", WORK, "0", "1000000")
-        took = [entry[2] for entry in json.loads(cli("slowlog", "get", "16")) if entry[3][0] == "eval"]
-        return 1_000_000 * QUIET_MS * 1000 // min(took)
-
-    def test_redis_with_one_client(self):
+    def test_redis_under_light_load(self):
         socket = str(self.dir / "redis.sock")
+        command = ["redis-cli", "-s", socket]
         with contextlib.ExitStack() as stack:
             redis = stack.enter_context(Process(["/usr/bin/redis-server", "--port", "0", "--unixsocket", socket,
                                                  "--save", "", "--dir", self.dir]))
             redis.next_line("ready to accept connections")
-            client = stack.enter_context(Process(["redis-cli", "-s", socket, "-r", "-1",
-                                                  "eval", WORK, "0", self.turns(socket)]))
+            stack.enter_context(self.crowd())
+            # a shared core may be thrice as slow in a crowd: measure there how much work it takes
+            before = cpu_time(redis.pid)
+            run(*command, "-r", "10", "eval", WORK, "0", "1000000")
+            turns = 10 * 1_000_000 * WORK_MS * MS // (cpu_time(redis.pid) - before)
+            client = stack.enter_context(Process([*command, "-r", "-1", "-i", "0.005", "eval", WORK, "0", turns]))
             client.next_line()
-            self.watch(redis)
+            self.watch(redis)  # it rests enough to be let in at once, mostly: its turns may all be short
 
 
 if __name__ == "__main__":

@@ -495,7 +495,9 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 		return 0;
 	/* Waiting for a CPU is no reason to look closer: it is exact. What runs there instead may
 	 * be the collector itself. */
-	uint64_t since = t->tick_ns + (t->split_used ? t->split[LSC_CAUSE_RUNQUEUE] : 0);
+	uint64_t since = t->tick_ns;
+	if (t->split_used)
+		since += t->split[LSC_CAUSE_RUNQUEUE] + t->split[LSC_CAUSE_THROTTLED];
 	if (t->off == OFF_RUNQUEUE)
 		since += lsc_now_ns() - t->off_ns;
 	return since;
