@@ -9,8 +9,8 @@ import time
 
 from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, part, run
 
-SECONDS = 6
-WORK_MS = 3  # of CPU per turn: a third of a stall
+SECONDS = 8
+WORK_MS = 4  # of CPU per turn: well below a stall
 WORK = "local x = 0; for i = 1, ARGV[1] do x = x + i end; return x"
 
 

@@ -138,7 +138,9 @@ struct thread_state {
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
-	__u64 certain_ns, certain_start_ns; /* the longest time off the CPU: a block, or a run queue */
+	__u64 certain_ns,
+		certain_start_ns; /* the longest time off the CPU: a block, or a run queue */
+	__u64 watched_ns;	  /* begin of the one in which the precise mode was armed; 0 none */
 	__u64 samples_user, samples_kernel;
 	/* of a block */
 	__u64 sp;

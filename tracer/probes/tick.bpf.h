@@ -21,6 +21,7 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 
 	t->longest_block_ns = 0;
 	t->longest_block_start_ns = 0;
 	t->certain_ns = t->certain_start_ns = 0;
+	t->watched_ns = 0;
 	t->samples_user = t->samples_kernel = 0;
 	__builtin_memset(t->split, 0, sizeof(t->split));
 }
@@ -32,6 +33,8 @@ static __always_inline void tick_certain(struct thread_state *t, __u64 from, __u
 		t->certain_ns = to - from;
 		t->certain_start_ns = from;
 	}
+	if (from < armed_at && armed_at <= to)
+		t->watched_ns = from;
 }
 
 static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
@@ -64,7 +67,7 @@ static __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __
 #pragma unroll
 	for (int i = 0; i < PROBE_CAUSES; i++)
 		known += t->split[i];
-	delay -= t->split[LSC_CAUSE_RUNQUEUE];
+	delay -= t->split[LSC_CAUSE_RUNQUEUE] + t->split[LSC_CAUSE_THROTTLED];
 	if ((__s64)delay > 0 && known < all)
 		e->split[LSC_CAUSE_RUNQUEUE] += delay < all - known ? delay : all - known;
 	e->samples_user = t->samples_user;
@@ -115,11 +118,10 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 
 	__u64 low = t->certain_ns, since = exact ? begin : armed_at;
 	if (since && since < end) {
-		__u64 off = t->certain_start_ns;
-		if (since < begin)
+		if (since <= begin)
 			since = begin;
-		if (off && off <= since && since <= off + t->certain_ns)
-			since = off;
+		else if (t->split_used && t->watched_ns)
+			since = t->watched_ns;
 		if (end - since > low)
 			low = end - since;
 	}

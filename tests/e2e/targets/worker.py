@@ -10,7 +10,7 @@ async def work():
         until = time.thread_time_ns() + int(sys.argv[1]) * 1_000_000
         while time.thread_time_ns() < until:
             pass
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.003)
 
 
 async def main():
