@@ -117,9 +117,9 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	s->samples_kernel = e->samples_kernel;
 	s->ring_task = e->task;
 	evidence_claim(c, l, s);
-	if (duration < high)
+	if (duration < high / 10 * 9)
 		split_part(l, s, e);
-	else
+	else /* its many small waits are nearly all the tick's */
 		for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
 			s->row.split[i] = e->split[i];
 	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);

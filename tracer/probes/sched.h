@@ -77,8 +77,8 @@ bool probe_is_exact(const struct probe *p);
 bool probe_is_armed(const struct probe *p);
 /* Who waits meanwhile. Borrowed from p. */
 struct probe_victims *probe_victims(struct probe *p);
-/* Since when the loop thread is in its running tick, 0 when it idles or waits for a CPU; a hint
- * only. *ret_idle_ns, unless NULL: how long it has idled in all. */
+/* Since when the loop thread is in its running tick, later by what it waited for a CPU; 0 when it
+ * idles. A hint only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
