@@ -91,6 +91,7 @@ static void each_second(struct collector *c, uint64_t now)
 	if (now < c->next_commit_ns)
 		return;
 	watch_targets_prune(c, now);
+	host_look(&c->host); /* without it: no steal */
 	c->next_commit_ns = now + COMMIT_NS;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		watch_loop_totals(c, l);
@@ -294,6 +295,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	r = overhead_new(c, c->o.max_overhead, &c->overhead);
 	if (r < 0)
 		return lsc_err_set(err, r, "out of memory");
+	host_look(&c->host);
 	ledger_put_start(c);
 	struct lsc_err why = {0};
 	if (c->probe && look_new(&c->look, &why) < 0)

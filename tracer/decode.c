@@ -240,7 +240,7 @@ static void name_resource(const struct event_block *e, const struct aux *aux, st
 		name_socket(aux, pid, b);
 		break;
 	default:
-		if (e->cause == LSC_CAUSE_LOCK)
+		if (e->cause == LSC_CAUSE_LOCK || e->cause == LSC_CAUSE_GIL)
 			b->row.resource_kind = "lock";
 		else if (e->cause == LSC_CAUSE_PAGE_FAULT)
 			b->row.resource_kind = "memory";

@@ -135,6 +135,7 @@ void evidence_unresolved(struct collector *c, const char *what, const char *why)
 static const char *const job_texts[] = {[JOB_BLOCK] = "stack",
 					[JOB_SAMPLE] = "stack",
 					[JOB_OWNER] = "stack of a lock's owner",
+					[JOB_GIL] = "gil",
 					[JOB_ONGOING] = NULL};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
@@ -214,7 +215,9 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		evidence_unresolved(c, job_texts[j->kind], r->why);
-	if (j->loop && j->kind == JOB_ONGOING)
+	if (j->kind == JOB_GIL)
+		gil_found(c, j->target, r);
+	else if (j->loop && j->kind == JOB_ONGOING)
 		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
 	else if (j->loop && j->kind == JOB_OWNER)
 		inquiry_result(c, j, r);

@@ -107,6 +107,8 @@ void precise_steer(struct collector *c, uint64_t now)
 			arm(c, l, now);
 		c->wanted_ns = now;
 		l->precise.asked = true;
+		if (c->host.at_ns < since)
+			host_look(&c->host);
 		if (c->armed_ns)
 			victim_watch(c, l, since, now);
 	}

@@ -61,9 +61,24 @@ static void split_part(const struct loop *l, struct stall *s, const struct event
 	}
 	known += evidence_samples(l, s->row.id) * SAMPLE_NS;
 	uint64_t rest = s->row.duration_ns > known ? s->row.duration_ns - known : 0;
+	uint64_t throttled = e->split[LSC_CAUSE_THROTTLED];
+	if (throttled > rest)
+		throttled = rest;
+	rest -= throttled;
 	uint64_t more =
 		e->split[LSC_CAUSE_RUNQUEUE] > queued ? e->split[LSC_CAUSE_RUNQUEUE] - queued : 0;
+	s->row.split[LSC_CAUSE_THROTTLED] += throttled;
 	s->row.split[LSC_CAUSE_RUNQUEUE] += more < rest ? more : rest;
+}
+
+/* How much of a tick's missing time the hypervisor took. */
+static uint64_t stolen(const struct collector *c, uint64_t missing)
+{
+	struct host_look now;
+
+	if (!missing || !c->host.at_ns || host_look(&now) < 0)
+		return 0;
+	return host_steal_part(missing, c->host.steal_ns, now.steal_ns);
 }
 
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *seen,
@@ -73,10 +88,13 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
 	struct event_stall copy = *seen, *e = &copy; /* its low bound may be corrected */
 	uint64_t missing = tick_unexplained(e), begin, duration, high = e->end_ns - e->begin_ns;
+	uint64_t steal = stolen(c, missing);
+	missing -= steal;
+	e->split[LSC_CAUSE_STEAL] += steal;
 	if (missing) {
 		e->low_ns = e->low_ns > missing ? e->low_ns - missing : 0;
-		if (e->low_ns < e->longest_block_ns)
-			e->low_ns = e->longest_block_ns;
+		if (e->low_ns < e->certain_ns)
+			e->low_ns = e->certain_ns;
 		e->split[LSC_CAUSE_OTHER] += missing;
 		if (e->low_ns < c->o.stall_ns / 2) {
 			l->unsure_ns += missing;
@@ -90,19 +108,19 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 		return;
 	}
 	s->row.duration_ns = duration;
-	l->unsure_ns += high - duration; /* may have held other ticks */
+	l->unsure_ns += tick_unsure(high, duration, e->split); /* may have held other ticks */
 	s->row.mode = probe_is_exact(c->probe) ? STORE_MODE_FENTRY
 		      : e->precise	       ? STORE_MODE_PRECISE
 					       : STORE_MODE_DEFAULT;
-	s->row.inferred = inferred;
+	s->row.inferred = inferred || steal > duration / 2;
 	s->row.in_progress = e->exited;
 	s->samples_user = e->samples_user;
 	s->samples_kernel = e->samples_kernel;
 	s->ring_task = e->task;
 	evidence_claim(c, l, s);
-	if (duration < high)
+	if (duration < high / 10 * 9)
 		split_part(l, s, e);
-	else
+	else /* its many small waits are nearly all the tick's */
 		for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
 			s->row.split[i] = e->split[i];
 	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);
@@ -137,7 +155,11 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 				if (kernel->split[i] > s->row.split[i])
 					s->row.split[i] = kernel->split[i];
 	}
-	s->row.split[LSC_CAUSE_OTHER] += tick_unknown(s->row.split, s->row.duration_ns, cpu);
+	uint64_t unknown = tick_unknown(s->row.split, s->row.duration_ns, cpu);
+	uint64_t steal = kernel ? stolen(c, unknown) : 0;
+	s->row.split[LSC_CAUSE_STEAL] += steal;
+	s->row.split[LSC_CAUSE_OTHER] += unknown - steal;
+	s->row.inferred |= steal > s->row.duration_ns / 2;
 	tick_split_close(s->row.split, s->row.duration_ns, s->samples_user, s->samples_kernel);
 	return s->row.id;
 }
@@ -220,8 +242,9 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 		struct stall *next = NULL;
 		for (struct stall *s = l->stalls; s; s = s->next)
 			next = s->told ? next : s;
-		if (!next ||
-		    !(force || now >= next->tell_ns || (!l->feed && evidence_is_settled(l, next))))
+		if (!next || !(force || now >= next->tell_ns ||
+			       (!l->feed && evidence_is_settled(l, next) &&
+				!victim_is_awaited(c, l, next, now))))
 			break;
 		tell(c, next);
 	}
@@ -304,20 +327,22 @@ bool stall_account(struct collector *c, struct loop *l, const struct thread_stat
 	struct event_stall e = {.e = {.ts_ns = now},
 				.begin_ns = t.tick_ns,
 				.end_ns = now,
-				.low_ns = t.longest_block_ns,
+				.low_ns = t.certain_ns,
 				.cpu_ns = now - t.tick_ns, /* its clock is stale while it runs */
 				.samples_user = t.samples_user,
 				.samples_kernel = t.samples_kernel,
 				.longest_block_ns = t.longest_block_ns,
 				.longest_block_start_ns = t.longest_block_start_ns,
+				.certain_ns = t.certain_ns,
+				.certain_start_ns = t.certain_start_ns,
 				.task = t.task,
 				.exited = 1};
 	memcpy(e.split, t.split, sizeof(e.split));
 	if (stall_is_blocked(&t, now)) {
 		e.split[cause_so_far(&t)] += now - t.off_ns;
 		if (now - t.off_ns > e.low_ns) {
-			e.low_ns = e.longest_block_ns = now - t.off_ns;
-			e.longest_block_start_ns = t.off_ns;
+			e.low_ns = e.certain_ns = e.longest_block_ns = now - t.off_ns;
+			e.certain_start_ns = e.longest_block_start_ns = t.off_ns;
 		}
 	}
 	uint64_t watched = c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns;

@@ -7,6 +7,8 @@
  *   precise.c    the precise mode          feed.c     rings
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
+ *   gil.c        where the lock of CPython  host.c     what the host took
+ *                lies
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -16,6 +18,7 @@
 #include "collector.h"
 #include "decode.h"
 #include "futex.h"
+#include "host.h"
 #include "inspect/inspector.h"
 #include "look.h"
 #include "overhead.h"
@@ -144,7 +147,7 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_ONGOING };
+enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_GIL, JOB_ONGOING };
 
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
@@ -152,6 +155,7 @@ struct job { /* a stack under way in the inspector */
 	enum job_kind kind;
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
+	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
 	UT_hash_handle hh;
 };
 
@@ -199,6 +203,7 @@ struct collector {
 	bool no_kernel_stacks;
 	struct overhead *overhead;
 	uint64_t sample_ns; /* what a sample stands for */
+	struct host_look host; /* as last looked at: each second, and when a tick gets long */
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
@@ -350,6 +355,12 @@ bool victim_is_awaited(const struct collector *c, const struct loop *l, const st
 struct feed_victims victim_summary(const struct loop *l, uint64_t begin, uint64_t end);
 /* NULL is fine. Returns NULL. */
 struct victims *victim_free(struct victims *v);
+
+/* ---- gil.c ---- */
+/* Has the lock of a CPython looked for, once; tid is one of its threads. */
+void gil_look(struct collector *c, struct target *t, int tid);
+/* The answer: the kernel side learns where it lies. */
+void gil_found(struct collector *c, int64_t target, const struct inspector_result *r);
 
 /* ---- precise.c ---- */
 /* Arms while some loop is in a tick longer than half the threshold, and for a while after; in

@@ -25,6 +25,7 @@ struct target {
 	uint64_t scan_ns;  /* its rings are looked for again then */
 	size_t loops;	   /* that refer to it */
 	bool gone;
+	bool gil_sought; /* where CPython's lock lies: asked for */
 	char comm[16];
 	char exe[512];
 	char cgroup[256];

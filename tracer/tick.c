@@ -18,16 +18,17 @@ void tick_bounds(const struct event_stall *e, uint64_t *ret_begin, uint64_t *ret
 	uint64_t high = e->end_ns - e->begin_ns, low = e->low_ns, rest = high - low;
 	/* A tick that computes is noticed at half the threshold, so most of it is certain; one that
 	 * blocks may follow many others, but something mostly led to the block. */
-	uint64_t may_be = e->longest_block_ns < low / 2 ? low / 4 : low / 16;
+	uint64_t may_be = e->certain_ns < low / 2 ? low / 4 : low / 16;
 
-	if (e->longest_block_ns >= low / 2 && may_be > TICK_PRELUDE_NS)
+	if (e->certain_ns >= low / 2 && may_be > TICK_PRELUDE_NS)
 		may_be = TICK_PRELUDE_NS;
 	if (rest <= may_be || rest <= NOTHING_NS) {
 		*ret_begin = e->begin_ns;
 		*ret_duration = high;
 		return;
 	}
-	*ret_begin = e->longest_block_ns < low / 2 ? e->end_ns - low : e->longest_block_start_ns;
+	/* either the longest time off the CPU, or all from some time on */
+	*ret_begin = low > e->certain_ns ? e->end_ns - low : e->certain_start_ns;
 	*ret_duration = low;
 }
 

@@ -78,6 +78,19 @@ const struct rule rule_table[] = {
 				"Wait for the child's pidfd, or its pipe, with `lsc_wait_fd()`."},
 	},
 	{
+		.id = "gil-wait",
+		.summary = "waits for Python's global interpreter lock, which another thread holds",
+		.did = "waited for the GIL",
+		.causes = CAUSE_BIT(LSC_CAUSE_GIL),
+		.worst = SEVERITY_ERROR,
+		.check = rule_check_blocks,
+		.fix = {[FAMILY_C] = "Move what the other threads compute to other processes, or to "
+				     "code that releases the GIL.",
+			[FAMILY_ASYNCIO] =
+				"Compute in a `ProcessPoolExecutor` instead of in threads: "
+				"`loop.run_in_executor(pool, ...)`."},
+	},
+	{
 		.id = "blocking-lock",
 		.summary = "waits for a lock on the loop",
 		.did = "waited for a lock on the loop",

@@ -23,6 +23,7 @@ static void each_blocking_cause_has_its_rule_and_no_other_speaks(void **state)
 		{LSC_CAUSE_FILE_IO, "fsync", "blocking-file-io"},
 		{LSC_CAUSE_NETWORK_IO, "recvfrom", "blocking-network-io"},
 		{LSC_CAUSE_LOCK, "futex", "blocking-lock"},
+		{LSC_CAUSE_GIL, "futex", "gil-wait"},
 		{LSC_CAUSE_CHILD_WAIT, "wait4", "blocking-child-wait"},
 	};
 

@@ -49,15 +49,27 @@ static void what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past(void **s
 	(void)state;
 	struct event_stall e = busy(96, 401, 301); /* 4 ms of work, then 300 ms asleep, then 1 */
 
-	e.longest_block_ns = MS(300);
-	e.longest_block_start_ns = MS(100);
+	e.certain_ns = MS(300);
+	e.certain_start_ns = MS(100);
 	assert_tick(&e, 96, 305);
 	e.begin_ns = MS(90); /* 10 ms of a loop that does not rest */
 	assert_tick(&e, 100, 301);
 	e = busy(98, 131, 31); /* short block: 2 ms before it are much */
-	e.longest_block_ns = MS(30);
-	e.longest_block_start_ns = MS(100);
+	e.certain_ns = MS(30);
+	e.certain_start_ns = MS(100);
 	assert_tick(&e, 100, 31);
+}
+
+static void a_tick_ends_where_it_ended_whatever_block_it_holds(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(100, 424, 318); /* certain from 106 on; the longest block later */
+
+	e.certain_ns = MS(160);
+	e.certain_start_ns = MS(264);
+	assert_tick(&e, 106, 318);
+	e.low_ns = e.certain_ns; /* nothing but that block is certain */
+	assert_tick(&e, 264, 160);
 }
 
 static void time_that_no_clock_knows_is_unexplained(void **state)
@@ -138,10 +150,28 @@ static void any_split_sums_to_its_duration(void **state)
 	}
 }
 
+static void what_was_waited_for_a_cpu_is_sure_whatever_tick_it_was_in(void **state)
+{
+	(void)state;
+	__u64 split[PROBE_CAUSES] = {0};
+
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(80));
+	split[LSC_CAUSE_SLEEP] = MS(15);
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(80));
+	split[LSC_CAUSE_RUNQUEUE] = MS(50);
+	split[LSC_CAUSE_THROTTLED] = MS(20);
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(30));
+	assert_int_equal(tick_unsure(MS(100), MS(90), split), MS(10));
+	split[LSC_CAUSE_RUNQUEUE] = MS(500); /* never less than nothing */
+	assert_int_equal(tick_unsure(MS(100), MS(20), split), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tick_that_is_certain_keeps_its_bounds),
+		cmocka_unit_test(a_tick_ends_where_it_ended_whatever_block_it_holds),
+		cmocka_unit_test(what_was_waited_for_a_cpu_is_sure_whatever_tick_it_was_in),
 		cmocka_unit_test(
 			a_computing_tick_began_at_the_wake_up_unless_little_of_it_is_certain),
 		cmocka_unit_test(what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past),

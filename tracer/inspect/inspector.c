@@ -7,6 +7,7 @@
 #include "inspect/inspector.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -313,6 +314,8 @@ static void take_result(struct inspector *ins, const struct message_result *m, u
 		.frames = ins->frames,
 		.truncated = m->flags & MESSAGE_RESULT_TRUNCATED,
 		.words = m->flags & MESSAGE_RESULT_WORDS ? m->words : NULL,
+		.address = m->address,
+		.size = m->size,
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);
@@ -397,23 +400,20 @@ void inspector_dispatch(struct inspector *ins)
 	pump(ins, now);
 }
 
-/* head: all of the message but its kind. */
-static int add_job(struct inspector *ins, int pid, const struct message_job *head,
-		   const void *stack)
+static int add_job(struct inspector *ins, int pid, const struct message_job *m, const void *data)
 {
-	size_t size = head->size;
+	size_t size = m->size;
 
-	if (pid <= 0 || head->tid <= 0)
+	if (pid <= 0 || m->tid <= 0)
 		return -EINVAL;
 	if (ins->pending >= JOBS_MAX)
 		return -EAGAIN;
 	struct job *job = malloc(sizeof(*job) + size);
 	if (!job)
 		return -ENOMEM;
-	*job = (struct job){.queued_ns = lsc_now_ns(), .pid = pid, .message = *head};
-	job->message.kind = MESSAGE_JOB;
+	*job = (struct job){.queued_ns = lsc_now_ns(), .pid = pid, .message = *m};
 	if (size)
-		memcpy(job->stack, stack, size);
+		memcpy(job->stack, data, size);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
 	ins->due = true;
@@ -423,7 +423,7 @@ static int add_job(struct inspector *ins, int pid, const struct message_job *hea
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size)
 {
-	struct message_job head = {.cookie = cookie, .tid = tid};
+	struct message_job head = {.kind = MESSAGE_JOB, .cookie = cookie, .tid = tid};
 
 	if (size > INSPECTOR_STACK_MAX)
 		return -EINVAL;
@@ -435,10 +435,22 @@ int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const uint64_t regs[INSPECTOR_REGS], uint64_t words)
 {
-	struct message_job head = {.cookie = cookie, .tid = tid, .words = words, .asleep = 1};
+	struct message_job head = {
+		.kind = MESSAGE_JOB, .cookie = cookie, .tid = tid, .words = words, .asleep = 1};
 
 	memcpy(head.regs, regs, sizeof(head.regs));
 	return add_job(ins, pid, &head, NULL);
+}
+
+int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
+		   const char *symbol)
+{
+	char names[128];
+	int n = snprintf(names, sizeof(names), "%s%c%s", file, '\0', symbol);
+	struct message_job m = {
+		.kind = MESSAGE_FIND, .cookie = cookie, .tid = tid, .size = (uint32_t)n + 1};
+
+	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

@@ -42,6 +42,7 @@ struct inspector_result {
 	const struct inspector_frame *frames;
 	bool truncated;  /* the copy ended, or the frame limit was met, before the outermost frame */
 	const uint32_t *words; /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
+	uint64_t address, size; /* of inspector_find(): where the symbol lies; 0 not found */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
 };
 
@@ -79,6 +80,11 @@ int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
  * the caller's to find out. words: the address of INSPECTOR_WORDS words that are read afterwards. */
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const uint64_t regs[INSPECTOR_REGS], uint64_t words);
+
+/* Looks for a symbol in the target's files whose name holds `file` ("python"). Answered like a stack,
+ * without frames. -EAGAIN when too many jobs wait (not answered then). */
+int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
+		   const char *symbol);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);

@@ -108,7 +108,7 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 		return -EBADMSG;
 	memcpy(&r, at, sizeof(r));
 	if (r.kind != MESSAGE_RESULT || r.nframes > INSPECTOR_FRAMES_MAX ||
-	    r.why >= MESSAGE_WHY_COUNT || r.text_size == 0 || r.text_size > MESSAGE_MAX ||
+	    r.why >= MESSAGE_WHY_COUNT || r.address + r.size < r.address || r.text_size == 0 || r.text_size > MESSAGE_MAX ||
 	    size != sizeof(r) + r.nframes * sizeof(struct message_frame) + r.text_size)
 		return -EBADMSG;
 	const char *text = at + size - r.text_size;

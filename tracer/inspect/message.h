@@ -32,6 +32,8 @@ enum message_kind {
 	MESSAGE_PHASE =
 		9, /* worker -> collector: struct message_status, value an enum message_phase */
 	MESSAGE_RESULT = 10, /* worker -> collector: struct message_result, frames, text */
+	MESSAGE_FIND = 11,   /* collector -> worker: struct message_job, a file's word and a
+				symbol's name, both with NUL; answered by MESSAGE_RESULT */
 };
 
 enum message_phase {
@@ -118,6 +120,7 @@ struct message_result {
 	uint32_t text_size;
 	uint32_t pad;
 	uint32_t words[INSPECTOR_WORDS];
+	uint64_t address, size; /* of MESSAGE_FIND; 0: not found */
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
 };
 

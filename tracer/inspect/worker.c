@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "inspect/find.h"
 #include "inspect/message.h"
 #include "inspect/sandbox.h"
 #include "inspect/space.h"
@@ -135,11 +136,19 @@ static int serve_collector(struct worker *w)
 	ssize_t n = message_recv(w->collector, &w->in, sizeof(w->in), NULL, 0, 0);
 	const struct message_job *job = &w->in.job;
 
-	if (n < (ssize_t)sizeof(*job) || job->kind != MESSAGE_JOB || job->slot >= MESSAGE_SLOTS ||
+	const uint8_t *data = w->in.bytes + sizeof(*job);
+	size_t size;
+
+	if (n < (ssize_t)sizeof(*job) || job->slot >= MESSAGE_SLOTS ||
 	    (size_t)n != sizeof(*job) + job->size)
 		return -EPIPE;
-	size_t size = unwind_run(w->slots[job->slot], job, w->in.bytes + sizeof(*job), tell_phase,
-				 w, w->out);
+	if (job->kind == MESSAGE_JOB)
+		size = unwind_run(w->slots[job->slot], job, data, tell_phase, w, w->out);
+	else if (job->kind == MESSAGE_FIND)
+		size = find_run(w->slots[job->slot], job, (const char *)data, tell_phase, w,
+				w->out);
+	else
+		return -EPIPE;
 	return message_send(w->collector, w->out, size, NULL, 0, NULL, 0, 0);
 }
 

@@ -6,14 +6,11 @@
 #ifndef LSC_PROBES_BLOCK_H
 #define LSC_PROBES_BLOCK_H
 
+#include "cause.bpf.h"
 #include "fd.bpf.h"
 #include "idle.bpf.h"
 #include "regs.bpf.h"
 #include "victim.bpf.h"
-
-#define STATE_INTERRUPTIBLE   0x1
-#define STATE_UNINTERRUPTIBLE 0x2
-#define STATE_STOPPED	      0xc /* __TASK_STOPPED | __TASK_TRACED */
 
 enum call_kind { CALL_OTHER, CALL_SLEEP, CALL_LOCK, CALL_CHILD, CALL_NET, CALL_FD, CALL_PATH };
 
@@ -202,7 +199,7 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 {
 	__s32 nr = t->nr, fd = -1;
 
-	if (state & STATE_STOPPED)
+	if (is_stopped(prev, state))
 		return LSC_CAUSE_STOPPED;
 	if (nr < 0)
 		return LSC_CAUSE_PAGE_FAULT;
@@ -230,6 +227,8 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 	case CALL_SLEEP:
 		return LSC_CAUSE_SLEEP;
 	case CALL_LOCK:
+		if (nr == NR_FUTEX && is_gil(prev->tgid, t->args[0]))
+			return LSC_CAUSE_GIL;
 		t->timed = t->args[3] != 0;
 		t->candidate = nr == NR_FUTEX;
 		return LSC_CAUSE_LOCK;
@@ -284,10 +283,10 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 					__u32 state, __u64 now)
 {
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(prev);
-	__s32 nr = r->orig_ax;
 	__u64 sp = r->sp, a0 = r->di, a1 = r->si;
+	__s32 nr = call_restarted(t, r->orig_ax, sp);
 
-	if ((state & STATE_INTERRUPTIBLE) && !(state & STATE_STOPPED)) {
+	if ((state & STATE_INTERRUPTIBLE) && !is_stopped(prev, state)) {
 		int class = probe_wait_class(nr);
 		/* without descriptors it is a sleep, not a wait */
 		bool waits = (nr == NR_POLL || nr == NR_PPOLL)	      ? a1 != 0

@@ -10,6 +10,7 @@
 #ifndef __bpf__
 #include <linux/types.h>
 #endif
+#include "base/cause.h"
 #include "base/histogram.h"
 
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
@@ -137,6 +138,9 @@ struct thread_state {
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
+	__u64 certain_ns,
+		certain_start_ns; /* the longest time off the CPU: a block, or a run queue */
+	__u64 watched_ns;	  /* begin of the one in which the precise mode was armed; 0 none */
 	__u64 samples_user, samples_kernel;
 	/* of a block */
 	__u64 sp;
@@ -155,8 +159,24 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
+	__u64 throttle_rq, throttle_ns; /* the queue it left the CPU for, and its clock then */
 	struct wait_site site[PROBE_SITES];
 };
+
+struct address_range {
+	__u64 begin, end;
+};
+
+/* What may have held several ticks, of a busy period of which `low` is certain to be one: not what
+ * it waited for a CPU, which is exact. */
+static inline __attribute__((always_inline)) __u64 tick_unsure(__u64 period, __u64 low,
+							       const __u64 *split)
+{
+	__u64 waited = split[LSC_CAUSE_RUNQUEUE] + split[LSC_CAUSE_THROTTLED];
+	__u64 rest = period > waited ? period - waited : 0;
+
+	return rest < period - low ? rest : period - low;
+}
 
 enum event_kind {
 	EVENT_NONE = 0,
@@ -197,6 +217,7 @@ struct event_stall {
 	__u64 cpu_ns; /* by the thread's CPU clock; up to a scheduler tick stale at either end */
 	__u64 samples_user, samples_kernel;
 	__u64 longest_block_ns, longest_block_start_ns;
+	__u64 certain_ns, certain_start_ns; /* no tick ended in it */
 	__u32 task;
 	__u8 class, confidence, precise, exited;
 };

@@ -46,11 +46,15 @@ struct pt_regs {
 
 struct rq {
 	__u64 clock; /* of the scheduler, ns; brought up to date right before a switch */
+	__u64 clock_pelt;
 	int cpu;
 };
 
 struct cfs_rq {
 	struct rq *rq; /* with CONFIG_FAIR_GROUP_SCHED, which distributions have */
+	int throttle_count;
+	__u64 throttled_clock_self, throttled_clock_self_time;
+	__u64 throttled_clock_pelt, throttled_clock_pelt_time;
 };
 
 struct sched_entity {
@@ -169,6 +173,8 @@ struct task_struct {
 	int tgid;
 	unsigned int flags;
 	int on_cpu;
+	unsigned long jobctl;
+	bool throttled; /* since 6.18 */
 	int exit_code;
 	unsigned long nvcsw, nivcsw;
 	char comm[16];

@@ -21,6 +21,7 @@ volatile __u32 copy_mask;   /* of the stacks of blocks one in copy_mask + 1 is c
 volatile __u32 sample_mask; /* and of the samples */
 
 __u32 have_rings; /* some thread has its current task at a known address */
+__u32 have_gils;  /* some process is a CPython whose lock is known */
 __u64 counters[COUNT_MAX];
 
 struct {
@@ -64,6 +65,14 @@ struct { /* tid -> address of its current task's number in the target's memory *
 	__type(key, __u32);
 	__type(value, __u64);
 } task_addresses SEC(".maps");
+
+struct { /* tgid -> where its global interpreter lock lies */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROBE_MAX_TARGETS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct address_range);
+} gils SEC(".maps");
 
 struct { /* the zero value of a new thread: too large for the BPF stack */
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -31,7 +31,8 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 	if (what == OFF_RUNQUEUE)
 		delay = now - off;
 	t->runqueue_ns += delay;
-	t->split[LSC_CAUSE_RUNQUEUE] += delay;
+	runqueue_charge(t, delay);
+	tick_certain(t, off, now);
 	if (what == OFF_RUNQUEUE)
 		return 0;
 	__u64 wake = now - delay, d = wake - off;
@@ -113,6 +114,7 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	t->off_delay = delay;
 	t->off_cpu = prev->se.cfs_rq->rq->cpu;
 	t->off_delayed = bpf_core_field_exists(prev->se.sched_delayed) ? prev->se.sched_delayed : 0;
+	throttle_begin(t, prev, sleeps);
 	if (!sleeps)
 		t->off = OFF_RUNQUEUE;
 	else if (!(state & STATE_DEAD))

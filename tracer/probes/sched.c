@@ -296,6 +296,7 @@ void probe_drop_target(struct probe *p, int pid)
 	__u32 key = (__u32)pid;
 
 	bpf_map__delete_elem(p->skel->maps.targets, &key, sizeof(key), 0);
+	probe_drop_gil(p, pid);
 }
 
 /* The thread's slot, NULL when it has none. */
@@ -375,6 +376,25 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address)
 	if (r == 0)
 		p->skel->bss->have_rings = 1;
 	return r;
+}
+
+int probe_set_gil(struct probe *p, int pid, uint64_t address, uint64_t size)
+{
+	__u32 key = (__u32)pid;
+	struct address_range range = {address, address + size};
+	int r = bpf_map__update_elem(p->skel->maps.gils, &key, sizeof(key), &range, sizeof(range),
+				     BPF_ANY);
+
+	if (r == 0)
+		p->skel->bss->have_gils = 1;
+	return r;
+}
+
+void probe_drop_gil(struct probe *p, int pid)
+{
+	__u32 key = (__u32)pid;
+
+	bpf_map__delete_elem(p->skel->maps.gils, &key, sizeof(key), 0);
 }
 
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
@@ -478,7 +498,9 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 		return 0;
 	/* Waiting for a CPU is no reason to look closer: it is exact. What runs there instead may
 	 * be the collector itself. */
-	uint64_t since = t->tick_ns + (t->split_used ? t->split[LSC_CAUSE_RUNQUEUE] : 0);
+	uint64_t since = t->tick_ns;
+	if (t->split_used)
+		since += t->split[LSC_CAUSE_RUNQUEUE] + t->split[LSC_CAUSE_THROTTLED];
 	if (t->off == OFF_RUNQUEUE)
 		since += lsc_now_ns() - t->off_ns;
 	return since;

@@ -54,6 +54,9 @@ int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, in
 int probe_add_stack(struct probe *p, int tid);
 /* Where the thread keeps the number of its current task. */
 int probe_set_task_address(struct probe *p, int tid, uint64_t address);
+/* Where a CPython's global interpreter lock lies, and that it is another program now. */
+int probe_set_gil(struct probe *p, int pid, uint64_t address, uint64_t size);
+void probe_drop_gil(struct probe *p, int pid);
 /* The kernel side's view of a thread; -ENOENT. */
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
 /* What was kept of the block that the thread is in; -ENOENT. */
@@ -75,8 +78,8 @@ bool probe_is_exact(const struct probe *p);
 bool probe_is_armed(const struct probe *p);
 /* Who waits meanwhile. Borrowed from p. */
 struct probe_victims *probe_victims(struct probe *p);
-/* Since when the loop thread is in its running tick, 0 when it idles or waits for a CPU; a hint
- * only. *ret_idle_ns, unless NULL: how long it has idled in all. */
+/* Since when the loop thread is in its running tick, later by what it waited for a CPU; 0 when it
+ * idles. A hint only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);

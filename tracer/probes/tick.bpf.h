@@ -20,8 +20,21 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 
 	t->split_used = 0;
 	t->longest_block_ns = 0;
 	t->longest_block_start_ns = 0;
+	t->certain_ns = t->certain_start_ns = 0;
+	t->watched_ns = 0;
 	t->samples_user = t->samples_kernel = 0;
 	__builtin_memset(t->split, 0, sizeof(t->split));
+}
+
+/* Off the CPU from one time to another, blocked or in the run queue: no tick ended in between. */
+static __always_inline void tick_certain(struct thread_state *t, __u64 from, __u64 to)
+{
+	if (to - from > t->certain_ns) {
+		t->certain_ns = to - from;
+		t->certain_start_ns = from;
+	}
+	if (from < armed_at && armed_at <= to)
+		t->watched_ns = from;
 }
 
 __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
@@ -54,13 +67,15 @@ __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low
 #pragma unroll
 	for (int i = 0; i < PROBE_CAUSES; i++)
 		known += t->split[i];
-	delay -= t->split[LSC_CAUSE_RUNQUEUE];
+	delay -= t->split[LSC_CAUSE_RUNQUEUE] + t->split[LSC_CAUSE_THROTTLED];
 	if ((__s64)delay > 0 && known < all)
 		e->split[LSC_CAUSE_RUNQUEUE] += delay < all - known ? delay : all - known;
 	e->samples_user = t->samples_user;
 	e->samples_kernel = t->samples_kernel;
 	e->longest_block_ns = t->longest_block_ns;
 	e->longest_block_start_ns = t->longest_block_start_ns;
+	e->certain_ns = t->certain_ns;
+	e->certain_start_ns = t->certain_start_ns;
 	e->task = t->task;
 	e->class = t->primary_class;
 	e->confidence = t->confidence;
@@ -85,7 +100,7 @@ static __always_inline void lag_add(struct thread_state *t, __u64 ns)
 }
 
 /* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
- * block (nothing ends inside a block); where the block spans the arming, both together. */
+ * time off the CPU (nothing ends inside it); where the block spans the arming, both together. */
 static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise,
 				     bool exited)
 {
@@ -101,18 +116,17 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 	if (d < stall_ns || !is_loop(t))
 		return;
 
-	__u64 low = t->longest_block_ns, since = exact ? begin : armed_at;
+	__u64 low = t->certain_ns, since = exact ? begin : armed_at;
 	if (since && since < end) {
-		__u64 block = t->longest_block_start_ns;
-		if (since < begin)
+		if (since <= begin)
 			since = begin;
-		if (block && block <= since && since <= block + t->longest_block_ns)
-			since = block;
+		else if (t->split_used && t->watched_ns)
+			since = t->watched_ns;
 		if (end - since > low)
 			low = end - since;
 	}
 	if (low < stall_ns / 2)
-		t->unsure_ns += d - low;
+		t->unsure_ns += tick_unsure(d, low, t->split);
 	else
 		emit_stall(t, id, end, low, (precise ? 1 : 0) | (exited ? 2 : 0));
 }

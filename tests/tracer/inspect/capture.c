@@ -194,6 +194,8 @@ void answers_add(const struct inspector_result *result, void *arg)
 	l->nframes = result->nframes;
 	l->truncated = result->truncated;
 	copy_text(l->why, sizeof(l->why), result->why);
+	l->address = result->address;
+	l->size = result->size;
 	assert_true(result->nframes <= INSPECTOR_FRAMES_MAX);
 	for (size_t i = 0; i < result->nframes; i++) {
 		const struct inspector_frame *f = &result->frames[i];

@@ -41,6 +41,7 @@ struct answer_copy {
 	size_t nframes;
 	bool truncated;
 	char why[64]; /* empty: none */
+	uint64_t address, size;
 	struct answer_frame_copy frames[INSPECTOR_FRAMES_MAX];
 };
 struct answers {

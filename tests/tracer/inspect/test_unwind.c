@@ -275,6 +275,62 @@ static void a_sleeping_python_shows_its_interpreter(void **state)
 	assert_true(has_function("_PyEval_EvalFrameDefault"));
 }
 
+/* The lowest address at which a file is mapped. */
+static uint64_t first_map(pid_t pid, const char *path)
+{
+	char name[64], line[512];
+	unsigned long start;
+
+	snprintf(name, sizeof(name), "/proc/%d/maps", pid);
+	lsc_autofclose FILE *f = fopen(name, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, path) && sscanf(line, "%lx-", &start) == 1)
+			return start;
+	fail_msg("%d does not map %s", pid, path);
+	return 0;
+}
+
+static void a_symbol_is_found_where_it_lies_and_nowhere_else(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *file, *symbol;
+		bool there;
+	} cases[] = {{"inspect_nest", "main", true},
+		     {"nest", "main", true},
+		     {"inspect_nest", "mai", false},
+		     {"inspect_nest", "sleep", false}, /* of the C library */
+		     {"python", "main", false},
+		     {"inspect_nest", "", false}};
+	pid_t pid = capture_spawn_nest("ab", NULL, NULL);
+	struct inspector *ins = start();
+	char line[256];
+	unsigned long value = 0, size = 0;
+
+	snprintf(line, sizeof(line), "nm -S '%s' | grep ' T main$'", getenv("NEST"));
+	FILE *nm = popen(line, "r");
+	assert_non_null(nm);
+	assert_int_equal(fscanf(nm, "%lx %lx", &value, &size), 2);
+	pclose(nm);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(cases); i++) {
+		assert_int_equal(inspector_find(ins, i + 1, pid, pid, cases[i].file,
+						cases[i].symbol),
+				 0);
+		answers_await(ins, &got, i + 1);
+		assert_int_equal(got.last.cookie, i + 1);
+		assert_string_equal(got.last.why, "");
+		assert_int_equal(got.last.nframes, 0);
+		assert_int_equal(got.last.address,
+				 cases[i].there ? first_map(pid, "inspect_nest") + value : 0);
+		assert_int_equal(got.last.size, cases[i].there ? size : 0);
+	}
+	capture_kill(pid);
+	assert_int_equal(inspector_find(ins, 99, pid, pid, "inspect_nest", "main"), 0);
+	answers_await(ins, &got, LSC_ARRAY_LEN(cases) + 1);
+	assert_null(inspector_free(ins));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_thread_is_unwound_also_when_the_first_has_ended),
 		cmocka_unit_test(a_sleeping_thread_is_unwound_from_its_own_stack),
 		cmocka_unit_test(the_vdso_is_unwound_too),
+		cmocka_unit_test(a_symbol_is_found_where_it_lies_and_nowhere_else),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),
 		cmocka_unit_test(a_sleeping_python_shows_its_interpreter),

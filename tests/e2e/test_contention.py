@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Healthy programs on a host with four times more to do than it has CPUs: what they lack is the
+host's doing, and nobody else's. The truth is the kernel's own account of each thread's delay."""
+import contextlib
+import os
+import shutil
+import threading
+import time
+
+from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, part, run
+
+SECONDS = 8
+WORK_MS = 4  # of redis's CPU a request: less than half a stall
+WORK = "local x = 0; for i = 1, ARGV[1] do x = x + i end; return x"
+
+
+def schedstat(pid):
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        return list(map(int, file.read().split()))
+
+
+def cpu_time(pid):
+    return schedstat(pid)[0]
+
+
+def run_delay(pid):
+    return schedstat(pid)[1]
+
+
+class Crowded(Case):
+    def crowd(self):
+        stress = shutil.which("stress")
+        if not stress:
+            self.skipTest("stress is not installed")
+        return Process([stress, "-c", str(4 * os.cpu_count())])
+
+    def watch(self, target, *options):
+        """Beside the crowd, which is there already."""
+        before = run_delay(target.pid)
+        with Attach(target.pid, self.capture, *options) as attach:
+            within = run_delay(target.pid)
+            time.sleep(SECONDS)
+            within = run_delay(target.pid) - within
+            report = attach.stop()
+        delayed = run_delay(target.pid) - before
+        stalls, told = report["stalls"], f"delayed {delayed}; {describe(report)}"
+        self.assertLessEqual({finding["rule"] for finding in report["findings"]}, {"host-contention"}, told)
+        self.assertNotIn("error", [finding["severity"] for finding in report["findings"]], told)
+        self.assertEqual({stall["id"] for stall in stalls},
+                         {stall for finding in report["findings"] for stall in finding["stall_ids"]}, told)
+        for stall in stalls:
+            self.assertEqual(stall["cause"], "runqueue", f"{stall['split']}; {told}")
+        waited = sum(part(stall, "runqueue") for stall in stalls)
+        self.assertLessEqual(waited, delayed + MS, told)
+        seen = sum(loop["runqueue_ns"] for loop in report["loops"])
+        self.assertLessEqual(waited, seen, told)
+        self.assertGreaterEqual(seen, within * 0.95 - MS, f"seen {seen} of {within}; {told}")
+        self.assertLessEqual(seen, delayed + MS, told)
+        return stalls
+
+    def test_asyncio(self):
+        """Each turn needs more than the scheduler gives at once, and less than half a stall."""
+        with Process([PYTHON, HERE / "targets/worker.py", 9]) as target, self.crowd():
+            target.next_line("running")
+            self.assertTrue(self.watch(target, "--stall", 20))
+        self.assertIn("got no CPU", loopscope("report", self.capture).stdout)
+
+    def test_redis_under_light_load(self):
+        socket = str(self.dir / "redis.sock")
+        command = ["redis-cli", "-s", socket]
+        with contextlib.ExitStack() as stack:
+            redis = stack.enter_context(Process(["/usr/bin/redis-server", "--port", "0", "--unixsocket", socket,
+                                                 "--save", "", "--dir", self.dir]))
+            redis.next_line("ready to accept connections")
+            stack.enter_context(self.crowd())
+            # a shared core may be thrice as slow in a crowd: measure there how much work it takes
+            before = cpu_time(redis.pid)
+            run(*command, "-r", "10", "eval", WORK, "0", "1000000")
+            turns = 10 * 1_000_000 * WORK_MS * MS // (cpu_time(redis.pid) - before)
+            client = stack.enter_context(Process([*command, "-r", "-1", "-i", "0.005", "eval", WORK, "0", turns]))
+            client.next_line()
+            self.watch(redis)  # it rests enough to be let in at once, mostly: its turns may all be short
+
+
+if __name__ == "__main__":
+    main()

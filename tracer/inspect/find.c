@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looks a name up among the symbols of those files whose own name holds a word: parsing all that a
+ * target maps for one symbol would cost more than it is worth.
+ */
+#include "inspect/find.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "inspect/answer.h"
+
+static const char *file_name(const struct space *s, size_t file)
+{
+	for (size_t i = 0; i < s->nmaps; i++) {
+		const char *path = s->maps[i].file == (int)file ? s->maps[i].path : NULL;
+		const char *slash = path ? strrchr(path, '/') : NULL;
+		if (path)
+			return slash ? slash + 1 : path;
+	}
+	return "";
+}
+
+static bool find_in(Dwfl_Module *mod, const char *symbol, struct message_result *ret)
+{
+	int n = dwfl_module_getsymtab(mod);
+
+	for (int i = 1; i < n; i++) {
+		GElf_Sym sym;
+		GElf_Addr address;
+		const char *name =
+			dwfl_module_getsym_info(mod, i, &sym, &address, NULL, NULL, NULL);
+		if (!name || sym.st_shndx == SHN_UNDEF || !sym.st_size ||
+		    address + sym.st_size < address || strcmp(name, symbol) != 0)
+			continue;
+		ret->address = address;
+		ret->size = sym.st_size;
+		return true;
+	}
+	return false;
+}
+
+size_t find_run(struct space *s, const struct message_job *job, const char *names,
+		unwind_phase_fn *phase, void *arg, void *buf)
+{
+	static struct answer answer; /* 60 KiB; the worker has one thread */
+	size_t word = strnlen(names, job->size);
+	char byte;
+
+	answer_init(&answer, job->cookie);
+	if (!s)
+		answer.head.why = MESSAGE_WHY_UNREADABLE;
+	if (!s || word + 2 > job->size || names[job->size - 1])
+		return answer_write(&answer, buf);
+	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
+		answer.head.flags |= MESSAGE_RESULT_GONE;
+	phase(MESSAGE_PHASE_INDEX, arg);
+	for (size_t i = 0; i < s->nfiles; i++)
+		if (strstr(file_name(s, i), names) &&
+		    find_in(s->files[i].module, names + word + 1, &answer.head))
+			break;
+	return answer_write(&answer, buf);
+}

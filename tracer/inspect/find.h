@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a symbol lies in a target's memory. Runs in the worker alone. */
+#ifndef LSC_INSPECT_FIND_H
+#define LSC_INSPECT_FIND_H
+
+#include "inspect/space.h"
+#include "inspect/unwind.h"
+
+/* Runs one MESSAGE_FIND: names holds job->size bytes. Writes a MESSAGE_RESULT without frames into
+ * buf of MESSAGE_MAX bytes; its address is 0 when there is no such symbol. The message's size. */
+size_t find_run(struct space *s, const struct message_job *job, const char *names,
+		unwind_phase_fn *phase, void *arg, void *buf);
+
+#endif
