@@ -150,7 +150,15 @@ class Turns(Watched):
     """Ten callbacks of 12 ms in one turn, and one of 120 ms."""
 
     def compute(self, name, plant):
-        """The finding about one turn that computes for 120 ms."""
+        """The finding about one turn that computes for 120 ms, most of which the sampler saw: a crowded
+        host may keep it from that."""
+        for _ in range(5):
+            finding, sampled = self.compute_once(name, plant)
+            if sampled > 0.8:
+                return finding
+        self.fail(f"{name}: only {sampled:.0%} of the turn was sampled, five times")
+
+    def compute_once(self, name, plant):
         with apps.CApp(name) as app:
             with self.attach(app) as attach:
                 time.sleep(0.3)
@@ -159,7 +167,8 @@ class Turns(Watched):
                 report = attach.stop()
         rules = [f for f in report["findings"] if f["rule"] in ("slow-iteration", "cpu-hog", "loop-stall")]
         self.assertEqual(len(rules), 1, describe(report))
-        return rules[0]
+        [stall] = (stall for stall in report["stalls"] if stall["id"] in rules[0]["stall_ids"])
+        return rules[0], sum(p["ns"] for p in stall["samples"] if p["stack"]) / stall["duration_ns"]
 
     def test_callbacks_that_differ_are_told_from_one_long_one(self):
         for name in ("uv", "event", "ev"):
