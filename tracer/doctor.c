@@ -185,8 +185,8 @@ static void check_events(json_t *checks, int pid, const struct thread_count *n)
 		return;
 	}
 	for (int i = 0; i < most; i++)
-		probe_seed(p, n->one[i].tid, n->one[i].tid == pid, n->one[i].nr, n->one[i].sp,
-			   (int)n->one[i].args[0]);
+		probe_seed(p, pid, n->one[i].tid, n->one[i].tid == pid, n->one[i].nr, n->one[i].sp,
+			   n->one[i].args);
 	while (loops < most && lsc_now_ns() < begin + TURNS_NS) {
 		usleep(10000);
 		turns = 0;

@@ -79,7 +79,7 @@ static bool on_loop(struct collector *c, const struct event_loop *e)
 	l->kernel = true;
 	l->class = e->class;
 	l->nr = (int)e->nr;
-	l->fd = e->class == WAIT_FUTEX ? -1 : e->fd;
+	l->fd = e->class == WAIT_EPOLL ? e->fd : -1;
 	l->confidence = e->confidence;
 	if (!l->feed)
 		feed_scan(c, l->target);

@@ -321,10 +321,14 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	}
 	bool forced = thread_is_forced(s->c, t->tid);
 	int fd = seed_fd(t, &plausible);
+	__u64 call[3] = {t->args[0], t->args[1], t->args[2]};
+	if (t->nr == NR_FUTEX && t->tid != s->target->pid && !forced && !probe_futex_is_lock(call))
+		/* where a worker of a pool idles, in case one of its jobs runs a loop */
+		probe_seed(s->c->probe, s->target->pid, t->tid, false, t->nr, t->sp, t->args);
 	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
 		return 0;
-	int r = probe_seed(s->c->probe, t->tid, forced || t->tid == s->target->pid, t->nr, t->sp,
-			   fd);
+	int r = probe_seed(s->c->probe, s->target->pid, t->tid, forced || t->tid == s->target->pid,
+			   t->nr, t->sp, t->args);
 	if (r == 0)
 		s->c->some_running =
 			true; /* it ran since the probes are there, which learn from it */

@@ -28,10 +28,18 @@ int rules_run(struct analysis *a);
 /* finding.c: frees the table by which findings were grouped. */
 void finding_ungroup(struct analysis *a);
 /* The most specific rule whose cause holds at least half of the stall. */
-const struct rule *rules_explaining(const struct store_stall *stall);
+const struct rule *rules_explaining(const struct analysis *a, const struct analysis_stall *stall);
 
 /* site.c */
 /* The innermost frame of the application's own code; function NULL: no frame has a name. */
 void site_find(const struct store_stack *stack, struct site *ret);
+/* The interpreter, the C library, a loop library, a standard library. */
+bool site_is_runtime(const struct store_frame *f);
+/* Of what turns loops and calls back: uv_run(), event_base_loop(), asyncio, node's own JavaScript. */
+bool site_is_dispatch(const struct store_frame *f);
+
+/* turn.c. TURN_ONE: some task held it for over a third. */
+enum turn { TURN_UNKNOWN, TURN_ONE, TURN_MANY };
+enum turn turn_of(const struct analysis *a, const struct analysis_stall *s);
 
 #endif

@@ -332,7 +332,7 @@ static void conclude(struct analysis *a, struct analysis_stall *s)
 		site = &k->site;
 	if (site)
 		s->site = *site;
-	s->rule = rules_explaining(&s->row);
+	s->rule = rules_explaining(a, s);
 	a->stalled_ns = add_sat(a->stalled_ns, s->row.duration_ns);
 	if (s->row.duration_ns > a->worst_ns)
 		a->worst_ns = s->row.duration_ns;

@@ -113,13 +113,32 @@ const struct rule rule_table[] = {
 				"instead of sharing a lock with the loop."},
 	},
 	{
+		.id = "slow-iteration",
+		.summary =
+			"one turn of the loop runs many short callbacks, for 50 ms or more in all",
+		.did = "ran many short callbacks in one turn",
+		.causes = CAUSE_BIT(LSC_CAUSE_CPU_USER) | CAUSE_BIT(LSC_CAUSE_CPU_KERNEL),
+		.min_ns = 50 * LSC_NS_PER_MS,
+		.worst = SEVERITY_ERROR,
+		.explains = rule_is_slow_iteration,
+		.check = rule_check_stalls,
+		.fix = {[FAMILY_C] = "Take fewer events a turn, or spread the work over several "
+				     "loops: no single callback is to blame.",
+			[FAMILY_ASYNCIO] = "Bound what becomes ready at once (a semaphore, smaller "
+					   "batches), or spread it over processes.",
+			[FAMILY_NODE] = "Bound what becomes ready at once, or spread it over "
+					"workers (`cluster`, `worker_threads`).",
+			[FAMILY_LOOPSCOPE] = "Bound how many tasks become ready at once, or spread "
+					     "them over several loops."},
+	},
+	{
 		.id = "cpu-hog",
 		.summary = "one turn of the loop computes for 50 ms or more",
 		.did = "computed without yielding",
 		.causes = CAUSE_BIT(LSC_CAUSE_CPU_USER) | CAUSE_BIT(LSC_CAUSE_CPU_KERNEL),
 		.min_ns = 50 * LSC_NS_PER_MS,
 		.worst = SEVERITY_ERROR,
-		.check = rule_check_stalls,
+		.check = rule_check_cpu,
 		.fix = {[FAMILY_C] =
 				"Cut the work into slices that return to the loop, or move it to a "
 				"thread.",
@@ -213,15 +232,17 @@ enum severity rule_severity(const struct rule *r, uint64_t ns)
 }
 
 /* loop-stall takes every cause, and so the rest. */
-const struct rule *rules_explaining(const struct store_stall *stall)
+const struct rule *rules_explaining(const struct analysis *a, const struct analysis_stall *s)
 {
+	const struct store_stall *stall = &s->row;
 	const struct rule *r = rule_table;
 
 	for (; r->causes != UINT32_MAX; r++) {
 		uint64_t ns = rule_share(r, stall);
 
 		if (r->causes && ns >= r->min_ns && ns &&
-		    (ns >= stall->duration_ns || ns >= stall->duration_ns - ns))
+		    (ns >= stall->duration_ns || ns >= stall->duration_ns - ns) &&
+		    (!r->explains || r->explains(a, s)))
 			break;
 	}
 	return r;

@@ -19,6 +19,8 @@ struct rule {
 	uint64_t min_ns;     /* of those causes within the stall */
 	enum severity worst; /* its severity is never above */
 	bool host;	     /* the host's doing, never the application's */
+	/* What else must hold for it to explain a stall; NULL nothing. */
+	bool (*explains)(const struct analysis *a, const struct analysis_stall *s);
 	int (*check)(struct analysis *a, const struct rule *rule);
 	const char *fix[FAMILY_COUNT]; /* NULL: as for FAMILY_C */
 };
@@ -35,6 +37,8 @@ enum severity rule_severity(const struct rule *r, uint64_t ns);
 /* check functions */
 int rule_check_blocks(struct analysis *a, const struct rule *rule);
 int rule_check_stalls(struct analysis *a, const struct rule *rule);
+bool rule_is_slow_iteration(const struct analysis *a, const struct analysis_stall *s);
+int rule_check_cpu(struct analysis *a, const struct rule *rule);
 int rule_check_host(struct analysis *a, const struct rule *rule);
 int rule_check_starvation(struct analysis *a, const struct rule *rule);
 int rule_check_blind(struct analysis *a, const struct rule *rule);

@@ -30,15 +30,17 @@ static const struct store_block *longest_block(const struct analysis *a, const s
 	return best;
 }
 
+/* `detail` is what the sentence adds about the stall; a block says it itself. */
 static int add_stall(struct analysis *a, const struct rule *rule, const struct analysis_stall *s,
-		     const struct store_block *b, uint64_t ns)
+		     const struct store_block *b, uint64_t ns, const char *detail)
 {
 	struct occurrence o = {
 		.loop = s->row.loop,
 		.task = b && b->task ? b->task : s->row.task,
 		.stall = s,
-		.site = rule->host ? (struct site){0} : s->site,
+		.site = rule->host || rule->explains ? (struct site){0} : s->site,
 		.syscall = b ? b->syscall : NULL,
+		.detail = detail,
 		.ns = ns,
 		.severity = rule_severity(rule, s->row.duration_ns),
 		.inferred = s->row.inferred || (b && b->inferred),
@@ -103,7 +105,7 @@ int rule_check_blocks(struct analysis *a, const struct rule *rule)
 
 		if (s->rule == rule)
 			r = add_stall(a, rule, s, longest_block(a, rule, s),
-				      rule_share(rule, &s->row));
+				      rule_share(rule, &s->row), NULL);
 	}
 	for (size_t i = 0; !r && i < a->nblocks; i++) {
 		const struct analysis_block *b = &a->blocks[i];
@@ -134,7 +136,31 @@ int rule_check_stalls(struct analysis *a, const struct rule *rule)
 		if (s->rule == rule)
 			r = add_stall(a, rule, s, NULL,
 				      rule->causes == UINT32_MAX ? s->row.duration_ns
-								 : rule_share(rule, &s->row));
+								 : rule_share(rule, &s->row),
+				      NULL);
+	}
+	return r;
+}
+
+bool rule_is_slow_iteration(const struct analysis *a, const struct analysis_stall *s)
+{
+	return turn_of(a, s) == TURN_MANY;
+}
+
+/* A stall that computes. Whether one callback did is known where a ring tells the steps. */
+int rule_check_cpu(struct analysis *a, const struct rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < a->nstalls; i++) {
+		const struct analysis_stall *s = &a->stalls[i];
+
+		if (s->rule == rule)
+			r = add_stall(a, rule, s, NULL, rule_share(rule, &s->row),
+				      turn_of(a, s) == TURN_ONE
+					      ? NULL
+					      : "(in one callback or in several: it cannot be told "
+						"here)");
 	}
 	return r;
 }

@@ -75,8 +75,7 @@ static bool is_js_library(const char *file)
 	return !strncmp(file, "node:", 5) || !strncmp(file, "internal/", 9);
 }
 
-/* The interpreter, the C library, a loop library, a standard library. */
-static bool is_runtime(const struct store_frame *f)
+bool site_is_runtime(const struct store_frame *f)
 {
 	switch (f->lang) {
 	case STORE_LANG_KERNEL:
@@ -88,6 +87,30 @@ static bool is_runtime(const struct store_frame *f)
 	default:
 		return f->module && is_runtime_module(f->module);
 	}
+}
+
+bool site_is_dispatch(const struct store_frame *f)
+{
+	static const char *const functions[] = {
+		"uv_run",
+		"event_base_loop",
+		"ev_run",
+		"g_main_context_dispatch",
+		"g_main_context_iteration",
+		"g_main_loop_run",
+		"sd_event_dispatch",
+		"sd_event_run",
+		"sd_event_loop",
+	};
+
+	if (f->lang == STORE_LANG_PYTHON)
+		return f->file && is_python_library(f->file) && strstr(f->file, "/asyncio/");
+	if (f->lang == STORE_LANG_JS)
+		return f->file && is_js_library(f->file);
+	for (size_t i = 0; f->function && i < LSC_ARRAY_LEN(functions); i++)
+		if (!strcmp(f->function, functions[i]))
+			return true;
+	return false;
 }
 
 /* Installed beside the application rather than written with it: packages, their start scripts,
@@ -118,7 +141,7 @@ static int rank(const struct store_frame *f)
 		return 0;
 	if (f->lang == STORE_LANG_KERNEL)
 		return 1;
-	return (is_runtime(f) ? 2 : is_dependency(f) ? 4 : 6) + script;
+	return (site_is_runtime(f) ? 2 : is_dependency(f) ? 4 : 6) + script;
 }
 
 void site_find(const struct store_stack *stack, struct site *ret)

@@ -166,6 +166,91 @@ static void cpu_is_a_hog_from_50_ms_and_names_the_hottest_function(void **state)
 	analysis_done(&a);
 }
 
+/* A stall of 120 ms on the CPU, and a sample of each stack. */
+static void sampled_turn(struct fixture *f, size_t nstacks, unsigned ms_each)
+{
+	fixture_stall(f, 1, 1000, 120, LSC_CAUSE_CPU_USER, NULL, 1);
+	for (size_t k = 1; k <= nstacks; k++)
+		assert_int_equal(
+			store_put_sample(f->s, &(struct store_sample){.loop = 1,
+								      .stall = 1,
+								      .stack = (int64_t)k,
+								      .ts_ns = FIXTURE_START,
+								      .ns = MS(ms_each)}),
+			0);
+}
+
+static void turn_stack(struct fixture *f, int64_t id, const char *callback, const char *dispatch)
+{
+	char called[64], by[64];
+
+	snprintf(called, sizeof(called), "native|%s|app.c|%d|/usr/bin/app", callback, (int)id);
+	snprintf(by, sizeof(by), "native|%s|||%s", dispatch,
+		 strcmp(dispatch, "turn") ? "/usr/lib/libuv.so.1" : "/usr/bin/app");
+	fixture_stack(f, id,
+		      (const char *const[]){"native|spin|app.c|1|/usr/bin/app", called, by,
+					    "native|main|app.c|9|/usr/bin/app", NULL});
+}
+
+static void many_callbacks_in_one_turn_are_told_from_a_long_one(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *dispatch, *first, *rule;
+	} cases[] = {{"uv_run", "on_a", "slow-iteration"}, /* four callbacks of 30 ms */
+		     {"uv_run", "on_b", "cpu-hog"},	   /* one of them for half of it */
+		     {"turn", "on_a", "cpu-hog"}};	   /* who knows what turn() is */
+
+	for (size_t i = 0; i < 3; i++) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		turn_stack(&f, 1, cases[i].first, cases[i].dispatch);
+		turn_stack(&f, 2, "on_b", cases[i].dispatch);
+		turn_stack(&f, 3, "on_c", cases[i].dispatch);
+		turn_stack(&f, 4, "on_d", cases[i].dispatch);
+		sampled_turn(&f, 4, 30);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 1);
+		assert_string_equal(a.findings[0].rule->id, cases[i].rule);
+		assert_int_equal(a.findings[0].severity, SEVERITY_ERROR);
+		if (i > 0)
+			assert_non_null(strstr(a.findings[0].message, "cannot be told"));
+		else
+			assert_null(a.findings[0].site.function);
+		analysis_done(&a);
+	}
+}
+
+static void a_ring_tells_one_long_step_from_many_short_ones(void **state)
+{
+	(void)state;
+	for (int64_t tasks = 1; tasks <= 4; tasks += 3) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		fixture_native(&f, 1, "hot", 1);
+		sampled_turn(&f, 1, 120);
+		for (int64_t t = 1; t <= tasks; t++) {
+			fixture_task(&f, t, "worker");
+			assert_int_equal(
+				store_put_culprit(f.s,
+						  &(struct store_culprit){.stall = 1,
+									  .task = t,
+									  .ns = MS(120 / tasks)}),
+				0);
+		}
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 1);
+		assert_string_equal(a.findings[0].rule->id,
+				    tasks == 1 ? "cpu-hog" : "slow-iteration");
+		assert_null(strstr(a.findings[0].message, "cannot be told"));
+		analysis_done(&a);
+	}
+}
+
 static void the_host_is_never_above_warning_and_blames_no_function(void **state)
 {
 	(void)state;
@@ -453,6 +538,8 @@ int main(void)
 		cmocka_unit_test(a_block_outside_any_stall_is_at_most_info),
 		cmocka_unit_test(a_stall_without_a_half_cause_is_a_loop_stall),
 		cmocka_unit_test(cpu_is_a_hog_from_50_ms_and_names_the_hottest_function),
+		cmocka_unit_test(many_callbacks_in_one_turn_are_told_from_a_long_one),
+		cmocka_unit_test(a_ring_tells_one_long_step_from_many_short_ones),
 		cmocka_unit_test(the_host_is_never_above_warning_and_blames_no_function),
 		cmocka_unit_test(a_small_share_of_the_host_is_not_a_finding),
 		cmocka_unit_test(

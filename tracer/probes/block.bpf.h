@@ -230,7 +230,7 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 		if (nr == NR_FUTEX && is_gil(prev->tgid, t->args[0]))
 			return LSC_CAUSE_GIL;
 		t->timed = t->args[3] != 0;
-		t->candidate = nr == NR_FUTEX;
+		t->candidate = nr == NR_FUTEX && !probe_futex_is_lock(t->args);
 		return LSC_CAUSE_LOCK;
 	case CALL_CHILD:
 		return LSC_CAUSE_CHILD_WAIT;
@@ -278,36 +278,58 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	return 0;
 }
 
+/* Whether the wait may be a loop's. Without descriptors it is a sleep; a poll of one socket is a
+ * client's wait for its answer, unless the main thread does nothing else. */
+static __always_inline bool may_idle(struct task_struct *prev, __s64 nr, const __u64 *args,
+				     bool main)
+{
+	__s32 fd = -1;
+	__u64 ino;
+
+	if (nr == NR_SELECT || nr == NR_PSELECT6)
+		return args[0] != 0;
+	if (nr != NR_POLL && nr != NR_PPOLL)
+		return true;
+	if (args[1] != 1 || main)
+		return args[1] != 0;
+	bpf_probe_read_user(&fd, sizeof(fd), (void *)args[0]);
+	int kind = fd_look(prev, fd, &ino, NULL);
+	return kind != FD_INET && kind != FD_UNIX;
+}
+
 /* The thread goes to sleep: in its primary wait, in one that becomes it, or in a block. */
 static __always_inline void go_to_sleep(struct thread_state *t, struct task_struct *prev, __u64 id,
 					__u32 state, __u64 now)
 {
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(prev);
-	__u64 sp = r->sp, a0 = r->di, a1 = r->si;
+	__u64 sp = r->sp, args[3] = {r->di, r->si, r->dx};
 	__s32 nr = call_restarted(t, r->orig_ax, sp);
 
 	if ((state & STATE_INTERRUPTIBLE) && !is_stopped(prev, state)) {
 		int class = probe_wait_class(nr);
-		/* without descriptors it is a sleep, not a wait */
-		bool waits = (nr == NR_POLL || nr == NR_PPOLL)	      ? a1 != 0
-			     : (nr == NR_SELECT || nr == NR_PSELECT6) ? a0 != 0
-								      : true;
-		if (site_is_primary(t, nr, sp, a0)) {
-			enter_idle(t, id, sp, a0, now);
+
+		if (site_is_primary(t, nr, sp, args)) {
+			enter_idle(t, id, sp, args, now);
 			t->due_ns = victim_due(nr, r, now);
 			return;
 		}
-		if (class > WAIT_FUTEX && waits && learn(t, id, sp, nr, a0, class, now)) {
+		if (class == WAIT_FUTEX && idles_in_other(t, id, sp, args)) {
+			enter_other(t, id, now);
+			return;
+		}
+		if (class > WAIT_FUTEX && may_idle(prev, nr, args, t->main) &&
+		    learn(t, id, sp, nr, args, class, now)) {
 			t->off = OFF_IDLE;
+			t->away = 0;
 			t->slept_in_wait = 1;
 			return;
 		}
 	}
 	t->nr = nr;
 	t->sp = sp;
-	t->args[0] = a0;
-	t->args[1] = a1;
-	t->args[2] = r->dx;
+	t->args[0] = args[0];
+	t->args[1] = args[1];
+	t->args[2] = args[2];
 	t->args[3] = r->r10;
 	t->args[4] = r->r8;
 	t->args[5] = r->r9;

@@ -35,15 +35,16 @@
 /* How strongly a system call suggests an event loop. */
 enum wait_class { WAIT_NONE = 0, WAIT_FUTEX = 1, WAIT_POLL = 2, WAIT_EPOLL = 3 };
 
-#define NR_POLL		  7
-#define NR_SELECT	  23
-#define NR_FUTEX	  202
-#define NR_EPOLL_WAIT	  232
-#define NR_PSELECT6	  270
-#define NR_PPOLL	  271
-#define NR_EPOLL_PWAIT	  281
-#define NR_IO_URING_ENTER 426
-#define NR_EPOLL_PWAIT2	  441
+#define NR_POLL		   7
+#define NR_SELECT	   23
+#define NR_FUTEX	   202
+#define NR_RESTART_SYSCALL 219
+#define NR_EPOLL_WAIT	   232
+#define NR_PSELECT6	   270
+#define NR_PPOLL	   271
+#define NR_EPOLL_PWAIT	   281
+#define NR_IO_URING_ENTER  426
+#define NR_EPOLL_PWAIT2	   441
 
 static inline __attribute__((always_inline)) int probe_wait_class(long long nr)
 {
@@ -62,6 +63,55 @@ static inline __attribute__((always_inline)) int probe_wait_class(long long nr)
 		return WAIT_FUTEX;
 	}
 	return WAIT_NONE;
+}
+
+/* A wait for a contended lock of glibc, musl or Go, by its operation (FUTEX_WAIT) and the value
+ * that it waits to change: no parked thread's. */
+static inline __attribute__((always_inline)) int probe_futex_is_lock(const __u64 *args)
+{
+	return (args[1] & 127) == 0 && args[2] == 2;
+}
+
+#define STACK_ARRAY_MAX (64ull << 10)
+#define STACK_FRAME_MAX 512ull /* what else the frame with such an array holds above it */
+
+/* How far out on its stack a wait is: the stack pointer in it, or the end of the frame whose array
+ * of events it fills (libuv: 12 KiB), for a callback that is not called from that frame may be less
+ * deep than the wait. Larger is further out. Arrays of a few events change nothing. */
+static inline __attribute__((always_inline)) __u64 probe_wait_top(long long nr, __u64 sp,
+								  const __u64 *args)
+{
+	__u64 from = 0, bytes = 0;
+
+	switch (nr) {
+	case NR_EPOLL_WAIT:
+	case NR_EPOLL_PWAIT:
+	case NR_EPOLL_PWAIT2:
+		from = args[1];
+		bytes = (args[2] & 0xffff) * 12;
+		break;
+	case NR_POLL:
+	case NR_PPOLL:
+		from = args[0];
+		bytes = (args[1] & 0xffff) * 8;
+		break;
+	}
+	if (from <= sp || from - sp > STACK_ARRAY_MAX || bytes > STACK_ARRAY_MAX ||
+	    bytes < STACK_FRAME_MAX)
+		return sp;
+	return from + bytes + STACK_FRAME_MAX;
+}
+
+/* What tells a wait from others at nearly the same depth: its epoll set, or where its caller keeps
+ * the array of poll or the set of select. */
+static inline __attribute__((always_inline)) __s32 probe_wait_key(long long nr, __u64 sp,
+								  const __u64 *args)
+{
+	__u64 array = nr == NR_SELECT || nr == NR_PSELECT6 ? args[1] : args[0];
+
+	if (probe_wait_class(nr) != WAIT_POLL)
+		return args[0];
+	return array - sp <= STACK_ARRAY_MAX ? array - sp : array;
 }
 
 /* A cause as the kernel side sees it; the first values are those of enum lsc_cause. */
@@ -84,6 +134,13 @@ enum fd_kind {
 /* What a thread does while it is off the CPU. */
 enum off_kind { OFF_NONE = 0, OFF_IDLE = 1, OFF_BLOCK = 2, OFF_RUNQUEUE = 3 };
 
+/* What a second place to idle in, a futex, means. */
+enum other_idle {
+	OTHER_NONE = 0,
+	OTHER_JOBS = 1,	  /* a worker of a pool, one of whose jobs runs the loop */
+	OTHER_DRIVER = 2, /* one of several threads that take turns in one epoll set */
+};
+
 struct wait_site {
 	__u64 sp; /* user stack pointer in the call */
 	__u64 last_ns;
@@ -91,7 +148,7 @@ struct wait_site {
 	__u32 nr;
 	__u32 count;
 	__u32 run; /* times in a row without another site between */
-	__s32 fd;
+	__s32 fd;  /* probe_wait_key() */
 };
 
 /* Whose state a slot holds. */
@@ -107,7 +164,8 @@ struct thread_state {
 	__u8 primary_class;
 	__u8 confidence; /* 0..3 */
 	/* where it idles */
-	__u64 primary_sp;
+	__u64 primary_sp, primary_top;
+	__u64 other_sp; /* OTHER_JOBS: the futex that it idles in outside of its loop */
 	__u32 primary_nr;
 	__s32 primary_fd;
 	__u64 run_start_ns;
@@ -129,7 +187,9 @@ struct thread_state {
 	__u64 off_ns, off_runtime, off_delay;
 	__u32 off_cpu;	  /* where it went to sleep */
 	__u8 off_delayed; /* and it stood in the run queue still */
-	__u8 pad[3];
+	__u8 other;	  /* enum other_idle */
+	__u8 away;	  /* idles outside of its loop */
+	__u8 pad;
 	/* totals */
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */

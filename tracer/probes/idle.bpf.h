@@ -7,15 +7,48 @@
 
 #include "tick.bpf.h"
 
-static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __u32 nr, __s32 fd,
-				  int class, __u64 now)
+/* Threads that take turns in one epoll set: notes that this one was seen in it. Returns whether
+ * others were. */
+static __always_inline bool driver_is_shared(__u64 id, __s32 fd)
+{
+	__u64 key = id >> 32 << 32 | (__u32)fd;
+	__u32 tid = id, shared = ~0u, *owner = bpf_map_lookup_elem(&drivers, &key);
+
+	if (!owner) {
+		bpf_map_update_elem(&drivers, &key, &tid, BPF_ANY);
+		return false;
+	}
+	if (*owner != tid && *owner != shared)
+		bpf_map_update_elem(&drivers, &key, &shared, BPF_ANY);
+	return *owner != tid;
+}
+
+/* Where else the thread idles, as x becomes its primary wait. */
+static __always_inline void learn_other(struct thread_state *t, __u64 id, __u64 sp, __s32 fd,
+					int class)
+{
+	bool worker = t->primary_sp && t->primary_class == WAIT_FUTEX && !t->main;
+
+	if (class == WAIT_EPOLL && driver_is_shared(id, fd))
+		t->other = OTHER_DRIVER;
+	else if (worker && class > WAIT_FUTEX && sp < t->primary_sp)
+		t->other = OTHER_JOBS;
+	else
+		t->other = OTHER_NONE;
+	t->other_sp = t->other == OTHER_JOBS ? t->primary_sp : 0;
+}
+
+/* Counts a sleep in site x. Returns whether it is the primary wait now. */
+static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __u32 nr,
+				  const __u64 *args, int class, __u64 now)
 {
 	__u32 index = 0;
 	struct wait_site *x = site_find(t, sp, nr, &index);
+	__u64 top = probe_wait_top(nr, sp, args);
 
 	if (!x)
 		return false;
-	x->fd = fd;
+	x->fd = class == WAIT_FUTEX ? 0 : probe_wait_key(nr, sp, args);
 	x->count++;
 	x->last_ns = now;
 	if (t->run_site == index + 1) {
@@ -27,12 +60,14 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 		t->run_site = index + 1;
 		t->run_start_ns = now;
 	}
-	if (!site_replaces(t, x, class, now))
+	if (!site_replaces(t, x, top, class, now))
 		return false;
 	bool replaced = t->primary_sp != 0;
+	learn_other(t, id, sp, x->fd, class);
 	t->primary_sp = sp;
+	t->primary_top = top;
 	t->primary_nr = nr;
-	t->primary_fd = fd;
+	t->primary_fd = x->fd;
 	t->primary_class = class;
 	t->confidence = x->count > 3 ? 3 : x->count;
 	t->primary_last_ns = now;
@@ -44,17 +79,10 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	return true;
 }
 
-/* The thread goes to sleep in its primary wait. */
-static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 sp, __s32 fd,
-				       __u64 now)
+/* The thread was in its primary wait once more. */
+static __always_inline void confirm(struct thread_state *t, __u64 id, __u64 now)
 {
-	tick_end(t, id, now, false, false);
-	t->tick_ns = 0;
-	t->off = OFF_IDLE;
 	t->primary_last_ns = now;
-	t->primary_sp = sp;
-	t->primary_fd = fd;
-	t->slept_in_wait = 1;
 	if (t->run_site) {
 		t->run_site = 0;
 		t->run_start_ns = now;
@@ -63,6 +91,72 @@ static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 s
 	}
 	if (t->confidence < 3 && ++t->confidence == 3)
 		emit_loop(t, id >> 32, id, now, 0);
+}
+
+/* The thread goes to sleep in its primary wait. */
+static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 sp,
+				       const __u64 *args, __u64 now)
+{
+	tick_end(t, id, now, false, false);
+	t->tick_ns = 0;
+	t->off = OFF_IDLE;
+	t->away = 0;
+	t->primary_top += sp - t->primary_sp;
+	t->primary_sp = sp;
+	t->primary_fd =
+		t->primary_class == WAIT_FUTEX ? 0 : probe_wait_key(t->primary_nr, sp, args);
+	t->slept_in_wait = 1;
+	confirm(t, id, now);
+}
+
+/* Whether a sleep in a futex is idling: where a worker waits for jobs, or, beside the wait in an
+ * epoll set that others share, in place of a turn there. */
+static __always_inline bool idles_in_other(struct thread_state *t, __u64 id, __u64 sp,
+					   const __u64 *args)
+{
+	if (t->other == OTHER_JOBS)
+		return sp == t->other_sp;
+	if (t->primary_class != WAIT_EPOLL || probe_futex_is_lock(args) ||
+	    sp + SP_PARK < t->primary_top)
+		return false;
+	if (t->other != OTHER_DRIVER && !driver_is_shared(id, t->primary_fd))
+		return false;
+	t->other = OTHER_DRIVER;
+	return true;
+}
+
+/* The thread goes to sleep where it idles besides. A worker of a pool has left its loop, and what
+ * it did since its last turn was no tick. */
+static __always_inline void enter_other(struct thread_state *t, __u64 id, __u64 now)
+{
+	t->away = t->other == OTHER_JOBS;
+	if (!t->away)
+		tick_end(t, id, now, false, false);
+	t->tick_ns = 0;
+	t->due_ns = 0;
+	t->off = OFF_IDLE;
+}
+
+/* It runs again after idling. */
+static __always_inline void leave_idle(struct thread_state *t, __u64 now, __u64 delay)
+{
+	if (!t->away)
+		tick_begin(t, now, delay);
+}
+
+/* The sampler met a thread in a wait that does not sleep: a loop that always asks with a timeout of
+ * zero is seen nowhere else. Its tick is taken to begin here; precise mode finds the next ones. */
+static __always_inline void learn_awake(struct thread_state *t, __u64 id, __u64 sp, __u32 nr,
+					const __u64 *args, int class, __u64 now, __u64 delay)
+{
+	if (site_is_primary(t, nr, sp, args)) {
+		if (t->confidence < 3)
+			confirm(t, id, now);
+	} else if (t->primary_sp || !learn(t, id, sp, nr, args, class, now)) {
+		return;
+	}
+	if (!t->tick_ns && !t->off)
+		tick_begin(t, now, delay);
 }
 
 #endif

@@ -74,6 +74,13 @@ struct { /* tgid -> where its global interpreter lock lies */
 	__type(value, struct address_range);
 } gils SEC(".maps");
 
+struct { /* (tgid, epoll set) -> the thread that waits in it; ~0: several do */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PROBE_MAX_TARGETS);
+	__type(key, __u64);
+	__type(value, __u32);
+} drivers SEC(".maps");
+
 struct { /* the zero value of a new thread: too large for the BPF stack */
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -49,7 +49,7 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 		__u64 least = t->main && t->primary_class < WAIT_POLL ? 1000000ull
 			      : t->timed			      ? 20000000ull
 								      : 5000000ull;
-		if (d > least && learn(t, id, t->sp, NR_FUTEX, 0, WAIT_FUTEX, now))
+		if (d > least && learn(t, id, t->sp, NR_FUTEX, t->args, WAIT_FUTEX, now))
 			tick_begin(t, now, t->off_delay + delay);
 	}
 	return 0;
@@ -74,7 +74,7 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 	t->runqueue_ns += delay;
 	t->idle_ns += now - delay - off;
 	t->wait_delay_ns = delay;
-	tick_begin(t, now, t->off_delay + delay);
+	leave_idle(t, now, t->off_delay + delay);
 }
 
 /* A thread has state from its first sleep in a wait that a loop may idle in until its exit: the
@@ -177,6 +177,23 @@ int BPF_PROG(on_waking, struct task_struct *p)
 	return 0;
 }
 
+/* A thread that is not known to be in a loop's tick: it may be in a wait that does not sleep. */
+static __always_inline void sample_awake(struct thread_state *t, __u64 id)
+{
+	struct task_struct *p = bpf_get_current_task_btf();
+	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
+	__s64 nr = (__s32)r->orig_ax; /* negative in user mode */
+	int class = probe_wait_class(nr);
+	__u64 args[3] = {r->di, r->si, r->dx};
+
+	if (class < WAIT_POLL || ((nr == NR_POLL || nr == NR_PPOLL) && args[1] < 2))
+		return;
+	if (!t && (!is_target(p->tgid) || !(t = thread_add(p->pid, p->pid == p->tgid))))
+		return;
+	t->runtime = p->se.sum_exec_runtime;
+	learn_awake(t, id, r->sp, nr, args, class, bpf_ktime_get_ns(), p->sched_info.run_delay);
+}
+
 SEC("perf_event")
 int on_sample(struct bpf_perf_event_data *ctx)
 {
@@ -191,6 +208,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	struct thread_state *t = thread_find(tid);
 	if (have_owners)
 		owner_sample(id, bpf_ktime_get_ns());
+	if (!t || !t->tick_ns || !is_loop(t) || t->confidence < 3)
+		sample_awake(t, id);
 	if (!t || !t->tick_ns || !is_loop(t))
 		return 0;
 	bool kernel = ctx->regs.ip >> 63;
@@ -239,7 +258,8 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find((__u32)id);
-	if (!t || !site_is_primary(t, nr, regs->sp, regs->di))
+	__u64 args[3] = {regs->di, regs->si, regs->dx};
+	if (!t || !site_is_primary(t, nr, regs->sp, args))
 		return 0;
 	struct task_struct *p = bpf_get_current_task_btf();
 	__u64 now = bpf_ktime_get_ns();

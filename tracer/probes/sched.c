@@ -317,13 +317,29 @@ static int crowd_get(const struct probe *p, int tid, struct thread_state *ret_st
 				    sizeof(*ret_state), 0);
 }
 
-int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd)
+/* The epoll set that a thread of pid is met in; several may take turns in it. */
+static void note_driver(struct probe *p, int pid, int tid, int fd)
+{
+	__u64 key = (__u64)(__u32)pid << 32 | (__u32)fd;
+	__u32 owner = (__u32)tid, shared = ~0u;
+
+	if (bpf_map__update_elem(p->skel->maps.drivers, &key, sizeof(key), &owner, sizeof(owner),
+				 BPF_NOEXIST) == -EEXIST)
+		bpf_map__update_elem(p->skel->maps.drivers, &key, sizeof(key), &shared,
+				     sizeof(shared), BPF_ANY);
+}
+
+int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
+	       const uint64_t args[6])
 {
 	struct thread_state t = {0};
 	__u32 key = (__u32)tid;
 	uint64_t now = lsc_now_ns();
+	__u64 call[3] = {args[0], args[1], args[2]};
+	int fd = nr == NR_FUTEX ? 0 : probe_wait_key(nr, sp, call);
 
 	t.primary_sp = sp;
+	t.primary_top = probe_wait_top(nr, sp, call);
 	t.primary_nr = (__u32)nr;
 	t.primary_fd = fd;
 	t.primary_class = (__u8)probe_wait_class(nr);
@@ -344,14 +360,17 @@ int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, in
 					__ATOMIC_RELAXED)) {
 		memcpy(&slot->off, &t.off, sizeof(t) - offsetof(struct thread_state, off));
 		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
-		return 1;
+		goto placed;
 	}
 	__atomic_store_n(&slot->crowded, 1, __ATOMIC_RELEASE);
 	int r = bpf_map__update_elem(p->skel->maps.crowd, &key, sizeof(key), &t, sizeof(t),
 				     BPF_NOEXIST);
-	if (r == -EEXIST)
-		return 0;
-	return r < 0 ? r : 1;
+	if (r < 0)
+		return r == -EEXIST ? 0 : r;
+placed:
+	if (t.primary_class == WAIT_EPOLL)
+		note_driver(p, pid, tid, fd);
+	return 1;
 }
 
 int probe_add_stack(struct probe *p, int tid)

@@ -46,10 +46,11 @@ int probe_add_target(struct probe *p, int pid);
 /* It has ended: its number may come back as another's. */
 void probe_drop_target(struct probe *p, int pid);
 
-/* What a thread sleeps in at the attach, read from /proc: a first guess at its primary wait.
+/* What a thread of pid sleeps in at the attach, read from /proc: a first guess at its primary wait.
  * may_futex: a futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side
  * knows the thread already, -errno. */
-int probe_seed(struct probe *p, int tid, bool may_futex, int nr, uint64_t sp, int fd);
+int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
+	       const uint64_t args[6]);
 /* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
 int probe_add_stack(struct probe *p, int tid);
 /* Where the thread keeps the number of its current task. */
