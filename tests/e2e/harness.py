@@ -55,8 +55,9 @@ class Process:
     def __init__(self, argv, **options):
         self.argv = [str(arg) for arg in argv]
         self.errors = tempfile.TemporaryFile("w+")
+        options.setdefault("start_new_session", True)
         self.child = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=self.errors, text=True, start_new_session=True, **options)
+                                      stderr=self.errors, text=True, **options)
         self.pid = self.child.pid
         self.lines = []
         self.unread = queue.Queue()

@@ -11,6 +11,7 @@ from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope
 
 SECONDS = 8
 WORK_MS = 4  # of redis's CPU a request: less than half a stall
+SHARED = {"start_new_session": False}  # a session of its own may have a share of the CPUs of its own
 WORK = "local x = 0; for i = 1, ARGV[1] do x = x + i end; return x"
 
 
@@ -32,7 +33,7 @@ class Crowded(Case):
         stress = shutil.which("stress")
         if not stress:
             self.skipTest("stress is not installed")
-        return Process([stress, "-c", str(4 * os.cpu_count())])
+        return Process([stress, "-c", str(4 * os.cpu_count())], **SHARED)
 
     def watch(self, target, *options):
         """Beside the crowd, which is there already."""
@@ -60,7 +61,7 @@ class Crowded(Case):
 
     def test_asyncio(self):
         """Each turn needs more than the scheduler gives at once, and less than half a stall."""
-        with Process([PYTHON, HERE / "targets/worker.py", 9]) as target, self.crowd():
+        with Process([PYTHON, HERE / "targets/worker.py", 9], **SHARED) as target, self.crowd():
             target.next_line("running")
             self.assertTrue(self.watch(target, "--stall", 20))
         self.assertIn("got no CPU", loopscope("report", self.capture).stdout)
@@ -70,7 +71,7 @@ class Crowded(Case):
         command = ["redis-cli", "-s", socket]
         with contextlib.ExitStack() as stack:
             redis = stack.enter_context(Process(["/usr/bin/redis-server", "--port", "0", "--unixsocket", socket,
-                                                 "--save", "", "--dir", self.dir]))
+                                                 "--save", "", "--dir", self.dir], **SHARED))
             redis.next_line("ready to accept connections")
             stack.enter_context(self.crowd())
             # a shared core may be thrice as slow in a crowd: measure there how much work it takes

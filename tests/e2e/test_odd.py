@@ -215,7 +215,9 @@ class Places(Base):
         self.assertLess(stall["start_ns"], report["capture"]["duration_ns"])
 
     def test_from_within_a_pid_namespace_it_is_refused(self):
-        done = run("unshare", "-fp", "--mount-proc", LOOPSCOPE, "attach", "-p", 1, "-d", 1, "-o", self.capture, status=4)
+        shell = ("sh", "-c", '"$@"; exit $?', "sh")  # process 1 there
+        done = run("unshare", "-fp", "--mount-proc", *shell, LOOPSCOPE, "attach", "-p", 1, "-d", 1, "-o", self.capture,
+                   status=4)
         self.assertEqual(done.stderr, "loopscope attach: inside a pid namespace kernel events cannot be told apart by "
                                       "pid: run loopscope on the host, or use --require ring for programs with a ring\n")
 

@@ -250,8 +250,9 @@ class Threads(Case):
     def test_short_threads_that_turn_like_loops_are_bounded_and_counted(self):
         report, truths = self.watch(1, 2, 0, 4, seconds=8, validate=False)  # a schema takes minutes for so many
         self.assertGreater(self.births, 1_000)
-        self.assertEqual(len(self.notices), 1, self.notices)
-        self.assertIn("lost", self.notices[0])
+        notices = [notice for notice in self.notices if "overhead" not in notice]
+        self.assertEqual(len(notices), 1, self.notices)
+        self.assertIn("lost", notices[0])
         self.assertGreater(report["capture"]["lost"]["quota"], 0)
         self.assertLess(report["capture"]["coverage"], 1)
         self.assertLess(len(report["loops"]), 12_000)

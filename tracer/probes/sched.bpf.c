@@ -178,7 +178,7 @@ int BPF_PROG(on_waking, struct task_struct *p)
 }
 
 /* A thread that is not known to be in a loop's tick: it may be in a wait that does not sleep. */
-static __always_inline void sample_awake(struct thread_state *t, __u64 id)
+__noinline int sample_awake(struct thread_state *t, __u64 id)
 {
 	struct task_struct *p = bpf_get_current_task_btf();
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
@@ -187,11 +187,12 @@ static __always_inline void sample_awake(struct thread_state *t, __u64 id)
 	__u64 args[3] = {r->di, r->si, r->dx};
 
 	if (class < WAIT_POLL || ((nr == NR_POLL || nr == NR_PPOLL) && args[1] < 2))
-		return;
+		return 0;
 	if (!t && (!is_target(p->tgid) || !(t = thread_add(p->pid, p->pid == p->tgid))))
-		return;
+		return 0;
 	t->runtime = p->se.sum_exec_runtime;
 	learn_awake(t, id, r->sp, nr, args, class, bpf_ktime_get_ns(), p->sched_info.run_delay);
+	return 0;
 }
 
 SEC("perf_event")
@@ -219,8 +220,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	else
 		t->samples_user++;
 	__u64 now = bpf_ktime_get_ns();
-	if (now - t->tick_ns < stall_ns / 2 ||
-	    (t->samples_user + t->samples_kernel) & sample_mask)
+	if (now - t->tick_ns < stall_ns / 2 || (t->samples_user + t->samples_kernel) & sample_mask)
 		return 0;
 	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
 	if (!slot)
@@ -270,7 +270,7 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	t->slept_in_wait = 0;
 	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
 	 * stale. */
-	if (slept && (exact || t->tick_ns >= armed_at))
+	if (slept && (tick_is_exact(t) || t->tick_ns >= armed_at))
 		return 0;
 	victim_timer(t, id, regs, now);
 	tick_end(t, id, now, true, false);
@@ -285,9 +285,11 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	__s64 nr = (__s32)regs->orig_ax;
 
-	if (probe_wait_class(nr) < WAIT_POLL)
+	int class = probe_wait_class(nr);
+
+	if (class == WAIT_NONE)
 		return victim_is_read(nr) ? victim_read(regs, ret) : 0;
-	return exact ? 0 : wait_returned(regs, nr);
+	return exact && class > WAIT_FUTEX ? 0 : wait_returned(regs, nr);
 }
 
 /* The same for good, where the kernel has fentry: other calls pay nothing. */

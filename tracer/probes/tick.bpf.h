@@ -37,8 +37,7 @@ static __always_inline void tick_certain(struct thread_state *t, __u64 from, __u
 		t->watched_ns = from;
 }
 
-__noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low,
-				 __u32 flags)
+__noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low, __u32 flags)
 {
 	struct event_stall *e;
 
@@ -99,6 +98,12 @@ static __always_inline void lag_add(struct thread_state *t, __u64 ns)
 		t->lag.max_ns = ns;
 }
 
+/* Each return from the thread's wait is hooked for good. A futex is called too often for that. */
+static __always_inline bool tick_is_exact(const struct thread_state *t)
+{
+	return exact && t->primary_class > WAIT_FUTEX;
+}
+
 /* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
  * time off the CPU (nothing ends inside it); where the block spans the arming, both together. */
 static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise,
@@ -116,7 +121,8 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 	if (d < stall_ns || !is_loop(t))
 		return;
 
-	__u64 low = t->certain_ns, since = exact ? begin : armed_at;
+	__u64 low = t->certain_ns;
+	__u64 since = tick_is_exact(t) ? begin : armed_at;
 	if (since && since < end) {
 		if (since <= begin)
 			since = begin;
