@@ -108,7 +108,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 		return;
 	}
 	s->row.duration_ns = duration;
-	l->unsure_ns += tick_unsure(high, duration, e->split); /* may have held other ticks */
+	l->unsure_ns += tick_unsure(high, duration, e->split, c->o.stall_ns);
 	s->row.mode = probe_is_exact(c->probe) ? STORE_MODE_FENTRY
 		      : e->precise	       ? STORE_MODE_PRECISE
 					       : STORE_MODE_DEFAULT;

@@ -63,7 +63,8 @@ static void what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past(void **s
 static void a_tick_ends_where_it_ended_whatever_block_it_holds(void **state)
 {
 	(void)state;
-	struct event_stall e = busy(100, 424, 318); /* certain from 106 on; the longest block later */
+	struct event_stall e =
+		busy(100, 424, 318); /* certain from 106 on; the longest block later */
 
 	e.certain_ns = MS(160);
 	e.certain_start_ns = MS(264);
@@ -155,15 +156,17 @@ static void what_was_waited_for_a_cpu_is_sure_whatever_tick_it_was_in(void **sta
 	(void)state;
 	__u64 split[PROBE_CAUSES] = {0};
 
-	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(80));
+	assert_int_equal(tick_unsure(MS(100), MS(20), split, MS(10)), MS(80));
 	split[LSC_CAUSE_SLEEP] = MS(15);
-	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(80));
+	assert_int_equal(tick_unsure(MS(100), MS(20), split, MS(10)), MS(80));
 	split[LSC_CAUSE_RUNQUEUE] = MS(50);
 	split[LSC_CAUSE_THROTTLED] = MS(20);
-	assert_int_equal(tick_unsure(MS(100), MS(20), split), MS(30));
-	assert_int_equal(tick_unsure(MS(100), MS(90), split), MS(10));
+	assert_int_equal(tick_unsure(MS(100), MS(20), split, MS(10)), MS(30));
+	assert_int_equal(tick_unsure(MS(100), MS(90), split, MS(10)), MS(10));
+	assert_int_equal(tick_unsure(MS(100), MS(95.1), split, MS(10)),
+			 0);		     /* too little to hide in */
 	split[LSC_CAUSE_RUNQUEUE] = MS(500); /* never less than nothing */
-	assert_int_equal(tick_unsure(MS(100), MS(20), split), 0);
+	assert_int_equal(tick_unsure(MS(100), MS(20), split, MS(10)), 0);
 }
 
 int main(void)

@@ -228,14 +228,16 @@ struct address_range {
 };
 
 /* What may have held several ticks, of a busy period of which `low` is certain to be one: not what
- * it waited for a CPU, which is exact. */
+ * it waited for a CPU, which is exact, nor so little that no stall can hide in it. */
 static inline __attribute__((always_inline)) __u64 tick_unsure(__u64 period, __u64 low,
-							       const __u64 *split)
+							       const __u64 *split, __u64 stall)
 {
 	__u64 waited = split[LSC_CAUSE_RUNQUEUE] + split[LSC_CAUSE_THROTTLED];
 	__u64 rest = period > waited ? period - waited : 0;
 
-	return rest < period - low ? rest : period - low;
+	if (rest > period - low)
+		rest = period - low;
+	return rest < stall / 2 ? 0 : rest;
 }
 
 enum event_kind {

@@ -132,7 +132,7 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 			low = end - since;
 	}
 	if (low < stall_ns / 2)
-		t->unsure_ns += tick_unsure(d, low, t->split);
+		t->unsure_ns += tick_unsure(d, low, t->split, stall_ns);
 	else
 		emit_stall(t, id, end, low, (precise ? 1 : 0) | (exited ? 2 : 0));
 }
