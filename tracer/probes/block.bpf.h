@@ -128,7 +128,9 @@ __noinline int stack_copy(struct stack_slot *s, bool nested)
 		s->block.stack_size = size;
 		return 0;
 	}
-	/* it ends sooner (a coroutine's), or a page is not there: page by page */
+	/* It ends sooner (a coroutine's), or a page is not there: page by page. One in the midst
+	 * was never touched (most of libuv's array of events) and reads as zeros, as it would
+	 * there. */
 	__u32 first = 4096 - (sp & 4095), done = 0;
 	if (first > 4096)
 		return 0;
@@ -136,10 +138,9 @@ __noinline int stack_copy(struct stack_slot *s, bool nested)
 		done = first;
 #pragma unroll
 		for (int i = 0; i < PROBE_STACK_BYTES / 4096 - 1; i++) {
-			if (bpf_probe_read_user(s->stack + first + i * 4096, 4096,
-						(void *)(sp + first + i * 4096)))
-				break;
-			done = first + (i + 1) * 4096;
+			if (!bpf_probe_read_user(s->stack + first + i * 4096, 4096,
+						 (void *)(sp + first + i * 4096)))
+				done = first + (i + 1) * 4096;
 		}
 	}
 	s->block.stack_size = done;

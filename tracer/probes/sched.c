@@ -329,11 +329,32 @@ static void note_driver(struct probe *p, int pid, int tid, int fd)
 				     sizeof(shared), BPF_ANY);
 }
 
+/* 1 when it was placed, 0 when the kernel side knows the thread already. */
+static int place(struct probe *p, int tid, const struct thread_state *t)
+{
+	__u32 key = (__u32)tid, free_slot = SLOT_FREE;
+	struct thread_state *slot = &p->slots[key % PROBE_SLOTS], known;
+
+	if (slot_of(p, tid) || crowd_get(p, tid, &known) == 0)
+		return 0;
+	if (__atomic_compare_exchange_n(&slot->tid, &free_slot, SLOT_TAKEN, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED)) {
+		memcpy(&slot->off, &t->off, sizeof(*t) - offsetof(struct thread_state, off));
+		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
+		return 1;
+	}
+	__atomic_store_n(&slot->crowded, 1, __ATOMIC_RELEASE);
+	int r = bpf_map__update_elem(p->skel->maps.crowd, &key, sizeof(key), t, sizeof(*t),
+				     BPF_NOEXIST);
+	if (r == -EEXIST)
+		return 0;
+	return r < 0 ? r : 1;
+}
+
 int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
 	       const uint64_t args[6])
 {
 	struct thread_state t = {0};
-	__u32 key = (__u32)tid;
 	uint64_t now = lsc_now_ns();
 	__u64 call[3] = {args[0], args[1], args[2]};
 	int fd = nr == NR_FUTEX ? 0 : probe_wait_key(nr, sp, call);
@@ -352,25 +373,10 @@ int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64
 	t.seeded = 1;
 	t.site[0] = (struct wait_site){
 		.sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd};
-	struct thread_state *slot = &p->slots[key % PROBE_SLOTS], known;
-	__u32 free_slot = SLOT_FREE;
-	if (slot_of(p, tid) || crowd_get(p, tid, &known) == 0)
-		return 0;
-	if (__atomic_compare_exchange_n(&slot->tid, &free_slot, SLOT_TAKEN, false, __ATOMIC_ACQUIRE,
-					__ATOMIC_RELAXED)) {
-		memcpy(&slot->off, &t.off, sizeof(t) - offsetof(struct thread_state, off));
-		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
-		goto placed;
-	}
-	__atomic_store_n(&slot->crowded, 1, __ATOMIC_RELEASE);
-	int r = bpf_map__update_elem(p->skel->maps.crowd, &key, sizeof(key), &t, sizeof(t),
-				     BPF_NOEXIST);
-	if (r < 0)
-		return r == -EEXIST ? 0 : r;
-placed:
-	if (t.primary_class == WAIT_EPOLL)
+	int r = place(p, tid, &t);
+	if (r == 1 && t.primary_class == WAIT_EPOLL)
 		note_driver(p, pid, tid, fd);
-	return 1;
+	return r;
 }
 
 int probe_add_stack(struct probe *p, int tid)
