@@ -100,19 +100,23 @@ static const struct store_block *current_block(struct collector *c, struct loop 
 	return &l->blocks->row;
 }
 
-static void announce(struct collector *c, struct loop *l, struct event_stall *e, uint64_t now)
+/* False when less of it is certain than is worth announcing: it was noticed late. */
+static bool announce(struct collector *c, struct loop *l, struct event_stall *e, uint64_t now)
 {
 	struct store_stall row = {.loop = l->id, .in_progress = true, .stack = l->ongoing.stack};
-	struct block *block = malloc(sizeof(*block));
 
 	tick_bounds(e, &row.start_ns, &row.duration_ns);
+	if (row.duration_ns < FIRST_NS)
+		return false;
+	struct block *block = malloc(sizeof(*block));
 	for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
 		row.split[i] = e->split[i];
 	row.split[LSC_CAUSE_OTHER] += tick_unexplained(e);
 	tick_split_close(row.split, row.duration_ns, e->samples_user, e->samples_kernel);
-	if (block && row.duration_ns >= FIRST_NS)
+	if (block)
 		stall_tell(c, l, &row, current_block(c, l, &row, now, block), e->task);
 	free(block);
+	return true;
 }
 
 void ongoing_look(struct collector *c, struct loop *l, uint64_t now)
@@ -125,10 +129,8 @@ void ongoing_look(struct collector *c, struct loop *l, uint64_t now)
 		if (o->job && now < o->until_ns)
 			return;
 		o->until_ns = 0;
-		if (account(c, l, now, &e) && e.begin_ns == o->tick_ns) {
+		if (account(c, l, now, &e) && e.begin_ns == o->tick_ns && announce(c, l, &e, now))
 			o->next_ns = (now - o->tick_ns) * AGAIN / FIRST_NS * FIRST_NS;
-			announce(c, l, &e, now);
-		}
 		return;
 	}
 	if (!c->o.print_ns || !l->announced || now < o->check_ns)

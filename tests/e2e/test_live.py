@@ -72,6 +72,7 @@ class Live(Case):
         """One announcement while it went on, after a second, and one end. Returns both."""
         [final] = wait_until(lambda: attach.stalls(False), 5, "the end of the stall")
         self.assertSoon(final, end_ns)
+        self.assertEqual(len(attach.stalls(True)), 1, attach.of("stall"))
         [early] = attach.stalls(True)
         self.assertLess(early["came_ns"], end_ns)
         after = early["came_ns"] - began_ns
