@@ -270,7 +270,7 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	t->slept_in_wait = 0;
 	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
 	 * stale. */
-	if (slept && (tick_is_exact(t) || t->tick_ns >= armed_at))
+	if (slept && (exact || t->tick_ns >= armed_at))
 		return 0;
 	victim_timer(t, id, regs, now);
 	tick_end(t, id, now, true, false);
@@ -285,11 +285,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	__s64 nr = (__s32)regs->orig_ax;
 
-	int class = probe_wait_class(nr);
-
-	if (class == WAIT_NONE)
+	if (probe_wait_class(nr) < WAIT_POLL)
 		return victim_is_read(nr) ? victim_read(regs, ret) : 0;
-	return exact && class > WAIT_FUTEX ? 0 : wait_returned(regs, nr);
+	return exact ? 0 : wait_returned(regs, nr);
 }
 
 /* The same for good, where the kernel has fentry: other calls pay nothing. */

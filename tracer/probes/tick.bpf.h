@@ -98,12 +98,6 @@ static __always_inline void lag_add(struct thread_state *t, __u64 ns)
 		t->lag.max_ns = ns;
 }
 
-/* Each return from the thread's wait is hooked for good. A futex is called too often for that. */
-static __always_inline bool tick_is_exact(const struct thread_state *t)
-{
-	return exact && t->primary_class > WAIT_FUTEX;
-}
-
 /* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
  * time off the CPU (nothing ends inside it); where the block spans the arming, both together. */
 static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise,
@@ -122,7 +116,10 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 		return;
 
 	__u64 low = t->certain_ns;
-	__u64 since = tick_is_exact(t) ? begin : armed_at;
+	__u64 since = exact ? begin : armed_at;
+	if (t->primary_class == WAIT_FUTEX)
+		since = 0; /* one that would not sleep is not called: its turns are not told apart
+			    */
 	if (since && since < end) {
 		if (since <= begin)
 			since = begin;
