@@ -186,7 +186,8 @@ class Ends(Live):
         self.assertGreaterEqual(len(report["stalls"]), 10, describe(report))
 
     def test_a_stack_that_is_slow_to_resolve_holds_up_no_line_and_is_stored(self):
-        with blocker() as process, Events(process.pid, self.capture) as attach:
+        """The first of a program: its files are read for it, which may take longer than unwinding."""
+        with Process([BIN.parent / "tests/e2e/saturated"]) as process, Events(process.pid, self.capture) as attach:
             pause()
             helpers = helpers_of(attach.pid)
             for pid in helpers:

@@ -50,7 +50,9 @@ static void obey(const char *line, int epoll, int ready)
 				     (long)((seconds - (double)(time_t)seconds) * 1e9)};
 		nanosleep(&t, NULL);
 	}
-	printf("{\"ns\": %llu}\n", (unsigned long long)(now_ns() - begin));
+	uint64_t end = now_ns();
+	printf("{\"ns\": %llu, \"end_ns\": %llu}\n", (unsigned long long)(end - begin),
+	       (unsigned long long)end);
 }
 
 int main(void)
