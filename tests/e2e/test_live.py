@@ -185,7 +185,7 @@ class Ends(Live):
         self.assertEqual(len(attach.stalls(True)), 0)
         self.assertGreaterEqual(len(report["stalls"]), 10, describe(report))
 
-    def test_a_stack_that_is_slow_to_resolve_holds_up_no_line_and_is_stored(self):
+    def test_a_stack_that_is_slow_to_resolve_holds_up_no_line_and_is_stored_or_counted(self):
         with blocker() as process, Events(process.pid, self.capture) as attach:
             pause()
             helpers = helpers_of(attach.pid)
@@ -202,7 +202,9 @@ class Ends(Live):
             pause()
             report = attach.stop()
         [stall] = self.assertStalls(report, [truth["ns"]], "sleep")
-        self.assertIsNotNone(stall["stack"], describe(report))
+        if stall["stack"] is None:  # given up: then it is counted
+            counted = [entry for entry in report["capture"]["unresolved"] if entry["what"] == "stack"]
+            self.assertTrue(counted, describe(report))
 
 
 def helpers_of(client):
