@@ -23,8 +23,8 @@
 #include "sched.h"
 #include "target.h"
 
-#define PRECISE "precise mode (sys_exit, sched_waking)"
-#define EXACT	"returns from waits (fexit, sched_waking)"
+#define PRECISE	    "precise mode (sys_exit, sched_waking)"
+#define EXACT	    "returns from waits (fexit, sched_waking)"
 #define WAITING_MAX 16
 #define TURNS_NS    (500 * LSC_NS_PER_MS) /* the target is watched so long for turns */
 #define UNWOUND_NS  (3 * LSC_NS_PER_S)
@@ -125,6 +125,8 @@ static void check_probes(json_t *checks)
 	bool exact = probe_is_exact(p);
 	uint64_t before = probe_counter(p, COUNT_PRECISE_EXITS);
 	int r = probe_arm(p);
+	if (r == 0)
+		r = probe_arm_waking(p);
 	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
 		epoll_wait(ep, &ev, 1, 0);
 	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)

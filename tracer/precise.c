@@ -100,8 +100,11 @@ void precise_steer(struct collector *c, uint64_t now)
 		if (!l->kernel || l->feed)
 			continue;
 		uint64_t idle_ns, since = probe_busy_since(c->probe, l->tid, &idle_ns);
-		if (!since || now < since + c->o.stall_ns / 2 || !watch_loop_reports(c, l) ||
-		    !is_granted(c, l, idle_ns, now))
+		if (!since || now < since + c->o.stall_ns / 2 || !watch_loop_reports(c, l))
+			continue;
+		if (probe_arm_waking(c->probe) == 0) /* wakers are unknown without */
+			c->waking_ns = now;
+		if (!is_granted(c, l, idle_ns, now))
 			continue;
 		if (!c->armed_ns)
 			arm(c, l, now);
@@ -116,6 +119,10 @@ void precise_steer(struct collector *c, uint64_t now)
 		victim_pause(c);
 	if (c->armed_ns && now > c->wanted_ns + HOLD_NS)
 		disarm(c, now);
+	if (c->waking_ns && now > c->waking_ns + HOLD_NS) {
+		probe_disarm_waking(c->probe);
+		c->waking_ns = 0;
+	}
 }
 
 void precise_forbid(struct collector *c, uint64_t now)

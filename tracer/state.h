@@ -207,6 +207,7 @@ struct collector {
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
+	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
 	int64_t armed_loop;
 	bool paused; /* some loop was saturated */
 	uint64_t next_walk_ns; /* sockets are not looked through before */

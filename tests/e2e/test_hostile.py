@@ -197,7 +197,7 @@ class Targets(Case):
         report = report_of(self.capture)
         stalls = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
         self.assertEqual(len(stalls), 1, describe(report))
-        self.assertEqual(stalls[0]["confidence"], "inferred")
+        self.assertIn(stalls[0]["confidence"], ("inferred", "observed"))  # its wait is confirmed meanwhile, or not
         self.assertIsNotNone(stalls[0]["stack"], describe(report))
 
     def test_children_from_before_the_attach_are_followed(self):

@@ -38,6 +38,17 @@ static __always_inline void learn_other(struct thread_state *t, __u64 id, __u64 
 	t->other_sp = t->other == OTHER_JOBS ? t->primary_sp : 0;
 }
 
+/* Room for stack copies of a new loop, at once: a program may live so shortly that its only block
+ * comes before user space knows the loop. That one counts loops without room. */
+static __always_inline void stack_slot_add(const struct thread_state *t, __u32 tid)
+{
+	__u32 zero = 0;
+	struct stack_slot *blank = bpf_map_lookup_elem(&blank_slot, &zero);
+
+	if (blank && is_loop(t) && !bpf_map_lookup_elem(&stacks, &tid))
+		bpf_map_update_elem(&stacks, &tid, blank, BPF_NOEXIST);
+}
+
 /* Counts a sleep in site x. Returns whether it is the primary wait now. */
 static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __u32 nr,
 				  const __u64 *args, int class, __u64 now)
@@ -75,6 +86,7 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	t->run_site = 0;
 	t->run_start_ns = now;
 	t->tick_ns = 0;
+	stack_slot_add(t, id);
 	emit_loop(t, id >> 32, id, now, replaced);
 	return true;
 }

@@ -14,7 +14,7 @@ const volatile __u64 stall_ns = 10000000;
 const volatile __u8 follow = 0;
 const volatile __u8 exact = 0; /* each return from a wait is hooked: ticks need no precise mode */
 
-__u64 armed_at;	  /* precise mode since; 0: off. Written by user space */
+__u64 armed_at; /* precise mode since; 0: off. Written by user space */
 /* What user space changes while the programs run, to see less: tracer/overhead.c. */
 volatile __u64 block_ns = 1000000;
 volatile __u32 copy_mask;   /* of the stacks of blocks one in copy_mask + 1 is copied */
@@ -58,6 +58,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct stack_slot);
 } stacks SEC(".maps");
+
+struct { /* the zero value of a slot */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_slot);
+} blank_slot SEC(".maps");
 
 struct { /* tid -> address of its current task's number in the target's memory */
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -108,8 +115,7 @@ static __always_inline __u64 wakeup_flags(void)
 							      : BPF_RB_NO_WAKEUP;
 }
 
-__noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now,
-				int replaced)
+__noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now, int replaced)
 {
 	struct event_loop *e;
 

@@ -473,6 +473,19 @@ void probe_drop_thread(struct probe *p, int tid)
 	bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
 }
 
+int probe_arm_waking(struct probe *p)
+{
+	if (!p->waking)
+		p->waking = bpf_program__attach(p->skel->progs.on_waking);
+	return p->waking ? 0 : errno ? -errno : -EINVAL;
+}
+
+void probe_disarm_waking(struct probe *p)
+{
+	bpf_link__destroy(p->waking);
+	p->waking = NULL;
+}
+
 int probe_arm(struct probe *p)
 {
 	if (p->precise)
@@ -481,7 +494,6 @@ int probe_arm(struct probe *p)
 	if (!p->precise)
 		return errno ? -errno : -EINVAL;
 	__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
-	p->waking = bpf_program__attach(p->skel->progs.on_waking); /* wakers are unknown without */
 	return 0;
 }
 
@@ -491,8 +503,7 @@ void probe_disarm(struct probe *p)
 		return;
 	__atomic_store_n(&p->skel->bss->armed_at, 0, __ATOMIC_RELEASE);
 	bpf_link__destroy(p->precise);
-	bpf_link__destroy(p->waking);
-	p->precise = p->waking = NULL;
+	p->precise = NULL;
 }
 
 bool probe_is_exact(const struct probe *p)

@@ -70,8 +70,11 @@ void probe_drop_thread(struct probe *p, int tid);
 int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
 void probe_drop_owner(struct probe *p, int tid);
 
-/* Precise mode: sys_exit on the primary waits (where these are not hooked for good) and on reads,
- * and who wakes up blocked loops. It slows every system call of the host: arm briefly. */
+/* Who wakes up blocked loops: it costs every wake-up of the host some 100 ns. */
+int probe_arm_waking(struct probe *p);
+void probe_disarm_waking(struct probe *p);
+/* Precise mode: sys_exit on the primary waits (where these are not hooked for good) and on reads. It
+ * slows every system call of the host: arm briefly. */
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 /* Each return from a wait is hooked (fentry): every tick is exact without the precise mode. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * N processes of one name, each an epoll loop that turns a few times a second. Says "running" when all of
- * them turn. A line of input "INDEX MICROSECONDS" has that one sleep in a turn, "-1 MICROSECONDS" all of
- * them; for each a line of JSON tells by its own clock how long it took and when it was over.
- * "more N" adds N of them. They die with the one that was started.
+ * N processes of one name, each an epoll loop that turns a few times a second. Says "running" when
+ * all of them turn. A line of input "INDEX MICROSECONDS" has that one sleep in a turn, "-1
+ * MICROSECONDS" all of them; for each a line of JSON tells by its own clock how long it took and
+ * when it was over. "more N" adds N of them. They die with the one that was started.
  *
  *   many_processes N NAME
  */
@@ -42,7 +42,7 @@ static uint64_t now_ns(void)
 
 static void answer(uint64_t ns, uint64_t end_ns)
 {
-	struct answer a = { .pid = getpid(), .ns = ns, .end_ns = end_ns };
+	struct answer a = {.pid = getpid(), .ns = ns, .end_ns = end_ns};
 
 	if (write(answers[1], &a, sizeof(a)) != sizeof(a))
 		_exit(1);
@@ -50,7 +50,7 @@ static void answer(uint64_t ns, uint64_t end_ns)
 
 static void turn(int order)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, order, &ev) < 0)

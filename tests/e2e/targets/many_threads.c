@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A target with too much of everything: N epoll loops that each block now and then, and a churn of
- * threads that are born and die, beside threads that sleep for ever. Says "running" when all loops turn; on each line of input every loop
- * sleeps once that many microseconds, and a line of JSON tells by its own clock how long the first
- * one took, and how many short threads there were.
+ * threads that are born and die, beside threads that sleep for ever. Says "running" when all loops
+ * turn; on each line of input every loop sleeps once that many microseconds, and a line of JSON
+ * tells by its own clock how long the first one took, and how many short threads there were.
  *
  *   many_threads LOOPS CHURNERS [SLEEPERS [WAITS]]
  *
@@ -41,7 +41,7 @@ static void *turn_loop(void *arg)
 {
 	size_t i = (size_t)arg;
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 	volatile char depth[16 << 10]; /* a copy of this stack is as large as copies get */
 
 	for (size_t k = 0; k < sizeof(depth); k++)
@@ -67,7 +67,7 @@ static void *live_shortly(void *arg)
 	(void)arg;
 	atomic_fetch_add(&born, 1);
 	if (waits) {
-		const struct timespec shortly = { .tv_nsec = 100000 };
+		const struct timespec shortly = {.tv_nsec = 100000};
 		struct epoll_event ev;
 		int epoll = epoll_create1(EPOLL_CLOEXEC);
 		for (int i = 0; i < waits; i++)
@@ -108,7 +108,8 @@ static void wait_for(const atomic_uint *value, unsigned least)
 
 int main(int argc, char **argv)
 {
-	size_t loops = argc > 1 ? (size_t)atoi(argv[1]) : 1, churners = argc > 2 ? (size_t)atoi(argv[2]) : 0;
+	size_t loops = argc > 1 ? (size_t)atoi(argv[1]) : 1,
+	       churners = argc > 2 ? (size_t)atoi(argv[2]) : 0;
 	size_t sleepers = argc > 3 ? (size_t)atoi(argv[3]) : 0;
 	sem_t never;
 
@@ -144,7 +145,8 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < loops; i++)
 			while (!atomic_load(&took_ns[i]))
 				usleep(1000);
-		printf("{\"ns\":%llu,\"born\":%llu}\n", atomic_load(&took_ns[0]), atomic_load(&born));
+		printf("{\"ns\":%llu,\"born\":%llu}\n", atomic_load(&took_ns[0]),
+		       atomic_load(&born));
 		fflush(stdout);
 	}
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * N threads of one process, each an epoll loop. Lines of input, each answered by a line of JSON with the
- * thread's id and, by its own clock, how long it took and when it was over:
+ * N threads of one process, each an epoll loop. Lines of input, each answered by a line of JSON
+ * with the thread's id and, by its own clock, how long it took and when it was over:
  *
  *   block I US      loop I sleeps so long in a turn
  *   start           one more loop begins to turn, in a thread that has slept until then
@@ -49,7 +49,7 @@ static uint64_t now_ns(void)
 /* Until it has done `most` orders, or left. */
 static void turn(struct loop *l, int most)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	uint64_t us;
 
@@ -128,7 +128,7 @@ static void tell(const struct loop *l)
 /* Its turns confirm where it idles; then the order comes. */
 static void fork_loop(uint64_t us)
 {
-	struct loop l = { .order = eventfd(0, EFD_CLOEXEC) };
+	struct loop l = {.order = eventfd(0, EFD_CLOEXEC)};
 	pid_t pid = l.order < 0 ? -1 : fork();
 
 	if (pid < 0)
