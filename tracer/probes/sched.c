@@ -335,7 +335,12 @@ static int place(struct probe *p, int tid, const struct thread_state *t)
 	__u32 key = (__u32)tid, free_slot = SLOT_FREE;
 	struct thread_state *slot = &p->slots[key % PROBE_SLOTS], known;
 
-	if (slot_of(p, tid) || crowd_get(p, tid, &known) == 0)
+	if (slot_of(p, tid)) { /* it woke up meanwhile */
+		if (t->main)   /* a futex counts */
+			slot->main = 1;
+		return 0;
+	}
+	if (crowd_get(p, tid, &known) == 0)
 		return 0;
 	if (__atomic_compare_exchange_n(&slot->tid, &free_slot, SLOT_TAKEN, false, __ATOMIC_ACQUIRE,
 					__ATOMIC_RELAXED)) {
