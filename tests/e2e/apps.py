@@ -95,6 +95,7 @@ class Lines:
 
 class App(Process):
     options = []  # of attach
+    shows_itself_when_busy = True
     exact = True  # its blocks are told in one piece
     plants_under_load = True
 
@@ -155,7 +156,8 @@ class UringApp(CApp):
 
 
 class ParkApp(CApp):
-    """Its selector is a loop too."""
+    """Its selector is a loop too. While there is work it makes no call that shows where it parks."""
+    shows_itself_when_busy = False
 
     def __init__(self, *options):
         super().__init__("park", *options)

@@ -243,7 +243,8 @@ class Threads(Case):
     def test_short_threads_that_wait_once_are_no_loops(self):
         report, truths = self.watch(1, 2, 0, 1, seconds=4)
         self.assertGreater(self.births, 2_000)
-        self.assertLessEqual(set(report["capture"]["lost"]), {"unconfirmed"})
+        # one that the sampler met in its wait besides looks like a loop for which there is no room
+        self.assertLessEqual(set(report["capture"]["lost"]), {"unconfirmed", "quota"})
         self.assertStalls(report, truths, "sleep")
         self.assertLess(self.share, 0.5)
 
