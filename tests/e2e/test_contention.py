@@ -10,7 +10,7 @@ import time
 from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, part, run
 
 SECONDS = 8
-WORK_MS = 4  # of redis's CPU a request: less than half a stall
+WORK_MS = 4  # of redis's CPU a request: far less than half a stall
 SHARED = {"start_new_session": False}  # a session of its own may have a share of the CPUs of its own
 WORK = "local x = 0; for i = 1, ARGV[1] do x = x + i end; return x"
 
@@ -80,7 +80,7 @@ class Crowded(Case):
             turns = 10 * 1_000_000 * WORK_MS * MS // (cpu_time(redis.pid) - before)
             client = stack.enter_context(Process([*command, "-r", "-1", "-i", "0.005", "eval", WORK, "0", turns]))
             client.next_line()
-            self.watch(redis)  # it rests enough to be let in at once, mostly: its turns may all be short
+            self.watch(redis, "--stall", 20)  # it rests enough to be let in at once, mostly: its turns may all be short
 
 
 if __name__ == "__main__":
