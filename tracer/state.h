@@ -22,6 +22,7 @@
 #include "inspect/inspector.h"
 #include "look.h"
 #include "overhead.h"
+#include "quota.h"
 #include "sched.h"
 #include "selection.h"
 #include "target.h"
@@ -187,7 +188,7 @@ struct collector {
 	int64_t start_wall_ns;
 	bool ready, some_running;
 	bool more_events; /* than were taken in the last turn */
-	uint64_t room_ns; /* for new loops: as far back as this lies; see watch_has_room() */
+	struct quota room; /* for new loops */
 	bool told_room;
 	/* ledger */
 	uint64_t stored, lost[LSC_LOSS_COUNT];

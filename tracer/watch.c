@@ -169,11 +169,7 @@ struct loop *watch_loop(struct collector *c, int tid)
 
 bool watch_has_room(struct collector *c)
 {
-	uint64_t now = lsc_now_ns(), least = now - LOOPS_MAX * LOOP_AT_NS;
-
-	if (c->room_ns < least)
-		c->room_ns = least;
-	if (c->room_ns + LOOP_AT_NS <= now)
+	if (quota_has_room(&c->room, lsc_now_ns(), LOOPS_MAX, LOOP_AT_NS))
 		return true;
 	if (!c->told_room)
 		c->ops->notice(
@@ -191,7 +187,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 
 	if (l || !t || !thread_is_wanted(c, tid) || !watch_has_room(c))
 		return l;
-	c->room_ns += LOOP_AT_NS;
+	quota_take(&c->room, lsc_now_ns(), LOOP_AT_NS);
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
