@@ -174,7 +174,7 @@ static void check_events(json_t *checks, int pid, const struct thread_count *n)
 	struct lsc_err err = {0};
 	struct probe *p = NULL;
 	struct seen seen = {0};
-	uint64_t begin = lsc_now_ns(), turns = 0;
+	uint64_t begin, turns = 0;
 	int most = n->waiting < WAITING_MAX ? n->waiting : WAITING_MAX, loops = 0;
 	char text[160];
 
@@ -189,6 +189,7 @@ static void check_events(json_t *checks, int pid, const struct thread_count *n)
 	for (int i = 0; i < most; i++)
 		probe_seed(p, pid, n->one[i].tid, n->one[i].tid == pid, n->one[i].nr, n->one[i].sp,
 			   n->one[i].args);
+	begin = lsc_now_ns(); /* loading has taken its time */
 	while (loops < most && lsc_now_ns() < begin + TURNS_NS) {
 		usleep(10000);
 		turns = 0;
