@@ -53,12 +53,16 @@ static bool may_sleep(const struct collector *c, uint64_t now)
 
 uint64_t collector_deadline_ns(const struct collector *c)
 {
-	uint64_t now = lsc_now_ns(), at = now + (may_sleep(c, now) ? SLEEP_NS : POLL_NS);
+	uint64_t now = lsc_now_ns(), at;
 	uint64_t inspector = inspector_deadline_ns(c->inspector);
 	uint64_t overhead = overhead_deadline_ns(c->overhead);
 
 	if (c->more_events)
 		return 0;
+	if (may_sleep(c, now))
+		at = now + SLEEP_NS;
+	else
+		at = c->held_at_ns < now + POLL_NS ? c->held_at_ns : now + POLL_NS;
 	at = inspector < at ? inspector : at;
 	return overhead < at ? overhead : at;
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When the precise mode is armed, and the record of it. It is wanted while some loop is in a tick
- * longer than half the threshold. A loop that is simply saturated would want it for ever, at the
- * expense of every system call of the host: for such a one a second of it alternates with pauses,
- * whose ticks cannot be told apart and lower the coverage.
+ * longer than half the threshold, and kept for a second after, for the next long tick of a busy
+ * loop should be met at its begin; not where the loop rests again, for then a sleep tells where a
+ * tick begins. A loop that is simply saturated would want it for ever, at the expense of every
+ * system call of the host: for such a one a second of it alternates with pauses, whose ticks cannot
+ * be told apart and lower the coverage.
  */
 #include "state.h"
 
 #include "base/clock.h"
 
 #define HOLD_NS	      LSC_NS_PER_S
+#define REST_NS	      (50 * LSC_NS_PER_MS) /* held so long at least: what waited is served */
+#define REST_DIV      4 /* a loop rests when it idles for more than a fourth of the time */
 #define PAUSE_MIN_NS  LSC_NS_PER_S
 #define PAUSE_MAX_NS  (4 * LSC_NS_PER_S)
 #define SATURATED_DIV 50 /* idle for less than a 50th of the time */
@@ -92,18 +96,48 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 	return false;
 }
 
+/* Each loop that asked has slept in its wait for a good part of the time since. */
+static bool all_rest(const struct collector *c, uint64_t now)
+{
+	for (const struct loop *l = c->loops; l; l = l->hh.next) {
+		const struct precise_turn *p = &l->precise;
+		uint64_t idle_ns;
+
+		if (!p->wanted_ns)
+			continue;
+		probe_busy_since(c->probe, l->tid, &idle_ns);
+		if ((idle_ns - p->wanted_idle_ns) * REST_DIV < now - p->wanted_ns)
+			return false;
+	}
+	return true;
+}
+
+/* Nothing more is to be learned from what was armed when a loop was last held at last_ns. */
+static bool is_over(const struct collector *c, uint64_t last_ns, uint64_t now)
+{
+	return now > last_ns + HOLD_NS || (now > last_ns + REST_NS && all_rest(c, now));
+}
+
 void precise_steer(struct collector *c, uint64_t now)
 {
+	c->held_at_ns = UINT64_MAX;
 	if (!c->probe || c->imprecise)
 		return;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		if (!l->kernel || l->feed)
 			continue;
 		uint64_t idle_ns, since = probe_busy_since(c->probe, l->tid, &idle_ns);
-		if (!since || now < since + c->o.stall_ns / 2 || !watch_loop_reports(c, l))
+		if (!since || !watch_loop_reports(c, l))
 			continue;
+		if (now < since + c->o.stall_ns / 2) {
+			if (since + c->o.stall_ns / 2 < c->held_at_ns)
+				c->held_at_ns = since + c->o.stall_ns / 2;
+			continue;
+		}
 		if (probe_arm_waking(c->probe) == 0) /* wakers are unknown without */
 			c->waking_ns = now;
+		l->precise.wanted_ns = now;
+		l->precise.wanted_idle_ns = idle_ns;
 		if (!is_granted(c, l, idle_ns, now))
 			continue;
 		if (!c->armed_ns)
@@ -117,9 +151,9 @@ void precise_steer(struct collector *c, uint64_t now)
 	}
 	if (c->armed_ns && c->wanted_ns != now)
 		victim_pause(c);
-	if (c->armed_ns && now > c->wanted_ns + HOLD_NS)
+	if (c->armed_ns && is_over(c, c->wanted_ns, now))
 		disarm(c, now);
-	if (c->waking_ns && now > c->waking_ns + HOLD_NS) {
+	if (c->waking_ns && is_over(c, c->waking_ns, now)) {
 		probe_disarm_waking(c->probe);
 		c->waking_ns = 0;
 	}

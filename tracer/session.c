@@ -326,13 +326,17 @@ static void tell_ready(struct session *s)
 				  text_or_null(s->output)));
 }
 
-static int timeout_ms(const struct session *s)
+/* How long to wait for the next thing that happens. NULL: for as long as it takes. */
+static const struct timespec *patience(const struct session *s, struct timespec *t)
 {
 	if (!s->collector)
-		return -1;
+		return NULL;
 	uint64_t now = lsc_now_ns(), at = collector_deadline_ns(s->collector);
+	uint64_t ns = at > now ? at - now : 0;
 
-	return at <= now ? 0 : (int)((at - now + LSC_NS_PER_MS - 1) / LSC_NS_PER_MS);
+	*t = (struct timespec){.tv_sec = (time_t)(ns / LSC_NS_PER_S),
+			       .tv_nsec = (long)(ns % LSC_NS_PER_S)};
+	return t;
 }
 
 int session_run(int fd, const volatile sig_atomic_t *stopping)
@@ -346,7 +350,8 @@ int session_run(int fd, const volatile sig_atomic_t *stopping)
 		struct pollfd p[2] = {
 			{.fd = fd, .events = POLLIN},
 			{.fd = s.collector ? collector_fd(s.collector) : -1, .events = POLLIN}};
-		if (poll(p, 2, timeout_ms(&s)) < 0 && errno != EINTR)
+		struct timespec t;
+		if (ppoll(p, 2, patience(&s, &t), NULL) < 0 && errno != EINTR)
 			return -errno;
 		if (p[0].revents) {
 			json_t *msg = NULL;

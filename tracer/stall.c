@@ -101,7 +101,8 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 			return;
 		}
 	}
-	tick_bounds(e, &begin, &duration);
+	watch_loop_totals(c, l);
+	tick_bounds(e, watch_loop_rests(l, high), &begin, &duration);
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
 	if (!s) {
 		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);

@@ -93,6 +93,7 @@ struct precise_turn {
 	uint64_t stalls;    /* at the begin of the span */
 	uint64_t pause_ns;  /* the last pause, 0 none */
 	uint64_t paused_ns; /* since when it pauses, 0: it does not */
+	uint64_t wanted_ns, wanted_idle_ns; /* when it was last held, and had idled till then */
 };
 
 /* The tick that a loop is in, while it is announced. */
@@ -210,6 +211,7 @@ struct collector {
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
 	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
 	int64_t armed_loop;
+	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold */
 	bool paused; /* some loop was saturated */
 	uint64_t next_walk_ns; /* sockets are not looked through before */
 	bool no_victims;       /* said already that sockets cannot be watched */
@@ -235,6 +237,8 @@ bool watch_has_room(struct collector *c);
 void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);
+/* It has idled for most of the time, a tick of that length left out, by its totals as last read. */
+bool watch_loop_rests(const struct loop *l, uint64_t tick_ns);
 /* Stores and frees a loop at once; stacks under way are lost. */
 void watch_loop_end(struct collector *c, struct loop *l);
 /* The loop's thread has ended: no more is watched, its stacks are waited for. */

@@ -251,6 +251,11 @@ void watch_loop_totals(struct collector *c, struct loop *l)
 		l->last_ns = lsc_now_ns();
 }
 
+bool watch_loop_rests(const struct loop *l, uint64_t tick_ns)
+{
+	return l->totals.idle_ns + tick_ns > l->totals.busy_ns;
+}
+
 void watch_loop_store(struct collector *c, struct loop *l)
 {
 	if (!l->announced)

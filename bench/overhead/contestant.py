@@ -80,30 +80,48 @@ class Loopscope(Contestant):
         return "attached" in self.output()
 
 
-class LoopscopePrecise(Loopscope):
-    """Beside a loop that is saturated now and then: the precise mode stays armed on its account."""
-    name, about = "precise", "loopscope attach, precise mode armed"
+class LoopscopeBeside(Loopscope):
+    """Watches a second process, too: a loop whose turns are stalls."""
+    busy_ms = rest_ms = 0
 
     def __init__(self, load, options):
         super().__init__(load, options)
-        self.busy = spawn(["/usr/bin/python3", HERE / "busy_loop.py"], self.cpu, nice=5)
+        self.busy = spawn(["/usr/bin/python3", HERE / "busy_loop.py", self.busy_ms, self.rest_ms], self.cpu, nice=5)
 
     def targets(self):
         return [*super().targets(), "-p", self.busy.pid]
 
-    def start(self):
-        super().start()
-        time.sleep(2 * BUSY_EVERY)  # then it was busy since
-
-    def check(self, watched):
+    def armed_ns(self, watched):
+        """For how long of the slice the precise mode was armed."""
         with contextlib.closing(sqlite3.connect(f"file:{self.path('capture.lsc')}?mode=ro", uri=True)) as db:
-            armed = db.execute("select 1 from mode where mode = 1 and from_ns <= ? and to_ns >= ?",
-                               (watched.begin_ns, watched.end_ns)).fetchone()
-        if not armed:
-            raise Failed("the precise mode was not armed all the time")
+            spans = db.execute("select max(from_ns, ?), min(to_ns, ?) from mode where mode = 1 and from_ns < ? and to_ns > ?",
+                               (watched.begin_ns, watched.end_ns, watched.end_ns, watched.begin_ns)).fetchall()
+        return sum(end - begin for begin, end in spans)
 
     def close(self):
         end(self.busy)
+
+
+class LoopscopePrecise(LoopscopeBeside):
+    name, about = "precise", "loopscope attach, precise mode armed all the time"
+    busy_ms, rest_ms = 22, 2  # it rests so little that the precise mode stays armed on its account
+
+    def start(self):
+        super().start()
+        time.sleep(0.5)  # then it was armed since
+
+    def check(self, watched):
+        if self.armed_ns(watched) < watched.end_ns - watched.begin_ns:
+            raise Failed("the precise mode was not armed all the time")
+
+
+class LoopscopeStalls(LoopscopeBeside):
+    name, about = "stalls", "loopscope attach, beside four stalls a second of 20 ms"
+    busy_ms, rest_ms = 20, 230
+
+    def check(self, watched):
+        if not self.armed_ns(watched):
+            raise Failed("the precise mode was never armed")
 
 
 class Strace(Contestant):
@@ -156,5 +174,5 @@ class Offcputime(Contestant):
         return self.holds("bpf_link") or self.holds("perf_event")
 
 
-CONTESTANTS = {one.name: one for one in (Nothing, Loopscope, LoopscopePrecise, Bpftrace, Offcputime, PerfRecord,
+CONTESTANTS = {one.name: one for one in (Nothing, Loopscope, LoopscopePrecise, LoopscopeStalls, Bpftrace, Offcputime, PerfRecord,
                                          PerfTrace, Strace)}

@@ -105,7 +105,7 @@ static __always_inline const void *path_argument(__s64 nr, const __u64 *args)
  * has cost as much as one that does not. */
 static __always_inline __u64 stack_room(const struct task_struct *p, __u64 sp, __u64 most)
 {
-	__u64 end = p->pid == p->tgid ? p->mm->env_end : p->thread.fsbase;
+	__u64 end = p->pid == p->tgid ? p->mm->start_stack : p->thread.fsbase;
 
 	return end > sp && end - sp < most ? (end - sp) & ~7ull : most;
 }

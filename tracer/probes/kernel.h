@@ -162,7 +162,7 @@ struct socket {
 };
 
 struct mm_struct {
-	unsigned long env_end; /* right below the end of the first thread's stack */
+	unsigned long start_stack; /* of the first thread, at its start: above lie its arguments */
 };
 
 struct thread_struct {

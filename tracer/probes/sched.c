@@ -533,8 +533,10 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 
 	if (!t && crowd_get(p, tid, &crowded) == 0)
 		t = &crowded;
-	if (ret_idle_ns)
-		*ret_idle_ns = t ? t->idle_ns : 0;
+	if (ret_idle_ns) {
+		uint64_t now = lsc_now_ns(), off = t && t->off == OFF_IDLE ? t->off_ns : now;
+		*ret_idle_ns = t ? t->idle_ns + (now > off ? now - off : 0) : 0;
+	}
 	if (!t || !t->tick_ns || t->off == OFF_IDLE)
 		return 0;
 	/* Waiting for a CPU is no reason to look closer: it is exact. What runs there instead may
