@@ -33,6 +33,8 @@ class Truth:
     delay_ns: int  # of these, runnable and without a CPU, as the kernel counts
     tid: int
     unsure_ns: int = 0  # what it may have lasted longer
+    call_ns: int = 0  # all of the call that waited, where the app cannot measure the wait alone
+    others_ns: int = 0  # what other callbacks of the same turn may have computed besides
 
     def overlaps(self, begin_ns, ns):
         return begin_ns < self.begin_ns + self.ns and self.begin_ns < begin_ns + ns
@@ -200,6 +202,14 @@ class ScriptApp(LineApp):
     def __init__(self, kinds, *command):
         super().__init__(command)
         self.kinds = kinds
+
+    def block(self, kind, seconds):
+        """Of a call that starts a child and waits for it, the child's life is the wait: it begins and ends within."""
+        truth = super().block(kind, seconds)
+        if kind == "child":
+            truth.call_ns, truth.ns = truth.ns, round(seconds * 1e9)
+            truth.unsure_ns += truth.call_ns - truth.ns
+        return truth
 
 
 class Node(ScriptApp):

@@ -22,10 +22,12 @@ function obey(line, socket) {
 		socket.write(line.replace("echo ", "") + "\n");
 		return;
 	}
+	const called = process.hrtime.bigint();
 	const delay = runDelay(), begin = process.hrtime.bigint();
 	BLOCKS[kind](BigInt(ns));
 	const end = process.hrtime.bigint();
-	socket.write(`{"begin_ns": ${begin}, "ns": ${end - begin}, "delay_ns": ${runDelay() - delay}, "tid": ${process.pid}}\n`);
+	const delayed = runDelay() - delay, unsure = begin - called + process.hrtime.bigint() - end;
+	socket.write(`{"begin_ns": ${begin}, "ns": ${end - begin}, "unsure_ns": ${unsure}, "delay_ns": ${delayed}, "tid": ${process.pid}}\n`);
 }
 
 const server = net.createServer((socket) => {

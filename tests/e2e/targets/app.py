@@ -43,10 +43,13 @@ def run_delay():
 
 
 def block(kind, seconds):
+    called = time.monotonic_ns()
     delay, begin = run_delay(), time.monotonic_ns()
     BLOCKS[kind](seconds)
     end = time.monotonic_ns()
-    return {"begin_ns": begin, "ns": end - begin, "delay_ns": run_delay() - delay, "tid": threading.get_native_id()}
+    delay = run_delay() - delay
+    return {"begin_ns": begin, "ns": end - begin, "unsure_ns": begin - called + time.monotonic_ns() - end,
+            "delay_ns": delay, "tid": threading.get_native_id()}
 
 
 async def serve(reader, writer):
