@@ -20,7 +20,7 @@
 #include "control.h"
 #include "inspect/inspector.h"
 #include "ring.h"
-#include "sched.h"
+#include "probe.h"
 #include "target.h"
 
 #define PRECISE	    "precise mode (sys_exit, sched_waking)"

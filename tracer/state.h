@@ -22,8 +22,9 @@
 #include "inspect/inspector.h"
 #include "look.h"
 #include "overhead.h"
+#include "priority.h"
 #include "quota.h"
-#include "sched.h"
+#include "probe.h"
 #include "selection.h"
 #include "target.h"
 
@@ -189,6 +190,7 @@ struct collector {
 	int64_t start_wall_ns;
 	bool ready, some_running;
 	bool more_events; /* than were taken in the last turn */
+	struct priority priority;
 	struct quota room; /* for new loops */
 	bool told_room;
 	/* ledger */

@@ -5,6 +5,7 @@
  * at some switches, nearly all of them from an idle CPU (docs/probes.md): none idles meanwhile, and
  * one in a thousand may be left out.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,13 +21,12 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "sched.h"
+#include "probe.h"
 
 #define SLEEPERS 4
 #define SLEEPS	 5000
 #define CPUS_MAX 1024
 
-#define POLICY_IDLE 5 /* SCHED_IDLE: the C library's sched.h is hidden by ours */
 
 static void ignore_event(const struct event *e, size_t size, void *arg)
 {
@@ -78,7 +78,7 @@ static void occupy(pid_t pids[CPUS_MAX])
 	assert_true(syscall(SYS_sched_getaffinity, 0, sizeof(usable), usable) > 0);
 	for (int cpu = 0; cpu < CPUS_MAX; cpu++) {
 		uint64_t one[CPUS_MAX / 64] = {0};
-		const int priority = 0;
+		const struct sched_param usual = {0};
 
 		one[cpu / 64] = 1ull << cpu % 64;
 		pids[cpu] = 0;
@@ -89,7 +89,7 @@ static void occupy(pid_t pids[CPUS_MAX])
 		if (pids[cpu])
 			continue;
 		if (syscall(SYS_sched_setaffinity, 0, sizeof(one), one) ||
-		    syscall(SYS_sched_setscheduler, 0, POLICY_IDLE, &priority))
+		    sched_setscheduler(0, SCHED_IDLE, &usual))
 			_exit(1);
 		for (;;)
 			__asm__ volatile("");

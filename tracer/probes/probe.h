@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The base probes from user space: load, attach, seed, arm the precise mode, read what the kernel
- * side keeps. One object per job. The only file besides sched.c that knows libbpf.
+ * side keeps. One object per job. The only file besides probe.c that knows libbpf.
  */
-#ifndef LSC_PROBES_SCHED_H
-#define LSC_PROBES_SCHED_H
+#ifndef LSC_PROBES_PROBE_H
+#define LSC_PROBES_PROBE_H
 
 #include <stdbool.h>
 #include <stddef.h>

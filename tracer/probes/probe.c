@@ -2,7 +2,7 @@
 /*
  * Loads and drives sched.bpf.c. Prints nothing: libbpf's own log is kept for the error line.
  */
-#include "sched.h"
+#include "probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
