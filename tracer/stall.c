@@ -86,6 +86,10 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 {
 	if (l->feed && feed_kernel_tick(l->feed, seen))
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
+	if (seen->low_ns < c->o.stall_ns / 2) { /* told for a ring that is not sound any more */
+		l->unsure_ns += seen->end_ns - seen->begin_ns;
+		return;
+	}
 	struct event_stall copy = *seen, *e = &copy; /* its low bound may be corrected */
 	uint64_t missing = tick_unexplained(e), begin, duration, high = e->end_ns - e->begin_ns;
 	uint64_t steal = stolen(c, missing);

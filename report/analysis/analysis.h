@@ -85,6 +85,7 @@ struct analysis_stall {
 	size_t first_block, nblocks, first_sample, nsamples, first_culprit, nculprits, first_victim,
 		nvictims;
 	uint64_t victim_sum_ns, victim_max_ns;
+	uint64_t sampled_tasks_ns; /* of its samples, those in any task */
 };
 
 struct evidence {

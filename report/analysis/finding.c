@@ -159,9 +159,10 @@ static void add_evidence(struct finding *f, const struct evidence *e)
 	f->evidence[at] = *e;
 }
 
-static const char *subject(struct analysis *a, const struct occurrence *o)
+static const char *subject(struct analysis *a, const struct rule *rule, const struct occurrence *o)
 {
-	struct analysis_task *t = analysis_task_of(a, o->task);
+	/* of many short steps no task is the one that did it */
+	struct analysis_task *t = rule->explains ? NULL : analysis_task_of(a, o->task);
 	const struct store_loop *l = analysis_loop_of(a, o->loop);
 
 	if (o->site.function)
@@ -187,7 +188,7 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 		f->site = o->site;
 		f->syscall = o->syscall;
 		f->detail = o->detail && *o->detail ? o->detail : NULL;
-		f->subject = subject(a, o);
+		f->subject = subject(a, rule, o);
 		if (!f->subject)
 			return -ENOMEM;
 	}

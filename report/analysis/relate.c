@@ -123,8 +123,14 @@ static void put_samples(struct analysis *a, const struct by_id *ids)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < a->nsamples; i++)
-		a->samples[i].stall = stall_index(ids, a->nstalls, a->samples[i].row.stall);
+	for (size_t i = 0; i < a->nsamples; i++) {
+		struct analysis_sample *p = &a->samples[i];
+		p->stall = stall_index(ids, a->nstalls, p->row.stall);
+		if (p->stall == ANALYSIS_NONE || !p->row.task)
+			continue;
+		struct analysis_stall *s = &a->stalls[p->stall];
+		s->sampled_tasks_ns = add_sat(s->sampled_tasks_ns, p->row.ns);
+	}
 	sort(a->samples, a->nsamples, sizeof(*a->samples), sample_by_stall);
 	for (size_t i = 0; i < a->nsamples; i++) {
 		if (n && !sample_by_stall(&a->samples[n - 1], &a->samples[i]))

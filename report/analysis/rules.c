@@ -5,6 +5,11 @@
 #include "analysis/internal.h"
 #include "base/clock.h"
 
+#define CONTENTION_CAUSES                                                                          \
+	(CAUSE_BIT(LSC_CAUSE_RUNQUEUE) | CAUSE_BIT(LSC_CAUSE_THROTTLED) |                          \
+	 CAUSE_BIT(LSC_CAUSE_STEAL))
+#define HOST_CAUSES (CONTENTION_CAUSES | CAUSE_BIT(LSC_CAUSE_STOPPED))
+
 const struct rule rule_table[] = {
 	{
 		.id = "blocking-sleep",
@@ -84,8 +89,9 @@ const struct rule rule_table[] = {
 		.causes = CAUSE_BIT(LSC_CAUSE_GIL),
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_blocks,
-		.fix = {[FAMILY_C] = "Move what the other threads compute to other processes, or to "
-				     "code that releases the GIL.",
+		.fix = {[FAMILY_C] =
+				"Move what the other threads compute to other processes, or to "
+				"code that releases the GIL.",
 			[FAMILY_ASYNCIO] =
 				"Compute in a `ProcessPoolExecutor` instead of in threads: "
 				"`loop.run_in_executor(pool, ...)`."},
@@ -117,11 +123,11 @@ const struct rule rule_table[] = {
 		.summary =
 			"one turn of the loop runs many short callbacks, for 50 ms or more in all",
 		.did = "ran many short callbacks in one turn",
-		.causes = CAUSE_BIT(LSC_CAUSE_CPU_USER) | CAUSE_BIT(LSC_CAUSE_CPU_KERNEL),
+		.causes = (CAUSE_BIT(LSC_CAUSE_COUNT) - 1) & ~HOST_CAUSES,
 		.min_ns = 50 * LSC_NS_PER_MS,
 		.worst = SEVERITY_ERROR,
 		.explains = rule_is_slow_iteration,
-		.check = rule_check_stalls,
+		.check = rule_check_iteration,
 		.fix = {[FAMILY_C] = "Take fewer events a turn, or spread the work over several "
 				     "loops: no single callback is to blame.",
 			[FAMILY_ASYNCIO] = "Bound what becomes ready at once (a semaphore, smaller "
@@ -158,8 +164,7 @@ const struct rule rule_table[] = {
 		.id = "host-contention",
 		.summary = "the loop was runnable but got no CPU: run queue, throttling, steal",
 		.did = "was runnable but got no CPU",
-		.causes = CAUSE_BIT(LSC_CAUSE_RUNQUEUE) | CAUSE_BIT(LSC_CAUSE_THROTTLED) |
-			  CAUSE_BIT(LSC_CAUSE_STEAL),
+		.causes = CONTENTION_CAUSES,
 		.worst = SEVERITY_WARNING,
 		.host = true,
 		.check = rule_check_host,
@@ -231,20 +236,24 @@ enum severity rule_severity(const struct rule *r, uint64_t ns)
 	return s < r->worst ? s : r->worst;
 }
 
+bool rule_could_explain(const struct analysis *a, const struct rule *r,
+			const struct analysis_stall *s)
+{
+	const struct store_stall *stall = &s->row;
+	uint64_t ns = rule_share(r, stall);
+
+	return ns && ns >= r->min_ns &&
+	       (ns >= stall->duration_ns || ns >= stall->duration_ns - ns) &&
+	       (!r->explains || r->explains(a, s));
+}
+
 /* loop-stall takes every cause, and so the rest. */
 const struct rule *rules_explaining(const struct analysis *a, const struct analysis_stall *s)
 {
-	const struct store_stall *stall = &s->row;
 	const struct rule *r = rule_table;
 
-	for (; r->causes != UINT32_MAX; r++) {
-		uint64_t ns = rule_share(r, stall);
-
-		if (r->causes && ns >= r->min_ns && ns &&
-		    (ns >= stall->duration_ns || ns >= stall->duration_ns - ns) &&
-		    (!r->explains || r->explains(a, s)))
-			break;
-	}
+	while (r->causes != UINT32_MAX && !rule_could_explain(a, r, s))
+		r++;
 	return r;
 }
 

@@ -32,12 +32,16 @@ extern const size_t rule_count;
 
 /* The time within the stall that belongs to the rule's causes. */
 uint64_t rule_share(const struct rule *r, const struct store_stall *stall);
+/* Its causes hold half of the stall, and what else it asks for holds. */
+bool rule_could_explain(const struct analysis *a, const struct rule *r,
+			const struct analysis_stall *s);
 enum severity rule_severity(const struct rule *r, uint64_t ns);
 
 /* check functions */
 int rule_check_blocks(struct analysis *a, const struct rule *rule);
 int rule_check_stalls(struct analysis *a, const struct rule *rule);
 bool rule_is_slow_iteration(const struct analysis *a, const struct analysis_stall *s);
+int rule_check_iteration(struct analysis *a, const struct rule *rule);
 int rule_check_cpu(struct analysis *a, const struct rule *rule);
 int rule_check_host(struct analysis *a, const struct rule *rule);
 int rule_check_starvation(struct analysis *a, const struct rule *rule);

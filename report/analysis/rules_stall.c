@@ -147,6 +147,20 @@ bool rule_is_slow_iteration(const struct analysis *a, const struct analysis_stal
 	return turn_of(a, s) == TURN_MANY;
 }
 
+/* Also beside the rule that tells what the steps waited for: it says of none that it was short. */
+int rule_check_iteration(struct analysis *a, const struct rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < a->nstalls; i++) {
+		const struct analysis_stall *s = &a->stalls[i];
+
+		if (s->rule == rule || (!s->rule->host && rule_could_explain(a, rule, s)))
+			r = add_stall(a, rule, s, NULL, rule_share(rule, &s->row), NULL);
+	}
+	return r;
+}
+
 /* A stall that computes. Whether one callback did is known where a ring tells the steps. */
 int rule_check_cpu(struct analysis *a, const struct rule *rule)
 {

@@ -93,6 +93,10 @@ enum turn turn_of(const struct analysis *a, const struct analysis_stall *s)
 		if (ns > most)
 			most = ns;
 	}
-	return most > s->row.duration_ns / 3 ? TURN_ONE
-					     : turn_of_shares(most, known, s->row.duration_ns);
+	if (most > s->row.duration_ns / 3)
+		return TURN_ONE;
+	/* of hundreds of steps the capture has the longest; the samples lie in any of them */
+	if (known < s->sampled_tasks_ns)
+		known = s->sampled_tasks_ns;
+	return turn_of_shares(most, known, s->row.duration_ns);
 }

@@ -164,7 +164,7 @@ class Turns(Watched):
 
     def compute(self, name, plant):
         """The finding about one turn that computes for 120 ms, most of which the sampler saw: a crowded
-        host may keep it from that."""
+        host may keep it from that, and the turn from its CPU."""
         for _ in range(5):
             finding, sampled = self.compute_once(name, plant)
             if sampled > 0.8:
@@ -175,9 +175,11 @@ class Turns(Watched):
         with apps.CApp(name) as app:
             with self.attach(app) as attach:
                 time.sleep(0.3)
-                plant(app)
+                truth = plant(app)
                 time.sleep(0.3)
                 report = attach.stop()
+        if truth.delay_ns > truth.ns / 3:
+            return None, 0
         rules = [f for f in report["findings"] if f["rule"] in ("slow-iteration", "cpu-hog", "loop-stall")]
         self.assertEqual(len(rules), 1, describe(report))
         [stall] = (stall for stall in report["stalls"] if stall["id"] in rules[0]["stall_ids"])

@@ -32,9 +32,9 @@ class Target(Process):
     """The program that loses its time on demand."""
 
     def __init__(self, *argv):
-        """"poll": it idles in that; a number of threads that compute beside the loop."""
+        """"poll": it idles in that; a number of threads that compute beside the loop; the path of a file."""
         super().__init__([CAUSES, *argv])
-        self.next_line("running")
+        self.resident = int(self.next_line("running").split()[1])  # pages of the file
 
     def lose(self, *parts):
         """Pairs of cause and seconds, one after the other in one turn. The target's own measure."""
@@ -209,6 +209,54 @@ class EachCause(Planted):
             for cause in ("sleep", "lock", "page-fault"):
                 self.assertPart(stall, cause, off.get(cause, 0), off.get(cause, 0), report)
             self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+
+
+class ColdFile(Planted):
+    """Pages of a mapped file that have to come from a disk, each a wait of its own."""
+
+    @contextlib.contextmanager
+    def target(self):
+        """The pages of its file are not in memory."""
+        kept = []
+        for folder in (self.dir, BIN.parent):
+            file = folder / f"cold-{os.getpid()}"
+            self.addCleanup(file.unlink, missing_ok=True)
+            with Target(file) as target:
+                if not target.resident:
+                    yield target
+                    return
+                kept.append(f"{folder} keeps {target.resident} pages")
+        self.skipTest(f"no page can be dropped here: {', '.join(kept)}")
+
+    def test_many_small_waits_for_pages_count_like_a_large_one(self):
+        # A target cannot tell by its clocks what a hypervisor took from what it waited. We tell that
+        # as steal, as other where the kernel does not count it, and as CPU where it is short.
+        with self.target() as target, Attach(target.pid, self.capture) as attach:
+            truths = []
+            for _ in range(6):
+                pause()
+                truths.append(target.lose(("cold", rng.uniform(0.08, 0.15))))
+            pause()
+            report = attach.stop()
+        slow = clean = 0
+        for truth in truths:
+            off = truth["ns"] - truth["cpu_ns"] - truth["delay_ns"]
+            stall = self.stall_of(report, truth)
+            own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
+            host = part(stall, "steal") + part(stall, "other") + max(0, own - truth["cpu_ns"])
+            told = part(stall, "page-fault")
+            print(f"{truth['faults']} pages from the disk in {truth['ns'] / MS:.1f} ms, {off / MS:.1f} of them off the "
+                  f"CPU; told: {told / MS:.1f} page-fault, {host / MS:.1f} the host's")
+            self.assertPart(stall, "page-fault", off - host, off, report)
+            around = max(0, stall["duration_ns"] - truth["ns"])  # it may lack a CPU before and after, too
+            self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"] + around, report)
+            if told > max(own, part(stall, "runqueue"), host):
+                self.assertEqual(stall["cause"], "page-fault", f"{truth}; {describe(report)}")
+            slow += off > truth["ns"] / 4
+            clean += off > truth["ns"] / 4 and told > off - SLACK
+        if not slow:
+            self.skipTest(f"the disk is so fast that hardly a fault sleeps: {truths}")
+        self.assertTrue(clean, f"of {slow} turns that waited for pages: {truths}; {describe(report)}")
 
 
 class Stopped(Planted):

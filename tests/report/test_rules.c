@@ -251,6 +251,74 @@ static void a_ring_tells_one_long_step_from_many_short_ones(void **state)
 	}
 }
 
+static void culprits(struct fixture *f, int64_t tasks, unsigned us_each)
+{
+	for (int64_t t = 1; t <= tasks; t++) {
+		fixture_task(f, t, "worker");
+		assert_int_equal(
+			store_put_culprit(f->s, &(struct store_culprit){.stall = 1,
+									.task = t,
+									.ns = us_each * 1000ull}),
+			0);
+	}
+}
+
+static void short_steps_that_wait_are_told_beside_what_they_wait_for(void **state)
+{
+	(void)state;
+	for (int64_t tasks = 1; tasks <= 10; tasks += 9) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		fixture_native(&f, 1, "nap", 1);
+		fixture_stall(&f, 1, 1000, 120, LSC_CAUSE_SLEEP, NULL, 1);
+		culprits(&f, tasks, 120000 / (unsigned)tasks);
+		fixture_analyse(&f, &a);
+		const struct finding *many = fixture_finding(&a, "slow-iteration");
+		assert_non_null(fixture_finding(&a, "blocking-sleep"));
+		assert_int_equal(a.nfindings, tasks == 1 ? 1 : 2);
+		if (tasks == 1) {
+			assert_null(many);
+		} else {
+			assert_non_null(many);
+			assert_null(many->site.function);
+			assert_int_equal(many->severity, SEVERITY_ERROR);
+		}
+		analysis_done(&a);
+	}
+}
+
+static void of_hundreds_of_steps_the_longest_and_the_samples_tell(void **state)
+{
+	(void)state;
+	for (int in_tasks = 0; in_tasks < 2; in_tasks++) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		fixture_native(&f, 1, "hot", 1);
+		fixture_stall(&f, 1, 1000, 120, LSC_CAUSE_CPU_USER, NULL, 1);
+		culprits(&f, 16, 200);
+		for (int64_t i = 1; i <= 30; i++)
+			assert_int_equal(
+				store_put_sample(f.s, &(struct store_sample){.loop = 1,
+									     .stall = 1,
+									     .task = in_tasks * i,
+									     .stack = 1,
+									     .ts_ns = FIXTURE_START,
+									     .ns = MS(4)}),
+				0);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 1);
+		assert_string_equal(a.findings[0].rule->id,
+				    in_tasks ? "slow-iteration" : "cpu-hog");
+		if (!in_tasks) /* what took so long was no task */
+			assert_non_null(strstr(a.findings[0].message, "cannot be told"));
+		analysis_done(&a);
+	}
+}
+
 static void the_host_is_never_above_warning_and_blames_no_function(void **state)
 {
 	(void)state;
@@ -540,6 +608,8 @@ int main(void)
 		cmocka_unit_test(cpu_is_a_hog_from_50_ms_and_names_the_hottest_function),
 		cmocka_unit_test(many_callbacks_in_one_turn_are_told_from_a_long_one),
 		cmocka_unit_test(a_ring_tells_one_long_step_from_many_short_ones),
+		cmocka_unit_test(short_steps_that_wait_are_told_beside_what_they_wait_for),
+		cmocka_unit_test(of_hundreds_of_steps_the_longest_and_the_samples_tell),
 		cmocka_unit_test(the_host_is_never_above_warning_and_blames_no_function),
 		cmocka_unit_test(a_small_share_of_the_host_is_not_a_finding),
 		cmocka_unit_test(

@@ -98,6 +98,14 @@ static __always_inline void lag_add(struct thread_state *t, __u64 ns)
 		t->lag.max_ns = ns;
 }
 
+/* Its ring tells its ticks apart: what is told here is where their time went. */
+static __always_inline bool has_ring(__u64 id)
+{
+	__u32 tid = id;
+
+	return bpf_map_lookup_elem(&task_addresses, &tid) != NULL;
+}
+
 /* The tick ended. What is certainly one tick: the time since exits are watched, and the longest
  * time off the CPU (nothing ends inside it); where the block spans the arming, both together. */
 static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end, bool precise,
@@ -128,7 +136,7 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 		if (end - since > low)
 			low = end - since;
 	}
-	if (low < stall_ns / 2)
+	if (low < stall_ns / 2 && !has_ring(id))
 		t->unsure_ns += tick_unsure(d, low, t->split, stall_ns);
 	else
 		emit_stall(t, id, end, low, (precise ? 1 : 0) | (exited ? 2 : 0));

@@ -31,6 +31,8 @@
  * the newest. */
 struct victim_arrivals {
 	__u64 count; /* ever */
+	__u64 late;  /* so many of the first came before the listener was watched, nobody knows when
+		      */
 	__u64 ns[PROBE_ARRIVALS];
 };
 
@@ -76,8 +78,7 @@ static __always_inline void victim_arrived(__u64 listener, __u64 ns)
 
 	if (!a)
 		return;
-	a->ns[a->count & (PROBE_ARRIVALS - 1)] = ns;
-	a->count++;
+	a->ns[__sync_fetch_and_add(&a->count, 1) & (PROBE_ARRIVALS - 1)] = ns;
 	__sync_fetch_and_add(&victims_pending, 1);
 }
 
@@ -128,6 +129,26 @@ static __always_inline void victim_describe(struct victim_socket *v, const struc
 			v->listens ? sk->__sk_common.skc_rcv_saddr : sk->__sk_common.skc_daddr;
 }
 
+/* How many connections wait to be accepted. */
+static __always_inline __u64 victim_queued(const struct sock *sk, __u16 family)
+{
+	return family == AF_UNIX ? BPF_CORE_READ(sk, sk_receive_queue.qlen)
+				 : BPF_CORE_READ(sk, sk_ack_backlog);
+}
+
+/* Those in a Unix listener do not say since when: from now on at least. One that comes meanwhile
+ * may be numbered twice, which misleads nobody, as they are counted from the newest. */
+static __always_inline void victim_queue_unix(const struct sock *sk, __u64 key, __u64 now)
+{
+	struct victim_arrivals *a = bpf_map_lookup_elem(&listeners, &key);
+	__u64 queued = victim_queued(sk, AF_UNIX);
+
+	for (int i = 0; i < PROBE_ARRIVALS && i < queued; i++)
+		victim_arrived(key, now);
+	if (a)
+		a->late = a->count;
+}
+
 /* The connections that wait in a listener that was not watched until `now`. */
 static __always_inline void victim_queue(const struct sock *sk, __u64 key, bool tcp, __u64 now)
 {
@@ -138,6 +159,8 @@ static __always_inline void victim_queue(const struct sock *sk, __u64 key, bool 
 		count(COUNT_SOCKETS_FULL);
 		return;
 	}
+	if (sk->__sk_common.skc_family == AF_UNIX)
+		victim_queue_unix(sk, key, now);
 	if (!tcp)
 		return;
 	const struct inet_connection_sock *csk = (const struct inet_connection_sock *)sk;
@@ -189,7 +212,7 @@ int on_socket(struct bpf_iter__task_file *ctx)
 /* ---- attended to ---- */
 
 static __always_inline void victim_emit(int kind, __u64 id, __u64 ready, __u64 now,
-					const struct victim_socket *v, __s32 fd)
+					const struct victim_socket *v, bool late, __s32 fd)
 {
 	struct event_waited *e;
 
@@ -207,24 +230,24 @@ static __always_inline void victim_emit(int kind, __u64 id, __u64 ready, __u64 n
 	e->e.tid = id;
 	e->ready_ns = ready;
 	e->kind = kind;
-	if (v) {
+	if (v)
 		e->socket = v->socket;
-		e->late = v->late;
-	}
+	e->late = late;
 	e->socket.fd = fd;
 	bpf_ringbuf_submit(e, wakeup_flags());
 }
 
 /* The connection that was accepted just now is the one before those that are still queued. */
-static __always_inline __u64 victim_accepted(const struct sock *sk, __u64 key, __u16 family)
+static __always_inline __u64 victim_accepted(const struct sock *sk, __u64 key, __u16 family,
+					     bool *ret_late)
 {
 	struct victim_arrivals *a = bpf_map_lookup_elem(&listeners, &key);
-	__u64 queued = family == AF_UNIX ? BPF_CORE_READ(sk, sk_receive_queue.qlen)
-					 : BPF_CORE_READ(sk, sk_ack_backlog);
+	__u64 queued = victim_queued(sk, family);
 
 	if (!a || queued >= PROBE_ARRIVALS || queued >= a->count)
 		return 0;
-	__u64 *ns = &a->ns[(a->count - queued - 1) & (PROBE_ARRIVALS - 1)], ready = *ns;
+	__u64 at = a->count - queued - 1, *ns = &a->ns[at & (PROBE_ARRIVALS - 1)], ready = *ns;
+	*ret_late = at < a->late;
 	*ns = 0;
 	if (ready)
 		__sync_fetch_and_add(&victims_pending, -1);
@@ -268,14 +291,16 @@ static __noinline int victim_read(struct pt_regs *regs, long ret)
 		return 0;
 	}
 	__u64 ready = v->ready_ns;
+	bool late = v->late;
 	if (v->listens) {
-		ready = victim_accepted(sk, key, v->socket.family);
+		ready = victim_accepted(sk, key, v->socket.family, &late);
 	} else if (ready) {
 		v->ready_ns = 0;
 		__sync_fetch_and_add(&victims_pending, -1);
 	}
 	if (ready && now >= ready + VICTIM_LEAST)
-		victim_emit(v->listens ? WAITED_CONNECTION : WAITED_DATA, id, ready, now, v, fd);
+		victim_emit(v->listens ? WAITED_CONNECTION : WAITED_DATA, id, ready, now, v, late,
+			    fd);
 	return 0;
 }
 
@@ -331,7 +356,7 @@ static __always_inline void victim_timer(const struct thread_state *t, __u64 id,
 	    now < t->due_ns + VICTIM_LEAST)
 		return;
 	if (victim_timeout((__s32)r->orig_ax, r) == 0)
-		victim_emit(WAITED_TIMER, id, t->due_ns, now, NULL, -1);
+		victim_emit(WAITED_TIMER, id, t->due_ns, now, NULL, false, -1);
 }
 
 #endif

@@ -6,10 +6,13 @@
  * "delay_ns" runnable without one. Several pairs on a line are done in one turn, with "parts" for
  * each.
  *
- *   busy kernel sleep naps lock fault
+ *   busy kernel sleep naps lock fault cold
  *
- * "begin_ns" is the turn's begin on CLOCK_MONOTONIC. Arguments: "poll", to idle in poll() without a
- * timeout instead of epoll_wait(), and a number of threads that compute beside the loop.
+ * "cold" reads pages of a mapped file that are not in memory, until so long went by in that; the
+ * file is made when its path is an argument, and "running" is followed by how many of its pages are
+ * in memory nevertheless. "begin_ns" is the turn's begin on CLOCK_MONOTONIC, "faults" the pages
+ * that were read from a disk. Other arguments: "poll", to idle in poll() without a timeout instead
+ * of epoll_wait(), and a number of threads that compute beside the loop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +38,8 @@
 #define PAGE	4096
 #define PARTS	8
 #define ONE_S	1000000000ull
+#define COLD	16384 /* pages of the file */
+#define STRIDE	7919  /* and from one that is read to the next */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sem_t wanted, taken; /* the mutex, by its owner-to-be */
@@ -42,9 +47,11 @@ static uint64_t hold_ns;    /* how long the owner keeps it, or the page is withh
 static int faults;	    /* userfaultfd */
 static int use_poll;
 static char *cold; /* a page that is never there at first */
+static const char *cold_file;
+static size_t cold_read; /* of its pages */
 
 struct measure {
-	uint64_t ns, cpu_ns, user_ns, system_ns, delay_ns;
+	uint64_t ns, cpu_ns, user_ns, system_ns, delay_ns, faults;
 };
 
 static void must(int ok, const char *what)
@@ -90,6 +97,7 @@ static struct measure measure(void)
 	getrusage(RUSAGE_THREAD, &u);
 	m.user_ns = time_ns(&u.ru_utime);
 	m.system_ns = time_ns(&u.ru_stime);
+	m.faults = (uint64_t)u.ru_majflt;
 	return m;
 }
 
@@ -134,6 +142,43 @@ static void make_cold_page(void)
 	must(ioctl(faults, UFFDIO_REGISTER, &r) == 0, "UFFDIO_REGISTER");
 }
 
+/* Returns how many of its pages are in memory although they were dropped. */
+static size_t make_cold_file(const char *path)
+{
+	static unsigned char there[COLD];
+	char page[PAGE];
+	size_t resident = 0;
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	must(fd >= 0, path);
+	memset(page, 1, sizeof(page));
+	for (size_t i = 0; i < COLD; i++)
+		must(write(fd, page, sizeof(page)) == sizeof(page), path);
+	must(fsync(fd) == 0 && !posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), path);
+	cold_file = mmap(NULL, (size_t)COLD * PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	must(cold_file != MAP_FAILED, "mmap");
+	close(fd);
+	must(!madvise((void *)cold_file, (size_t)COLD * PAGE, MADV_RANDOM) &&
+		     !mincore((void *)cold_file, (size_t)COLD * PAGE, there),
+	     "mincore");
+	for (size_t i = 0; i < COLD; i++)
+		resident += there[i] & 1;
+	return resident;
+}
+
+static void read_cold_file(uint64_t ns)
+{
+	uint64_t spent = 0;
+
+	must(cold_file != NULL, "no file to read");
+	for (; spent < ns && cold_read < COLD; cold_read++) {
+		uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+
+		*(volatile const char *)&cold_file[cold_read * STRIDE % COLD * PAGE];
+		spent += clock_ns(CLOCK_MONOTONIC) - begin;
+	}
+}
+
 static void lose(const char *cause, uint64_t ns)
 {
 	static char random[1 << 16];
@@ -155,6 +200,8 @@ static void lose(const char *cause, uint64_t ns)
 		pthread_mutex_unlock(&mutex);
 	} else if (!strcmp(cause, "fault")) {
 		*(volatile char *)cold;
+	} else if (!strcmp(cause, "cold")) {
+		read_cold_file(ns);
 	} else {
 		errno = EINVAL;
 		must(0, cause);
@@ -176,9 +223,10 @@ static void prepare(const char *cause, uint64_t ns)
 
 static void print_measure(const struct measure *a, const struct measure *b)
 {
-	printf("\"ns\":%lu,\"cpu_ns\":%lu,\"user_ns\":%lu,\"system_ns\":%lu,\"delay_ns\":%lu",
+	printf("\"ns\":%lu,\"cpu_ns\":%lu,\"user_ns\":%lu,\"system_ns\":%lu,\"delay_ns\":%lu,"
+	       "\"faults\":%lu",
 	       b->ns - a->ns, b->cpu_ns - a->cpu_ns, b->user_ns - a->user_ns,
-	       b->system_ns - a->system_ns, b->delay_ns - a->delay_ns);
+	       b->system_ns - a->system_ns, b->delay_ns - a->delay_ns, b->faults - a->faults);
 }
 
 static void obey(char *line)
@@ -237,8 +285,11 @@ int main(int argc, char **argv)
 	struct epoll_event ev = {.events = EPOLLIN};
 	pthread_t t;
 	char line[256];
+	size_t resident = 0;
 
 	use_poll = argc > 1 && !strcmp(argv[1], "poll");
+	if (argc > 1 && argv[1][0] == '/')
+		resident = make_cold_file(argv[1]);
 	must(epoll >= 0 && (use_poll || epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &ev) == 0), "epoll");
 	make_cold_page();
 	sem_init(&wanted, 0, 0);
@@ -248,7 +299,7 @@ int main(int argc, char **argv)
 	     "pthread_create");
 	for (int i = argc > 1 ? atoi(argv[argc - 1]) : 0; i > 0; i--)
 		must(!pthread_create(&t, NULL, compute, NULL), "pthread_create");
-	printf("running\n");
+	printf("running %zu\n", resident);
 	fflush(stdout);
 	for (;;) {
 		idle(epoll);

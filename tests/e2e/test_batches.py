@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Turns of a loop with a ring: many short tasks in one of them are told from one long task, whether
+they compute or sleep."""
+import json
+import os
+
+from harness import BIN, MS, PYTHON, SLACK, Attach, Case, Process, describe, main, part, pause, rng
+
+BATCHES = BIN.parent / "tests/e2e/batches"
+TURN = 120 * MS
+RULE = {"busy": "cpu-hog", "sleep": "blocking-sleep"}  # of one long task
+CAUSE = {"busy": "cpu-user", "sleep": "sleep"}
+
+
+class Batches(Case):
+    def watch(self, kind, count, *options):
+        """A batch that takes TURN. The stall that it made, the findings about it, the report."""
+        for _ in range(5):
+            with Process([BATCHES]) as target:
+                target.next_line("running")
+                with Attach(target.pid, self.capture, *options) as attach:
+                    pause()
+                    target.tell(f"{kind} {count} {TURN // count}")
+                    truth = json.loads(target.next_line("{"))
+                    pause()
+                    report = attach.stop()
+            if truth["delay_ns"] < truth["ns"] / 10:
+                break
+            print(f"a crowded host: without a CPU for {truth['delay_ns'] / MS:.1f} of {truth['ns'] / MS:.1f} ms")
+        else:
+            self.skipTest(f"the host is too crowded, five times: {truth}")
+        told = f"{truth}; {describe(report)}"
+        stalls = self.planted(report)
+        self.assertEqual(len(stalls), 1, told)
+        self.assertAlmostEqual(stalls[0]["duration_ns"], truth["ns"], delta=SLACK, msg=told)
+        findings = {f["rule"]: f for f in report["findings"] if stalls[0]["id"] in f["stall_ids"]}
+        return stalls[0], findings, truth, report
+
+    def assertMany(self, stall, findings, report):
+        self.assertIn("slow-iteration", findings, describe(report))
+        self.assertNotIn("cpu-hog", findings, describe(report))
+        self.assertNotIn("loop-stall", findings, describe(report))
+        finding = findings["slow-iteration"]
+        self.assertEqual(finding["severity"], "error", describe(report))
+        self.assertIsNone(finding["site"], describe(report))
+        self.assertIn("loop batches ran many short callbacks", finding["message"])
+        self.assertLess(max(culprit["ns"] for culprit in stall["culprits"]), stall["duration_ns"] / 3)
+
+    def test_ten_tasks_in_one_turn(self):
+        for kind in rng.sample(["busy", "sleep", "mixed"], 3):
+            with self.subTest(kind):
+                stall, findings, truth, report = self.watch(kind, 10)
+                self.assertMany(stall, findings, report)
+                parts = [c["ns"] for c in stall["culprits"] if c["ns"] > MS]
+                self.assertEqual(len(parts), 10, stall["culprits"])
+                self.assertAlmostEqual(sum(parts), truth["ns"], delta=SLACK)
+                self.assertAlmostEqual(max(parts), truth["longest_ns"], delta=SLACK)
+                if kind in CAUSE:
+                    self.assertEqual(stall["cause"], CAUSE[kind], describe(report))
+                own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
+                self.assertAlmostEqual(own, truth["cpu_ns"], delta=SLACK, msg=describe(report))
+                # what they did each is still told, by its own rule
+                self.assertEqual("blocking-sleep" in {f["rule"] for f in report["findings"]}, kind != "busy")
+
+    def test_one_long_task_is_no_slow_iteration(self):
+        for kind in rng.sample(["busy", "sleep"], 2):
+            with self.subTest(kind):
+                stall, findings, _, report = self.watch(kind, 1)
+                self.assertIn(RULE[kind], findings, describe(report))
+                self.assertNotIn("slow-iteration", findings, describe(report))
+                self.assertNotIn("cannot be told", findings[RULE[kind]]["message"])
+                self.assertEqual(stall["task"]["name"], "part-1")
+
+    def test_hundreds_of_tasks_in_one_turn(self):
+        stall, findings, _, report = self.watch("busy", rng.randint(20, 900))
+        self.assertMany(stall, findings, report)
+
+    def test_what_a_turn_lacked_a_cpu_for_is_the_hosts(self):
+        cpu = {rng.choice(sorted(os.sched_getaffinity(0)))}
+        with Process([BATCHES]) as target, Process([PYTHON, "-c", "while True: pass"]) as other:
+            target.next_line("running")
+            os.sched_setaffinity(target.pid, cpu)
+            os.sched_setaffinity(other.pid, cpu)
+            with Attach(target.pid, self.capture) as attach:
+                pause()
+                count = rng.choice([1, 10])
+                target.tell(f"busy {count} {TURN // count}")
+                truth = json.loads(target.next_line("{"))
+                pause()
+                report = attach.stop()
+        told = f"{truth}; {describe(report)}"
+        [stall] = (s for s in report["stalls"] if abs(s["duration_ns"] - truth["ns"]) < SLACK)
+        self.assertAlmostEqual(part(stall, "runqueue"), truth["delay_ns"], delta=SLACK, msg=told)
+        own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
+        self.assertAlmostEqual(own, truth["cpu_ns"], delta=SLACK, msg=told)
+
+    def test_the_ring_alone_tells_them_apart(self):
+        kind = rng.choice(["busy", "sleep"])
+        stall, findings, _, report = self.watch(kind, 10, "--require", "ring")
+        self.assertMany(stall, findings, report)
+        _, findings, _, report = self.watch(kind, 1, "--require", "ring")
+        self.assertNotIn("slow-iteration", findings, describe(report))
+
+
+if __name__ == "__main__":
+    main()
