@@ -198,7 +198,7 @@ static bool is_due(const struct collector *c, const struct loop *l, const struct
 		   uint64_t now)
 {
 	bool gil = t->cause == LSC_CAUSE_GIL;
-	uint64_t least = gil ? c->o.block_ns : inquiry_least_ns(c);
+	uint64_t least = gil ? c->block_ns : inquiry_least_ns(c);
 
 	return t->off == OFF_BLOCK && now >= t->off_ns + least && (!gil || now >= l->gil_due_ns);
 }
