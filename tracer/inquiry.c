@@ -20,7 +20,7 @@
 
 #define FIRST_NS    3000000ull	/* a younger block may be over before it is looked into */
 #define LOOKS_PER_S 50		/* of some 100 us each */
-#define GIL_NS	    20000000ull /* from a look into a loop's wait for CPython's lock to the next */
+#define GIL_NS	    40000000ull /* from a look into a loop's wait for CPython's lock to the next */
 #define OWNER	    "stack of a lock's owner"
 
 static bool may_look(struct collector *c, uint64_t now)

@@ -205,7 +205,8 @@ struct collector {
 	bool no_kernel_stacks;
 	struct overhead *overhead;
 	uint64_t sample_ns; /* what a sample stands for */
-	uint64_t block_ns;  /* blocks are recorded from here on: o.block_ns, until that costs too much */
+	uint64_t block_ns;  /* blocks are recorded from here on: o.block_ns, until that costs too
+			       much */
 	struct host_look host; /* as last looked at: each second, and when a tick gets long */
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */

@@ -24,15 +24,16 @@
 
 struct inspector;
 
-#define INSPECTOR_GIL_BYTES 12	       /* of the lock: its holder (a pointer), and whether it is held */
-#define INSPECTOR_GIL_REACH (1u << 20) /* an interpreter has 300 KB at most; all offsets are less */
+#define INSPECTOR_GIL_BYTES 12 /* of the lock: its holder (a pointer), and whether it is held */
+#define INSPECTOR_GIL_REACH (1u << 20) /* an interpreter has 300 KB at most; all offsets are less  \
+					*/
 
 /* Where CPython's lock names the thread that holds it. */
 struct inspector_gil {
 	uint64_t holder;    /* address of a pointer to a thread state, behind it an int: 1 held; 0
 			     * unknown */
 	uint32_t id_offset; /* of the thread's number (as the target numbers it) in the state */
-	uint32_t id_hop;    /* not 0: a pointer lies there, and the number so far behind its target */
+	uint32_t id_hop; /* not 0: a pointer lies there, and the number so far behind its target */
 };
 
 struct inspector_frame {
@@ -53,8 +54,8 @@ struct inspector_result {
 	const struct inspector_frame *frames;
 	bool truncated;  /* the copy ended, or the frame limit was met, before the outermost frame */
 	const uint32_t *words; /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
-	uint64_t address, size; /* of inspector_find(): where the symbol lies; 0 not found. Of
-				 * inspector_cpython(): _PyRuntime, even if `why` is set */
+	uint64_t address, size;	  /* of inspector_find(): where the symbol lies; 0 not found. Of
+				   * inspector_cpython(): _PyRuntime, even if `why` is set */
 	struct inspector_gil gil; /* of inspector_cpython() */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
 };

@@ -31,9 +31,9 @@ enum message_kind {
 	MESSAGE_JOB = 8,      /* collector -> worker: struct message_job, stack */
 	MESSAGE_PHASE =
 		9, /* worker -> collector: struct message_status, value an enum message_phase */
-	MESSAGE_RESULT = 10, /* worker -> collector: struct message_result, frames, text */
-	MESSAGE_FIND = 11,   /* collector -> worker: struct message_job, a file's word and a
-				symbol's name, both with NUL; answered by MESSAGE_RESULT */
+	MESSAGE_RESULT = 10,  /* worker -> collector: struct message_result, frames, text */
+	MESSAGE_FIND = 11,    /* collector -> worker: struct message_job, a file's word and a
+				 symbol's name, both with NUL; answered by MESSAGE_RESULT */
 	MESSAGE_CPYTHON = 12, /* collector -> worker: struct message_job; answered the same */
 };
 
@@ -123,7 +123,7 @@ struct message_result {
 	uint32_t text_size;
 	uint32_t pad;
 	uint32_t words[INSPECTOR_WORDS];
-	uint64_t address, size; /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
+	uint64_t address, size;	  /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil; /* of MESSAGE_CPYTHON; holder 0: not known */
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
 };
