@@ -207,7 +207,7 @@ static void print_calls(const struct page *p, const struct analysis_stall *s)
 	for (size_t i = 0; i < shown; i++)
 		print_call(p, longest[i], i ? "" : "call");
 	if (shown) {
-		print_chain(p, longest[0]->owner_stack, "holder");
+		print_chain(p, analysis_holder_stack(p->a, s, longest[0]), "holder");
 		print_chain(p, longest[0]->kernel_stack, "kernel");
 	}
 	if (s->nblocks > shown)

@@ -365,6 +365,7 @@ int collector_new(const struct collector_options *options, const struct collecto
 		return lsc_err_set(err, -ENOMEM, "out of memory");
 	c->o = *options;
 	c->sample_ns = SAMPLE_NS;
+	c->block_ns = c->o.block_ns;
 	c->ops = ops;
 	c->arg = arg;
 	c->tids = copy_ints(options->tids, options->ntids);

@@ -3,13 +3,16 @@
  * CPython's global interpreter lock: a condition inside `_PyRuntime`, in all versions from 3.8 on
  * (the main interpreter's state lies there since 3.12). Its futexes are the only ones there: other
  * locks are allocated or on a stack. The kernel side is told where it lies, since a wait for the
- * lock is a string of 5 ms waits that may each be too short for an event.
+ * lock is a string of 5 ms waits that may each be too short for an event, and where it names its
+ * holder. What is read there is the target's to choose: a holder is one of its threads, or nobody.
  */
 #include "state.h"
 
 #include <string.h>
 
 #define RUNTIME_SIZE_MAX (16ull << 20) /* 0.5 MB in 3.12, the largest */
+#define TID_MAX		 0x400000      /* PID_MAX_LIMIT */
+#define HOLDER		 "holder of the GIL"
 
 void gil_look(struct collector *c, struct target *t, int tid)
 {
@@ -20,19 +23,65 @@ void gil_look(struct collector *c, struct target *t, int tid)
 	if (!j)
 		return;
 	j->target = t->id;
-	if (!evidence_job_begin(
-		    c, j,
-		    inspector_find(c->inspector, j->cookie, t->pid, tid, "python", "_PyRuntime")))
+	if (!evidence_job_begin(c, j, inspector_cpython(c->inspector, j->cookie, t->pid, tid)))
 		t->gil_sought = false;
 }
 
 void gil_found(struct collector *c, int64_t target, const struct inspector_result *r)
 {
-	if (r->why || !r->address || r->size > RUNTIME_SIZE_MAX) {
+	struct gil_place place = {.begin = r->address,
+				  .end = r->address + r->size,
+				  .holder = r->gil.holder,
+				  .id_offset = r->gil.id_offset,
+				  .id_hop = r->gil.id_hop};
+
+	if (!r->address || r->size > RUNTIME_SIZE_MAX) {
 		evidence_unresolved(c, "gil", r->why ? r->why : "the program has no _PyRuntime");
 		return;
 	}
-	for (size_t i = 0; i < c->ntargets; i++)
-		if (c->targets[i]->id == target && !c->targets[i]->gone)
-			probe_set_gil(c->probe, c->targets[i]->pid, r->address, r->size);
+	if (r->why)
+		evidence_unresolved(c, HOLDER, r->why);
+	for (size_t i = 0; i < c->ntargets; i++) {
+		struct target *t = c->targets[i];
+		if (t->id != target || t->gone)
+			continue;
+		t->gil = r->gil.holder;
+		probe_set_gil(c->probe, t->pid, &place);
+	}
+}
+
+void gil_forget(struct collector *c, struct target *t)
+{
+	t->gil_sought = t->gil_doubted = false;
+	t->gil = 0;
+	probe_drop_gil(c->probe, t->pid);
+}
+
+bool gil_name_owner(struct collector *c, const struct loop *l, const struct aux *aux,
+		    struct owner *ret)
+{
+	struct target *t = l->target;
+	struct owner o = {.word = t->gil, .gil = aux->gil.state};
+
+	o.lock.ns_tid = (int)aux->gil.ns_tid;
+	if (!t->gil || !o.gil || o.lock.ns_tid == l->ns_tid)
+		return false;
+	if (aux->gil.ns_tid > 0 && aux->gil.ns_tid <= TID_MAX)
+		o.tid = target_find_thread(t, o.lock.ns_tid, false, o.comm);
+	if (o.tid > 0) {
+		*ret = o;
+		return true;
+	}
+	if (!t->gil_doubted)
+		evidence_unresolved(c, HOLDER, "it names no thread of the process");
+	t->gil_doubted = true;
+	return false;
+}
+
+bool gil_is_held(const struct owner *o, const uint32_t words[INSPECTOR_WORDS])
+{
+	uint64_t state;
+
+	memcpy(&state, words, sizeof(state));
+	return state == o->gil && words[2] == 1;
 }

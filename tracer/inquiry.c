@@ -18,8 +18,9 @@
 #include "kernel_stack.h"
 #include "peer.h"
 
-#define FIRST_NS    3000000ull /* a younger block may be over before it is looked into */
-#define LOOKS_PER_S 50	       /* of some 100 us each */
+#define FIRST_NS    3000000ull	/* a younger block may be over before it is looked into */
+#define LOOKS_PER_S 50		/* of some 100 us each */
+#define GIL_NS	    40000000ull /* from a look into a loop's wait for CPython's lock to the next */
 #define OWNER	    "stack of a lock's owner"
 
 static bool may_look(struct collector *c, uint64_t now)
@@ -57,13 +58,18 @@ static void ask_kernel_stack(struct collector *c, struct loop *l)
 }
 
 /* Who holds the lock, by what lay at the futex when the wait began. */
-static void name_owner(const struct loop *l, const struct event_block *e, struct owner *ret)
+static void name_owner(struct collector *c, const struct loop *l, const struct event_block *e,
+		       struct owner *ret)
 {
 	struct aux aux;
 	struct owner o = {.word = e->args[0], .op = e->args[1], .value = e->args[2]};
 
 	memcpy(&aux, e->aux, sizeof(aux));
 	*ret = o;
+	if (e->nr == NR_FUTEX && aux.type == AUX_GIL) {
+		gil_name_owner(c, l, &aux, ret);
+		return;
+	}
 	if (e->nr != NR_FUTEX || aux.type != AUX_FUTEX ||
 	    !futex_find_owner(o.op, o.value, aux.futex, &o.lock) || o.lock.ns_tid == l->ns_tid)
 		return;
@@ -74,6 +80,20 @@ static void name_owner(const struct loop *l, const struct event_block *e, struct
 	o.tid = tid;
 	o.foreign = target_thread_names(l->target->pid, tid, comm, NULL) < 0;
 	*ret = o;
+}
+
+/* What was found out of an owner that a sample has named is this one's only if it is the same. */
+static void take_owner(struct collector *c, struct loop *l, const struct event_block *e)
+{
+	struct inquiry *q = &l->inquiry;
+	struct owner owner;
+
+	name_owner(c, l, e, &owner);
+	if (owner.tid != q->owner.tid) {
+		q->owner_stack = 0;
+		q->job = 0;
+	}
+	q->owner = owner;
 }
 
 /* The process that the loop waits for, by its number or by the pipe between the two. */
@@ -102,7 +122,7 @@ static void ask_begin(struct collector *c, struct loop *l, const struct thread_s
 	memcpy(&aux, e->aux, sizeof(aux));
 	e->nr = t->nr;
 	e->fd_kind = t->fd_kind;
-	name_owner(l, e, &l->inquiry.owner);
+	take_owner(c, l, e);
 	find_peer(l, e, &aux);
 }
 
@@ -117,9 +137,12 @@ static void watch_owner(struct collector *c, struct loop *l)
 	w->address = q->owner.word + q->owner.lock.offset;
 	w->mask = q->owner.lock.mask;
 	w->ns_tid = (__u32)q->owner.lock.ns_tid;
+	w->gil = q->owner.gil;
 	w->waiter = (__u32)l->tid;
+	if (l->sampled != q->owner.tid)
+		inquiry_end(c, l);
 	if (probe_watch_owner(c->probe, q->owner.tid, w) == 0)
-		q->sampled = q->owner.tid;
+		l->sampled = q->owner.tid;
 }
 
 /* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
@@ -131,7 +154,7 @@ static void ask_owner_stack(struct collector *c, struct loop *l)
 	if (!c->look || q->owner.foreign || look_at(c->look, q->owner.tid, &seen) < 0 ||
 	    seen.tgid != (__u32)l->target->pid)
 		return;
-	if (seen.on_cpu || q->missed)
+	if (seen.on_cpu || q->missed || q->owner.gil)
 		watch_owner(c, l);
 	if (seen.on_cpu)
 		return;
@@ -169,18 +192,37 @@ uint64_t inquiry_least_ns(const struct collector *c)
 	return c->o.block_ns > FIRST_NS ? c->o.block_ns : FIRST_NS;
 }
 
+/* Waits for CPython's lock end after 5 ms and begin again: they must be looked into sooner, and
+ * some of them tell as much as all. */
+static bool is_due(const struct collector *c, const struct loop *l, const struct thread_state *t,
+		   uint64_t now)
+{
+	bool gil = t->cause == LSC_CAUSE_GIL;
+	uint64_t least = gil ? c->block_ns : inquiry_least_ns(c);
+
+	return t->off == OFF_BLOCK && now >= t->off_ns + least && (!gil || now >= l->gil_due_ns);
+}
+
+void inquiry_end(struct collector *c, struct loop *l)
+{
+	if (l->sampled && c->probe)
+		probe_drop_owner(c->probe, l->sampled);
+	l->sampled = 0;
+}
+
 void inquiry_steer(struct collector *c, uint64_t now)
 {
-	uint64_t least = inquiry_least_ns(c);
 	struct thread_state t;
 
 	for (struct loop *l = c->probe ? c->loops : NULL; l; l = l->hh.next) {
 		struct inquiry *q = &l->inquiry;
 		uint64_t since =
 			l->kernel && !l->exited ? probe_busy_since(c->probe, l->tid, NULL) : 0;
-		if (!since || now < since + least || now < q->next_ns ||
+		if (!since)
+			inquiry_end(c, l);
+		if (!since || now < since + c->o.block_ns || now < q->next_ns ||
 		    !watch_loop_reports(c, l) || probe_thread(c->probe, l->tid, &t) < 0 ||
-		    t.off != OFF_BLOCK || now < t.off_ns + least)
+		    !is_due(c, l, &t, now))
 			continue;
 		uint64_t age = now - t.off_ns;
 		if (q->off_ns != t.off_ns)
@@ -188,6 +230,8 @@ void inquiry_steer(struct collector *c, uint64_t now)
 		q->next_ns = now + (age < LSC_NS_PER_S ? age : LSC_NS_PER_S);
 		if (!is_open(q))
 			continue;
+		if (t.cause == LSC_CAUSE_GIL)
+			l->gil_due_ns = now + GIL_NS;
 		if (may_look(c, now))
 			look_into(c, l, &t);
 		else
@@ -200,6 +244,8 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 {
 	struct inquiry *q = &l->inquiry;
 
+	if (l->sampled == (int)e->owner && q->off_ns < e->off_ns) /* in a wait after that */
+		*q = (struct inquiry){.off_ns = e->off_ns, .owner.tid = (int)e->owner};
 	if (!size || q->off_ns != e->off_ns || q->owner.tid != (int)e->owner || q->owner_stack ||
 	    q->job)
 		return;
@@ -222,8 +268,12 @@ static bool is_certain(struct collector *c, const struct job *j, const struct in
 
 	if (!j->seen.tid)
 		return true; /* a copy: the kernel side has looked */
-	return r->words && futex_find_owner(j->owner.op, j->owner.value, r->words, &o) &&
-	       o.ns_tid == j->owner.lock.ns_tid && look_at(c->look, j->owner.tid, &now) == 0 &&
+	if (!r->words)
+		return false;
+	bool held = j->owner.gil ? gil_is_held(&j->owner, r->words)
+				 : futex_find_owner(j->owner.op, j->owner.value, r->words, &o) &&
+					   o.ns_tid == j->owner.lock.ns_tid;
+	return held && look_at(c->look, j->owner.tid, &now) == 0 &&
 	       look_stood_still(&j->seen, &now);
 }
 
@@ -257,12 +307,12 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		   struct block *b)
 {
 	struct inquiry *q = &l->inquiry, none = {0};
-	struct owner owner;
 
 	if (q->off_ns != e->off_ns) { /* it was too short, or there was too much to look into */
-		name_owner(l, e, &owner);
 		q = &none;
-		q->owner = owner;
+		name_owner(c, l, e, &q->owner);
+	} else if (!q->asked || e->cause == LSC_CAUSE_GIL) {
+		take_owner(c, l, e);
 	}
 	b->row.kernel_stack = q->kernel_stack;
 	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
@@ -283,11 +333,12 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 					    !c->look	       ? "threads cannot be looked at"
 					    : q->owner.foreign ? "it belongs to another process"
 					    : q->missed	       ? "it ran on"
+					    : q->owner.gil     ? "not each wait is looked into"
 							       : "the wait was too short");
 	}
 	if (q == &none)
 		return;
-	if (q->sampled)
-		probe_drop_owner(c->probe, q->sampled);
+	if (!q->owner.gil)
+		inquiry_end(c, l);
 	*q = none;
 }

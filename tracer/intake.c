@@ -116,8 +116,7 @@ static void on_process(struct collector *c, const struct event_process *e)
 			break;
 		}
 		target_describe(t);
-		t->gil_sought = false;
-		probe_drop_gil(c->probe, t->pid);
+		gil_forget(c, t);
 		snprintf(t->comm, sizeof(t->comm), "%.15s",
 			 e->comm); /* it may be gone from /proc */
 		inspector_forget(c->inspector, t->pid);

@@ -104,6 +104,7 @@ static void raise_block_threshold(struct collector *c, char *what, char *unseen,
 		 (double)c->o.block_ns / 1e6);
 	snprintf(unseen, size, "blocks shorter than %g ms", (double)from / 1e6);
 	probe_set_block_ns(c->probe, from);
+	c->block_ns = from;
 }
 
 static void thin_copies(struct collector *c, char *what, char *unseen, size_t size)

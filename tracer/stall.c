@@ -214,15 +214,31 @@ static void choose_stack(struct stall *s)
 		s->row.stack = heaviest->row.stack;
 }
 
+/* The block, with the stack of its owner from another wait of the stall for the same thread where
+ * it has none: of many short waits, for CPython's lock, few have one. */
+static struct store_block with_owner_stack(const struct loop *l, const struct block *of)
+{
+	struct store_block row = of->row;
+
+	for (const struct block *b = l->blocks; b && row.owner_tid && !row.owner_stack; b = b->next)
+		if (b->row.stall == row.stall && b->row.cause == row.cause &&
+		    b->row.owner_tid == row.owner_tid)
+			row.owner_stack = b->row.owner_stack;
+	return row;
+}
+
 static void tell(struct collector *c, struct stall *s)
 {
 	const struct block *longest = evidence_longest(s->loop, s->row.id);
+	struct store_block row;
 
 	s->told = true;
 	if (!c->o.print_ns || s->row.duration_ns < c->o.print_ns)
 		return;
 	choose_stack(s);
-	stall_tell(c, s->loop, &s->row, longest ? &longest->row : NULL, s->ring_task);
+	if (longest)
+		row = with_owner_stack(s->loop, longest);
+	stall_tell(c, s->loop, &s->row, longest ? &row : NULL, s->ring_task);
 }
 
 static void write_stall(struct collector *c, struct stall *s)

@@ -7,8 +7,7 @@
  *   precise.c    the precise mode          feed.c     rings
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
- *   gil.c        where the lock of CPython  host.c     what the host took
- *                lies
+ *   gil.c        CPython's lock             host.c     what the host took
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -51,6 +50,7 @@ struct sample {
 struct owner {
 	struct futex_owner lock;  /* ns_tid 0: nobody is named */
 	uint64_t word, op, value; /* the call's arguments: futex, operation, value */
+	uint64_t gil; /* not 0: CPython's lock, which names this thread state at `word` */
 	int tid;		  /* 0: unknown */
 	char comm[16];
 	bool foreign; /* another process's thread */
@@ -67,7 +67,6 @@ struct inquiry {
 	uint64_t job; /* the owner's stack under way, 0 none */
 	bool asked;   /* the two were looked for */
 	bool missed;  /* the owner ran while its stack was read */
-	int sampled;  /* the thread that the sampler looks for, 0 none */
 };
 
 struct held_event {
@@ -133,6 +132,8 @@ struct loop {
 	size_t nsamples;
 	struct stall *stalls;
 	struct inquiry inquiry;
+	int sampled;	     /* the owner that the sampler looks for, 0 none */
+	uint64_t gil_due_ns; /* no wait for CPython's lock is looked into before */
 	struct ongoing ongoing;
 	struct feed *feed;  /* its ring, NULL none */
 	struct victims *victims; /* owned; who waited for it, NULL nobody yet */
@@ -207,6 +208,8 @@ struct collector {
 	bool no_kernel_stacks;
 	struct overhead *overhead;
 	uint64_t sample_ns; /* what a sample stands for */
+	uint64_t block_ns;  /* blocks are recorded from here on: o.block_ns, until that costs too
+			       much */
 	struct host_look host; /* as last looked at: each second, and when a tick gets long */
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
@@ -308,6 +311,8 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 /* The block is over: what was found out goes into its row. */
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
 		   struct block *b);
+/* The loop ends. */
+void inquiry_end(struct collector *c, struct loop *l);
 
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
@@ -369,6 +374,13 @@ struct victims *victim_free(struct victims *v);
 void gil_look(struct collector *c, struct target *t, int tid);
 /* The answer: the kernel side learns where it lies. */
 void gil_found(struct collector *c, int64_t target, const struct inspector_result *r);
+/* It is another program now. */
+void gil_forget(struct collector *c, struct target *t);
+/* The thread that held the lock when a wait for it began, by what was kept then. False: unknown. */
+bool gil_name_owner(struct collector *c, const struct loop *l, const struct aux *aux,
+		    struct owner *ret);
+/* Does the lock, whose memory from o->word on is words, name the owner still? */
+bool gil_is_held(const struct owner *o, const uint32_t words[INSPECTOR_WORDS]);
 
 /* ---- precise.c ---- */
 /* Arms while some loop is in a tick longer than half the threshold, and for a while after; in

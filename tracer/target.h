@@ -25,7 +25,9 @@ struct target {
 	uint64_t scan_ns;  /* its rings are looked for again then */
 	size_t loops;	   /* that refer to it */
 	bool gone;
-	bool gil_sought; /* where CPython's lock lies: asked for */
+	bool gil_sought;  /* where CPython's lock lies: asked for */
+	bool gil_doubted; /* it named a thread that the process does not have: said already */
+	uint64_t gil;	  /* where that lock names who holds it; 0 unknown */
 	char comm[16];
 	char exe[512];
 	char cgroup[256];

@@ -365,6 +365,7 @@ static void leave(struct collector *c, struct loop *l)
 	intake_settle(c, l);
 	if (l->feed)
 		feed_end(c, l);
+	inquiry_end(c, l);
 	if (c->probe)
 		probe_drop_thread(c->probe, l->tid);
 	HASH_DEL(c->loops, l);

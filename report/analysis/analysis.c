@@ -56,6 +56,22 @@ const struct analysis_stack *analysis_stack_of(const struct analysis *a, int64_t
 	return find(a->stacks, a->nstacks, sizeof(*a->stacks), id);
 }
 
+int64_t analysis_holder_stack(const struct analysis *a, const struct analysis_stall *s,
+			      const struct store_block *b)
+{
+	const struct store_block *best = NULL;
+
+	if (b->owner_stack || !b->owner_tid)
+		return b->owner_stack;
+	for (size_t i = 0; s && i < s->nblocks; i++) {
+		const struct store_block *o = &a->blocks[s->first_block + i].row;
+		if (o->owner_stack && o->owner_tid == b->owner_tid && o->cause == b->cause &&
+		    (!best || o->duration_ns > best->duration_ns))
+			best = o;
+	}
+	return best ? best->owner_stack : 0;
+}
+
 struct analysis_task *analysis_task_of(const struct analysis *a, int64_t id)
 {
 	return find(a->tasks, a->ntasks, sizeof(*a->tasks), id);

@@ -196,6 +196,10 @@ void analysis_done(struct analysis *a);
 const struct store_target *analysis_target_of(const struct analysis *a, int64_t id);
 const struct store_loop *analysis_loop_of(const struct analysis *a, int64_t id);
 const struct analysis_stack *analysis_stack_of(const struct analysis *a, int64_t id);
+/* The stack of who held what b waited for. Of many short waits of a stall (for CPython's lock) few
+ * have one: without its own, that of the longest for the same thread. 0: none. s may be NULL. */
+int64_t analysis_holder_stack(const struct analysis *a, const struct analysis_stall *s,
+			      const struct store_block *b);
 struct analysis_task *analysis_task_of(const struct analysis *a, int64_t id);
 
 /* How long the capture lasted; ANALYSIS_UNKNOWN when it was cut off. */

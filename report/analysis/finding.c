@@ -209,9 +209,10 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 	return r;
 }
 
-const char *finding_detail(struct analysis *a, const struct store_block *b)
+const char *finding_detail(struct analysis *a, const struct analysis_stall *s,
+			   const struct store_block *b)
 {
-	const struct analysis_stack *holder = analysis_stack_of(a, b->owner_stack);
+	const struct analysis_stack *holder = analysis_stack_of(a, analysis_holder_stack(a, s, b));
 	const char *where = holder ? holder->site.function : NULL;
 
 	if (b->owner_tid)

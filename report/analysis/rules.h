@@ -65,7 +65,9 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 int id_list_add(struct id_list *l, int64_t id);
 /* Sentences, fixes and order, when all rules have run. */
 int finding_finish_all(struct analysis *a);
-/* Of a block: the file, the peer, the owner of the lock, the child. "" none; NULL out of memory. */
-const char *finding_detail(struct analysis *a, const struct store_block *b);
+/* Of a block: the file, the peer, the owner of the lock, the child. "" none; NULL out of memory. s
+ * is the stall around it, or NULL. */
+const char *finding_detail(struct analysis *a, const struct analysis_stall *s,
+			   const struct store_block *b);
 
 #endif

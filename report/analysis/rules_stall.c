@@ -51,7 +51,7 @@ static int add_stall(struct analysis *a, const struct rule *rule, const struct a
 
 		if (k && k->site.function)
 			o.site = k->site;
-		o.detail = finding_detail(a, b);
+		o.detail = finding_detail(a, s, b);
 		if (!o.detail)
 			return -ENOMEM;
 	}
@@ -64,12 +64,14 @@ static int add_block(struct analysis *a, const struct rule *rule,
 {
 	const struct store_block *b = &block->row;
 	const struct analysis_stack *k = analysis_stack_of(a, b->stack);
+	const struct analysis_stall *s =
+		block->stall == ANALYSIS_NONE ? NULL : &a->stalls[block->stall];
 	struct occurrence o = {
 		.loop = b->loop,
 		.task = b->task,
-		.stall = block->stall == ANALYSIS_NONE ? NULL : &a->stalls[block->stall],
+		.stall = s,
 		.syscall = b->syscall,
-		.detail = finding_detail(a, b),
+		.detail = finding_detail(a, s, b),
 		.ns = b->duration_ns,
 		.severity = SEVERITY_INFO,
 		.inferred = b->inferred,

@@ -21,7 +21,7 @@ static const char *file_name(const struct space *s, size_t file)
 	return "";
 }
 
-static bool find_in(Dwfl_Module *mod, const char *symbol, struct message_result *ret)
+static bool find_in(Dwfl_Module *mod, const char *symbol, uint64_t *ret_address, uint64_t *ret_size)
 {
 	int n = dwfl_module_getsymtab(mod);
 
@@ -33,10 +33,20 @@ static bool find_in(Dwfl_Module *mod, const char *symbol, struct message_result 
 		if (!name || sym.st_shndx == SHN_UNDEF || !sym.st_size ||
 		    address + sym.st_size < address || strcmp(name, symbol) != 0)
 			continue;
-		ret->address = address;
-		ret->size = sym.st_size;
+		*ret_address = address;
+		*ret_size = sym.st_size;
 		return true;
 	}
+	return false;
+}
+
+bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t *ret_address,
+		 uint64_t *ret_size)
+{
+	for (size_t i = 0; i < s->nfiles; i++)
+		if (strstr(file_name(s, i), file) &&
+		    find_in(s->files[i].module, symbol, ret_address, ret_size))
+			return true;
 	return false;
 }
 
@@ -55,9 +65,6 @@ size_t find_run(struct space *s, const struct message_job *job, const char *name
 	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
 		answer.head.flags |= MESSAGE_RESULT_GONE;
 	phase(MESSAGE_PHASE_INDEX, arg);
-	for (size_t i = 0; i < s->nfiles; i++)
-		if (strstr(file_name(s, i), names) &&
-		    find_in(s->files[i].module, names + word + 1, &answer.head))
-			break;
+	find_symbol(s, names, names + word + 1, &answer.head.address, &answer.head.size);
 	return answer_write(&answer, buf);
 }

@@ -6,6 +6,10 @@
 #include "inspect/space.h"
 #include "inspect/unwind.h"
 
+/* Where a symbol lies that one of the files defines whose name holds `file`. False: nowhere. */
+bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t *ret_address,
+		 uint64_t *ret_size);
+
 /* Runs one MESSAGE_FIND: names holds job->size bytes. Writes a MESSAGE_RESULT without frames into
  * buf of MESSAGE_MAX bytes; its address is 0 when there is no such symbol. The message's size. */
 size_t find_run(struct space *s, const struct message_job *job, const char *names,

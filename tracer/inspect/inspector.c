@@ -66,6 +66,8 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_NO_CFI] = "no unwind information",
 	[MESSAGE_WHY_LOOP] = "the stack loops",
 	[MESSAGE_WHY_UNREADABLE] = "no readable ELF file",
+	[MESSAGE_WHY_VERSION] = "not a version of CPython that is known",
+	[MESSAGE_WHY_LAYOUT] = "its memory is not as its version has it",
 };
 
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
@@ -316,6 +318,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, u
 		.words = m->flags & MESSAGE_RESULT_WORDS ? m->words : NULL,
 		.address = m->address,
 		.size = m->size,
+		.gil = m->gil,
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);
@@ -451,6 +454,13 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 		.kind = MESSAGE_FIND, .cookie = cookie, .tid = tid, .size = (uint32_t)n + 1};
 
 	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names);
+}
+
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid)
+{
+	struct message_job m = {.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid};
+
+	return add_job(ins, pid, &m, NULL);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

@@ -24,6 +24,18 @@
 
 struct inspector;
 
+#define INSPECTOR_GIL_BYTES 12 /* of the lock: its holder (a pointer), and whether it is held */
+#define INSPECTOR_GIL_REACH (1u << 20) /* an interpreter has 300 KB at most; all offsets are less  \
+					*/
+
+/* Where CPython's lock names the thread that holds it. */
+struct inspector_gil {
+	uint64_t holder;    /* address of a pointer to a thread state, behind it an int: 1 held; 0
+			     * unknown */
+	uint32_t id_offset; /* of the thread's number (as the target numbers it) in the state */
+	uint32_t id_hop; /* not 0: a pointer lies there, and the number so far behind its target */
+};
+
 struct inspector_frame {
 	const char *function; /* C++ names demangled; NULL unknown */
 	const char *file;     /* source file; NULL unknown */
@@ -42,7 +54,9 @@ struct inspector_result {
 	const struct inspector_frame *frames;
 	bool truncated;  /* the copy ended, or the frame limit was met, before the outermost frame */
 	const uint32_t *words; /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
-	uint64_t address, size; /* of inspector_find(): where the symbol lies; 0 not found */
+	uint64_t address, size;	  /* of inspector_find(): where the symbol lies; 0 not found. Of
+				   * inspector_cpython(): _PyRuntime, even if `why` is set */
+	struct inspector_gil gil; /* of inspector_cpython() */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
 };
 
@@ -85,6 +99,10 @@ int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int
  * without frames. -EAGAIN when too many jobs wait (not answered then). */
 int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
 		   const char *symbol);
+
+/* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter. Answered like
+ * inspector_find(). */
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);

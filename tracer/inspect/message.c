@@ -98,6 +98,18 @@ static const char *text_at(const char *text, uint32_t offset)
 	return text[offset] ? text + offset : NULL;
 }
 
+/* The lock lies within what was found: what reads there later can rely on no more. */
+static bool gil_fits(const struct message_result *r)
+{
+	const struct inspector_gil *g = &r->gil;
+
+	if (!g->holder)
+		return true;
+	return g->holder >= r->address && r->size >= INSPECTOR_GIL_BYTES &&
+	       g->holder - r->address <= r->size - INSPECTOR_GIL_BYTES && g->holder % 8 == 0 &&
+	       g->id_offset < INSPECTOR_GIL_REACH && g->id_hop < INSPECTOR_GIL_REACH;
+}
+
 int message_result_read(const void *buf, size_t size, struct message_result *ret,
 			struct inspector_frame *ret_frames)
 {
@@ -108,7 +120,8 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 		return -EBADMSG;
 	memcpy(&r, at, sizeof(r));
 	if (r.kind != MESSAGE_RESULT || r.nframes > INSPECTOR_FRAMES_MAX ||
-	    r.why >= MESSAGE_WHY_COUNT || r.address + r.size < r.address || r.text_size == 0 || r.text_size > MESSAGE_MAX ||
+	    r.why >= MESSAGE_WHY_COUNT || r.address + r.size < r.address || !gil_fits(&r) ||
+	    r.text_size == 0 || r.text_size > MESSAGE_MAX ||
 	    size != sizeof(r) + r.nframes * sizeof(struct message_frame) + r.text_size)
 		return -EBADMSG;
 	const char *text = at + size - r.text_size;

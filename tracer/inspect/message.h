@@ -31,9 +31,10 @@ enum message_kind {
 	MESSAGE_JOB = 8,      /* collector -> worker: struct message_job, stack */
 	MESSAGE_PHASE =
 		9, /* worker -> collector: struct message_status, value an enum message_phase */
-	MESSAGE_RESULT = 10, /* worker -> collector: struct message_result, frames, text */
-	MESSAGE_FIND = 11,   /* collector -> worker: struct message_job, a file's word and a
-				symbol's name, both with NUL; answered by MESSAGE_RESULT */
+	MESSAGE_RESULT = 10,  /* worker -> collector: struct message_result, frames, text */
+	MESSAGE_FIND = 11,    /* collector -> worker: struct message_job, a file's word and a
+				 symbol's name, both with NUL; answered by MESSAGE_RESULT */
+	MESSAGE_CPYTHON = 12, /* collector -> worker: struct message_job; answered the same */
 };
 
 enum message_phase {
@@ -46,6 +47,8 @@ enum message_why {
 	MESSAGE_WHY_NO_CFI = 1, /* the chain broke before the outermost frame */
 	MESSAGE_WHY_LOOP = 2,
 	MESSAGE_WHY_UNREADABLE = 3, /* nothing of the target could be parsed */
+	MESSAGE_WHY_VERSION = 4,    /* a CPython without a known layout */
+	MESSAGE_WHY_LAYOUT = 5,	    /* ... whose memory does not fit it */
 	MESSAGE_WHY_COUNT,
 };
 
@@ -120,7 +123,8 @@ struct message_result {
 	uint32_t text_size;
 	uint32_t pad;
 	uint32_t words[INSPECTOR_WORDS];
-	uint64_t address, size; /* of MESSAGE_FIND; 0: not found */
+	uint64_t address, size;	  /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
+	struct inspector_gil gil; /* of MESSAGE_CPYTHON; holder 0: not known */
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "inspect/cpython.h"
 #include "inspect/find.h"
 #include "inspect/message.h"
 #include "inspect/sandbox.h"
@@ -147,6 +148,8 @@ static int serve_collector(struct worker *w)
 	else if (job->kind == MESSAGE_FIND)
 		size = find_run(w->slots[job->slot], job, (const char *)data, tell_phase, w,
 				w->out);
+	else if (job->kind == MESSAGE_CPYTHON)
+		size = cpython_run(w->slots[job->slot], job, tell_phase, w, w->out);
 	else
 		return -EPIPE;
 	return message_send(w->collector, w->out, size, NULL, 0, NULL, 0, 0);

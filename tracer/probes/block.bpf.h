@@ -8,6 +8,7 @@
 
 #include "cause.bpf.h"
 #include "fd.bpf.h"
+#include "gil.bpf.h"
 #include "idle.bpf.h"
 #include "regs.bpf.h"
 #include "victim.bpf.h"
@@ -174,6 +175,8 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path),
 					    path_argument(t->nr, t->args)) < 0)
 			aux->type = AUX_NONE;
+	} else if (t->cause == LSC_CAUSE_GIL) {
+		gil_name(bpf_get_current_pid_tgid() >> 32, aux);
 	} else if (t->nr == NR_FUTEX) {
 		aux->type = AUX_FUTEX;
 		if (bpf_probe_read_user(aux->futex, sizeof(aux->futex), (void *)t->args[0]))

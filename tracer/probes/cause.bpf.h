@@ -88,14 +88,4 @@ static __always_inline void runqueue_charge(struct thread_state *t, __u64 ns)
 	t->split[LSC_CAUSE_RUNQUEUE] += ns - throttled;
 }
 
-/* ---- CPython ---- */
-
-static __always_inline bool is_gil(__u32 tgid, __u64 futex)
-{
-	if (!have_gils)
-		return false;
-	struct address_range *r = bpf_map_lookup_elem(&gils, &tgid);
-	return r && futex >= r->begin && futex < r->end;
-}
-
 #endif

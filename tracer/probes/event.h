@@ -223,8 +223,11 @@ struct thread_state {
 	struct wait_site site[PROBE_SITES];
 };
 
-struct address_range {
-	__u64 begin, end;
+/* Where a CPython has its lock. */
+struct gil_place {
+	__u64 begin, end;	 /* its futexes lie between */
+	__u64 holder;		 /* as in struct inspector_gil; 0 unknown */
+	__u32 id_offset, id_hop; /* " */
 };
 
 /* What may have held several ticks, of a busy period of which `low` is certain to be one: not what
@@ -314,6 +317,7 @@ struct event_block {	/* also the head of a sample and of an owner; the stack cop
 #define AUX_SOCKET 3 /* struct aux_socket */
 #define AUX_FD	   4 /* __s32: the descriptor of poll or select that was looked at */
 #define AUX_FUTEX  5 /* the memory at the futex */
+#define AUX_GIL	   6 /* a thread held CPython's lock */
 
 struct aux {
 	__u32 type;
@@ -331,6 +335,10 @@ struct aux {
 		} socket;
 		__s32 fd;
 		__u32 futex[6];
+		struct {
+			__u64 state; /* the address of its thread state */
+			__u32 ns_tid;
+		} gil;
 	};
 };
 
@@ -344,6 +352,7 @@ struct stack_slot {
 struct owner_watch {
 	__u64 off_ns;  /* the loop's block */
 	__u64 address; /* where the lock keeps the number of its owner */
+	__u64 gil; /* the lock is CPython's, and keeps this thread state there; 0: another lock */
 	__u32 mask;
 	__u32 ns_tid; /* that number */
 	__u32 waiter; /* the loop's thread */

@@ -78,7 +78,7 @@ struct { /* tgid -> where its global interpreter lock lies */
 	__uint(max_entries, PROBE_MAX_TARGETS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, struct address_range);
+	__type(value, struct gil_place);
 } gils SEC(".maps");
 
 struct { /* (tgid, epoll set) -> the thread that waits in it; ~0: several do */

@@ -18,20 +18,40 @@ struct {
 	__type(value, struct owner_watch);
 } owners SEC(".maps");
 
+/* The loop is in the wait that the watch is for. Of CPython's lock each lasts 5 ms at most: there
+ * any later one of the tick will do that is long enough to be told. */
+static __always_inline bool still_waits(const struct owner_watch *w, const struct thread_state *t,
+					__u64 now)
+{
+	if (t->off != OFF_BLOCK)
+		return false;
+	if (!w->gil)
+		return t->off_ns == w->off_ns;
+	return t->cause == LSC_CAUSE_GIL && t->tick_ns <= w->off_ns && t->off_ns + block_ns <= now;
+}
+
+static __always_inline bool still_holds(const struct owner_watch *w)
+{
+	__u32 number = 0;
+
+	if (w->gil)
+		return gil_holder(w->address) == w->gil;
+	return !bpf_probe_read_user(&number, sizeof(number), (void *)w->address) &&
+	       (number & w->mask) == w->ns_tid;
+}
+
 __noinline int owner_sample(__u64 id, __u64 now)
 {
-	__u32 tid = id, waiter, number = 0;
+	__u32 tid = id, waiter;
 	struct owner_watch *w = bpf_map_lookup_elem(&owners, &tid);
 
 	if (!w || w->done)
 		return 0;
 	waiter = w->waiter;
 	struct thread_state *t = thread_find(waiter);
-	if (!t || t->off != OFF_BLOCK || t->off_ns != w->off_ns)
+	if (!t || !still_waits(w, t, now) || !still_holds(w))
 		return 0;
-	if (bpf_probe_read_user(&number, sizeof(number), (void *)w->address) ||
-	    (number & w->mask) != w->ns_tid)
-		return 0;
+	__u64 off_ns = t->off_ns;
 	w->done = 1;
 	struct event_block *b = &w->slot.block;
 	stack_copy(&w->slot, false);
@@ -43,7 +63,7 @@ __noinline int owner_sample(__u64 id, __u64 now)
 	b->e.ts_ns = now;
 	b->e.tgid = id >> 32;
 	b->e.tid = waiter;
-	b->off_ns = w->off_ns;
+	b->off_ns = off_ns;
 	b->owner = tid;
 	count(COUNT_EMITTED);
 	if (bpf_ringbuf_output(&events, &w->slot, sizeof(*b) + size, wakeup_flags()))

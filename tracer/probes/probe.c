@@ -408,11 +408,10 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address)
 	return r;
 }
 
-int probe_set_gil(struct probe *p, int pid, uint64_t address, uint64_t size)
+int probe_set_gil(struct probe *p, int pid, const struct gil_place *place)
 {
 	__u32 key = (__u32)pid;
-	struct address_range range = {address, address + size};
-	int r = bpf_map__update_elem(p->skel->maps.gils, &key, sizeof(key), &range, sizeof(range),
+	int r = bpf_map__update_elem(p->skel->maps.gils, &key, sizeof(key), place, sizeof(*place),
 				     BPF_ANY);
 
 	if (r == 0)

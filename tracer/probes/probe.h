@@ -56,7 +56,7 @@ int probe_add_stack(struct probe *p, int tid);
 /* Where the thread keeps the number of its current task. */
 int probe_set_task_address(struct probe *p, int tid, uint64_t address);
 /* Where a CPython's global interpreter lock lies, and that it is another program now. */
-int probe_set_gil(struct probe *p, int pid, uint64_t address, uint64_t size);
+int probe_set_gil(struct probe *p, int pid, const struct gil_place *place);
 void probe_drop_gil(struct probe *p, int pid);
 /* The kernel side's view of a thread; -ENOENT. */
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);

@@ -109,6 +109,32 @@ static void wrong_answers_are_refused(void **state)
 	assert_int_equal(message_result_read(buf, n, &r, frames), -EBADMSG);
 }
 
+static void a_lock_lies_in_what_was_found_or_the_answer_is_refused(void **state)
+{
+	(void)state;
+	const struct inspector_gil wrong[] = {
+		{.holder = 0x0ff8},
+		{.holder = 0x1ff8}, /* its second word lies behind the end */
+		{.holder = 0x1804},
+		{.holder = UINT64_MAX - 7},
+		{.holder = 0x1800, .id_offset = INSPECTOR_GIL_REACH},
+		{.holder = 0x1800, .id_hop = UINT32_MAX},
+	};
+	struct message_result r;
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(wrong) + 1; i++) {
+		write_answer();
+		answer.head.address = 0x1000;
+		answer.head.size = 0x1000;
+		answer.head.gil = (struct inspector_gil){.holder = 0x1ff0, .id_offset = 160};
+		if (i < LSC_ARRAY_LEN(wrong))
+			answer.head.gil = wrong[i];
+		size_t n = answer_write(&answer, buf);
+		int expected = i < LSC_ARRAY_LEN(wrong) ? -EBADMSG : 0;
+		assert_int_equal(message_result_read(buf, n, &r, frames), expected);
+	}
+}
+
 /* Under AddressSanitizer a read behind the packet ends the test: the copy is exactly as long. */
 static void random_answers_are_read_within_their_bounds(void **state)
 {
@@ -233,6 +259,7 @@ int main(void)
 		cmocka_unit_test(an_answer_comes_back_as_written),
 		cmocka_unit_test(an_answer_holds_what_fits_and_no_more),
 		cmocka_unit_test(wrong_answers_are_refused),
+		cmocka_unit_test(a_lock_lies_in_what_was_found_or_the_answer_is_refused),
 		cmocka_unit_test(random_answers_are_read_within_their_bounds),
 		cmocka_unit_test(maps_lines_are_read),
 		cmocka_unit_test(other_lines_are_refused),
