@@ -104,7 +104,7 @@ static int obey(char *line)
 	batch.kind = kind;
 	batch.each_ns = strtoull(each, NULL, 10);
 	for (size_t i = 0; i < n; i++) {
-		char name[24];
+		char name[32];
 
 		snprintf(name, sizeof(name), "part-%zu", i + 1);
 		tasks[i] = lsc_spawn(work, NULL, name);
