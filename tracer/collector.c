@@ -14,7 +14,9 @@
 #include "feed.h"
 
 #define POLL_NS	       5000000ull    /* the ring buffer is looked at this often */
-#define SLEEP_NS       50000000ull   /* or this often, while the kernel side watches for it */
+#define SLEEP_NS       50000000ull   /* or this often, while all loops idle */
+#define IDLE_NS	       20000000ull   /* one that idles for so long is not about to be busy */
+#define IDLE_MAX       16	     /* more of them would wake us up all the time */
 #define COMMIT_NS      1000000000ull /* at most this much is lost by kill -9 */
 #define SCAN_NS	       1000000000ull /* new rings are looked for this often */
 #define SCANS_A_SECOND 100	     /* of all targets together */
@@ -29,24 +31,34 @@ int collector_fd(const struct collector *c)
 	return c->epoll;
 }
 
+static bool all_idle(const struct collector *c, uint64_t now)
+{
+	for (const struct loop *l = c->loops; l; l = l->hh.next) {
+		uint64_t since = probe_idle_since(c->probe, l->tid);
+		if (!since || now < since + IDLE_NS)
+			return false;
+	}
+	return true;
+}
+
 /* Nothing is going on that must be looked at before the kernel side says so. */
 static bool may_sleep(const struct collector *c, uint64_t now)
 {
-	int tids[PROBE_WATCHED];
 	size_t n = 0;
 
 	if (!c->probe || !c->ready || c->o.follow || c->selection || c->ended || c->armed_ns ||
 	    now < c->start_ns + LSC_NS_PER_S)
 		return false;
-	for (const struct loop *l = c->loops; l; l = l->hh.next) {
-		if (l->feed || l->stalls || n == PROBE_WATCHED)
+	for (const struct loop *l = c->loops; l; l = l->hh.next)
+		if (l->feed || l->stalls || n++ == IDLE_MAX)
 			return false;
-		tids[n++] = l->tid;
-	}
-	uint64_t held = inquiry_least_ns(c);
-	if (held > c->o.stall_ns / 2)
-		held = c->o.stall_ns / 2;
-	return probe_sleep(c->probe, held, tids, n);
+	if (!all_idle(c, now))
+		return false;
+	probe_sleep(c->probe);
+	if (all_idle(c, now))
+		return true;
+	probe_wake(c->probe); /* one has just begun a tick */
+	return false;
 }
 
 uint64_t collector_deadline_ns(const struct collector *c)

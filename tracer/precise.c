@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When the precise mode is armed, and the record of it. It is wanted while some loop is in a tick
- * longer than half the threshold, and kept for a second after, for the next long tick of a busy
- * loop should be met at its begin; not where the loop rests again, for then a sleep tells where a
- * tick begins. A loop that is simply saturated would want it for ever, at the expense of every
- * system call of the host: for such a one a second of it alternates with pauses, whose ticks cannot
- * be told apart and lower the coverage.
+ * When is looked closer: the sampler samples more often, and the precise mode is armed, of which
+ * this keeps the record. Both are wanted while some loop is in a tick longer than half the
+ * threshold, and kept for a second after, for the next long tick of a busy loop should be met at
+ * its begin; not where the loop rests again, for then a sleep tells where a tick begins. A loop
+ * that is simply saturated would want the precise mode for ever, at the expense of every system
+ * call of the host: for such a one a second of it alternates with pauses, whose ticks cannot be
+ * told apart and lower the coverage.
  */
 #include "state.h"
 
@@ -18,6 +19,7 @@
 #define PAUSE_MAX_NS  (4 * LSC_NS_PER_S)
 #define SATURATED_DIV 50 /* idle for less than a 50th of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
+#define OFTEN_NS      LSC_NS_PER_S /* loops that never sleep are met by the sampler */
 
 void precise_note(struct collector *c, uint64_t now)
 {
@@ -118,37 +120,28 @@ static bool is_over(const struct collector *c, uint64_t last_ns, uint64_t now)
 	return now > last_ns + HOLD_NS || (now > last_ns + REST_NS && all_rest(c, now));
 }
 
-void precise_steer(struct collector *c, uint64_t now)
+/* A loop without a ring has been held since then. */
+static void look_closer(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
+			uint64_t now)
 {
-	c->held_at_ns = UINT64_MAX;
-	if (!c->probe || c->imprecise)
-		return;
-	for (struct loop *l = c->loops; l; l = l->hh.next) {
-		if (!l->kernel || l->feed)
-			continue;
-		uint64_t idle_ns, since = probe_busy_since(c->probe, l->tid, &idle_ns);
-		if (!since || !watch_loop_reports(c, l))
-			continue;
-		if (now < since + c->o.stall_ns / 2) {
-			if (since + c->o.stall_ns / 2 < c->held_at_ns)
-				c->held_at_ns = since + c->o.stall_ns / 2;
-			continue;
-		}
-		if (probe_arm_waking(c->probe) == 0) /* wakers are unknown without */
-			c->waking_ns = now;
-		l->precise.wanted_ns = now;
-		l->precise.wanted_idle_ns = idle_ns;
-		if (!is_granted(c, l, idle_ns, now))
-			continue;
+	l->precise.wanted_ns = now;
+	l->precise.wanted_idle_ns = idle_ns;
+	if (is_granted(c, l, idle_ns, now)) {
 		if (!c->armed_ns)
 			arm(c, l, now);
 		c->wanted_ns = now;
 		l->precise.asked = true;
 		if (c->host.at_ns < since)
 			host_look(&c->host);
-		if (c->armed_ns)
-			victim_watch(c, l, since, now);
 	}
+	if (probe_arm_waking(c->probe) == 0) /* wakers are unknown without */
+		c->waking_ns = now;
+	if (c->armed_ns && c->wanted_ns == now)
+		victim_watch(c, l, since, now);
+}
+
+static void disarm_what_is_over(struct collector *c, uint64_t now)
+{
 	if (c->armed_ns && c->wanted_ns != now)
 		victim_pause(c);
 	if (c->armed_ns && is_over(c, c->wanted_ns, now))
@@ -157,6 +150,31 @@ void precise_steer(struct collector *c, uint64_t now)
 		probe_disarm_waking(c->probe);
 		c->waking_ns = 0;
 	}
+	if (is_over(c, c->held_ns, now) && now > c->start_ns + OFTEN_NS)
+		probe_sample(c->probe, false);
+}
+
+void precise_steer(struct collector *c, uint64_t now)
+{
+	c->held_at_ns = UINT64_MAX;
+	if (!c->probe)
+		return;
+	for (struct loop *l = c->loops; l; l = l->hh.next) {
+		uint64_t idle_ns, since, half = c->o.stall_ns / 2;
+
+		since = l->kernel ? probe_busy_since(c->probe, l->tid, &idle_ns) : 0;
+		if (!since || !watch_loop_reports(c, l))
+			continue;
+		if (now < since + half) {
+			c->held_at_ns = since + half < c->held_at_ns ? since + half : c->held_at_ns;
+			continue;
+		}
+		c->held_ns = now;
+		probe_sample(c->probe, true);
+		if (!l->feed && !c->imprecise)
+			look_closer(c, l, since, idle_ns, now);
+	}
+	disarm_what_is_over(c, now);
 }
 
 void precise_forbid(struct collector *c, uint64_t now)

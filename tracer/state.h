@@ -217,6 +217,7 @@ struct collector {
 	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
 	int64_t armed_loop;
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold */
+	uint64_t held_ns;    /* when some had, last */
 	bool paused; /* some loop was saturated */
 	uint64_t next_walk_ns; /* sockets are not looked through before */
 	bool no_victims;       /* said already that sockets cannot be watched */

@@ -19,7 +19,6 @@
 #define PROBE_MAX_OWNERS  16   /* threads that hold what a loop waits for, looked for at once */
 #define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
 #define PROBE_CPUS	  1024 /* a power of two */
-#define PROBE_WATCHED	  16   /* loops that the sampler looks at while user space sleeps */
 #define PROBE_STACK_BYTES                                                                          \
 	32768 /* of nested waits: their callers keep event arrays on the stack                     \
 	       */

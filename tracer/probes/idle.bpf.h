@@ -5,6 +5,7 @@
 #ifndef LSC_PROBES_IDLE_H
 #define LSC_PROBES_IDLE_H
 
+#include "rouse.bpf.h"
 #include "tick.bpf.h"
 
 /* Threads that take turns in one epoll set: notes that this one was seen in it. Returns whether
@@ -150,10 +151,13 @@ static __always_inline void enter_other(struct thread_state *t, __u64 id, __u64 
 }
 
 /* It runs again after idling. */
-static __always_inline void leave_idle(struct thread_state *t, __u64 now, __u64 delay)
+static __always_inline void leave_idle(struct thread_state *t, __u32 tid, __u64 now, __u64 delay)
 {
-	if (!t->away)
-		tick_begin(t, now, delay);
+	if (t->away)
+		return;
+	tick_begin(t, now, delay);
+	if (asleep && is_loop(t))
+		rouse(now, tid);
 }
 
 /* The sampler met a thread in a wait that does not sleep: a loop that always asks with a timeout of

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -23,10 +24,11 @@
 #include "base/clock.h"
 #include "sched.skel.h"
 
-#define SAMPLE_PERIOD_NS 4000000ull /* 250 Hz on each CPU, filtered in the kernel */
-#define MAX_CPUS	 1024
-#define SLOTS_BYTES	 (PROBE_SLOTS * sizeof(struct thread_state))
-#define EVENTS_PER_TURN	 4096 /* the ring may be filled as fast as it is emptied */
+#define SELDOM_NS	20000000ull /* period of the sampler on each CPU, filtered in the kernel */
+#define OFTEN_NS	4000000ull  /* while a loop is held */
+#define MAX_CPUS	1024
+#define SLOTS_BYTES	(PROBE_SLOTS * sizeof(struct thread_state))
+#define EVENTS_PER_TURN 4096 /* the ring may be filled as fast as it is emptied */
 
 struct probe {
 	struct sched_bpf *skel;
@@ -36,7 +38,9 @@ struct probe {
 	bool exact; /* returns from waits are hooked by fexit */
 	struct probe_victims victims;
 	struct bpf_link *samplers[MAX_CPUS];
+	int sampler_fds[MAX_CPUS]; /* owned by the links */
 	int nsamplers;
+	bool often;
 	probe_event_fn *fn;
 	void *arg;
 	unsigned turn; /* events taken in this turn */
@@ -107,7 +111,7 @@ static int attach_samplers(struct probe *p, struct lsc_err *err)
 		.size = sizeof(attr),
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = SAMPLE_PERIOD_NS,
+		.sample_period = OFTEN_NS,
 	};
 
 	for (int cpu = 0; cpu < cpus && cpu < MAX_CPUS; cpu++) {
@@ -134,9 +138,22 @@ static int attach_samplers(struct probe *p, struct lsc_err *err)
 			return lsc_err_set(err, r, "cannot attach the sampler to CPU %d: %s", cpu,
 					   strerror(-r));
 		}
+		p->sampler_fds[p->nsamplers] = fd;
 		p->samplers[p->nsamplers++] = link;
 	}
+	p->often = true;
 	return 0;
+}
+
+void probe_sample(struct probe *p, bool often)
+{
+	__u64 period = often ? OFTEN_NS : SELDOM_NS;
+
+	if (p->often == often)
+		return;
+	p->often = often;
+	for (int i = 0; i < p->nsamplers; i++) /* a CPU may have gone offline meanwhile */
+		(void)!ioctl(p->sampler_fds[i], PERF_EVENT_IOC_PERIOD, &period);
 }
 
 /* Whether functions of the kernel can be hooked: some kernels are built without what it takes, and
@@ -548,23 +565,24 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 	return since;
 }
 
+uint64_t probe_idle_since(const struct probe *p, int tid)
+{
+	const struct thread_state *t = slot_of(p, tid);
+	struct thread_state crowded;
+
+	if (!t && crowd_get(p, tid, &crowded) == 0)
+		t = &crowded;
+	return t && t->off == OFF_IDLE ? t->off_ns : 0;
+}
+
 uint64_t probe_counter(const struct probe *p, enum probe_counter c)
 {
 	return __atomic_load_n(&p->skel->bss->counters[c], __ATOMIC_RELAXED);
 }
 
-bool probe_sleep(struct probe *p, uint64_t held_ns, const int *tids, size_t n)
+void probe_sleep(struct probe *p)
 {
-	if (n > PROBE_WATCHED)
-		return false;
-	for (size_t i = 0; i < PROBE_WATCHED; i++) {
-		if (i < n && !slot_of(p, tids[i]))
-			return false;
-		p->skel->bss->watched[i] = i < n ? (__u32)tids[i] : 0;
-	}
-	p->skel->bss->held_ns = held_ns;
-	__atomic_store_n(&p->skel->bss->asleep, 1, __ATOMIC_RELEASE);
-	return true;
+	__atomic_store_n(&p->skel->bss->asleep, 1, __ATOMIC_SEQ_CST);
 }
 
 void probe_wake(struct probe *p)

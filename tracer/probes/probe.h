@@ -73,8 +73,8 @@ void probe_drop_owner(struct probe *p, int tid);
 /* Who wakes up blocked loops: it costs every wake-up of the host some 100 ns. */
 int probe_arm_waking(struct probe *p);
 void probe_disarm_waking(struct probe *p);
-/* Precise mode: sys_exit on the primary waits (where these are not hooked for good) and on reads. It
- * slows every system call of the host: arm briefly. */
+/* Precise mode: sys_exit on the primary waits (where these are not hooked for good) and on reads.
+ * It slows every system call of the host: arm briefly. */
 int probe_arm(struct probe *p);
 void probe_disarm(struct probe *p);
 /* Each return from a wait is hooked (fentry): every tick is exact without the precise mode. */
@@ -88,9 +88,15 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
 
-/* User space is about to sleep long, and to be woken up through probe_fd() when one of these loops
- * is held for held_ns. False: there are more than can be looked at, so it must not. */
-bool probe_sleep(struct probe *p, uint64_t held_ns, const int *tids, size_t n);
+/* Since when the loop thread idles in its wait; 0 when it does not. A hint only. */
+uint64_t probe_idle_since(const struct probe *p, int tid);
+
+/* How often each CPU is sampled: every 4 ms, or every 20 ms, which is hardly to be noticed. */
+void probe_sample(struct probe *p, bool often);
+
+/* User space is about to sleep long, and to be woken up through probe_fd() when a loop begins a
+ * tick; one that began it before is not told. */
+void probe_sleep(struct probe *p);
 void probe_wake(struct probe *p);
 
 /* What is left out while the programs run: blocks shorter than ns are not recorded; of the stacks

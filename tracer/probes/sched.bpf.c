@@ -10,7 +10,6 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "owner.bpf.h"
-#include "rouse.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -74,7 +73,7 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 	t->runqueue_ns += delay;
 	t->idle_ns += now - delay - off;
 	t->wait_delay_ns = delay;
-	leave_idle(t, now, t->off_delay + delay);
+	leave_idle(t, id, now, t->off_delay + delay);
 }
 
 /* A thread has state from its first sleep in a wait that a loop may idle in until its exit: the
@@ -198,12 +197,9 @@ __noinline int sample_awake(struct thread_state *t, __u64 id)
 SEC("perf_event")
 int on_sample(struct bpf_perf_event_data *ctx)
 {
-	__u64 id = bpf_get_current_pid_tgid(), cpu = bpf_get_smp_processor_id();
+	__u64 id = bpf_get_current_pid_tgid();
 	__u32 tid = id;
 
-	clock_due[cpu & (PROBE_CPUS - 1)] = 1;
-	if (asleep)
-		rouse(bpf_ktime_get_ns());
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find(tid);

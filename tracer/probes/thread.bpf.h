@@ -12,10 +12,11 @@
 #define PF_EXITING 0x4
 #define MOVED_NS   20000000ull /* a sleeper has left its run queue by then */
 
-/* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as last compared; 0: not yet. The two run
- * apart by less than 2 us in the 4 ms from one comparison to the next. */
-__u64 clock_offset[PROBE_CPUS];
-__u8 clock_due[PROBE_CPUS]; /* set by the sampler */
+#define CLOCK_AGE 4000000ull
+
+/* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as compared at a time of the latter. The
+ * two run apart by less than 2 us in the 4 ms from one comparison to the next. */
+__u64 clock_offset[PROBE_CPUS], clock_compared[PROBE_CPUS];
 
 /* Now, for a thread that is being switched on this CPU. */
 static __always_inline __u64 switch_now(const struct task_struct *p)
@@ -26,9 +27,9 @@ static __always_inline __u64 switch_now(const struct task_struct *p)
 	if (!clock)
 		return bpf_ktime_get_ns();
 	cpu &= PROBE_CPUS - 1;
-	if (clock_due[cpu] || !clock_offset[cpu]) {
+	if (clock - clock_compared[cpu] > CLOCK_AGE) {
 		clock_offset[cpu] = bpf_ktime_get_ns() - clock;
-		clock_due[cpu] = 0;
+		clock_compared[cpu] = clock;
 	}
 	return clock + clock_offset[cpu];
 }
