@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""A loop that is busy for a number of ms, and then rests for a number of ms, for ever: each of its turns is a
-stall. One that hardly rests keeps the precise mode armed."""
+"""A loop that is busy for a number of ms, and then rests for a number of ms, for ever. With turns of 10 ms and more each
+is a stall; one that does not rest at all is saturated."""
+import os
 import select
 import sys
 import time
 
 busy, rest = (float(arg) / 1000 for arg in sys.argv[1:])
 epoll = select.epoll()
+if not rest:
+    epoll.register(os.eventfd(1), select.EPOLLIN)  # there is always something to do
 while True:
-    epoll.poll(rest)
+    epoll.poll(rest or None)
     until = time.monotonic() + busy
     while time.monotonic() < until:
         pass

@@ -6,7 +6,6 @@ import os
 import pathlib
 import signal
 import sqlite3
-import time
 
 from process import Failed, end, spawn, wait_until
 
@@ -19,6 +18,8 @@ class Contestant:
     name = None
     about = None
     end_signal = signal.SIGINT
+    settle = 1.3  # seconds from the start to the slice that measures it: watching begins with learning
+    slice = None  # seconds, where it takes longer to see what it costs
 
     def __init__(self, load, options):
         self.load, self.cpu, self.bin = load, options.tool_cpu, options.bin
@@ -106,13 +107,21 @@ class LoopscopePrecise(LoopscopeBeside):
     name, about = "precise", "loopscope attach, precise mode armed all the time"
     busy_ms, rest_ms = 22, 2  # it rests so little that the precise mode stays armed on its account
 
-    def start(self):
-        super().start()
-        time.sleep(0.5)  # then it was armed since
-
     def check(self, watched):
         if self.armed_ns(watched) < watched.end_ns - watched.begin_ns:
             raise Failed("the precise mode was not armed all the time")
+
+
+class LoopscopeSaturated(LoopscopeBeside):
+    """The precise mode pauses for such a loop: a second in five, after the first pauses."""
+    name, about = "saturated", "loopscope attach, beside a saturated loop"
+    busy_ms, rest_ms = 1, 0
+    settle, slice = 8, 5
+
+    def check(self, watched):
+        share = self.armed_ns(watched) / (watched.end_ns - watched.begin_ns)
+        if not 0.1 < share < 0.4:
+            raise Failed(f"the precise mode was armed for {share:.0%} of the time")
 
 
 class LoopscopeStalls(LoopscopeBeside):
@@ -174,5 +183,5 @@ class Offcputime(Contestant):
         return self.holds("bpf_link") or self.holds("perf_event")
 
 
-CONTESTANTS = {one.name: one for one in (Nothing, Loopscope, LoopscopePrecise, LoopscopeStalls, Bpftrace, Offcputime, PerfRecord,
+CONTESTANTS = {one.name: one for one in (Nothing, Loopscope, LoopscopeStalls, LoopscopeSaturated, LoopscopePrecise, Bpftrace, Offcputime, PerfRecord,
                                          PerfTrace, Strace)}

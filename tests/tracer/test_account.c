@@ -21,12 +21,12 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "probe.h"
 
 #define SLEEPERS 4
 #define SLEEPS	 5000
 #define CPUS_MAX 1024
-
 
 static void ignore_event(const struct event *e, size_t size, void *arg)
 {
@@ -157,10 +157,45 @@ static void the_switch_program_runs_once_for_every_switch(void **state)
 	assert_true(after[PROGRAM_SWITCH].ns > before[PROGRAM_SWITCH].ns);
 }
 
+/* Of the sampler, on each CPU. */
+static double samples_a_second(struct probe *p, bool often)
+{
+	struct probe_run_time before[PROGRAM_COUNT], after[PROGRAM_COUNT];
+	uint64_t begin;
+
+	probe_sample(p, often);
+	usleep(50000); /* the period that runs is the old one */
+	assert_int_equal(probe_run_times(p, before), 0);
+	begin = lsc_now_ns();
+	usleep(500000);
+	assert_int_equal(probe_run_times(p, after), 0);
+	uint64_t runs = after[PROGRAM_SAMPLE].runs - before[PROGRAM_SAMPLE].runs;
+	return (double)runs * 1e9 / (double)(lsc_now_ns() - begin) /
+	       (double)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void cpus_are_sampled_often_only_on_demand(void **state)
+{
+	struct probe *p = probe_here();
+	int fd = probe_account();
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (int i = 0; i < 2; i++) {
+		double seldom = samples_a_second(p, false), often = samples_a_second(p, true);
+		print_message("%.0f samples a second and CPU, %.0f on demand\n", seldom, often);
+		assert_true(seldom > 25 && seldom < 75); /* 50, */
+		assert_true(often > 125 && often < 375); /* 250 */
+	}
+	close(fd);
+	probe_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_switch_program_runs_once_for_every_switch),
+		cmocka_unit_test(cpus_are_sampled_often_only_on_demand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
