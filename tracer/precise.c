@@ -12,12 +12,12 @@
 
 #include "base/clock.h"
 
-#define HOLD_NS	      LSC_NS_PER_S
+#define HOLD_NS	      (200 * LSC_NS_PER_MS)
 #define REST_NS	      (50 * LSC_NS_PER_MS) /* held so long at least: what waited is served */
 #define REST_DIV      4 /* a loop rests when it idles for more than a fourth of the time */
 #define PAUSE_MIN_NS  LSC_NS_PER_S
 #define PAUSE_MAX_NS  (4 * LSC_NS_PER_S)
-#define SATURATED_DIV 50 /* idle for less than a 50th of the time */
+#define SATURATED_DIV 10 /* idle for less than a tenth of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
 #define OFTEN_NS      LSC_NS_PER_S /* loops that never sleep are met by the sampler */
 
@@ -120,13 +120,16 @@ static bool is_over(const struct collector *c, uint64_t last_ns, uint64_t now)
 	return now > last_ns + HOLD_NS || (now > last_ns + REST_NS && all_rest(c, now));
 }
 
-/* A loop without a ring has been held since then. */
-static void look_closer(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
+/* A loop without a ring has been held since then. Whether it is looked closer: in a pause only who
+ * ends a block is. */
+static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
 			uint64_t now)
 {
+	bool granted = is_granted(c, l, idle_ns, now);
+
 	l->precise.wanted_ns = now;
 	l->precise.wanted_idle_ns = idle_ns;
-	if (is_granted(c, l, idle_ns, now)) {
+	if (granted) {
 		if (!c->armed_ns)
 			arm(c, l, now);
 		c->wanted_ns = now;
@@ -134,10 +137,12 @@ static void look_closer(struct collector *c, struct loop *l, uint64_t since, uin
 		if (c->host.at_ns < since)
 			host_look(&c->host);
 	}
-	if (probe_arm_waking(c->probe) == 0) /* wakers are unknown without */
+	/* wakers are unknown without */
+	if ((granted || probe_is_blocked(c->probe, l->tid)) && probe_arm_waking(c->probe) == 0)
 		c->waking_ns = now;
-	if (c->armed_ns && c->wanted_ns == now)
+	if (c->armed_ns && granted)
 		victim_watch(c, l, since, now);
+	return granted;
 }
 
 static void disarm_what_is_over(struct collector *c, uint64_t now)
@@ -169,10 +174,10 @@ void precise_steer(struct collector *c, uint64_t now)
 			c->held_at_ns = since + half < c->held_at_ns ? since + half : c->held_at_ns;
 			continue;
 		}
-		c->held_ns = now;
-		probe_sample(c->probe, true);
-		if (!l->feed && !c->imprecise)
-			look_closer(c, l, since, idle_ns, now);
+		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now)) {
+			c->held_ns = now;
+			probe_sample(c->probe, true);
+		}
 	}
 	disarm_what_is_over(c, now);
 }

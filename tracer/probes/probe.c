@@ -565,14 +565,25 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 	return since;
 }
 
-uint64_t probe_idle_since(const struct probe *p, int tid)
+/* Since when the thread is off the CPU like that; 0 when it is not. */
+static uint64_t off_since(const struct probe *p, int tid, enum off_kind off)
 {
 	const struct thread_state *t = slot_of(p, tid);
 	struct thread_state crowded;
 
 	if (!t && crowd_get(p, tid, &crowded) == 0)
 		t = &crowded;
-	return t && t->off == OFF_IDLE ? t->off_ns : 0;
+	return t && t->off == off ? t->off_ns : 0;
+}
+
+uint64_t probe_idle_since(const struct probe *p, int tid)
+{
+	return off_since(p, tid, OFF_IDLE);
+}
+
+bool probe_is_blocked(const struct probe *p, int tid)
+{
+	return off_since(p, tid, OFF_BLOCK) != 0;
 }
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c)

@@ -90,6 +90,8 @@ uint64_t probe_counter(const struct probe *p, enum probe_counter c);
 
 /* Since when the loop thread idles in its wait; 0 when it does not. A hint only. */
 uint64_t probe_idle_since(const struct probe *p, int tid);
+/* It is in a block right now. A hint only. */
+bool probe_is_blocked(const struct probe *p, int tid);
 
 /* How often each CPU is sampled: every 4 ms, or every 20 ms, which is hardly to be noticed. */
 void probe_sample(struct probe *p, bool often);
