@@ -2,10 +2,10 @@
 /*
  * When is looked closer: the sampler samples more often, and the precise mode is armed, of which
  * this keeps the record. Both are wanted while some loop is in a tick longer than half the
- * threshold, and kept for a second after, for the next long tick of a busy loop should be met at
+ * threshold, and kept for HOLD_NS after, for the next long tick of a busy loop should be met at
  * its begin; not where the loop rests again, for then a sleep tells where a tick begins. A loop
  * that is simply saturated would want the precise mode for ever, at the expense of every system
- * call of the host: for such a one a second of it alternates with pauses, whose ticks cannot be
+ * call of the host: for such a one that time of it alternates with pauses, whose ticks cannot be
  * told apart and lower the coverage.
  */
 #include "state.h"
@@ -93,7 +93,7 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 		ledger_stored(c,
 			      store_put_unseen(c->store, "each tick of a saturated loop",
 					       "it never sleeps, so its ticks are told apart only "
-					       "in turns, a second at a time, to spare the host"));
+					       "now and then, to spare the host"));
 	c->paused = true;
 	return false;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The base probes: ticks, blocks and samples of event loops from sched_switch and a CPU-wide clock,
- * with sys_exit and sched_waking as the precise mode that user space arms for a second at a time.
+ * with sys_exit and sched_waking as the precise mode that user space arms while a loop is held.
  * Filtering and accounting happen here; only slow ticks, long blocks, samples inside long ticks and
  * lifecycle events leave the kernel. docs/probes.md says what each mode sees.
  */
