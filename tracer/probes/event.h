@@ -400,7 +400,7 @@ enum probe_counter {
 	COUNT_MISSED_IN = 3,	/* switch-ins that the program was not called for, repaired */
 	COUNT_PRECISE_EXITS = 4,
 	COUNT_SOCKETS_FULL = 5, /* sockets and connections whose wait found no room to be kept */
-	COUNT_COPIES = 6, /* stacks copied in case their blocks turn out long */
+	COUNT_COPIES = 6,	/* stacks copied in case their blocks turn out long */
 	COUNT_MAX = 8,
 };
 
