@@ -36,7 +36,7 @@ static void arm(struct collector *c, const struct loop *first, uint64_t now)
 {
 	if (probe_arm(c->probe) < 0)
 		return;
-	c->armed_ns = now;
+	c->armed_ns = c->span_ns = now;
 	c->armed_loop = first->id;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		l->precise.asked = false;
@@ -61,7 +61,7 @@ static bool is_saturated(const struct collector *c, const struct loop *l, uint64
 {
 	return l->precise.asked && now < c->disarmed_ns + SOON_NS + c->o.stall_ns &&
 	       l->stall_count == l->precise.stalls && !l->stalls &&
-	       (idle_ns - l->precise.idle_ns) * SATURATED_DIV < HOLD_NS;
+	       (idle_ns - l->precise.idle_ns) * SATURATED_DIV < now - c->span_ns;
 }
 
 /* The loop has been busy for half the threshold: may it have the precise mode? */

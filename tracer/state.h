@@ -214,6 +214,7 @@ struct collector {
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
+	uint64_t span_ns; /* begin of the span that is armed, or was last */
 	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
 	int64_t armed_loop;
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold */
