@@ -334,6 +334,17 @@ static int crowd_get(const struct probe *p, int tid, struct thread_state *ret_st
 				    sizeof(*ret_state), 0);
 }
 
+/* The thread's state where it lies, or, of one in the crowd, a copy in *room. NULL: it has none. */
+static const struct thread_state *state_of(const struct probe *p, int tid,
+					   struct thread_state *room)
+{
+	const struct thread_state *t = slot_of(p, tid);
+
+	if (t)
+		return t;
+	return crowd_get(p, tid, room) == 0 ? room : NULL;
+}
+
 /* The epoll set that a thread of pid is met in; several may take turns in it. */
 static void note_driver(struct probe *p, int pid, int tid, int fd)
 {
@@ -544,11 +555,9 @@ struct probe_victims *probe_victims(struct probe *p)
 
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 {
-	const struct thread_state *t = slot_of(p, tid);
 	struct thread_state crowded;
+	const struct thread_state *t = state_of(p, tid, &crowded);
 
-	if (!t && crowd_get(p, tid, &crowded) == 0)
-		t = &crowded;
 	if (ret_idle_ns) {
 		uint64_t now = lsc_now_ns(), off = t && t->off == OFF_IDLE ? t->off_ns : now;
 		*ret_idle_ns = t ? t->idle_ns + (now > off ? now - off : 0) : 0;
@@ -568,11 +577,9 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 /* Since when the thread is off the CPU like that; 0 when it is not. */
 static uint64_t off_since(const struct probe *p, int tid, enum off_kind off)
 {
-	const struct thread_state *t = slot_of(p, tid);
 	struct thread_state crowded;
+	const struct thread_state *t = state_of(p, tid, &crowded);
 
-	if (!t && crowd_get(p, tid, &crowded) == 0)
-		t = &crowded;
 	return t && t->off == off ? t->off_ns : 0;
 }
 
