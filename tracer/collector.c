@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +23,7 @@
 #define SCANS_A_SECOND 100	     /* of all targets together */
 #define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
 #define LEARN_NS       300000000ull  /* how long `ready` waits for threads that were running */
+#define COLLECTOR_NICE -10
 #define END_WAIT_NS    1500000000ull /* stacks still under way at the end */
 
 /* ---- time ---- */
@@ -128,7 +130,6 @@ void collector_dispatch(struct collector *c)
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
-	priority_steer(&c->priority, c->more_events, now);
 	precise_steer(c, now);
 	inquiry_steer(c, now);
 	overhead_steer(c->overhead, now);
@@ -295,6 +296,9 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
 	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, inspector_fd(c->inspector), &ev) < 0)
 		return lsc_err_set(err, -errno, "cannot watch the inspector: %s", strerror(errno));
+	/* A busy loop is to be noticed in time on a crowded host, too; the work is little. Where it
+	 * is not allowed, stalls have wider bounds. */
+	(void)!setpriority(PRIO_PROCESS, 0, COLLECTOR_NICE);
 	r = start_probes(c, err);
 	if (r < 0)
 		return r;
@@ -397,7 +401,6 @@ int collector_new(const struct collector_options *options, const struct collecto
 		*ret_exit = exit_status;
 		return r;
 	}
-	priority_begin(&c->priority, lsc_now_ns());
 	c->ready_at_ns = lsc_now_ns() + LEARN_NS;
 	if (!strcmp(c->o.mode, "record"))
 		c->ready = true; /* the command has not started */
@@ -424,7 +427,6 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 	struct collector_summary sum = {0};
 	uint64_t now = lsc_now_ns();
 
-	priority_end(&c->priority);
 	if (c->probe) {
 		precise_steer(c, now);
 		precise_note(c, now);

@@ -21,7 +21,6 @@
 #include "inspect/inspector.h"
 #include "look.h"
 #include "overhead.h"
-#include "priority.h"
 #include "quota.h"
 #include "probe.h"
 #include "selection.h"
@@ -191,7 +190,6 @@ struct collector {
 	int64_t start_wall_ns;
 	bool ready, some_running;
 	bool more_events; /* than were taken in the last turn */
-	struct priority priority;
 	struct quota room; /* for new loops */
 	bool told_room;
 	/* ledger */
