@@ -21,6 +21,7 @@
 #include "inspect/inspector.h"
 #include "ring.h"
 #include "probe.h"
+#include "thread.h"
 #include "target.h"
 
 #define PRECISE	    "precise mode (sys_exit, sched_waking)"

@@ -23,6 +23,7 @@
 #include "overhead.h"
 #include "quota.h"
 #include "probe.h"
+#include "thread.h"
 #include "selection.h"
 #include "target.h"
 

@@ -22,29 +22,13 @@
 #include "base/cleanup.h"
 #include "base/cause.h"
 #include "base/clock.h"
+#include "impl.h"
 #include "sched.skel.h"
+#include "thread.h"
 
 #define SELDOM_NS	20000000ull /* period of the sampler on each CPU, filtered in the kernel */
 #define OFTEN_NS	4000000ull  /* while a loop is held */
-#define MAX_CPUS	1024
-#define SLOTS_BYTES	(PROBE_SLOTS * sizeof(struct thread_state))
-#define EVENTS_PER_TURN 4096 /* the ring may be filled as fast as it is emptied */
-
-struct probe {
-	struct sched_bpf *skel;
-	struct ring_buffer *ring;
-	struct thread_state *slots; /* PROBE_SLOTS, shared with the kernel side */
-	struct bpf_link *precise, *waking;
-	bool exact; /* returns from waits are hooked by fexit */
-	struct probe_victims victims;
-	struct bpf_link *samplers[MAX_CPUS];
-	int sampler_fds[MAX_CPUS]; /* owned by the links */
-	int nsamplers;
-	bool often;
-	probe_event_fn *fn;
-	void *arg;
-	unsigned turn; /* events taken in this turn */
-};
+#define EVENTS_PER_TURN 4096	    /* the ring may be filled as fast as it is emptied */
 
 static char last_log[160]; /* libbpf's newest warning; one job a process */
 
@@ -316,195 +300,6 @@ void probe_drop_target(struct probe *p, int pid)
 	probe_drop_gil(p, pid);
 }
 
-/* The thread's slot, NULL when it has none. */
-static struct thread_state *slot_of(const struct probe *p, int tid)
-{
-	struct thread_state *t = &p->slots[(__u32)tid % PROBE_SLOTS];
-
-	return __atomic_load_n(&t->tid, __ATOMIC_ACQUIRE) == (__u32)tid ? t : NULL;
-}
-
-static int crowd_get(const struct probe *p, int tid, struct thread_state *ret_state)
-{
-	__u32 key = (__u32)tid;
-
-	if (!p->slots[key % PROBE_SLOTS].crowded)
-		return -ENOENT;
-	return bpf_map__lookup_elem(p->skel->maps.crowd, &key, sizeof(key), ret_state,
-				    sizeof(*ret_state), 0);
-}
-
-/* The thread's state where it lies, or, of one in the crowd, a copy in *room. NULL: it has none. */
-static const struct thread_state *state_of(const struct probe *p, int tid,
-					   struct thread_state *room)
-{
-	const struct thread_state *t = slot_of(p, tid);
-
-	if (t)
-		return t;
-	return crowd_get(p, tid, room) == 0 ? room : NULL;
-}
-
-/* The epoll set that a thread of pid is met in; several may take turns in it. */
-static void note_driver(struct probe *p, int pid, int tid, int fd)
-{
-	__u64 key = (__u64)(__u32)pid << 32 | (__u32)fd;
-	__u32 owner = (__u32)tid, shared = ~0u;
-
-	if (bpf_map__update_elem(p->skel->maps.drivers, &key, sizeof(key), &owner, sizeof(owner),
-				 BPF_NOEXIST) == -EEXIST)
-		bpf_map__update_elem(p->skel->maps.drivers, &key, sizeof(key), &shared,
-				     sizeof(shared), BPF_ANY);
-}
-
-/* 1 when it was placed, 0 when the kernel side knows the thread already. */
-static int place(struct probe *p, int tid, const struct thread_state *t)
-{
-	__u32 key = (__u32)tid, free_slot = SLOT_FREE;
-	struct thread_state *slot = &p->slots[key % PROBE_SLOTS], known;
-
-	if (slot_of(p, tid)) { /* it woke up meanwhile */
-		if (t->main)   /* a futex counts */
-			slot->main = 1;
-		return 0;
-	}
-	if (crowd_get(p, tid, &known) == 0)
-		return 0;
-	if (__atomic_compare_exchange_n(&slot->tid, &free_slot, SLOT_TAKEN, false, __ATOMIC_ACQUIRE,
-					__ATOMIC_RELAXED)) {
-		memcpy(&slot->off, &t->off, sizeof(*t) - offsetof(struct thread_state, off));
-		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
-		return 1;
-	}
-	__atomic_store_n(&slot->crowded, 1, __ATOMIC_RELEASE);
-	int r = bpf_map__update_elem(p->skel->maps.crowd, &key, sizeof(key), t, sizeof(*t),
-				     BPF_NOEXIST);
-	if (r == -EEXIST)
-		return 0;
-	return r < 0 ? r : 1;
-}
-
-int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
-	       const uint64_t args[6])
-{
-	struct thread_state t = {0};
-	uint64_t now = lsc_now_ns();
-	__u64 call[3] = {args[0], args[1], args[2]};
-	int fd = nr == NR_FUTEX ? 0 : probe_wait_key(nr, sp, call);
-
-	t.primary_sp = sp;
-	t.primary_top = probe_wait_top(nr, sp, call);
-	t.primary_nr = (__u32)nr;
-	t.primary_fd = fd;
-	t.primary_class = (__u8)probe_wait_class(nr);
-	t.primary_last_ns = now;
-	t.run_start_ns = now;
-	t.confidence = 1;
-	t.main = may_futex;
-	t.off = OFF_IDLE;
-	t.off_ns = now;
-	t.seeded = 1;
-	t.site[0] = (struct wait_site){
-		.sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd};
-	int r = place(p, tid, &t);
-	if (r == 1 && t.primary_class == WAIT_EPOLL)
-		note_driver(p, pid, tid, fd);
-	return r;
-}
-
-int probe_add_stack(struct probe *p, int tid)
-{
-	__u32 key = (__u32)tid;
-	lsc_autofree struct stack_slot *slot = calloc(1, sizeof(*slot));
-
-	if (!slot)
-		return -ENOMEM;
-	int r = bpf_map__update_elem(p->skel->maps.stacks, &key, sizeof(key), slot, sizeof(*slot),
-				     BPF_NOEXIST);
-	return r == -EEXIST ? 0 : r;
-}
-
-int probe_set_task_address(struct probe *p, int tid, uint64_t address)
-{
-	__u32 key = (__u32)tid;
-	__u64 value = address;
-	int r = bpf_map__update_elem(p->skel->maps.task_addresses, &key, sizeof(key), &value,
-				     sizeof(value), BPF_ANY);
-
-	if (r == 0)
-		p->skel->bss->have_rings = 1;
-	return r;
-}
-
-int probe_set_gil(struct probe *p, int pid, const struct gil_place *place)
-{
-	__u32 key = (__u32)pid;
-	int r = bpf_map__update_elem(p->skel->maps.gils, &key, sizeof(key), place, sizeof(*place),
-				     BPF_ANY);
-
-	if (r == 0)
-		p->skel->bss->have_gils = 1;
-	return r;
-}
-
-void probe_drop_gil(struct probe *p, int pid)
-{
-	__u32 key = (__u32)pid;
-
-	bpf_map__delete_elem(p->skel->maps.gils, &key, sizeof(key), 0);
-}
-
-int probe_thread(struct probe *p, int tid, struct thread_state *ret_state)
-{
-	const struct thread_state *slot = slot_of(p, tid);
-
-	if (!slot)
-		return crowd_get(p, tid, ret_state);
-	*ret_state = *slot;
-	return 0;
-}
-
-int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot)
-{
-	__u32 key = (__u32)tid;
-
-	return bpf_map__lookup_elem(p->skel->maps.stacks, &key, sizeof(key), ret_slot,
-				    sizeof(*ret_slot), 0);
-}
-
-int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w)
-{
-	__u32 key = (__u32)tid;
-	int r = bpf_map__update_elem(p->skel->maps.owners, &key, sizeof(key), w, sizeof(*w),
-				     BPF_ANY);
-
-	if (r == 0)
-		p->skel->bss->have_owners = 1;
-	return r;
-}
-
-void probe_drop_owner(struct probe *p, int tid)
-{
-	__u32 key = (__u32)tid;
-
-	bpf_map__delete_elem(p->skel->maps.owners, &key, sizeof(key), 0);
-	if (bpf_map_get_next_key(bpf_map__fd(p->skel->maps.owners), NULL, &key) < 0)
-		p->skel->bss->have_owners = 0;
-}
-
-void probe_drop_thread(struct probe *p, int tid)
-{
-	__u32 key = (__u32)tid;
-
-	struct thread_state *slot = slot_of(p, tid);
-	if (slot)
-		__atomic_store_n(&slot->tid, SLOT_FREE, __ATOMIC_RELEASE);
-	else
-		bpf_map__delete_elem(p->skel->maps.crowd, &key, sizeof(key), 0);
-	bpf_map__delete_elem(p->skel->maps.stacks, &key, sizeof(key), 0);
-	bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
-}
-
 int probe_arm_waking(struct probe *p)
 {
 	if (!p->waking)
@@ -551,46 +346,6 @@ bool probe_is_armed(const struct probe *p)
 struct probe_victims *probe_victims(struct probe *p)
 {
 	return &p->victims;
-}
-
-uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
-{
-	struct thread_state crowded;
-	const struct thread_state *t = state_of(p, tid, &crowded);
-
-	if (ret_idle_ns) {
-		uint64_t now = lsc_now_ns(), off = t && t->off == OFF_IDLE ? t->off_ns : now;
-		*ret_idle_ns = t ? t->idle_ns + (now > off ? now - off : 0) : 0;
-	}
-	if (!t || !t->tick_ns || t->off == OFF_IDLE)
-		return 0;
-	/* Waiting for a CPU is no reason to look closer: it is exact. What runs there instead may
-	 * be the collector itself. */
-	uint64_t since = t->tick_ns;
-	if (t->split_used)
-		since += t->split[LSC_CAUSE_RUNQUEUE] + t->split[LSC_CAUSE_THROTTLED];
-	if (t->off == OFF_RUNQUEUE)
-		since += lsc_now_ns() - t->off_ns;
-	return since;
-}
-
-/* Since when the thread is off the CPU like that; 0 when it is not. */
-static uint64_t off_since(const struct probe *p, int tid, enum off_kind off)
-{
-	struct thread_state crowded;
-	const struct thread_state *t = state_of(p, tid, &crowded);
-
-	return t && t->off == off ? t->off_ns : 0;
-}
-
-uint64_t probe_idle_since(const struct probe *p, int tid)
-{
-	return off_since(p, tid, OFF_IDLE);
-}
-
-bool probe_is_blocked(const struct probe *p, int tid)
-{
-	return off_since(p, tid, OFF_BLOCK) != 0;
 }
 
 uint64_t probe_counter(const struct probe *p, enum probe_counter c)

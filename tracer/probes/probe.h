@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The base probes from user space: load, attach, seed, arm the precise mode, read what the kernel
- * side keeps. One object per job. The only file besides probe.c that knows libbpf.
+ * The base probes from user space: load, attach, arm the precise mode, read what the kernel
+ * side keeps. One object per job. thread.h has what concerns single threads. libbpf is known only
+ * in this directory.
  */
 #ifndef LSC_PROBES_PROBE_H
 #define LSC_PROBES_PROBE_H
@@ -46,30 +47,6 @@ int probe_add_target(struct probe *p, int pid);
 /* It has ended: its number may come back as another's. */
 void probe_drop_target(struct probe *p, int pid);
 
-/* What a thread of pid sleeps in at the attach, read from /proc: a first guess at its primary wait.
- * may_futex: a futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side
- * knows the thread already, -errno. */
-int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
-	       const uint64_t args[6]);
-/* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
-int probe_add_stack(struct probe *p, int tid);
-/* Where the thread keeps the number of its current task. */
-int probe_set_task_address(struct probe *p, int tid, uint64_t address);
-/* Where a CPython's global interpreter lock lies, and that it is another program now. */
-int probe_set_gil(struct probe *p, int pid, const struct gil_place *place);
-void probe_drop_gil(struct probe *p, int pid);
-/* The kernel side's view of a thread; -ENOENT. */
-int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
-/* What was kept of the block that the thread is in; -ENOENT. */
-int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
-/* Forgets a thread that ended. */
-void probe_drop_thread(struct probe *p, int tid);
-
-/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of
- * w but done and slot is filled). Replaces what was asked of the thread before. */
-int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
-void probe_drop_owner(struct probe *p, int tid);
-
 /* Who wakes up blocked loops: it costs every wake-up of the host some 100 ns. */
 int probe_arm_waking(struct probe *p);
 void probe_disarm_waking(struct probe *p);
@@ -82,16 +59,7 @@ bool probe_is_exact(const struct probe *p);
 bool probe_is_armed(const struct probe *p);
 /* Who waits meanwhile. Borrowed from p. */
 struct probe_victims *probe_victims(struct probe *p);
-/* Since when the loop thread is in its running tick, later by what it waited for a CPU; 0 when it
- * idles. A hint only. *ret_idle_ns, unless NULL: how long it has idled in all. */
-uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
-
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
-
-/* Since when the loop thread idles in its wait; 0 when it does not. A hint only. */
-uint64_t probe_idle_since(const struct probe *p, int tid);
-/* It is in a block right now. A hint only. */
-bool probe_is_blocked(const struct probe *p, int tid);
 
 /* How often each CPU is sampled: every 4 ms, or every 20 ms, which is hardly to be noticed. */
 void probe_sample(struct probe *p, bool often);

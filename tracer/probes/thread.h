@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The base probes and single threads: what the kernel side knows of them, and is told about them.
+ */
+#ifndef LSC_PROBES_THREAD_H
+#define LSC_PROBES_THREAD_H
+
+#include "probe.h"
+
+/* What a thread of pid sleeps in at the attach, read from /proc: a first guess at its primary wait.
+ * may_futex: a futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side
+ * knows the thread already, -errno. */
+int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
+	       const uint64_t args[6]);
+/* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
+int probe_add_stack(struct probe *p, int tid);
+/* Where the thread keeps the number of its current task. */
+int probe_set_task_address(struct probe *p, int tid, uint64_t address);
+/* Where a CPython's global interpreter lock lies, and that it is another program now. */
+int probe_set_gil(struct probe *p, int pid, const struct gil_place *place);
+void probe_drop_gil(struct probe *p, int pid);
+/* The kernel side's view of a thread; -ENOENT. */
+int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
+/* What was kept of the block that the thread is in; -ENOENT. */
+int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
+/* Forgets a thread that ended. */
+void probe_drop_thread(struct probe *p, int tid);
+
+/* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of
+ * w but done and slot is filled). Replaces what was asked of the thread before. */
+int probe_watch_owner(struct probe *p, int tid, const struct owner_watch *w);
+void probe_drop_owner(struct probe *p, int tid);
+
+/* Since when the loop thread is in its running tick, later by what it waited for a CPU; 0 when it
+ * idles. A hint only. *ret_idle_ns, unless NULL: how long it has idled in all. */
+uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
+/* Since when the loop thread idles in its wait; 0 when it does not. A hint only. */
+uint64_t probe_idle_since(const struct probe *p, int tid);
+/* It is in a block right now. A hint only. */
+bool probe_is_blocked(const struct probe *p, int tid);
+
+#endif
