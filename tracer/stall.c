@@ -105,6 +105,9 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 			return;
 		}
 	}
+	uint64_t taken = tick_taken(e), by_host = stolen(c, taken);
+	e->split[LSC_CAUSE_STEAL] += by_host;
+	e->split[LSC_CAUSE_OTHER] += taken - by_host;
 	watch_loop_totals(c, l);
 	tick_bounds(e, watch_loop_rests(l, high), &begin, &duration);
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);

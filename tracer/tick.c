@@ -4,13 +4,24 @@
 
 #define NOTHING_NS 200000ull /* an uncertainty that nobody minds */
 
-uint64_t tick_unexplained(const struct event_stall *e)
+/* What is neither accounted for nor on the CPU clock, unless it is little. */
+static uint64_t unknown(const struct event_stall *e, uint64_t little)
 {
 	uint64_t known = e->cpu_ns, duration = e->end_ns - e->begin_ns;
 
 	for (int i = 0; i < PROBE_CAUSES; i++)
 		known += e->split[i];
-	return duration > known + TICK_CPU_SLACK_NS ? duration - known : 0;
+	return duration > known + little ? duration - known : 0;
+}
+
+uint64_t tick_unexplained(const struct event_stall *e)
+{
+	return unknown(e, TICK_CPU_SLACK_NS);
+}
+
+uint64_t tick_taken(const struct event_stall *e)
+{
+	return e->precise || e->exited ? 0 : unknown(e, NOTHING_NS);
 }
 
 void tick_bounds(const struct event_stall *e, bool rests, uint64_t *ret_begin,

@@ -23,6 +23,10 @@
  * side was not called for some switch, so the tick may not be one. */
 uint64_t tick_unexplained(const struct event_stall *e);
 
+/* The same to the last, of a tick that ended in a sleep, for there the CPU clock is exact: what
+ * interrupts and the hypervisor took is not on that clock. 0 where the tick ended otherwise. */
+uint64_t tick_taken(const struct event_stall *e);
+
 /* Begin and length of the tick within the busy period of e, of which e->low_ns is certain: all of
  * it, unless the rest is long against the certain part and may have been other ticks. rests: the
  * loop idles for most of the time. */

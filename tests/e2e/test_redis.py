@@ -78,7 +78,8 @@ class Sleeps(Case):
 
 class Healthy(Case):
     """One small planted stall says that the eyes were open; nothing else may be seen. On a crowded
-    host the server may lack a CPU: that much is a stall too, if the kernel's own account has it."""
+    host the server may lack a CPU: that much is a stall too, if the kernel's own account has it. That
+    the turns of a saturated loop were not all told apart may be said, if they were not."""
 
     def watch(self, seconds, *load):
         with contextlib.ExitStack() as stack:
@@ -95,6 +96,8 @@ class Healthy(Case):
             delayed = run_delay(redis.pid) - delayed
         self.assertEqual(len(truths), 1)
         stalls = self.assertStalls(report, truths, "sleep")
+        if "each tick of a saturated loop" in [unseen["what"] for unseen in report["capture"]["unseen"]]:
+            report["findings"] = [finding for finding in report["findings"] if finding["rule"] != "blind"]
         self.assertOnlyFindingsOf(report, stalls)
         self.assertExplained(report, stalls)
         crowded = sum(part(stall, "runqueue") for stall in report["stalls"])

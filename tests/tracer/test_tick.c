@@ -96,6 +96,24 @@ static void time_that_no_clock_knows_is_unexplained(void **state)
 	assert_int_equal(tick_unexplained(&e), 0);
 }
 
+static void what_a_sleep_ends_is_exact_to_the_last(void **state)
+{
+	(void)state;
+	struct event_stall e = busy(0, 100, 100);
+
+	e.cpu_ns = MS(95);
+	e.split[LSC_CAUSE_RUNQUEUE] = MS(2);
+	assert_int_equal(tick_taken(&e), MS(3));
+	e.precise = 1; /* the clock may be a scheduler tick old */
+	assert_int_equal(tick_taken(&e), 0);
+	e.precise = 0;
+	e.exited = 1;
+	assert_int_equal(tick_taken(&e), 0);
+	e.exited = 0;
+	e.split[LSC_CAUSE_OTHER] = MS(3); /* told already */
+	assert_int_equal(tick_taken(&e), 0);
+}
+
 static uint64_t sum_of(const uint64_t split[LSC_CAUSE_COUNT])
 {
 	uint64_t sum = 0;
@@ -187,6 +205,7 @@ int main(void)
 			a_computing_tick_began_at_the_wake_up_unless_little_of_it_is_certain),
 		cmocka_unit_test(what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past),
 		cmocka_unit_test(time_that_no_clock_knows_is_unexplained),
+		cmocka_unit_test(what_a_sleep_ends_is_exact_to_the_last),
 		cmocka_unit_test(the_rest_was_spent_on_the_cpu_in_the_modes_of_the_samples),
 		cmocka_unit_test(what_lay_outside_is_not_taken_from_the_block),
 		cmocka_unit_test(what_neither_blocks_nor_the_cpu_explain_is_unknown),
