@@ -26,7 +26,7 @@
 #include "sched.skel.h"
 #include "thread.h"
 
-#define SELDOM_NS	20000000ull /* period of the sampler on each CPU, filtered in the kernel */
+#define SELDOM_NS	100000000ull /* period of the sampler on each CPU, filtered in the kernel */
 #define OFTEN_NS	4000000ull  /* while a loop is held */
 #define EVENTS_PER_TURN 4096	    /* the ring may be filled as fast as it is emptied */
 

@@ -61,7 +61,7 @@ bool probe_is_armed(const struct probe *p);
 struct probe_victims *probe_victims(struct probe *p);
 uint64_t probe_counter(const struct probe *p, enum probe_counter c);
 
-/* How often each CPU is sampled: every 4 ms, or every 20 ms, which is hardly to be noticed. */
+/* How often each CPU is sampled: every 4 ms, or every 100 ms, which is not to be noticed. */
 void probe_sample(struct probe *p, bool often);
 
 /* User space is about to sleep long, and to be woken up through probe_fd() when a loop begins a

@@ -76,6 +76,20 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 	leave_idle(t, id, now, t->off_delay + delay);
 }
 
+/* p runs, and its way onto the CPU was not seen: it has run for what its clock says, up to now. */
+static __always_inline void was_in(struct thread_state *t, __u64 id, const struct task_struct *p,
+				   __u64 now)
+{
+	__u64 ran = p->se.sum_exec_runtime - t->off_runtime;
+
+	if (t->seeded)
+		t->off = OFF_NONE; /* it ran when user space looked: the tick's begin is unknown */
+	else
+		count(COUNT_MISSED_IN);
+	t->runtime = t->off_runtime;
+	came_back(t, id, ran < now ? now - ran : now, p->sched_info.run_delay - t->off_delay);
+}
+
 /* A thread has state from its first sleep in a wait that a loop may idle in until its exit: the
  * many threads that never wait so cost nothing. */
 static __always_inline void switch_out(struct task_struct *prev, bool preempt, __u32 state)
@@ -94,16 +108,8 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	}
 	__u64 now = switch_now(prev), id = (__u64)prev->tgid << 32 | tid;
 	__u64 runtime = prev->se.sum_exec_runtime, delay = prev->sched_info.run_delay;
-	if (t->off) { /* its way in was not seen: it has run for what its clock says */
-		__u64 ran = runtime - t->off_runtime;
-		if (t->seeded)
-			t->off = OFF_NONE; /* it ran when user space looked: the tick's begin is
-					      unknown */
-		else
-			count(COUNT_MISSED_IN);
-		t->runtime = t->off_runtime;
-		came_back(t, id, ran < now ? now - ran : now, delay - t->off_delay);
-	}
+	if (t->off)
+		was_in(t, id, prev, now);
 	if (now < t->tick_ns)
 		now = t->tick_ns; /* the clocks of the other hooks may be some us ahead */
 	t->runtime = runtime;
@@ -203,6 +209,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find(tid);
+	if (t && t->off && !t->seeded)
+		was_in(t, id, bpf_get_current_task_btf(), bpf_ktime_get_ns());
 	if (have_owners)
 		owner_sample(id, bpf_ktime_get_ns());
 	if (!t || !t->tick_ns || !is_loop(t) || t->confidence < 3)
@@ -260,8 +268,9 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	struct task_struct *p = bpf_get_current_task_btf();
 	__u64 now = bpf_ktime_get_ns();
 	count(COUNT_PRECISE_EXITS);
+	if (t->off)
+		was_in(t, id, p, now);
 	t->runtime = p->se.sum_exec_runtime;
-	came_back(t, id, now, 0); /* only where its way in was not seen */
 	bool slept = t->slept_in_wait;
 	t->slept_in_wait = 0;
 	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
