@@ -155,7 +155,8 @@ struct wait_site {
 #define SLOT_TAKEN (~0u) /* being filled */
 
 /* Per thread of a target that sleeps in a wait: in `slots` at tid modulo their number, or, where
- * another thread has that slot, in `crowd`. What a healthy turn touches comes first. */
+ * another thread has that slot, in `crowd`. What a healthy turn touches comes first,
+ * in as few lines of the cache as may be. */
 struct thread_state {
 	__u32 tid;
 	__u8 crowded; /* of the slot, not of the thread: others that belong here are in `crowd` */
@@ -189,6 +190,7 @@ struct thread_state {
 	__u8 other;	  /* enum other_idle */
 	__u8 away;	  /* idles outside of its loop */
 	__u8 pad;
+	__u64 throttle_rq, throttle_ns; /* the queue it left the CPU for, and its clock then */
 	/* totals */
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
@@ -218,9 +220,9 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
-	__u64 throttle_rq, throttle_ns; /* the queue it left the CPU for, and its clock then */
 	struct wait_site site[PROBE_SITES];
 };
+_Static_assert(sizeof(struct thread_state) % 64 == 0, "each slot begins at a line of the cache");
 
 /* Where a CPython has its lock. */
 struct gil_place {
