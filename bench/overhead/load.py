@@ -33,6 +33,8 @@ class Load:
     name = None
     about = None
     warm_up = 1.0  # seconds
+    settle = 0.0  # seconds of watching before a slice that measures it, where its watchers need more than usual
+    slice = None  # seconds of all slices, where it takes longer to see what watching costs
 
     def __init__(self, folder, cpu, bin_dir):
         self.folder, self.cpu, self.bin = folder, cpu, bin_dir
@@ -135,6 +137,8 @@ class Nginx(Load):
 
 
 class Asyncio(Load):
+    # a saturated loop: it is looked at closely for 0.2 s in turns with pauses, of 4 s after some time
+    settle, slice = 4.5, 4.2
     name, about = "asyncio", f"asyncio echo, {CONNECTIONS} connections"
     warm_up = 3.0
 

@@ -23,13 +23,14 @@ static __noinline int unix_look(struct sock *sk, struct aux *aux)
 
 	if (!aux || !bpf_core_type_exists(struct unix_sock))
 		return 0;
-	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	struct sock *peer = kernel_field(struct unix_sock, sk, peer);
 	if (peer)
-		name = BPF_CORE_READ((struct unix_sock *)peer, addr);
+		name = kernel_field(struct unix_sock, peer, addr);
 	if (!name)
-		name = BPF_CORE_READ((struct unix_sock *)sk, addr);
-	aux->socket.pid = BPF_CORE_READ(sk, sk_peer_pid, numbers[0].nr);
-	__u64 size = (__u32)BPF_CORE_READ(name, len);
+		name = kernel_field(struct unix_sock, sk, addr);
+	struct pid *pid = kernel_field(struct sock, sk, sk_peer_pid);
+	aux->socket.pid = kernel_field(struct pid, pid, numbers[0].nr);
+	__u64 size = (__u32)kernel_field(struct unix_address, name, len);
 	if (!name || size <= UNIX_FAMILY_BYTES || size > UNIX_FAMILY_BYTES + UNIX_PATH_BYTES)
 		return 0;
 	size -= UNIX_FAMILY_BYTES;
@@ -43,8 +44,10 @@ static __noinline int unix_look(struct sock *sk, struct aux *aux)
 
 static __always_inline struct file *fd_file(struct task_struct *p, __s32 fd)
 {
-	struct file **table = BPF_CORE_READ(p, files, fdt, fd), *f = NULL;
-	__u32 max = BPF_CORE_READ(p, files, fdt, max_fds);
+	struct files_struct *files = kernel_field(struct task_struct, p, files);
+	struct fdtable *open = kernel_field(struct files_struct, files, fdt);
+	struct file **table = kernel_field(struct fdtable, open, fd), *f = NULL;
+	__u32 max = kernel_field(struct fdtable, open, max_fds);
 
 	if (fd < 0 || (__u32)fd >= max)
 		return NULL;
@@ -58,9 +61,9 @@ static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, 
 
 	if (!f)
 		return FD_UNKNOWN;
-	struct inode *i = BPF_CORE_READ(f, f_inode);
-	__u32 mode = BPF_CORE_READ(i, i_mode) & 0170000;
-	*ino = BPF_CORE_READ(i, i_ino);
+	struct inode *i = kernel_field(struct file, f, f_inode);
+	__u32 mode = kernel_field(struct inode, i, i_mode) & 0170000;
+	*ino = kernel_field(struct inode, i, i_ino);
 	switch (mode) {
 	case 0100000:
 	case 0060000:
@@ -76,17 +79,17 @@ static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, 
 	default:
 		return FD_ANON;
 	}
-	struct socket *so = BPF_CORE_READ(f, private_data);
-	struct sock *sk = BPF_CORE_READ(so, sk);
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	struct socket *so = kernel_field(struct file, f, private_data);
+	struct sock *sk = kernel_field(struct socket, so, sk);
+	__u16 family = kernel_field(struct sock, sk, __sk_common.skc_family);
 	if (aux && aux->type == AUX_NONE) {
 		aux->type = AUX_SOCKET;
 		aux->socket.family = family;
 		aux->socket.fd = fd;
 		aux->socket.path_size = 0;
 		aux->socket.pid = 0;
-		aux->socket.protocol = BPF_CORE_READ(sk, sk_protocol);
-		aux->socket.port_be = BPF_CORE_READ(sk, __sk_common.skc_dport);
+		aux->socket.protocol = kernel_field(struct sock, sk, sk_protocol);
+		aux->socket.port_be = kernel_field(struct sock, sk, __sk_common.skc_dport);
 		if (family == AF_INET6)
 			BPF_CORE_READ_INTO(&aux->socket.address, sk,
 					   __sk_common.skc_v6_daddr.in6_u.u6_addr8);
