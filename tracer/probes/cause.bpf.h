@@ -46,15 +46,19 @@ static __always_inline __u64 throttle_clock(struct cfs_rq *q)
 	__u64 ns = 0, since;
 
 	if (bpf_core_field_exists(q->throttled_clock_self_time)) { /* since 6.6 */
-		since = BPF_CORE_READ(q, throttled_clock_self);
-		ns = BPF_CORE_READ(q, throttled_clock_self_time);
-		if (since)
-			ns += BPF_CORE_READ(q, rq, clock) - since;
+		since = kernel_field(struct cfs_rq, q, throttled_clock_self);
+		ns = kernel_field(struct cfs_rq, q, throttled_clock_self_time);
+		if (since) {
+			struct rq *rq = kernel_field(struct cfs_rq, q, rq);
+			ns += kernel_field(struct rq, rq, clock) - since;
+		}
 	} else if (bpf_core_field_exists(q->throttled_clock_pelt_time)) { /* since 5.19 */
-		since = BPF_CORE_READ(q, throttled_clock_pelt);
-		ns = BPF_CORE_READ(q, throttled_clock_pelt_time);
-		if (BPF_CORE_READ(q, throttle_count))
-			ns += BPF_CORE_READ(q, rq, clock_pelt) - since;
+		since = kernel_field(struct cfs_rq, q, throttled_clock_pelt);
+		ns = kernel_field(struct cfs_rq, q, throttled_clock_pelt_time);
+		if (kernel_field(struct cfs_rq, q, throttle_count)) {
+			struct rq *rq = kernel_field(struct cfs_rq, q, rq);
+			ns += kernel_field(struct rq, rq, clock_pelt) - since;
+		}
 	}
 	return ns;
 }
