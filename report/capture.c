@@ -26,6 +26,7 @@
 #define READY_TIMEOUT_NS (60 * LSC_NS_PER_S)
 #define END_TIMEOUT_NS	 (120 * LSC_NS_PER_S) /* writing, symbols */
 #define ABORT_TIMEOUT_MS 2000
+#define ONE_SIGNAL_NS	 (300 * LSC_NS_PER_MS) /* timeout(1) sends its signal twice */
 
 enum phase {
 	PHASE_ATTACHING, /* until "ready" */
@@ -47,6 +48,7 @@ struct run {
 	enum phase phase;
 	int failure;	      /* -errno of PHASE_FAILED */
 	uint64_t deadline_ns; /* for loopscoped to go on; 0: none */
+	uint64_t stopped_ns;  /* when a signal asked for the stop */
 };
 
 static int fail(struct run *r, int code, int exit_code)
@@ -152,8 +154,9 @@ static void on_signal(struct run *r)
 		if (s.ssi_signo == SIGTERM || s.ssi_signo == SIGHUP)
 			kill(r->child.pid, (int)s.ssi_signo);
 	} else if (r->phase == PHASE_WATCHING) {
+		r->stopped_ns = lsc_now_ns();
 		stop(r);
-	} else {
+	} else if (lsc_now_ns() - r->stopped_ns >= ONE_SIGNAL_NS) {
 		client_finish(r->client, ABORT_TIMEOUT_MS);
 		lsc_err_set(r->err, -EINTR, "aborted");
 		fail(r, -EINTR, 128 + SIGINT);
@@ -239,6 +242,7 @@ int capture(const struct capture_options *o, capture_message_fn *fn, void *arg,
 			.ret = ret,
 			.err = err ?: &local,
 			.child = CHILD_NONE};
+	struct signalfd_siginfo late;
 	sigset_t caught, before;
 
 	*ret = (struct capture_result){.command_status = -1};
@@ -261,6 +265,9 @@ int capture(const struct capture_options *o, capture_message_fn *fn, void *arg,
 		client_finish(r.client, ABORT_TIMEOUT_MS);
 	child_done(&r.child);
 	client_close(r.client);
+	while (r.stopped_ns && lsc_now_ns() - r.stopped_ns < ONE_SIGNAL_NS &&
+	       read(r.signals, &late, sizeof(late)) == sizeof(late))
+		; /* the same one's second half must not end us */
 	close(r.signals);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return r.phase == PHASE_FAILED ? r.failure : 0;

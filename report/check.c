@@ -54,6 +54,18 @@ static bool counts(const struct finding *f)
 	return !f->rule->host && strcmp(f->rule->id, "blind") != 0;
 }
 
+/* A stall longer than the limit may lie below the threshold that was recorded from. Of 0 it is not
+ * asked: that is "no stall". */
+static bool is_unrecorded(const struct check_budget *b, const struct analysis *a)
+{
+	if (!b->limit || a->stall_ns == ANALYSIS_UNKNOWN || b->limit >= a->stall_ns)
+		return false;
+	for (size_t i = 0; i < a->nloops; i++)
+		if (!a->loops[i].lag || a->loops[i].lag->max_ns > b->limit)
+			return true;
+	return false;
+}
+
 static void judge_stalls(struct check *c, struct check_budget *b, const struct analysis *a)
 {
 	bool host = false;
@@ -71,7 +83,10 @@ static void judge_stalls(struct check *c, struct check_budget *b, const struct a
 	for (size_t i = 0; i < a->nfindings; i++)
 		c->concerned[i] |=
 			counts(&a->findings[i]) && a->findings[i].longest_stall_ns > b->limit;
-	b->status = b->measured > b->limit ? CHECK_FAIL : host ? CHECK_INCONCLUSIVE : CHECK_PASS;
+	b->unrecorded = b->measured <= b->limit && is_unrecorded(b, a);
+	b->status = b->measured > b->limit  ? CHECK_FAIL
+		    : host || b->unrecorded ? CHECK_INCONCLUSIVE
+					    : CHECK_PASS;
 }
 
 static void judge_findings(struct check *c, struct check_budget *b, const struct analysis *a)
@@ -121,8 +136,8 @@ void check_done(struct check *c)
 	c->concerned = NULL;
 }
 
-static void print_budget(const struct check_budget *b, enum check_status status, bool color,
-			 FILE *out)
+static void print_budget(const struct check_budget *b, enum check_status status, uint64_t stall_ns,
+			 bool color, FILE *out)
 {
 	static const char *const words[] = {"PASS", "FAIL", "UNSURE"};
 	static const char *const codes[] = {"\033[1;32m", "\033[1;31m", "\033[1;33m"};
@@ -132,6 +147,10 @@ static void print_budget(const struct check_budget *b, enum check_status status,
 		color ? "\033[0m" : "", b->findings ? "findings" : "stall", b->text);
 	if (b->findings)
 		fprintf(out, "%llu found\n", (unsigned long long)b->measured);
+	else if (b->unrecorded)
+		fprintf(out,
+			"loops were held for longer, but stalls are recorded from %s on only\n",
+			lsc_duration_format(stall_ns, worst, sizeof(worst)));
 	else if (b->status == CHECK_INCONCLUSIVE)
 		fputs("longer stalls are the host's doing, not the program's\n", out);
 	else if (b->measured)
@@ -142,19 +161,25 @@ static void print_budget(const struct check_budget *b, enum check_status status,
 
 void check_print(const struct check *c, const struct analysis *a, bool color, FILE *out)
 {
+	bool unrecorded = false;
+
 	/* a budget that was kept as far as one saw is no pass */
 	for (size_t i = 0; i < c->nbudgets; i++) {
 		enum check_status status = c->budgets[i].status;
+		unrecorded |= c->budgets[i].unrecorded;
 		if (status == CHECK_PASS && c->status == CHECK_INCONCLUSIVE)
 			status = CHECK_INCONCLUSIVE;
-		print_budget(&c->budgets[i], status, color, out);
+		print_budget(&c->budgets[i], status, a->stall_ns, color, out);
 	}
 	if (c->partial)
 		fputs("interrupted: the rest of the time was not watched\n", out);
 	if (c->cut_off)
 		fputs("the capture was cut off: what came after is not known\n", out);
 	if (c->status == CHECK_INCONCLUSIVE)
-		fputs("inconclusive: too little was seen to call this a pass\n", out);
+		fputs(unrecorded ? "inconclusive: record with a lower --stall to judge by that "
+				   "budget\n"
+				 : "inconclusive: too little was seen to call this a pass\n",
+		      out);
 	for (size_t i = 0; i < a->nfindings; i++)
 		if (c->concerned[i]) {
 			fputc('\n', out);

@@ -23,6 +23,8 @@ struct check_budget {
 	/* filled by check_judge() */
 	enum check_status status;
 	uint64_t measured;
+	bool unrecorded; /* a loop was held for longer than the limit, and not long enough to be
+			    told */
 };
 
 struct check {
@@ -30,7 +32,7 @@ struct check {
 	size_t nbudgets;
 	/* filled by check_judge() */
 	enum check_status status;
-	bool partial;	 /* set by the caller: ended before the time that was asked for */
+	bool partial; /* set by the caller: ended before the time that was asked for */
 	/* filled by check_judge() */
 	bool cut_off;	 /* the capture has no end */
 	bool *concerned; /* owns; one per finding */

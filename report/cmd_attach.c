@@ -80,6 +80,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'd':
 		o->duration_ns = capture_arg_time(state, "-d", arg, LSC_NS_PER_S);
+		if (!o->duration_ns)
+			argp_error(state, "-d takes a time longer than 0");
 		return 0;
 	case KEY_PRINT:
 		o->print_ns = capture_arg_time(state, "--print", arg, LSC_NS_PER_MS);

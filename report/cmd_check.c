@@ -163,12 +163,18 @@ static int make_capture(struct request *req, struct lsc_err *err)
 		return EXIT_OWN;
 	}
 	snprintf(req->made, sizeof(req->made), "%s/check.lsc", req->directory);
+	uint64_t stall_ns = req->stall_ns ? req->stall_ns : 10 * LSC_NS_PER_MS;
+	for (size_t i = 0; !req->stall_ns && i < req->check.nbudgets; i++) {
+		const struct check_budget *b = &req->check.budgets[i];
+		if (!b->findings && b->limit && b->limit < stall_ns)
+			stall_ns = b->limit; /* what is to be judged has to be recorded */
+	}
 	const struct capture_request make = {
 		.pids = req->pids.id,
 		.npids = req->pids.n,
 		.command = req->command,
 		.duration_ns = req->duration_ns,
-		.stall_ns = req->stall_ns,
+		.stall_ns = stall_ns,
 		.output = req->made,
 		.require = req->require,
 		.user = req->user,
@@ -254,7 +260,6 @@ int cmd_check(int argc, char **argv)
 		options, parse, "FILE.lsc\n-p PID -d TIME\n-- COMMAND [ARGUMENT...]", doc, NULL,
 		NULL,	 NULL};
 	struct request req = {
-		.stall_ns = 10 * LSC_NS_PER_MS,
 		.color = live_color(NULL, stdout),
 		.command_status = -1,
 	};

@@ -19,7 +19,7 @@
 
 #include "base/cleanup.h"
 
-#define HEADER_SIZE	   100 /* of an SQLite file */
+#define HEADER_SIZE 100 /* of an SQLite file */
 /* SQLite's lock bytes: a connection to a WAL database holds a shared lock there all its life */
 #define LOCK_START  0x40000002
 #define LOCK_LENGTH 510
@@ -30,6 +30,19 @@ enum access {
 	ACCESS_CUT_OFF,	  /* a -wal and nobody at it */
 	ACCESS_LIVE,	  /* somebody writes it: take part in SQLite's locking */
 };
+
+/* Whether the file ends before the pages do that its header counts. SQLite's file format, 1.3. */
+static bool is_truncated(const unsigned char header[HEADER_SIZE], off_t size, uint64_t *ret_whole)
+{
+	uint64_t page = (uint64_t)header[16] << 8 | header[17];
+	uint64_t pages =
+		(uint64_t)header[28] << 24 | header[29] << 16 | header[30] << 8 | header[31];
+
+	if (page == 1)
+		page = 65536;
+	*ret_whole = page * pages;
+	return (uint64_t)size < *ret_whole;
+}
 
 /* Checks that path is a capture's file and finds out how to open it. */
 static int probe(const char *path, const char *real, enum access *ret_access, struct lsc_err *err)
@@ -49,6 +62,8 @@ static int probe(const char *path, const char *real, enum access *ret_access, st
 	if (((uint32_t)id[0] << 24 | id[1] << 16 | id[2] << 8 | id[3]) != STORE_APPLICATION_ID)
 		return lsc_err_set(err, -EBADMSG, "'%s' is not a loopscope capture", path);
 
+	off_t size = st.st_size;
+	uint64_t whole;
 	snprintf(wal, sizeof(wal), "%s-wal", real);
 	if (stat(wal, &st) || !S_ISREG(st.st_mode) || !st.st_size)
 		*ret_access = ACCESS_IMMUTABLE;
@@ -56,6 +71,11 @@ static int probe(const char *path, const char *real, enum access *ret_access, st
 		*ret_access = ACCESS_LIVE;
 	else
 		*ret_access = ACCESS_CUT_OFF;
+	/* a writer that was killed may have left the pages in the -wal */
+	if (*ret_access == ACCESS_IMMUTABLE && is_truncated(header, size, &whole))
+		return lsc_err_set(err, -EBADMSG,
+				   "'%s' is truncated: it has %llu of %llu bytes; copy it again",
+				   path, (unsigned long long)size, (unsigned long long)whole);
 	return 0;
 }
 

@@ -250,9 +250,23 @@ static void a_page_of_garbage_is_named_damaged(void **state)
 	fixture_write("x.lsc", data, size);
 	assert_int_equal(store_open("x.lsc", &s, &err), -EBADMSG);
 	assert_ptr_equal(strstr(err.text, "'x.lsc' is damaged: "), err.text);
-	fixture_write("x.lsc", data, size / 2);
-	assert_int_equal(store_open("x.lsc", &s, &err), -EBADMSG);
-	assert_ptr_equal(strstr(err.text, "'x.lsc' is damaged: "), err.text);
+	free(data);
+}
+
+static void a_capture_that_lacks_its_end_is_named_truncated(void **state)
+{
+	(void)state;
+	size_t size, lengths[] = {1, 100, 4096, 40960};
+	uint8_t *data = fixture_read("x.lsc", &size);
+	char text[120];
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		fixture_write("x.lsc", data, size - lengths[i]);
+		snprintf(text, sizeof(text),
+			 "'x.lsc' is truncated: it has %zu of %zu bytes; copy it again",
+			 size - lengths[i], size);
+		assert_refused("x.lsc", -EBADMSG, text);
+	}
 	free(data);
 }
 
@@ -492,6 +506,7 @@ int main(void)
 		WITH_A_CAPTURE(a_cause_of_a_later_version_counts_as_other),
 		WITH_A_CAPTURE(damage_is_noticed_and_never_repaired_in_place),
 		WITH_A_CAPTURE(a_page_of_garbage_is_named_damaged),
+		WITH_A_CAPTURE(a_capture_that_lacks_its_end_is_named_truncated),
 		WITH_A_CAPTURE(a_cut_off_capture_opens_with_its_wal_and_nothing_changes),
 		WITH_A_CAPTURE(names_with_every_character_open),
 		WITH_A_CAPTURE(a_reader_without_rights_in_the_directory_opens_both_kinds),

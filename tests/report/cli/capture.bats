@@ -114,6 +114,7 @@ finish() {
 	start_until '^attached' loopscope attach -p $NOBODY
 	kill -INT $job
 	timeout 20 grep -q -m1 '"stop"' <(tail -n +1 -F --pid=$job log 2> /dev/null)
+	sleep 0.5
 	kill -INT $job
 	finish
 	[ $status -eq 130 ]
@@ -121,8 +122,9 @@ finish() {
 	grep -q 'aborted' err
 }
 
-@test "SIGTERM stops like Ctrl-C" {
+@test "SIGTERM stops like Ctrl-C, and twice at once too, as timeout(1) sends it" {
 	start_until '^attached' loopscope attach -p $NOBODY
+	kill -TERM $job
 	kill -TERM $job
 	finish
 	[ $status -eq 0 ]
