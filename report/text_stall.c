@@ -100,7 +100,8 @@ static void print_task(const struct page *p, const struct analysis_stall *s)
 	fprintf(p->out, LABEL, "task");
 	page_text(p, t->row.name, 48);
 	if (t->row.spawn_site.function || t->row.spawn_site.file) {
-		fputs(", spawned in ", p->out);
+		/* of one that was met in a block its coroutine is known, not who made it */
+		fputs(t->row.ring_id ? ", spawned in " : ", coroutine ", p->out);
 		page_site(p, t->row.spawn_site.function, t->row.spawn_site.file,
 			  t->row.spawn_site.line);
 	}

@@ -51,6 +51,17 @@ const struct event_waited *decode_waited(const struct event *e, size_t size)
 		       : NULL;
 }
 
+const struct event_python *decode_python(const struct event *e, size_t size)
+{
+	const struct event_python *p = (const struct event_python *)e;
+	size_t head = offsetof(struct event_python, frames);
+
+	return size >= head && p->count <= PYTHON_FRAMES &&
+			       size == head + p->count * sizeof(p->frames[0])
+		       ? p
+		       : NULL;
+}
+
 const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
 				       size_t *ret_stack_size)
 {

@@ -6,6 +6,7 @@
 #ifndef LSC_DECODE_H
 #define LSC_DECODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +22,9 @@ struct block {
 	uint64_t wake_ns, tick_ns; /* as in the event */
 	uint64_t runqueue_ns;
 	uint32_t ring_task;
-	uint64_t job; /* stack job under way, 0 none */
+	uint64_t job;	    /* stack job under way, 0 none */
 	uint64_t owner_job; /* the same for the stack of the lock's owner */
+	bool looked_into;   /* its stack was read while it lasted, with its frames of Python */
 	struct block *next;
 };
 
@@ -31,6 +33,7 @@ const struct event_loop *decode_loop(const struct event *e, size_t size);
 const struct event_stall *decode_stall(const struct event *e, size_t size);
 const struct event_process *decode_process(const struct event *e, size_t size);
 const struct event_waited *decode_waited(const struct event *e, size_t size);
+const struct event_python *decode_python(const struct event *e, size_t size);
 /* Also for samples: the head is checked, and that the stack copy lies within the event. */
 const struct event_block *decode_block(const struct event *e, size_t size, const void **ret_stack,
 				       size_t *ret_stack_size);

@@ -30,8 +30,11 @@ static void hash_text(uint64_t h[2], const char *s)
 static void frame_name(const struct store_frame *f, char *buf, size_t size)
 {
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
+	const char *file = f->file ? strrchr(f->file, '/') : NULL;
 
-	if (f->function)
+	if (f->function && f->lang == STORE_LANG_PYTHON && f->file)
+		snprintf(buf, size, "%s (%s:%d)", f->function, file ? file + 1 : f->file, f->line);
+	else if (f->function)
 		snprintf(buf, size, "%s", f->function);
 	else
 		snprintf(buf, size, "%s%s0x%llx",
@@ -50,6 +53,14 @@ static bool is_wrapper(const struct store_frame *f)
 	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) ||
 	       !strncmp(base, "libpthread", 10) || !strncmp(base, "ld-", 3) ||
 	       !strcmp(base, "[vdso]");
+}
+
+static bool has_python(const struct store_frame *frames, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (frames[i].lang == STORE_LANG_PYTHON)
+			return true;
+	return false;
 }
 
 static void stack_free(struct known_stack *k)
@@ -74,6 +85,7 @@ int64_t evidence_intern(struct collector *c, const struct store_frame *frames, s
 		hash_text(h, f->module);
 		hash_text(h, f->file);
 		hash_bytes(h, &f->offset, sizeof(f->offset));
+		hash_bytes(h, &f->line, sizeof(f->line)); /* Python has no offsets */
 	}
 	HASH_FIND(hh, c->stacks, h, sizeof(h), k);
 	if (k)
@@ -84,10 +96,13 @@ int64_t evidence_intern(struct collector *c, const struct store_frame *frames, s
 	k->hash[0] = h[0];
 	k->hash[1] = h[1];
 	k->id = ++c->next_stack;
+	bool python = has_python(frames, nframes); /* which says all that the interpreter's would */
 	size_t first = 0;
 	while (first < nframes && is_wrapper(&frames[first]))
 		first++;
 	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
+		if (python && frames[i].lang != STORE_LANG_PYTHON)
+			continue;
 		frame_name(&frames[i], name, sizeof(name));
 		char *copy = strdup(name);
 		if (copy)
@@ -106,7 +121,8 @@ int64_t evidence_intern_result(struct collector *c, const struct inspector_resul
 
 	for (size_t i = 0; i < r->nframes; i++) {
 		const struct inspector_frame *f = &r->frames[i];
-		frames[i] = (struct store_frame){.lang = STORE_LANG_NATIVE,
+		frames[i] = (struct store_frame){.lang = f->python ? STORE_LANG_PYTHON
+								   : STORE_LANG_NATIVE,
 						 .function = f->function,
 						 .file = f->file,
 						 .module = f->module,
@@ -132,11 +148,10 @@ void evidence_unresolved(struct collector *c, const char *what, const char *why)
 }
 
 /* What is missing without it; NULL: nothing that is stored. */
-static const char *const job_texts[] = {[JOB_BLOCK] = "stack",
-					[JOB_SAMPLE] = "stack",
-					[JOB_OWNER] = "stack of a lock's owner",
-					[JOB_GIL] = "gil",
-					[JOB_ONGOING] = NULL};
+static const char *const job_texts[] = {
+	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
+	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_PYTHON] = NULL,
+	[JOB_WARM] = NULL};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
 {
@@ -177,17 +192,61 @@ static uint64_t job_start(struct collector *c, struct loop *l, enum job_kind kin
 						   regs, stack, size));
 }
 
+/* The same of a sample, with the frames of Python that were taken with it. */
+static uint64_t job_start_python(struct collector *c, struct loop *l, enum job_kind kind,
+				 const struct sample *p, const void *stack, size_t size)
+{
+	struct job *j = evidence_job(c, l, kind);
+
+	if (!j)
+		return 0;
+	j->tick_ns = p->tick_ns;
+	return evidence_job_begin(c, j,
+				  inspector_unwind_python(c->inspector, j->cookie, l->target->pid,
+							  l->tid, p->regs, stack, size, p->python));
+}
+
+static uint64_t start_sample(struct collector *c, struct loop *l, const struct sample *p,
+			     const void *stack, size_t size)
+{
+	if (p->python)
+		return job_start_python(c, l, JOB_SAMPLE, p, stack, size);
+	if (!strcmp(l->target->runtime, "cpython"))
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT,
+				    "a sample without the GIL, or of an unknown version");
+	return job_start(c, l, JOB_SAMPLE, p->regs, stack, size);
+}
+
 void evidence_put_block(struct collector *c, struct block *b)
 {
 	ledger_stored(c, store_put_block(c->store, &b->row));
 }
 
-static void take_sample(struct loop *l, uint64_t cookie, int64_t stack)
+/* The loop is in that tick still: a task whose coroutine was in the sample, and which is current
+ * now, was current then. */
+static bool same_tick(struct collector *c, const struct loop *l, uint64_t tick_ns)
 {
+	struct thread_state t;
+
+	return tick_ns && !l->exited && probe_thread(c->probe, l->tid, &t) == 0 &&
+	       t.tick_ns == tick_ns;
+}
+
+static void take_sample(struct collector *c, const struct job *j, const struct inspector_result *r)
+{
+	struct loop *l = j->loop;
+	uint64_t cookie = r->cookie;
+	int64_t stack = evidence_intern_result(c, r);
+	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task) : 0;
+
+	if (r->python_why)
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->python_why);
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
 			l->samples[i].row.stack = stack;
+			if (!l->samples[i].row.task)
+				l->samples[i].row.task = task;
 		}
 	}
 }
@@ -219,10 +278,10 @@ void evidence_result(const struct inspector_result *r, void *arg)
 		gil_found(c, j->target, r);
 	else if (j->loop && j->kind == JOB_ONGOING)
 		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
-	else if (j->loop && j->kind == JOB_OWNER)
+	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_PYTHON))
 		inquiry_result(c, j, r);
 	else if (j->loop && j->kind == JOB_SAMPLE)
-		take_sample(j->loop, r->cookie, evidence_intern_result(c, r));
+		take_sample(c, j, r);
 	else if (j->loop)
 		take_block(c, j->loop, r->cookie, evidence_intern_result(c, r));
 	free(j);
@@ -249,16 +308,24 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 	b->row.id = ++c->next_block;
 	b->row.loop = l->id;
 	b->row.task = task_id(l, e->task);
-	if (size)
-		b->job = job_start(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
-	else
-		c->no_stack++;
 	inquiry_close(c, l, e, b);
+	if (!b->row.stack && size)
+		b->job = job_start(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
+	else if (!b->row.stack)
+		c->no_stack++;
 	evidence_put_block(c, b);
 	c->blocks++;
 	b->next = l->blocks;
 	l->blocks = b;
 	l->nblocks++;
+}
+
+static void drop_copies(struct sample *p)
+{
+	free(p->stack);
+	free(p->python);
+	p->stack = NULL;
+	p->python = NULL;
 }
 
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
@@ -271,7 +338,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 		size_t kept = 0;
 		for (size_t i = 0; i < l->nsamples; i++) {
 			if (i & 1) {
-				free(l->samples[i].stack);
+				drop_copies(&l->samples[i]);
 				l->samples[kept - 1].row.ns += l->samples[i].row.ns;
 			} else {
 				l->samples[kept++] = l->samples[i];
@@ -293,14 +360,15 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 				       .kernel = e->kernel};
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;
+	s->python = chain_take(l, e);
+	memcpy(s->regs, e->regs, sizeof(s->regs));
 	for (size_t i = 0; i + 1 < l->nsamples; i++)
 		nth += l->samples[i].tick_ns == e->tick_ns;
 	if (size && (nth & (nth - 1)) ==
 			    0) { /* some at once: the target may be gone when the tick is over */
-		s->job = job_start(c, l, JOB_SAMPLE, (const uint64_t *)e->regs, stack, size);
+		s->job = start_sample(c, l, s, stack, size);
 	} else if (size && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
-		memcpy(s->regs, e->regs, sizeof(s->regs));
 		s->stack_size = size;
 	}
 }
@@ -332,9 +400,8 @@ void evidence_claim(struct collector *c, struct loop *l, struct stall *s)
 			    nth * STALL_SAMPLES_MAX / mine != (nth + 1) * STALL_SAMPLES_MAX / mine;
 		nth++;
 		if (take && p->stack)
-			p->job = job_start(c, l, JOB_SAMPLE, p->regs, p->stack, p->stack_size);
-		free(p->stack);
-		p->stack = NULL;
+			p->job = start_sample(c, l, p, p->stack, p->stack_size);
+		drop_copies(p);
 	}
 }
 
@@ -346,6 +413,12 @@ const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns)
 			return p;
 	}
 	return NULL;
+}
+
+uint64_t evidence_unwind_sample(struct collector *c, struct loop *l, const struct sample *p)
+{
+	return p->python ? job_start_python(c, l, JOB_ONGOING, p, p->stack, p->stack_size)
+			 : job_start(c, l, JOB_ONGOING, p->regs, p->stack, p->stack_size);
 }
 
 uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t regs[PROBE_REGS],
@@ -396,6 +469,19 @@ const struct block *evidence_longest(const struct loop *l, int64_t stall)
 	return longest;
 }
 
+const struct block *evidence_telling(const struct loop *l, int64_t stall)
+{
+	const struct block *longest = evidence_longest(l, stall), *best = longest;
+
+	if (!longest || longest->row.cause != LSC_CAUSE_GIL || longest->looked_into)
+		return longest;
+	for (const struct block *b = l->blocks; b; b = b->next)
+		if (b->row.stall == stall && b->row.cause == LSC_CAUSE_GIL && b->looked_into &&
+		    (!best->looked_into || b->row.duration_ns > best->row.duration_ns))
+			best = b;
+	return best;
+}
+
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
 {
 	const struct sample *best = NULL;
@@ -417,6 +503,21 @@ const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
 	return best;
 }
 
+int64_t evidence_sampled_task(const struct loop *l, int64_t stall)
+{
+	int64_t task = 0;
+
+	for (size_t i = 0; i < l->nsamples; i++) {
+		const struct store_sample *row = &l->samples[i].row;
+		if (row->stall != stall || !row->task)
+			continue;
+		if (task && task != row->task)
+			return 0;
+		task = row->task;
+	}
+	return task;
+}
+
 static void write_samples(struct collector *c, struct loop *l,
 			  bool (*final)(const struct sample *, int64_t, uint64_t), int64_t stall,
 			  uint64_t before)
@@ -430,7 +531,7 @@ static void write_samples(struct collector *c, struct loop *l,
 			continue;
 		}
 		ledger_stored(c, store_put_sample(c->store, &p->row));
-		free(p->stack);
+		drop_copies(p);
 	}
 	l->nsamples = kept;
 }
@@ -517,9 +618,11 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 	}
 	for (size_t i = 0; i < l->nsamples; i++) {
 		ledger_stored(c, store_put_sample(c->store, &l->samples[i].row));
-		free(l->samples[i].stack);
+		drop_copies(&l->samples[i]);
 	}
 	free(l->samples);
+	free(l->chain);
+	l->chain = NULL;
 	l->samples = NULL;
 	l->nsamples = l->nblocks = 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Blocks while they last. What is only to be had then is asked for a few ms after a block began,
- * and again each time it has lasted twice as long: where in the kernel the thread sleeps, who is
- * at the other end of the pipe, who holds the lock that it waits for, and that thread's stack. Each
- * answer is believed only if the block was still the same afterwards; no thread is stopped for it.
+ * and again each time it has lasted twice as long: where in the kernel the thread sleeps, and where
+ * in a program in Python; who is at the other end of the pipe, who holds the lock that it waits
+ * for, and that thread's stack. Each answer is believed only if the block was still the same
+ * afterwards; no thread is stopped for it.
  */
 #include "state.h"
 
@@ -18,18 +19,24 @@
 #include "kernel_stack.h"
 #include "peer.h"
 
-#define FIRST_NS    3000000ull	/* a younger block may be over before it is looked into */
-#define LOOKS_PER_S 50		/* of some 100 us each */
+#define FIRST_NS    3000000ull /* a younger block may be over before it is looked into */
+#define LOOKS_PER_S 50	       /* of some 300 us each in a program in Python, else of 100 us */
+#define LONG_NS	    20000000ull
 #define GIL_NS	    40000000ull /* from a look into a loop's wait for CPython's lock to the next */
 #define OWNER	    "stack of a lock's owner"
+#define TRIES	    3 /* at the frames of Python in one block */
 
-static bool may_look(struct collector *c, uint64_t now)
+/* Those that have lasted long are not to lack a look because of many short ones. */
+static bool may_look(struct collector *c, uint64_t age, uint64_t now)
 {
 	if (now >= c->look_second_ns + LSC_NS_PER_S) {
 		c->look_second_ns = now;
 		c->looks = 0;
 	}
-	return c->looks++ < LOOKS_PER_S;
+	if (c->looks >= (age < LONG_NS ? LOOKS_PER_S : 2 * LOOKS_PER_S))
+		return false;
+	c->looks++;
+	return true;
 }
 
 /* The thread is still in the block that began at off_ns. */
@@ -83,9 +90,9 @@ static void name_owner(struct collector *c, const struct loop *l, const struct e
 }
 
 /* What was found out of an owner that a sample has named is this one's only if it is the same. */
-static void take_owner(struct collector *c, struct loop *l, const struct event_block *e)
+static void take_owner(struct collector *c, const struct loop *l, struct inquiry *q,
+		       const struct event_block *e)
 {
-	struct inquiry *q = &l->inquiry;
 	struct owner owner;
 
 	name_owner(c, l, e, &owner);
@@ -122,7 +129,7 @@ static void ask_begin(struct collector *c, struct loop *l, const struct thread_s
 	memcpy(&aux, e->aux, sizeof(aux));
 	e->nr = t->nr;
 	e->fd_kind = t->fd_kind;
-	take_owner(c, l, e);
+	take_owner(c, l, &l->inquiry, e);
 	find_peer(l, e, &aux);
 }
 
@@ -145,6 +152,43 @@ static void watch_owner(struct collector *c, struct loop *l)
 		l->sampled = q->owner.tid;
 }
 
+static bool is_python(const struct loop *l)
+{
+	return !strcmp(l->target->runtime, "cpython");
+}
+
+/* The loop's own stack, with its frames of Python: they lie in memory that changes when it runs on.
+ */
+static void ask_python(struct collector *c, struct loop *l)
+{
+	struct inquiry *q = &l->inquiry;
+	struct look_view seen;
+
+	q->tries++;
+	if (!c->look)
+		q->why = "threads cannot be looked at";
+	if (!c->look || look_at(c->look, l->tid, &seen) < 0 || seen.on_cpu ||
+	    seen.tgid != (__u32)l->target->pid)
+		return;
+	struct job *j = evidence_job(c, l, JOB_PYTHON);
+	if (!j)
+		return;
+	j->seen = seen;
+	j->off_ns = q->off_ns;
+	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
+					    .python = l->ns_tid};
+	q->own_job = evidence_job_begin(
+		c, j,
+		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
+}
+
+static bool wants_python(const struct loop *l)
+{
+	const struct inquiry *q = &l->inquiry;
+
+	return is_python(l) && !q->stack && !q->own_job && q->tries < TRIES;
+}
+
 /* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
 static void ask_owner_stack(struct collector *c, struct loop *l)
 {
@@ -163,10 +207,12 @@ static void ask_owner_stack(struct collector *c, struct loop *l)
 		return;
 	j->owner = q->owner;
 	j->seen = seen;
-	q->job = evidence_job_begin(
-		c, j,
-		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, q->owner.tid,
-					(const uint64_t *)seen.regs, q->owner.word));
+	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
+					    .words = q->owner.word,
+					    .python = is_python(l) ? q->owner.lock.ns_tid : 0};
+	q->job = evidence_job_begin(c, j,
+				    inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid,
+							    q->owner.tid, &sleeper));
 }
 
 static void look_into(struct collector *c, struct loop *l, const struct thread_state *t)
@@ -178,13 +224,17 @@ static void look_into(struct collector *c, struct loop *l, const struct thread_s
 		ask_begin(c, l, t);
 		q->asked = true;
 	}
+	if (wants_python(l))
+		ask_python(c, l);
 	if (q->owner.tid && !q->owner_stack && !q->job)
 		ask_owner_stack(c, l);
 }
 
-static bool is_open(const struct inquiry *q)
+static bool is_open(const struct loop *l)
 {
-	return !q->asked || (q->owner.tid && !q->owner_stack && !q->job);
+	const struct inquiry *q = &l->inquiry;
+
+	return !q->asked || wants_python(l) || (q->owner.tid && !q->owner_stack && !q->job);
 }
 
 uint64_t inquiry_least_ns(const struct collector *c)
@@ -201,6 +251,39 @@ static bool is_due(const struct collector *c, const struct loop *l, const struct
 	uint64_t least = gil ? c->block_ns : inquiry_least_ns(c);
 
 	return t->off == OFF_BLOCK && now >= t->off_ns + least && (!gil || now >= l->gil_due_ns);
+}
+
+/* The loop is in another block: what was found out is kept until that one's event is here, which
+ * may be held back. */
+static void turn_to(struct loop *l, struct inquiry next)
+{
+	if (l->inquiry.asked)
+		l->past[l->npast++ % PAST_INQUIRIES] = l->inquiry;
+	l->inquiry = next;
+}
+
+/* NULL: it was too short, or there was too much to look into. */
+static struct inquiry *find_inquiry(struct loop *l, uint64_t off_ns)
+{
+	if (l->inquiry.off_ns == off_ns)
+		return &l->inquiry;
+	for (size_t i = 0; i < PAST_INQUIRIES; i++)
+		if (l->past[i].off_ns == off_ns)
+			return &l->past[i];
+	return NULL;
+}
+
+/* The one that waits for this answer: about the owner, or about the loop itself. */
+static struct inquiry *find_asking(struct loop *l, uint64_t job)
+{
+	struct inquiry *q = &l->inquiry;
+
+	for (size_t i = 0; q->job != job && q->own_job != job; i++) {
+		if (i == PAST_INQUIRIES)
+			return NULL;
+		q = &l->past[i];
+	}
+	return q;
 }
 
 void inquiry_end(struct collector *c, struct loop *l)
@@ -220,19 +303,19 @@ void inquiry_steer(struct collector *c, uint64_t now)
 			l->kernel && !l->exited ? probe_busy_since(c->probe, l->tid, NULL) : 0;
 		if (!since)
 			inquiry_end(c, l);
-		if (!since || now < since + c->o.block_ns || now < q->next_ns ||
-		    !watch_loop_reports(c, l) || probe_thread(c->probe, l->tid, &t) < 0 ||
-		    !is_due(c, l, &t, now))
+		if (!since || now < since + c->o.block_ns || !watch_loop_reports(c, l) ||
+		    probe_thread(c->probe, l->tid, &t) < 0 || !is_due(c, l, &t, now) ||
+		    (q->off_ns == t.off_ns && now < q->next_ns))
 			continue;
 		uint64_t age = now - t.off_ns;
 		if (q->off_ns != t.off_ns)
-			*q = (struct inquiry){.off_ns = t.off_ns};
+			turn_to(l, (struct inquiry){.off_ns = t.off_ns});
 		q->next_ns = now + (age < LSC_NS_PER_S ? age : LSC_NS_PER_S);
-		if (!is_open(q))
+		if (!is_open(l))
 			continue;
 		if (t.cause == LSC_CAUSE_GIL)
 			l->gil_due_ns = now + GIL_NS;
-		if (may_look(c, now))
+		if (may_look(c, age, now))
 			look_into(c, l, &t);
 		else
 			evidence_unresolved(c, "block", "too many to look into");
@@ -245,7 +328,7 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 	struct inquiry *q = &l->inquiry;
 
 	if (l->sampled == (int)e->owner && q->off_ns < e->off_ns) /* in a wait after that */
-		*q = (struct inquiry){.off_ns = e->off_ns, .owner.tid = (int)e->owner};
+		turn_to(l, (struct inquiry){.off_ns = e->off_ns, .owner.tid = (int)e->owner});
 	if (!size || q->off_ns != e->off_ns || q->owner.tid != (int)e->owner || q->owner_stack ||
 	    q->job)
 		return;
@@ -277,13 +360,43 @@ static bool is_certain(struct collector *c, const struct job *j, const struct in
 	       look_stood_still(&j->seen, &now);
 }
 
+/* The loop's own stack, of the block that it is still in. */
+static void take_python(struct collector *c, const struct job *j, const struct inspector_result *r)
+{
+	struct inquiry *q = find_asking(j->loop, r->cookie);
+	struct look_view now;
+
+	if (!q)
+		return; /* the block is over */
+	q->own_job = 0;
+	if (!still_blocked(c, j->loop, j->off_ns) || look_at(c->look, j->loop->tid, &now) < 0 ||
+	    !look_stood_still(&j->seen, &now))
+		return;
+	if (!r->nframes) {
+		q->why = r->why;
+		q->next_ns = 0;
+		return;
+	}
+	q->why = r->python_why;
+	if (r->why)
+		evidence_unresolved(c, "stack", r->why);
+	q->stack = evidence_intern_result(c, r);
+	q->task = task_meet(c, j->loop, &r->task);
+}
+
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r)
 {
+	if (j->kind == JOB_PYTHON) {
+		take_python(c, j, r);
+		return;
+	}
 	bool certain = is_certain(c, j, r);
 	int64_t stack = certain ? evidence_intern_result(c, r) : 0;
-	struct inquiry *q = &j->loop->inquiry;
+	struct inquiry *q = find_asking(j->loop, r->cookie);
 
-	if (q->job == r->cookie) {
+	if (certain && r->python_why)
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->python_why);
+	if (q) {
 		q->job = 0;
 		q->owner_stack = stack;
 		q->missed = !certain;
@@ -303,18 +416,37 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 	}
 }
 
+static void close_python(struct collector *c, const struct loop *l, const struct inquiry *q,
+			 struct block *b)
+{
+	if (!is_python(l))
+		return;
+	b->row.stack = q->stack;
+	b->looked_into = q->stack && !q->why;
+	if (!b->row.task)
+		b->row.task = q->task;
+	if (q->why)
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT, q->why);
+	else if (!q->stack)
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT,
+				    b->row.cause == LSC_CAUSE_GIL ? "not each wait is looked into"
+				    : q->asked			  ? "the block was over too soon"
+								  : "the block was too short");
+}
+
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
 		   struct block *b)
 {
-	struct inquiry *q = &l->inquiry, none = {0};
+	struct inquiry *q = find_inquiry(l, e->off_ns), none = {0};
 
-	if (q->off_ns != e->off_ns) { /* it was too short, or there was too much to look into */
+	if (!q) {
 		q = &none;
 		name_owner(c, l, e, &q->owner);
 	} else if (!q->asked || e->cause == LSC_CAUSE_GIL) {
-		take_owner(c, l, e);
+		take_owner(c, l, q, e);
 	}
 	b->row.kernel_stack = q->kernel_stack;
+	close_python(c, l, q, b);
 	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
 		b->row.resource_pid = 0; /* a number of the target's namespace says nothing here */
 	if (q->peer && (!b->row.resource_pid || b->row.resource_pid == q->peer)) {
@@ -338,7 +470,7 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 	}
 	if (q == &none)
 		return;
-	if (!q->owner.gil)
+	if (q == &l->inquiry && !q->owner.gil)
 		inquiry_end(c, l);
-	*q = none;
+	*q = (struct inquiry){0};
 }

@@ -194,6 +194,16 @@ static void on_owner(struct collector *c, const struct event *e, size_t size)
 		inquiry_sample(c, l, b, stack, stack_size);
 }
 
+/* Kept for the sample that follows. */
+static void on_python(struct collector *c, const struct event *e, size_t size)
+{
+	const struct event_python *p = decode_python(e, size);
+	struct loop *l = watch_loop(c, (int)e->tid);
+
+	if (p && l)
+		chain_keep(l, p);
+}
+
 void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed)
 {
 	const struct event_loop *loop;
@@ -230,6 +240,9 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 		if (waited)
 			victim_event(c, waited);
 		break;
+	case EVENT_PYTHON:
+		on_python(c, e, size);
+		return;
 	case EVENT_ROUSE:
 		return;
 	default:

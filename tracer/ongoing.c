@@ -59,9 +59,14 @@ static bool account(struct collector *c, struct loop *l, uint64_t now, struct ev
 static void ask_stack(struct collector *c, struct loop *l, uint64_t now)
 {
 	struct ongoing *o = &l->ongoing;
+	const struct inquiry *q = &l->inquiry;
 
 	o->stack = 0;
 	o->job = 0;
+	if (stall_is_blocked(&l->totals, now) && q->off_ns == l->totals.off_ns && q->stack) {
+		o->stack = q->stack; /* which has the frames of Python, too */
+		return;
+	}
 	if (stall_is_blocked(&l->totals, now)) {
 		struct stack_slot *slot = calloc(1, sizeof(*slot));
 		size_t size = slot ? stall_block(c, l, &l->totals, now, slot) : 0;
@@ -75,7 +80,7 @@ static void ask_stack(struct collector *c, struct loop *l, uint64_t now)
 	if (s && s->row.stack)
 		o->stack = s->row.stack;
 	else if (s)
-		o->job = evidence_unwind(c, l, s->regs, s->stack, s->stack_size);
+		o->job = evidence_unwind_sample(c, l, s);
 }
 
 /* The call that it is in, or was in last when that is what held it. */
@@ -113,6 +118,8 @@ static bool announce(struct collector *c, struct loop *l, struct event_stall *e,
 		row.split[i] = e->split[i];
 	row.split[LSC_CAUSE_OTHER] += tick_unexplained(e);
 	tick_split_close(row.split, row.duration_ns, e->samples_user, e->samples_kernel);
+	if (stall_is_blocked(&l->totals, now) && l->inquiry.off_ns == l->totals.off_ns)
+		row.task = l->inquiry.task;
 	if (block)
 		stall_tell(c, l, &row, current_block(c, l, &row, now, block), e->task);
 	free(block);

@@ -199,22 +199,34 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 		live.victims =
 			feed_victims(l->feed, row->start_ns, row->start_ns + row->duration_ns);
 	} else {
+		live.task = task_of(l, row->task);
 		live.victims = victim_summary(l, row->start_ns, row->start_ns + row->duration_ns);
 	}
 	c->ops->stall(&live, c->arg);
 }
 
-/* The stack that stands for the stall, of those known so far. */
+/* The stack and the task that stand for the stall, of those known so far. */
 static void choose_stack(struct stall *s)
 {
 	const struct block *longest = evidence_longest(s->loop, s->row.id);
+	const struct block *telling = evidence_telling(s->loop, s->row.id);
 	const struct sample *heaviest = evidence_heaviest(s->loop, s->row.id);
 
-	if (longest && longest->row.stack &&
-	    (!heaviest || longest->row.duration_ns * 4 >= s->row.duration_ns))
-		s->row.stack = longest->row.stack;
-	else if (heaviest)
+	s->row.task = s->ring_task ? s->loop->id << 32 | s->ring_task : 0;
+	enum lsc_cause top = tick_top_cause(s->row.split);
+	bool computed = top == LSC_CAUSE_CPU_USER || top == LSC_CAUSE_CPU_KERNEL;
+	if (longest && telling->row.stack &&
+	    (!heaviest || !computed || longest->row.duration_ns * 4 >= s->row.duration_ns)) {
+		s->row.stack = telling->row.stack;
+		if (!s->row.task)
+			s->row.task = telling->row.task;
+	} else if (heaviest) {
 		s->row.stack = heaviest->row.stack;
+		if (!s->row.task)
+			s->row.task = evidence_sampled_task(s->loop, s->row.id);
+		if (!s->row.task && longest && telling->row.cause == tick_top_cause(s->row.split))
+			s->row.task = telling->row.task;
+	}
 }
 
 /* The block, with the stack of its owner from another wait of the stall for the same thread where
@@ -249,7 +261,6 @@ static void write_stall(struct collector *c, struct stall *s)
 	struct loop *l = s->loop;
 
 	choose_stack(s);
-	s->row.task = s->ring_task ? l->id << 32 | s->ring_task : 0;
 	ledger_stored(c, store_put_stall(c->store, &s->row));
 	c->stalls++;
 	l->stall_count++;

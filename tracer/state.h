@@ -8,6 +8,7 @@
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
  *   gil.c        CPython's lock             host.c     what the host took
+ *   task.c       tasks of loops without a ring  chain.c  frames of Python in samples
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -30,6 +31,7 @@
 #define HELD_MAX	  64  /* events kept back per loop until its primary wait is confirmed */
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
+#define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
@@ -44,6 +46,7 @@ struct sample {
 	size_t stack_size;
 	uint64_t regs[PROBE_REGS];
 	uint8_t *stack; /* owned; the copy, until it is unwound */
+	struct inspector_chain *python; /* owned; its frames of Python, NULL unknown */
 };
 
 /* Who holds the lock that a block waits for. */
@@ -65,6 +68,11 @@ struct inquiry {
 	char peer_comm[16];
 	struct owner owner;
 	uint64_t job; /* the owner's stack under way, 0 none */
+	/* the loop's own, of a program in Python alone */
+	int64_t stack, task; /* 0 none (yet) */
+	uint64_t own_job;    /* that stack under way, 0 none */
+	unsigned int tries;
+	const char *why; /* it has no frames of Python; NULL: unknown, or it has */
 	bool asked;   /* the two were looked for */
 	bool missed;  /* the owner ran while its stack was read */
 };
@@ -132,6 +140,11 @@ struct loop {
 	size_t nsamples;
 	struct stall *stalls;
 	struct inquiry inquiry;
+	struct inquiry past[PAST_INQUIRIES]; /* of blocks whose events are still on their way */
+	unsigned int npast;		     /* so many were put there; the oldest gives way */
+	struct event_python *chain; /* owned; the last one, for the sample that follows it */
+	struct met_task *tasks;	    /* owned; hash of those of a loop without a ring */
+	uint32_t next_task;
 	int sampled;	     /* the owner that the sampler looks for, 0 none */
 	uint64_t gil_due_ns; /* no wait for CPython's lock is looked into before */
 	struct ongoing ongoing;
@@ -151,7 +164,9 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_GIL, JOB_ONGOING };
+#define PYTHON_FRAMES_TEXT "frames of Python" /* what is unresolved without them */
+
+enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_GIL, JOB_ONGOING, JOB_PYTHON, JOB_WARM };
 
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
@@ -159,6 +174,8 @@ struct job { /* a stack under way in the inspector */
 	enum job_kind kind;
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
+	uint64_t off_ns;       /* JOB_PYTHON: the loop's block */
+	uint64_t tick_ns;      /* JOB_SAMPLE with frames of Python: its tick */
 	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
 	UT_hash_handle hh;
 };
@@ -268,13 +285,19 @@ const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns);
 /* Has a stack unwound for ongoing_stack() alone. The job's number, 0 when it was refused. */
 uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t regs[PROBE_REGS],
 			 const void *stack, size_t size);
+uint64_t evidence_unwind_sample(struct collector *c, struct loop *l, const struct sample *p);
 /* No block or sample of the stall waits for its stack. */
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
 /* Some block or sample of the loop waits for its stack. */
 bool evidence_is_awaited(const struct loop *l);
 size_t evidence_samples(const struct loop *l, int64_t stall);
 const struct block *evidence_longest(const struct loop *l, int64_t stall);
+/* The block whose stack and task stand for the stall: the longest, or of many alike (the waits for
+ * CPython's lock) the longest that was looked into. */
+const struct block *evidence_telling(const struct loop *l, int64_t stall);
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall);
+/* The task that all samples of the stall were in of which it is known; 0: none, or several. */
+int64_t evidence_sampled_task(const struct loop *l, int64_t stall);
 /* Writes the stall's samples and forgets its evidence. */
 void evidence_release(struct collector *c, struct loop *l, int64_t stall);
 /* Blocks and samples of ticks before this one that no stall claimed: final. */
@@ -307,7 +330,7 @@ uint64_t inquiry_least_ns(const struct collector *c);
 /* The sampler met the owner of a lock that a loop waits for. */
 void inquiry_sample(struct collector *c, struct loop *l, const struct event_block *e,
 		    const void *stack, size_t size);
-/* The frames of an owner. */
+/* The frames of an owner, or of the loop itself. */
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r);
 /* The block is over: what was found out goes into its row. */
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
@@ -382,6 +405,20 @@ bool gil_name_owner(struct collector *c, const struct loop *l, const struct aux 
 		    struct owner *ret);
 /* Does the lock, whose memory from o->word on is words, name the owner still? */
 bool gil_is_held(const struct owner *o, const uint32_t words[INSPECTOR_WORDS]);
+
+/* ---- chain.c ---- */
+/* The frames of Python of the loop's next sample. */
+void chain_keep(struct loop *l, const struct event_python *e);
+/* A copy of those that belong to this one, owned by the caller; NULL: not known, or another
+ * thread's. */
+struct inspector_chain *chain_take(const struct loop *l, const struct event_block *sample);
+
+/* ---- task.c ---- */
+/* The row's id of a task that a loop was in, stored now if it is new. 0: none. */
+int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen);
+/* One that the loop was in, borrowed until the next one is met. NULL: unknown. */
+const struct store_task *task_of(const struct loop *l, int64_t id);
+void task_forget(struct loop *l);
 
 /* ---- precise.c ---- */
 /* Arms while some loop is in a tick longer than half the threshold, and for a while after; in

@@ -377,6 +377,7 @@ static void finish(struct collector *c, struct loop *l)
 	stall_settle(c, l, lsc_now_ns(), true);
 	watch_loop_store(c, l);
 	evidence_drop_loop(c, l);
+	task_forget(l);
 	if (l->announced && l->kernel && probe_is_exact(c->probe)) {
 		struct store_mode_span span = {.loop = l->id,
 					       .from_ns = l->first_ns,

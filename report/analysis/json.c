@@ -178,6 +178,12 @@ static json_t *ready_wait(const struct analysis_task *t)
 			 "total_ns", json_count(t->ready_total_ns));
 }
 
+/* Without a ring nobody counted. */
+static json_t *of_ring(const struct store_task *row, uint64_t n)
+{
+	return json_known(row->ring_id ? n : ANALYSIS_UNKNOWN);
+}
+
 static json_t *task(const struct analysis_task *t, const struct analysis *a)
 {
 	const struct store_task *row = &t->row;
@@ -190,8 +196,8 @@ static json_t *task(const struct analysis_task *t, const struct analysis *a)
 		"parent", json_id(row->parent), "state", json_text(row->state), "created_ns",
 		json_when(a, row->created_ns), "ended_ns", json_when(a, row->ended_ns),
 		"waiting_on", json_text(row->waiting_on), "awaits", json_id(row->awaits), "steps",
-		json_count(row->steps), "run_ns", json_count(row->run_ns), "max_step_ns",
-		json_count(row->max_step_ns), "ready_wait", ready_wait(t));
+		of_ring(row, row->steps), "run_ns", of_ring(row, row->run_ns), "max_step_ns",
+		of_ring(row, row->max_step_ns), "ready_wait", ready_wait(t));
 }
 
 static int task_by_interest(const void *x, const void *y)

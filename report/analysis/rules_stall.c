@@ -30,6 +30,15 @@ static const struct store_block *longest_block(const struct analysis *a, const s
 	return best;
 }
 
+/* Of the many short waits for Python's lock few were looked into: the stall has the stack of one.
+ */
+static bool is_fuller(const struct site *stall, const struct store_block *b,
+		      const struct site *block)
+{
+	return b->cause == LSC_CAUSE_GIL && stall->lang == STORE_LANG_PYTHON &&
+	       block->lang != STORE_LANG_PYTHON;
+}
+
 /* `detail` is what the sentence adds about the stall; a block says it itself. */
 static int add_stall(struct analysis *a, const struct rule *rule, const struct analysis_stall *s,
 		     const struct store_block *b, uint64_t ns, const char *detail)
@@ -49,7 +58,7 @@ static int add_stall(struct analysis *a, const struct rule *rule, const struct a
 	if (b) {
 		const struct analysis_stack *k = analysis_stack_of(a, b->stack);
 
-		if (k && k->site.function)
+		if (k && k->site.function && !is_fuller(&s->site, b, &k->site))
 			o.site = k->site;
 		o.detail = finding_detail(a, s, b);
 		if (!o.detail)

@@ -63,11 +63,16 @@ static bool is_runtime_module(const char *module)
 /* The standard library: /usr/lib/python3.11/asyncio/..., not site-packages below it. */
 static bool is_python_library(const char *file)
 {
-	const char *lib = strstr(file, "/lib/python");
+	static const char *const folders[] = {"/lib/python", "/lib64/python"};
 
 	if (!strncmp(file, "<frozen ", 8))
 		return true; /* but <string> and <stdin> are the user's */
-	return lib && !strstr(lib, "-packages/");
+	for (size_t i = 0; i < LSC_ARRAY_LEN(folders); i++) {
+		const char *lib = strstr(file, folders[i]);
+		if (lib && isdigit((unsigned char)lib[strlen(folders[i])]))
+			return !strstr(lib, "-packages/");
+	}
+	return false;
 }
 
 static bool is_js_library(const char *file)
@@ -85,7 +90,8 @@ bool site_is_runtime(const struct store_frame *f)
 	case STORE_LANG_JS:
 		return f->file && is_js_library(f->file);
 	default:
-		return f->module && is_runtime_module(f->module);
+		/* modules in C of the standard library lie beside the others */
+		return f->module && (is_runtime_module(f->module) || is_python_library(f->module));
 	}
 }
 

@@ -281,6 +281,24 @@ static void events_that_do_not_fit_are_refused(void **state)
 	assert_null(decode_loop(&l.e, sizeof(l)));
 }
 
+static void a_chain_has_the_size_of_its_frames(void **state)
+{
+	(void)state;
+	struct event_python p = {.e.kind = EVENT_PYTHON, .count = 2};
+	size_t size = offsetof(struct event_python, frames) + 2 * sizeof(p.frames[0]);
+
+	assert_ptr_equal(decode_python(&p.e, size), &p);
+	assert_null(decode_python(&p.e, size - 1));
+	assert_null(decode_python(&p.e, size + 1));
+	assert_null(decode_python(&p.e, sizeof(p.e)));
+	p.count = PYTHON_FRAMES;
+	assert_ptr_equal(decode_python(&p.e, sizeof(p)), &p);
+	p.count = PYTHON_FRAMES + 1;
+	assert_null(decode_python(&p.e, sizeof(p)));
+	p.count = UINT32_MAX;
+	assert_null(decode_python(&p.e, size));
+}
+
 static void random_blocks_never_break_the_decoder(void **state)
 {
 	(void)state;
@@ -318,6 +336,7 @@ int main(void)
 		cmocka_unit_test(a_child_wait_that_no_call_names_is_inferred),
 		cmocka_unit_test(a_path_without_an_end_is_cut),
 		cmocka_unit_test(events_that_do_not_fit_are_refused),
+		cmocka_unit_test(a_chain_has_the_size_of_its_frames),
 		cmocka_unit_test(random_blocks_never_break_the_decoder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ static uint32_t append(struct answer *a, const char *key, const char *text)
 	memcpy(a->text + at, text, len);
 	a->text[at + len] = '\0';
 	a->head.text_size += (uint32_t)len + 1;
-	if (a->nseen < LSC_ARRAY_LEN(a->seen)) {
+	if (key && a->nseen < LSC_ARRAY_LEN(a->seen)) {
 		a->seen[a->nseen].text = key;
 		a->seen[a->nseen++].offset = at;
 	}
@@ -50,6 +50,11 @@ uint32_t answer_text(struct answer *a, const char *text)
 	if (!text || !text[0])
 		return 0;
 	return find(a, text, &at) ? at : append(a, text, text);
+}
+
+uint32_t answer_copy(struct answer *a, const char *text)
+{
+	return text && text[0] ? append(a, NULL, text) : 0;
 }
 
 uint32_t answer_function(struct answer *a, const char *name)

@@ -29,6 +29,9 @@ uint32_t answer_text(struct answer *a, const char *text);
 /* The same of a symbol's name, demangled where it is a C++ (or old Rust) one. */
 uint32_t answer_function(struct answer *a, const char *name);
 
+/* Of one that does not stay where it is: no two of them are told to be the same. */
+uint32_t answer_copy(struct answer *a, const char *text);
+
 /* The frame to fill next; NULL when there is no more room. */
 struct message_frame *answer_frame(struct answer *a);
 

@@ -30,6 +30,7 @@
 
 struct job {
 	STAILQ_ENTRY(job) link;
+	size_t size; /* of what follows the message */
 	uint64_t queued_ns;
 	bool retried; /* its target was opened once more for it: the next answer is the last */
 	int pid;
@@ -68,6 +69,9 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_UNREADABLE] = "no readable ELF file",
 	[MESSAGE_WHY_VERSION] = "not a version of CPython that is known",
 	[MESSAGE_WHY_LAYOUT] = "its memory is not as its version has it",
+	[MESSAGE_WHY_NO_STATE] = "the thread is not known to CPython",
+	[MESSAGE_WHY_NO_FIT] = "they do not fit the native stack",
+	[MESSAGE_WHY_CHANGED] = "their code is not there any more",
 };
 
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
@@ -259,7 +263,7 @@ static void pump(struct inspector *ins, uint64_t now_ns)
 	} else {
 		job->message.slot = target_slot(&ins->targets, t);
 		r = message_send(ins->crew.worker, &job->message, sizeof(job->message), job->stack,
-				 job->message.size, NULL, 0, MSG_DONTWAIT);
+				 job->size, NULL, 0, MSG_DONTWAIT);
 	}
 	if (r < 0) { /* nobody's fault: the job waits for the next crew */
 		ins->broken = true;
@@ -295,7 +299,20 @@ static void take_table(struct inspector *ins, int status, uint64_t now_ns)
 	answer_waiting(ins, same_target, &v, now_ns);
 }
 
-static void take_result(struct inspector *ins, const struct message_result *m, uint64_t now_ns)
+static struct inspector_task task_of(const struct inspector *ins, const struct message_result *m,
+				     size_t size)
+{
+	const struct message_task *t = &m->task;
+
+	return (struct inspector_task){.address = t->address,
+				       .name = message_text(ins->buf, size, m, t->name),
+				       .function = message_text(ins->buf, size, m, t->function),
+				       .file = message_text(ins->buf, size, m, t->file),
+				       .line = t->line};
+}
+
+static void take_result(struct inspector *ins, const struct message_result *m, size_t size,
+			uint64_t now_ns)
 {
 	struct job *job = LSC_TAKE(ins->job);
 	struct target *t = ins->target;
@@ -319,6 +336,9 @@ static void take_result(struct inspector *ins, const struct message_result *m, u
 		.address = m->address,
 		.size = m->size,
 		.gil = m->gil,
+		.place = m->place,
+		.task = task_of(ins, m, size),
+		.python_why = why_texts[m->python],
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);
@@ -334,7 +354,7 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 	    message_result_read(ins->buf, size, &result, ins->frames) == 0) {
 		if (result.cookie != ins->job->message.cookie)
 			return false;
-		take_result(ins, &result, now_ns);
+		take_result(ins, &result, size, now_ns);
 		return true;
 	}
 	if (size != sizeof(status))
@@ -403,9 +423,10 @@ void inspector_dispatch(struct inspector *ins)
 	pump(ins, now);
 }
 
-static int add_job(struct inspector *ins, int pid, const struct message_job *m, const void *data)
+static int add_job(struct inspector *ins, int pid, const struct message_job *m, const void *data,
+		   const struct inspector_pyframe *frames)
 {
-	size_t size = m->size;
+	size_t tail = m->nframes * sizeof(*frames), size = m->size + tail;
 
 	if (pid <= 0 || m->tid <= 0)
 		return -EINVAL;
@@ -414,9 +435,11 @@ static int add_job(struct inspector *ins, int pid, const struct message_job *m, 
 	struct job *job = malloc(sizeof(*job) + size);
 	if (!job)
 		return -ENOMEM;
-	*job = (struct job){.queued_ns = lsc_now_ns(), .pid = pid, .message = *m};
-	if (size)
-		memcpy(job->stack, data, size);
+	*job = (struct job){.size = size, .queued_ns = lsc_now_ns(), .pid = pid, .message = *m};
+	if (m->size)
+		memcpy(job->stack, data, m->size);
+	if (tail)
+		memcpy(job->stack + m->size, frames, tail);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
 	ins->due = true;
@@ -432,17 +455,38 @@ int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		return -EINVAL;
 	head.size = (uint32_t)size;
 	memcpy(head.regs, regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, stack);
+	return add_job(ins, pid, &head, stack, NULL);
+}
+
+int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int tid,
+			    const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size,
+			    const struct inspector_chain *chain)
+{
+	struct message_job head = {.kind = MESSAGE_JOB,
+				   .cookie = cookie,
+				   .tid = tid,
+				   .nframes = chain->count,
+				   .cut = chain->cut};
+
+	if (size > INSPECTOR_STACK_MAX || chain->count > INSPECTOR_PYFRAMES_MAX)
+		return -EINVAL;
+	head.size = (uint32_t)size;
+	memcpy(head.regs, regs, sizeof(head.regs));
+	return add_job(ins, pid, &head, stack, chain->frames);
 }
 
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
-			    const uint64_t regs[INSPECTOR_REGS], uint64_t words)
+			    const struct inspector_sleeper *sleeper)
 {
-	struct message_job head = {
-		.kind = MESSAGE_JOB, .cookie = cookie, .tid = tid, .words = words, .asleep = 1};
+	struct message_job head = {.kind = MESSAGE_JOB,
+				   .cookie = cookie,
+				   .tid = tid,
+				   .words = sleeper->words,
+				   .asleep = 1,
+				   .python = (uint32_t)sleeper->python};
 
-	memcpy(head.regs, regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, NULL);
+	memcpy(head.regs, sleeper->regs, sizeof(head.regs));
+	return add_job(ins, pid, &head, NULL, NULL);
 }
 
 int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
@@ -453,14 +497,14 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 	struct message_job m = {
 		.kind = MESSAGE_FIND, .cookie = cookie, .tid = tid, .size = (uint32_t)n + 1};
 
-	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names);
+	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names, NULL);
 }
 
 int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid)
 {
 	struct message_job m = {.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid};
 
-	return add_job(ins, pid, &m, NULL);
+	return add_job(ins, pid, &m, NULL, NULL);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

@@ -36,6 +36,31 @@ struct inspector_gil {
 	uint32_t id_hop; /* not 0: a pointer lies there, and the number so far behind its target */
 };
 
+/* Where a CPython keeps its frames: offsets as in struct pylayout, less than INSPECTOR_PLACE_REACH.
+ */
+struct inspector_place {
+	uint32_t state_cframe, state_frame;
+	uint32_t frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
+	uint32_t code_name, code_first; /* code_name 0: not known */
+};
+#define INSPECTOR_PLACE_REACH 4096
+
+#define INSPECTOR_PYFRAMES_MAX 64
+
+/* A frame of Python as it was at some moment: name and first tell whether the code is still that.
+ */
+struct inspector_pyframe {
+	uint64_t address, code, instr, name; /* instr: an address since 3.11, else an index */
+	int32_t first;
+	uint8_t owner, entry, pad[2];
+};
+
+struct inspector_chain {
+	uint32_t count;
+	bool cut;						 /* there are more */
+	struct inspector_pyframe frames[INSPECTOR_PYFRAMES_MAX]; /* leaf first */
+};
+
 struct inspector_frame {
 	const char *function; /* C++ names demangled; NULL unknown */
 	const char *file;     /* source file; NULL unknown */
@@ -46,6 +71,15 @@ struct inspector_frame {
 			       * caller: the return address less one */
 	bool exported;        /* the name comes from .dynsym */
 	bool inlined;         /* into the next frame, at the same offset */
+	bool python;	      /* a function of Python: no module, no offset */
+};
+
+/* The asyncio task that a thread is in: its name, and its coroutine's function, file, first line.
+ */
+struct inspector_task {
+	uint64_t address;		    /* 0: in none, or not known */
+	const char *name, *function, *file; /* NULL unknown */
+	int line;			    /* 0 unknown */
 };
 
 struct inspector_result {
@@ -57,6 +91,9 @@ struct inspector_result {
 	uint64_t address, size;	  /* of inspector_find(): where the symbol lies; 0 not found. Of
 				   * inspector_cpython(): _PyRuntime, even if `why` is set */
 	struct inspector_gil gil; /* of inspector_cpython() */
+	struct inspector_place place; /* " */
+	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
+	const char *python_why; /* NULL, or why frames of Python that were asked for are missing */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
 };
 
@@ -90,10 +127,23 @@ void inspector_dispatch(struct inspector *ins);
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
-/* The same for a thread that sleeps: its stack is read where it lies. Whether it slept all the time is
- * the caller's to find out. words: the address of INSPECTOR_WORDS words that are read afterwards. */
+/* The same with the frames of Python of the same moment, in place of those that run them; and with
+ * the task of asyncio whose coroutine is among them, if it is still current. */
+int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int tid,
+			    const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size,
+			    const struct inspector_chain *chain);
+
+struct inspector_sleeper {
+	const uint64_t *regs; /* INSPECTOR_REGS of them */
+	uint64_t words; /* not 0: the address of INSPECTOR_WORDS words that are read afterwards */
+	int python; /* not 0: the target's own number of the thread; with its frames of Python, in
+		     * place of the interpreter's that run them, and its task */
+};
+
+/* The same for a thread that sleeps: its stack is read where it lies. Whether it slept all the time
+ * is the caller's to find out. Copies all it needs. */
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
-			    const uint64_t regs[INSPECTOR_REGS], uint64_t words);
+			    const struct inspector_sleeper *sleeper);
 
 /* Looks for a symbol in the target's files whose name holds `file` ("python"). Answered like a stack,
  * without frames. -EAGAIN when too many jobs wait (not answered then). */

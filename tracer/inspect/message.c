@@ -98,6 +98,31 @@ static const char *text_at(const char *text, uint32_t offset)
 	return text[offset] ? text + offset : NULL;
 }
 
+const char *message_text(const void *buf, size_t size, const struct message_result *r,
+			 uint32_t offset)
+{
+	return text_at((const char *)buf + size - r->text_size, offset);
+}
+
+static bool place_fits(const struct inspector_place *p)
+{
+	uint32_t fields[sizeof(*p) / sizeof(uint32_t)];
+
+	memcpy(fields, p, sizeof(fields));
+	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)
+		if (fields[i] >= INSPECTOR_PLACE_REACH)
+			return false;
+	return true;
+}
+
+static bool task_fits(const struct message_result *r)
+{
+	const struct message_task *t = &r->task;
+
+	return t->name < r->text_size && t->function < r->text_size && t->file < r->text_size &&
+	       t->line >= 0;
+}
+
 /* The lock lies within what was found: what reads there later can rely on no more. */
 static bool gil_fits(const struct message_result *r)
 {
@@ -120,8 +145,9 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 		return -EBADMSG;
 	memcpy(&r, at, sizeof(r));
 	if (r.kind != MESSAGE_RESULT || r.nframes > INSPECTOR_FRAMES_MAX ||
-	    r.why >= MESSAGE_WHY_COUNT || r.address + r.size < r.address || !gil_fits(&r) ||
-	    r.text_size == 0 || r.text_size > MESSAGE_MAX ||
+	    r.why >= MESSAGE_WHY_COUNT || r.python >= MESSAGE_WHY_COUNT ||
+	    r.address + r.size < r.address || !gil_fits(&r) || r.text_size == 0 ||
+	    r.text_size > MESSAGE_MAX || !task_fits(&r) || !place_fits(&r.place) ||
 	    size != sizeof(r) + r.nframes * sizeof(struct message_frame) + r.text_size)
 		return -EBADMSG;
 	const char *text = at + size - r.text_size;
@@ -144,6 +170,7 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 			.offset = f.offset,
 			.exported = f.flags & MESSAGE_FRAME_EXPORTED,
 			.inlined = f.flags & MESSAGE_FRAME_INLINED,
+			.python = f.flags & MESSAGE_FRAME_PYTHON,
 		};
 	}
 	*ret = r;

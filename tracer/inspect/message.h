@@ -49,6 +49,9 @@ enum message_why {
 	MESSAGE_WHY_UNREADABLE = 3, /* nothing of the target could be parsed */
 	MESSAGE_WHY_VERSION = 4,    /* a CPython without a known layout */
 	MESSAGE_WHY_LAYOUT = 5,	    /* ... whose memory does not fit it */
+	MESSAGE_WHY_NO_STATE = 6,   /* CPython does not know the thread */
+	MESSAGE_WHY_NO_FIT = 7,	    /* its frames are not those of the native stack */
+	MESSAGE_WHY_CHANGED = 8,    /* their code is not there any more */
 	MESSAGE_WHY_COUNT,
 };
 
@@ -88,10 +91,12 @@ struct message_job {
 	int32_t tid;
 	uint32_t size;
 	uint64_t regs[INSPECTOR_REGS];
-	uint64_t words; /* read what lies at this address, too; 0 no */
+	uint64_t words;	 /* read what lies at this address, too; 0 no */
 	uint32_t asleep; /* no stack follows: the thread sleeps, its own is read where it lies */
-	uint32_t pad;
-	/* stack follows */
+	uint32_t python; /* with its frames of Python: the thread's number in the target; 0 not */
+	uint32_t nframes; /* of Python, as they were with the stack */
+	uint32_t cut;	  /* there were more of them */
+			  /* stack follows, then nframes * struct inspector_pyframe */
 };
 
 enum message_result_flags {
@@ -104,6 +109,7 @@ enum message_result_flags {
 enum message_frame_flags {
 	MESSAGE_FRAME_EXPORTED = 1,
 	MESSAGE_FRAME_INLINED = 2,
+	MESSAGE_FRAME_PYTHON = 4,
 };
 
 /* Texts are offsets into the text block; 0, an empty string there, is "unknown". */
@@ -114,6 +120,13 @@ struct message_frame {
 	uint32_t flags;
 };
 
+/* The asyncio task that the thread runs; texts as in a frame, of its coroutine. */
+struct message_task {
+	uint64_t address; /* 0: none, or not known */
+	uint32_t name, function, file;
+	int32_t line;
+};
+
 struct message_result {
 	uint32_t kind;
 	uint32_t flags;
@@ -121,10 +134,12 @@ struct message_result {
 	uint32_t why;
 	uint32_t nframes;
 	uint32_t text_size;
-	uint32_t pad;
+	uint32_t python; /* enum message_why: why frames of Python are missing */
 	uint32_t words[INSPECTOR_WORDS];
 	uint64_t address, size;	  /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil; /* of MESSAGE_CPYTHON; holder 0: not known */
+	struct inspector_place place; /* the same; code_name 0: not known */
+	struct message_task task;
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
 };
 
@@ -137,6 +152,10 @@ int message_send(int fd, const void *head, size_t head_size, const void *tail, s
  * come into ret_fds (exactly nfds of them, -1 where absent; the caller owns them); with nfds 0 the
  * kernel throws away what the peer sent along. */
 ssize_t message_recv(int fd, void *buf, size_t size, int *ret_fds, size_t nfds, int flags);
+
+/* The text of a checked message at an offset within it; NULL unknown. Points into buf. */
+const char *message_text(const void *buf, size_t size, const struct message_result *r,
+			 uint32_t offset);
 
 /* Checks a MESSAGE_RESULT of size bytes and fills ret_frames (INSPECTOR_FRAMES_MAX of them; texts
  * point into buf). 0 or -EBADMSG. */

@@ -49,6 +49,7 @@ struct space *space_free(struct space *s)
 		free(s->maps[i].path);
 	free(s->maps);
 	free(s->files);
+	free(s->python);
 	lsc_closep(&s->mem);
 	free(s);
 	return NULL;
@@ -153,6 +154,8 @@ bool space_refresh(struct space *s, struct space *newer)
 	s->maps = newer->maps;
 	s->nmaps = newer->nmaps;
 	s->mem = newer->mem;
+	free(s->python); /* it may be the same program, but another process */
+	s->python = NULL;
 	newer->maps = maps;
 	newer->nmaps = nmaps;
 	newer->mem = mem;

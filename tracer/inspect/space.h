@@ -11,6 +11,7 @@
 #include "inspect/message.h"
 #include "inspect/symbol.h"
 
+struct pyview;
 struct unwind;
 
 struct space_file {
@@ -34,6 +35,7 @@ struct space {
 	struct space_file *files;
 	size_t nmaps, nfiles;
 	struct symbol_cache symbols;
+	struct pyview *python; /* owns; what is known of its CPython, NULL not looked for yet */
 };
 
 /* Takes mem. NULL out of memory. */

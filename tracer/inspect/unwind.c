@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
+#include "inspect/pystack.h"
 
 #define STACK_REACH (8ull << 20) /* above the copy: still the same stack, not to be read live */
 #define LIVE_PAGES  32		 /* that one job may read from the target */
@@ -232,6 +233,8 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 	else if (r < 0 && !answer.head.why)
 		answer.head.why = MESSAGE_WHY_NO_CFI;
 	s->unwind = NULL;
+	if (job->python || job->nframes)
+		pystack_merge(s, job, stack, &answer, phase, arg);
 	if (job->words && s->mem >= 0 &&
 	    pread(s->mem, answer.head.words, sizeof(answer.head.words), (off_t)job->words) ==
 		    sizeof(answer.head.words))

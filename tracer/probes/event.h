@@ -229,6 +229,11 @@ struct gil_place {
 	__u64 begin, end;	 /* its futexes lie between */
 	__u64 holder;		 /* as in struct inspector_gil; 0 unknown */
 	__u32 id_offset, id_hop; /* " */
+	struct python_place {	 /* as in struct inspector_place; code_name 0 unknown */
+		__u32 state_cframe, state_frame;
+		__u32 frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
+		__u32 code_name, code_first;
+	} python;
 };
 
 /* What may have held several ticks, of a busy period of which `low` is certain to be one: not what
@@ -255,7 +260,8 @@ enum event_kind {
 	EVENT_EXIT = 7,	 /* a thread of a target ended */
 	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
 	EVENT_WAITED = 9,
-	EVENT_ROUSE = 10, /* nothing but a reason to wake up: struct event, not counted */
+	EVENT_ROUSE = 10,  /* nothing but a reason to wake up: struct event, not counted */
+	EVENT_PYTHON = 11, /* belongs to the sample that follows it: not counted */
 };
 
 struct event {
@@ -359,6 +365,23 @@ struct owner_watch {
 	__u32 waiter; /* the loop's thread */
 	__u32 done;
 	struct stack_slot slot;
+};
+
+#define PYTHON_FRAMES 64
+
+struct python_frame { /* as in struct inspector_pyframe */
+	__u64 address, code, instr, name;
+	__s32 first;
+	__u8 owner, entry, pad[2];
+};
+
+struct event_python {
+	struct event e; /* ts_ns, tid: of its sample */
+	__u32 ns_tid;	/* of the thread whose frames these are */
+	__u32 count;
+	__u32 cut; /* there are more */
+	__u32 pad;
+	struct python_frame frames[PYTHON_FRAMES]; /* leaf first; count of them */
 };
 
 struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 0 */

@@ -32,6 +32,19 @@ static __always_inline __u64 gil_holder(__u64 address)
 	return w.state;
 }
 
+/* The number of the state's thread, as the target has it. */
+static __always_inline long gil_number(const struct gil_place *g, __u64 state, __u32 *ret)
+{
+	__u64 at = state + g->id_offset;
+
+	if (g->id_hop) {
+		if (bpf_probe_read_user(&at, sizeof(at), (void *)at))
+			return -1;
+		at += g->id_hop;
+	}
+	return bpf_probe_read_user(ret, sizeof(*ret), (void *)at);
+}
+
 /* Who holds the lock that the current thread starts to wait for. */
 __noinline int gil_name(__u32 tgid, struct aux *aux)
 {
@@ -40,16 +53,8 @@ __noinline int gil_name(__u32 tgid, struct aux *aux)
 
 	if (!g || !g->holder || !aux)
 		return 0;
-	__u64 state = gil_holder(g->holder), at = state + g->id_offset;
-	if (!state)
-		return 0;
-	if (g->id_hop) {
-		if (bpf_probe_read_user(&at, sizeof(at), (void *)at))
-			return 0;
-		at += g->id_hop;
-	}
-	if (bpf_probe_read_user(&number, sizeof(number), (void *)at) ||
-	    gil_holder(g->holder) != state)
+	__u64 state = gil_holder(g->holder);
+	if (!state || gil_number(g, state, &number) || gil_holder(g->holder) != state)
 		return 0;
 	aux->gil.state = state;
 	aux->gil.ns_tid = number;

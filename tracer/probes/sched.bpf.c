@@ -10,6 +10,7 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "owner.bpf.h"
+#include "python.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -230,6 +231,8 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	if (!slot)
 		return 0;
 	struct event_block *b = &slot->block;
+	if (have_gils)
+		python_sample(id, now);
 	stack_copy(slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)

@@ -175,8 +175,8 @@ static void a_sleeping_thread_is_unwound_from_its_own_stack(void **state)
 	assert_int_equal(inspector_new(&patient, add_live, &live, &ins, NULL), 0);
 	for (int i = 0; i < 2; i++) { /* words that are there, and words that are not */
 		uint64_t words = i ? 8 : cap.regs[7];
-		assert_int_equal(inspector_unwind_asleep(ins, (uint64_t)i, pid, cap.tid, cap.regs,
-							 words),
+		struct inspector_sleeper sleeper = {.regs = cap.regs, .words = words};
+		assert_int_equal(inspector_unwind_asleep(ins, (uint64_t)i, pid, cap.tid, &sleeper),
 				 0);
 		answers_await(ins, &live, (size_t)i + 1);
 		assert_int_equal(live_has_words, i == 0);
@@ -314,9 +314,8 @@ static void a_symbol_is_found_where_it_lies_and_nowhere_else(void **state)
 	assert_int_equal(fscanf(nm, "%lx %lx", &value, &size), 2);
 	pclose(nm);
 	for (size_t i = 0; i < LSC_ARRAY_LEN(cases); i++) {
-		assert_int_equal(inspector_find(ins, i + 1, pid, pid, cases[i].file,
-						cases[i].symbol),
-				 0);
+		assert_int_equal(
+			inspector_find(ins, i + 1, pid, pid, cases[i].file, cases[i].symbol), 0);
 		answers_await(ins, &got, i + 1);
 		assert_int_equal(got.last.cookie, i + 1);
 		assert_string_equal(got.last.why, "");

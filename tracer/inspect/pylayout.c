@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One row of offsets for each version; from 3.13 on the target brings its row along. A row counts
+ * only for the exact size of _PyRuntime, and only if the thread states that it leads to point back
+ * to their interpreter and carry thread numbers. Sources: the headers of each version, and for the
+ * task, which no header has, Modules/_asynciomodule.c.
+ */
+#include "inspect/pylayout.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define HEX_MINOR(version) ((version) >> 16 & 0xff)
+#define HEX_MAJOR(version) ((version) >> 24)
+#define STATES_MAX	   16	     /* thread states that are looked at */
+#define TID_MAX		   0x400000u /* PID_MAX_LIMIT */
+#define GLIBC_TID	   0x2d0     /* of struct pthread on x86-64, since 2.3 */
+
+/* What 3.8 to 3.10 have in common. */
+#define UP_TO_310                                                                                  \
+	.interpreters_head = 32, .interp_threads = 8, .gil_last_holder = 8, .state_next = 8,       \
+	.state_interp = 16, .state_id = 176, .state_id_hop = GLIBC_TID, .frames = true,            \
+	.state_frame = 24, .frame_code = 32, .frame_previous = 24, .code_first = 40,               \
+	.code_file = 104, .code_name = 112, .code_table = 120, .gen_frame = 16, .text_ascii = 48,  \
+	.text_wide = 72
+
+/* What 3.11 and later have in common. */
+#define SINCE_311                                                                                  \
+	.gil_last_holder = 8, .state_next = 8, .state_interp = 16, .frames = true,                 \
+	.frame_instr = 56, .code_file = 112, .code_name = 128, .code_table = 136
+
+static const struct pylayout layouts[] = {
+	{.minor = 8,
+	 .runtime_size = 1464,
+	 .gil = 1152,
+	 .interp_modules = 56,
+	 .frame_instr = 104,
+	 .task_coro = 112,
+	 UP_TO_310},
+	{.minor = 9,
+	 .runtime_size = 656,
+	 .gil = 352,
+	 .interp_modules = 856,
+	 .frame_instr = 104,
+	 .task_coro = 152,
+	 UP_TO_310},
+	{.minor = 10,
+	 .runtime_size = 672,
+	 .gil = 352,
+	 .interp_modules = 856,
+	 .frame_instr = 96,
+	 .task_coro = 160,
+	 UP_TO_310},
+	{.minor = 11,
+	 .runtime_size = 166688,
+	 .interpreters_head = 40,
+	 .gil = 360,
+	 .interp_threads = 16,
+	 .interp_modules = 888,
+	 .state_id = 160,
+	 .state_cframe = 56,
+	 .state_frame = 8,
+	 .frame_code = 32,
+	 .frame_previous = 48,
+	 .frame_owner = 69,
+	 .frame_entry = 68,
+	 .code_first = 72,
+	 .code_traceable = 168,
+	 .code_bytes = 184,
+	 .gen_frame = 80,
+	 .task_coro = 136,
+	 .text_ascii = 48,
+	 .text_wide = 72,
+	 SINCE_311},
+	{.minor = 12,
+	 .runtime_size = 459944,
+	 .interpreters_head = 40,
+	 .interp_threads = 72,
+	 .interp_gil = 384,
+	 .interp_modules = 944,
+	 .state_id = 144,
+	 .state_cframe = 56,
+	 .frame_previous = 8,
+	 .frame_owner = 70,
+	 .code_first = 68,
+	 .code_traceable = 176,
+	 .code_bytes = 192,
+	 .gen_frame = 72,
+	 .task_coro = 136,
+	 .text_ascii = 40,
+	 .text_wide = 56,
+	 SINCE_311},
+};
+
+/* struct _Py_DebugOffsets of 3.13, in words. */
+enum {
+	DEBUG_COOKIE,
+	DEBUG_VERSION,
+	DEBUG_FREE_THREADED,
+	DEBUG_RUNTIME_SIZE,
+	DEBUG_INTERPRETERS_HEAD = 5,
+	DEBUG_INTERP_THREADS = 9,
+	/* from here on as in 3.13; 3.14 has threads.main before them */
+	DEBUG_INTERP_MODULES = 11,
+	DEBUG_INTERP_CEVAL_GIL = 14,
+	DEBUG_INTERP_GIL,
+	DEBUG_INTERP_GIL_LOCKED = 17,
+	DEBUG_INTERP_GIL_HOLDER,
+	/* thread_state; 3.14 has two more words before it */
+	DEBUG_STATE_NEXT = 21,
+	DEBUG_STATE_INTERP,
+	DEBUG_STATE_FRAME,
+	DEBUG_STATE_NATIVE_ID = 25,
+	/* from here on of 3.13 alone */
+	DEBUG_FRAME_PREVIOUS = 29,
+	DEBUG_FRAME_CODE,
+	DEBUG_FRAME_INSTR,
+	DEBUG_FRAME_OWNER = 33,
+	DEBUG_CODE_FILE = 35,
+	DEBUG_CODE_QUALNAME = 37,
+	DEBUG_CODE_TABLE,
+	DEBUG_CODE_FIRST,
+	DEBUG_CODE_BYTES = 43,
+	DEBUG_OBJECT_TYPE = 45,
+	DEBUG_TYPE_NAME = 47,
+	DEBUG_DICT_KEYS = 57,
+	DEBUG_BYTES_ITEMS = 66,
+	DEBUG_TEXT_ASCII = 70,
+	DEBUG_WORDS
+};
+
+#define CODE_BYTES_313 200
+
+static bool read_word(const struct cpython *py, uint64_t address, uint64_t *ret)
+{
+	return py->read(py->arg, address, ret, sizeof(*ret));
+}
+
+static bool layout_known(const struct cpython *py, struct pylayout *ret)
+{
+	for (size_t i = 0; i < LSC_ARRAY_LEN(layouts); i++) {
+		const struct pylayout *l = &layouts[i];
+		if (l->runtime_size != py->size)
+			continue;
+		if (py->version ? HEX_MAJOR(py->version) != 3 || HEX_MINOR(py->version) != l->minor
+				: l->minor > 10)
+			continue;
+		*ret = *l;
+		return true;
+	}
+	return false;
+}
+
+/* The places of frames and code as 3.13 tells them. Those that it does not tell are of the build
+ * that has the others where they are known. */
+static void take_frames(const uint64_t *d, struct pylayout *l)
+{
+	const struct {
+		unsigned int word;
+		uint64_t end; /* of what it lies in */
+	} fields[] = {
+		{DEBUG_STATE_NEXT, PYLAYOUT_STATE_BYTES},
+		{DEBUG_STATE_INTERP, PYLAYOUT_STATE_BYTES},
+		{DEBUG_STATE_FRAME, PYLAYOUT_STATE_BYTES},
+		{DEBUG_FRAME_PREVIOUS, PYLAYOUT_FRAME_BYTES},
+		{DEBUG_FRAME_INSTR, PYLAYOUT_FRAME_BYTES},
+		{DEBUG_FRAME_OWNER, PYLAYOUT_FRAME_BYTES},
+		{DEBUG_CODE_FILE, CODE_BYTES_313},
+		{DEBUG_CODE_QUALNAME, CODE_BYTES_313},
+		{DEBUG_CODE_TABLE, CODE_BYTES_313},
+		{DEBUG_CODE_FIRST, CODE_BYTES_313},
+	};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)
+		if (!d[fields[i].word] || d[fields[i].word] > fields[i].end - sizeof(uint64_t))
+			return;
+	if (d[DEBUG_FRAME_CODE] || d[DEBUG_OBJECT_TYPE] != 8 || d[DEBUG_TYPE_NAME] != 24 ||
+	    d[DEBUG_DICT_KEYS] != 32 || d[DEBUG_BYTES_ITEMS] != 32 || d[DEBUG_TEXT_ASCII] != 40 ||
+	    d[DEBUG_CODE_BYTES] != CODE_BYTES_313 || !d[DEBUG_INTERP_MODULES] ||
+	    d[DEBUG_INTERP_MODULES] >= INSPECTOR_GIL_REACH)
+		return;
+	l->frames = true;
+	l->interp_modules = (uint32_t)d[DEBUG_INTERP_MODULES];
+	l->state_frame = (uint32_t)d[DEBUG_STATE_FRAME];
+	l->frame_previous = (uint32_t)d[DEBUG_FRAME_PREVIOUS];
+	l->frame_instr = (uint32_t)d[DEBUG_FRAME_INSTR];
+	l->frame_owner = (uint32_t)d[DEBUG_FRAME_OWNER];
+	l->code_file = (uint32_t)d[DEBUG_CODE_FILE];
+	l->code_name = (uint32_t)d[DEBUG_CODE_QUALNAME];
+	l->code_table = (uint32_t)d[DEBUG_CODE_TABLE];
+	l->code_first = (uint32_t)d[DEBUG_CODE_FIRST];
+	l->code_bytes = (uint32_t)d[DEBUG_CODE_BYTES];
+	l->code_traceable = 184;
+	l->gen_frame = 72;
+	l->task_coro = 120;
+	l->text_ascii = 40;
+	l->text_wide = 56;
+}
+
+static bool layout_told(const struct cpython *py, struct pylayout *ret)
+{
+	uint64_t d[DEBUG_WORDS];
+
+	if (py->size < sizeof(d) || !py->read(py->arg, py->address, d, sizeof(d)) ||
+	    memcmp(&d[DEBUG_COOKIE], "xdebugpy", sizeof(d[0])) != 0)
+		return false;
+	uint32_t minor = HEX_MINOR(d[DEBUG_VERSION]);
+	if (HEX_MAJOR(d[DEBUG_VERSION]) != 3 || minor < 13 || minor > 14 ||
+	    d[DEBUG_VERSION] != py->version || d[DEBUG_FREE_THREADED] ||
+	    d[DEBUG_RUNTIME_SIZE] != py->size)
+		return false;
+	const uint64_t *interp = d + (minor - 13), *state = d + 3 * (minor - 13);
+	const uint64_t fields[] = {
+		d[DEBUG_INTERPRETERS_HEAD],	 d[DEBUG_INTERP_THREADS],
+		interp[DEBUG_INTERP_CEVAL_GIL],	 interp[DEBUG_INTERP_GIL],
+		interp[DEBUG_INTERP_GIL_HOLDER], interp[DEBUG_INTERP_GIL_LOCKED],
+		state[DEBUG_STATE_NEXT],	 state[DEBUG_STATE_INTERP],
+		state[DEBUG_STATE_NATIVE_ID],
+	};
+	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)
+		if (!fields[i] || fields[i] >= INSPECTOR_GIL_REACH || fields[i] % sizeof(uint64_t))
+			return false;
+	if (interp[DEBUG_INTERP_GIL_HOLDER] <= interp[DEBUG_INTERP_GIL] ||
+	    interp[DEBUG_INTERP_GIL_LOCKED] != interp[DEBUG_INTERP_GIL_HOLDER] + sizeof(uint64_t))
+		return false;
+	*ret = (struct pylayout){
+		.minor = minor,
+		.runtime_size = py->size,
+		.interpreters_head = (uint32_t)d[DEBUG_INTERPRETERS_HEAD],
+		.interp_threads = (uint32_t)d[DEBUG_INTERP_THREADS],
+		.interp_gil = (uint32_t)interp[DEBUG_INTERP_CEVAL_GIL],
+		.gil_last_holder =
+			(uint32_t)(interp[DEBUG_INTERP_GIL_HOLDER] - interp[DEBUG_INTERP_GIL]),
+		.state_next = (uint32_t)state[DEBUG_STATE_NEXT],
+		.state_interp = (uint32_t)state[DEBUG_STATE_INTERP],
+		.state_id = (uint32_t)state[DEBUG_STATE_NATIVE_ID],
+	};
+	if (minor == 13)
+		take_frames(d, ret);
+	return true;
+}
+
+bool pylayout_find(const struct cpython *py, struct pylayout *ret)
+{
+	return layout_known(py, ret) || layout_told(py, ret);
+}
+
+uint32_t pylayout_thread(const struct cpython *py, const struct pylayout *l, uint64_t state)
+{
+	uint32_t low;
+	uint64_t id;
+
+	if (!l->state_id_hop)
+		return read_word(py, state + l->state_id, &id) && id <= TID_MAX ? (uint32_t)id : 0;
+	return cpython_read_pointer(py, state + l->state_id, &id) && id &&
+			       py->read(py->arg, id + l->state_id_hop, &low, sizeof(low)) &&
+			       low <= TID_MAX
+		       ? low
+		       : 0;
+}
+
+/* All thread states belong to the interpreter, and one has a number: it may lack in one that is
+ * about to start. */
+static bool states_fit(const struct cpython *py, const struct pylayout *l, uint64_t interp)
+{
+	uint64_t state, owner;
+	bool numbered = false;
+
+	if (!cpython_read_pointer(py, interp + l->interp_threads, &state) || !state)
+		return false;
+	for (int i = 0; i < STATES_MAX && state; i++) {
+		if (!cpython_read_pointer(py, state + l->state_interp, &owner) || owner != interp)
+			return false;
+		numbered |= pylayout_thread(py, l, state) != 0;
+		if (!cpython_read_pointer(py, state + l->state_next, &state))
+			return false;
+	}
+	return numbered;
+}
+
+uint64_t pylayout_interpreter(const struct cpython *py, const struct pylayout *l)
+{
+	uint64_t interp, main = py->address + l->interpreters_head + sizeof(uint64_t);
+
+	return cpython_read_pointer(py, main, &interp) && interp && states_fit(py, l, interp)
+		       ? interp
+		       : 0;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* Layouts: Include/cpython/unicodeobject.h, longintrepr.h, Objects/dict-common.h of 3.8 to 3.13. */
+#include "inspect/pyobject.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+#define TYPE		8
+#define ITEMS		16 /* ob_size of a variable object, md_dict of a module */
+#define TYPE_NAME	24
+#define TYPE_BASE	256
+#define BASES_MAX	16
+#define NAME_MAX	32
+#define BYTES_ITEMS	32
+#define DICT_KEYS	32
+#define TEXT_MAX	1024 /* characters of a text that are read */
+#define PAIRS_MAX	8192 /* a read or two for each */
+#define PAIRS_AT_A_TIME 64
+#define REPLACEMENT	0xfffd
+
+bool pyobject_read(const struct pyview *v, uint64_t address, void *buf, size_t size)
+{
+	return v->py.read(v->py.arg, address, buf, size);
+}
+
+/* Most texts and tables are short: one read is for the head and what follows it; where that is not
+ * all there, at the end of a mapping, the head alone. How much was read; 0: nothing. */
+static size_t read_some(const struct pyview *v, uint64_t address, void *buf, size_t least,
+			size_t most)
+{
+	if (pyobject_read(v, address, buf, most))
+		return most;
+	return pyobject_read(v, address, buf, least) ? least : 0;
+}
+
+static bool is_named(const struct pyview *v, uint64_t type, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	char text[NAME_MAX];
+	uint64_t at;
+
+	return size <= sizeof(text) && pyobject_read(v, type + TYPE_NAME, &at, sizeof(at)) &&
+	       pyobject_read(v, at, text, size) && memcmp(text, name, size) == 0;
+}
+
+bool pyobject_is_type(struct pyview *v, uint64_t address, enum pytype type)
+{
+	static const char *const names[PYTYPE_COUNT] = {
+		[PYTYPE_CODE] = "code", [PYTYPE_STR] = "str",	[PYTYPE_BYTES] = "bytes",
+		[PYTYPE_INT] = "int",	[PYTYPE_DICT] = "dict", [PYTYPE_FRAME] = "frame",
+	};
+
+	if (!v->types[type] && address && is_named(v, address, names[type]))
+		v->types[type] = address;
+	return address && v->types[type] == address;
+}
+
+bool pyobject_is(struct pyview *v, uint64_t object, enum pytype type)
+{
+	uint64_t address;
+
+	return cpython_read_pointer(&v->py, object + TYPE, &address) &&
+	       pyobject_is_type(v, address, type);
+}
+
+bool pyobject_has_base(const struct pyview *v, uint64_t object, const char *name)
+{
+	uint64_t type;
+
+	if (!cpython_read_pointer(&v->py, object + TYPE, &type))
+		return false;
+	for (int i = 0; i < BASES_MAX && type; i++) {
+		if (is_named(v, type, name))
+			return true;
+		if (!cpython_read_pointer(&v->py, type + TYPE_BASE, &type))
+			return false;
+	}
+	return false;
+}
+
+/* ---- texts ---- */
+
+static size_t put_character(uint32_t c, char *to)
+{
+	if (!c || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		c = REPLACEMENT;
+	if (c < 0x80) {
+		to[0] = (char)c;
+		return 1;
+	}
+	size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	for (size_t i = n - 1; i > 0; i--, c >>= 6)
+		to[i] = (char)(0x80 | (c & 0x3f));
+	to[0] = (char)((0xf00u >> n & 0xff) | c);
+	return n;
+}
+
+/* Turns n characters of `kind` bytes each into UTF-8. */
+static void put_characters(const uint8_t *raw, size_t n, unsigned int kind, char *buf, size_t size)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		char c[4];
+		uint32_t point = 0;
+		memcpy(&point, raw + i * kind, kind);
+		size_t length = put_character(point, c);
+		if (at + length >= size)
+			break;
+		memcpy(buf + at, c, length);
+		at += length;
+	}
+	buf[at] = '\0';
+}
+
+bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size)
+{
+	struct {
+		uint64_t count, type, length, hash;
+		uint32_t state, pad;
+		uint8_t more[200];
+	} head;
+	uint8_t raw[TEXT_MAX * sizeof(uint32_t)];
+	size_t have = read_some(v, object, &head, offsetof(__typeof__(head), more), sizeof(head));
+
+	buf[0] = '\0';
+	if (!have || !pyobject_is_type(v, head.type, PYTYPE_STR))
+		return false;
+	unsigned int kind = head.state >> 2 & 7;
+	bool compact = head.state >> 5 & 1, ascii = head.state >> 6 & 1;
+	if (!compact || (kind != 1 && kind != 2 && kind != 4) || (ascii && kind != 1))
+		return false;
+	/* each character takes a byte at least */
+	size_t n = head.length < size ? head.length : size;
+	size_t from = ascii ? v->layout.text_ascii : v->layout.text_wide;
+	if (n > TEXT_MAX)
+		n = TEXT_MAX;
+	if (from + n * kind <= have)
+		memcpy(raw, (uint8_t *)&head + from, n * kind);
+	else if (!pyobject_read(v, object + from, raw, n * kind))
+		return false;
+	put_characters(raw, n, kind, buf, size);
+	return true;
+}
+
+bool pyobject_count(struct pyview *v, uint64_t object, uint64_t *ret)
+{
+	uint64_t head[3]; /* count, type, size and sign */
+	uint32_t digit[2] = {0};
+
+	if (!pyobject_read(v, object, head, sizeof(head)) ||
+	    !pyobject_is_type(v, head[1], PYTYPE_INT))
+		return false;
+	/* since 3.12 the number of digits stands above three bits: 0 positive, 1 zero, 2 negative
+	 */
+	uint64_t digits = v->layout.minor < 12 ? head[2] : head[2] >> 3;
+	if (digits > 2 || (v->layout.minor >= 12 && head[2] & 3))
+		return false;
+	if (!pyobject_read(v, object + sizeof(head), digit, digits * sizeof(digit[0])))
+		return false;
+	*ret = (uint64_t)(digit[1] & 0x3fffffff) << 30 | (digit[0] & 0x3fffffff);
+	return true;
+}
+
+bool pyobject_bytes(struct pyview *v, uint64_t object, void *buf, size_t size, size_t *ret_size)
+{
+	struct {
+		uint64_t count, type, n, hash;
+		uint8_t items[480];
+	} head;
+	size_t have = read_some(v, object, &head, BYTES_ITEMS, sizeof(head));
+
+	if (!have || !pyobject_is_type(v, head.type, PYTYPE_BYTES) || head.n > INT64_MAX)
+		return false;
+	size_t n = head.n < size ? head.n : size;
+	if (BYTES_ITEMS + n <= have)
+		memcpy(buf, head.items, n);
+	else if (!pyobject_read(v, object + BYTES_ITEMS, buf, n))
+		return false;
+	*ret_size = head.n;
+	return true;
+}
+
+/* ---- dictionaries ---- */
+
+struct pairs {
+	uint64_t at, count;
+	size_t size, key, value; /* of one, and where in it */
+};
+
+/* Where the keys of a dictionary have their pairs. */
+static bool find_pairs(const struct pyview *v, uint64_t keys, struct pairs *ret)
+{
+	uint64_t head[5];
+
+	if (!pyobject_read(v, keys, head, sizeof(head)))
+		return false;
+	if (v->layout.minor >= 11) {
+		/* dk_refcnt; dk_log2_size, dk_log2_index_bytes, dk_kind; dk_usable, dk_nentries */
+		unsigned int index_log = head[1] >> 8 & 0xff, kind = head[1] >> 16 & 0xff;
+		uint64_t count = head[3];
+		if (index_log > 32 || kind > 1)
+			return false;
+		*ret = kind ? (struct pairs){keys + 32 + (1ull << index_log), count, 16, 0, 8}
+			    : (struct pairs){keys + 32 + (1ull << index_log), count, 24, 8, 16};
+	} else {
+		/* dk_refcnt, dk_size, dk_lookup, dk_usable, dk_nentries */
+		uint64_t slots = head[1];
+		if (slots > UINT32_MAX)
+			return false;
+		uint64_t each = slots <= 0xff ? 1 : slots <= 0xffff ? 2 : 4;
+		*ret = (struct pairs){keys + 40 + slots * each, head[4], 24, 8, 16};
+	}
+	return ret->count <= PAIRS_MAX;
+}
+
+bool pyobject_each(struct pyview *v, uint64_t dict, pyobject_pair_fn *fn, void *arg)
+{
+	uint8_t some[PAIRS_AT_A_TIME * 24];
+	uint64_t keys[2]; /* and values: an instance's */
+	struct pairs p;
+
+	if (!pyobject_is(v, dict, PYTYPE_DICT) ||
+	    !pyobject_read(v, dict + DICT_KEYS, keys, sizeof(keys)) || keys[1] ||
+	    !find_pairs(v, keys[0], &p))
+		return false;
+	for (uint64_t done = 0; done < p.count; done += PAIRS_AT_A_TIME) {
+		size_t n = p.count - done < PAIRS_AT_A_TIME ? p.count - done : PAIRS_AT_A_TIME;
+		if (!pyobject_read(v, p.at + done * p.size, some, n * p.size))
+			return false;
+		for (size_t i = 0; i < n; i++) {
+			uint64_t key, value;
+			memcpy(&key, some + i * p.size + p.key, sizeof(key));
+			memcpy(&value, some + i * p.size + p.value, sizeof(value));
+			if (key && value && fn(v, key, value, arg))
+				return true;
+		}
+	}
+	return false;
+}
+
+struct search {
+	const char *text;
+	uint64_t value;
+};
+
+static bool is_sought(struct pyview *v, uint64_t key, uint64_t value, void *arg)
+{
+	struct search *s = arg;
+	size_t size = strlen(s->text);
+	uint64_t length;
+	char text[NAME_MAX];
+
+	/* most differ in length: one read */
+	if (!pyobject_read(v, key + ITEMS, &length, sizeof(length)) || length != size ||
+	    !pyobject_text(v, key, text, sizeof(text)) || strcmp(text, s->text) != 0)
+		return false;
+	s->value = value;
+	return true;
+}
+
+uint64_t pyobject_find(struct pyview *v, uint64_t dict, const char *key)
+{
+	struct search s = {.text = key};
+
+	return pyobject_each(v, dict, is_sought, &s) ? s.value : 0;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The interpreter evaluates in one function; each of its native frames stands for as many of Python
+ * as it has run into each other. Where the numbers of both do not agree, none is believed.
+ */
+#include "inspect/pystack.h"
+
+#include <string.h>
+
+#include "inspect/pytask.h"
+
+#define EVALUATOR "_PyEval_EvalFrameDefault"
+#define TEXTS_MAX 256
+
+/* The worker has one thread: what is large is static. */
+struct merge {
+	struct pyview *view;
+	struct answer *answer;
+	struct pyframe frames[PYFRAME_MAX];
+	size_t nframes, next; /* the next one that has no place yet */
+	bool cut;	      /* there are more frames of Python */
+	struct message_frame out[INSPECTOR_FRAMES_MAX];
+	size_t nout;
+	bool full;
+	struct {
+		uint64_t object;
+		uint32_t offset;
+	} texts[TEXTS_MAX];
+	size_t ntexts;
+};
+
+/* The offset of a text object, read once; 0: it cannot be read. */
+static uint32_t text_of(struct merge *m, uint64_t object)
+{
+	char text[MESSAGE_TEXT_MAX];
+
+	for (size_t i = 0; i < m->ntexts; i++)
+		if (m->texts[i].object == object)
+			return m->texts[i].offset;
+	if (!pyobject_text(m->view, object, text, sizeof(text)))
+		return 0;
+	uint32_t offset = answer_copy(m->answer, text);
+	if (m->ntexts < TEXTS_MAX) {
+		m->texts[m->ntexts].object = object;
+		m->texts[m->ntexts++].offset = offset;
+	}
+	return offset;
+}
+
+static void put(struct merge *m, const struct message_frame *frame)
+{
+	if (m->nout < INSPECTOR_FRAMES_MAX)
+		m->out[m->nout++] = *frame;
+	else
+		m->full = true;
+}
+
+/* One run of the evaluator; false when there is none left. */
+static bool put_run(struct merge *m)
+{
+	if (m->next >= m->nframes)
+		return false;
+	for (bool last = false; m->next < m->nframes && !last;) {
+		const struct pyframe *f = &m->frames[m->next++];
+		last = f->last;
+		if (f->hidden || m->nout == INSPECTOR_FRAMES_MAX) {
+			m->full |= !f->hidden;
+			continue;
+		}
+		struct message_frame frame = {.flags = MESSAGE_FRAME_PYTHON,
+					      .function = text_of(m, f->name),
+					      .file = text_of(m, f->file)};
+		frame.line = frame.file ? pyframe_line(m->view, f) : 0;
+		put(m, &frame);
+	}
+	return true;
+}
+
+static bool is_evaluator(const struct answer *a, const struct message_frame *f)
+{
+	const char *name = a->text + f->function;
+	size_t n = strlen(EVALUATOR);
+
+	/* a compiler's part of it is called .cold, .lto_priv.0 */
+	return strncmp(name, EVALUATOR, n) == 0 && (!name[n] || name[n] == '.');
+}
+
+/* False when the evaluator runs more often than there are frames for it. */
+static bool place_all(struct merge *m)
+{
+	const struct answer *a = m->answer;
+
+	for (size_t i = 0; i < a->head.nframes; i++) {
+		size_t real = i; /* behind those that are inlined into it */
+		while (real + 1 < a->head.nframes && a->frames[real].flags & MESSAGE_FRAME_INLINED)
+			real++;
+		if (!is_evaluator(a, &a->frames[real])) {
+			put(m, &a->frames[i]);
+			continue;
+		}
+		if (!put_run(m)) {
+			if (!m->cut)
+				return false;
+			put(m, &a->frames[real]);
+		}
+		i = real;
+	}
+	return true;
+}
+
+static void name_task(struct merge *m)
+{
+	struct message_task *t = &m->answer->head.task;
+	const struct pyframe *coro;
+	char name[MESSAGE_TEXT_MAX];
+	uint64_t address;
+
+	if (!pytask_find(m->view, m->frames, m->nframes, &address, &coro, name, sizeof(name)))
+		return;
+	*t = (struct message_task){.address = address,
+				   .name = answer_copy(m->answer, name),
+				   .function = text_of(m, coro->name),
+				   .file = text_of(m, coro->file),
+				   .line = coro->first > 0 ? coro->first : 0};
+}
+
+static enum message_why take_frames(struct merge *m, const struct message_job *job,
+				    const struct inspector_pyframe *seen)
+{
+	if (!seen)
+		return pyframe_walk(m->view, job->python, m->frames, &m->nframes, &m->cut);
+	m->nframes = job->nframes;
+	m->cut = job->cut;
+	return pyframe_take(m->view, seen, job->nframes, m->frames);
+}
+
+static enum message_why merge(struct merge *m, const struct message_job *job,
+			      const struct inspector_pyframe *seen)
+{
+	struct answer *a = m->answer;
+	bool broken = a->head.why || a->head.flags & MESSAGE_RESULT_TRUNCATED;
+
+	if (m->view->why)
+		return m->view->why;
+	enum message_why why = take_frames(m, job, seen);
+	if (why)
+		return why;
+	name_task(m); /* first: there is room for its name */
+	if (!place_all(m))
+		return MESSAGE_WHY_NO_FIT;
+	/* the native stack ends early: what it would have had among these is not known */
+	if (m->next < m->nframes && !broken)
+		return MESSAGE_WHY_NO_FIT;
+	while (put_run(m))
+		;
+	memcpy(a->frames, m->out, m->nout * sizeof(m->out[0]));
+	a->head.nframes = (uint32_t)m->nout;
+	if (m->full || m->cut)
+		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
+	return MESSAGE_WHY_NONE;
+}
+
+void pystack_merge_view(struct pyview *v, const struct message_job *job,
+			const struct inspector_pyframe *seen, struct answer *a)
+{
+	static struct merge m;
+
+	m = (struct merge){.view = v, .answer = a};
+	a->head.python = merge(&m, job, seen);
+	if (a->head.python)
+		a->head.task = (struct message_task){0};
+}
+
+void pystack_merge(struct space *s, const struct message_job *job, const uint8_t *stack,
+		   struct answer *a, unwind_phase_fn *phase, void *arg)
+{
+	static struct inspector_pyframe seen[INSPECTOR_PYFRAMES_MAX];
+	struct pyview *v = pyview_get(s, phase, arg);
+
+	memcpy(seen, stack + job->size, job->nframes * sizeof(seen[0]));
+	if (v)
+		pystack_merge_view(v, job, job->nframes ? seen : NULL, a);
+	else
+		a->head.python = MESSAGE_WHY_UNREADABLE;
+}

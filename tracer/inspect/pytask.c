@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks of the C accelerator, which uvloop uses, too; those written in Python are not found. */
+#include "inspect/pytask.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define MODULE_DICT 16
+#define TASK_TYPE   "_asyncio.Task"
+#define LOOPS_MAX   64 /* event loops whose current tasks are looked at */
+
+struct search {
+	const struct pyframe *frames;
+	size_t n;
+	uint64_t task; /* 0 not found yet */
+	size_t frame;
+	size_t seen;
+};
+
+/* Where the frame of a generator or coroutine lies. */
+static uint64_t frame_of(const struct pyview *v, uint64_t coro)
+{
+	uint64_t frame;
+
+	if (v->layout.code_bytes)
+		return coro + v->layout.gen_frame;
+	return cpython_read_pointer(&v->py, coro + v->layout.gen_frame, &frame) ? frame : 0;
+}
+
+/* Of two loops in one thread the inner one's task is current. */
+static bool look_at_task(struct pyview *v, uint64_t key, uint64_t task, void *arg)
+{
+	struct search *s = arg;
+	uint64_t coro;
+
+	(void)key;
+	if (++s->seen > LOOPS_MAX)
+		return true;
+	if (!pyobject_has_base(v, task, TASK_TYPE) ||
+	    !cpython_read_pointer(&v->py, task + v->layout.task_coro, &coro) || !coro)
+		return false;
+	uint64_t frame = frame_of(v, coro);
+	for (size_t i = 0; frame && i < s->n; i++) {
+		if (s->frames[i].address != frame || (s->task && i >= s->frame))
+			continue;
+		s->task = task;
+		s->frame = i;
+	}
+	return false;
+}
+
+/* sys.modules['_asyncio']._current_tasks, looked for again only where that has changed. */
+static uint64_t find_tasks(struct pyview *v)
+{
+	uint64_t modules, module, names, keys[2], count;
+
+	if (v->tasks.dict)
+		return v->tasks.dict;
+	if (!cpython_read_pointer(&v->py, v->interp + v->layout.interp_modules, &modules) ||
+	    !pyobject_read(v, modules + 16, &count, sizeof(count)) ||
+	    !pyobject_read(v, modules + 32, keys, sizeof(keys)) ||
+	    (v->tasks.keys == keys[0] && v->tasks.count == count))
+		return 0;
+	module = pyobject_find(v, modules, "_asyncio");
+	if (module && cpython_read_pointer(&v->py, module + MODULE_DICT, &names))
+		v->tasks.dict = pyobject_find(v, names, "_current_tasks");
+	v->tasks.keys = keys[0];
+	v->tasks.count = count;
+	return v->tasks.dict;
+}
+
+bool pytask_find(struct pyview *v, const struct pyframe *frames, size_t n, uint64_t *ret,
+		 const struct pyframe **ret_frame, char *name, size_t size)
+{
+	struct search s = {.frames = frames, .n = n};
+	uint64_t text, number;
+
+	if (!v->layout.task_coro)
+		return false;
+	pyobject_each(v, find_tasks(v), look_at_task, &s);
+	if (!s.task) {
+		if (v->tasks.dict && !pyobject_is(v, v->tasks.dict, PYTYPE_DICT))
+			v->tasks.dict = v->tasks.keys = 0; /* something else lies there */
+		return false;
+	}
+	if (!cpython_read_pointer(&v->py, s.task + v->layout.task_coro + sizeof(text), &text))
+		return false;
+	/* a task that was given no name has but its number, since 3.12 */
+	if (pyobject_count(v, text, &number))
+		snprintf(name, size, "Task-%" PRIu64, number);
+	else if (!pyobject_text(v, text, name, size))
+		return false;
+	*ret = s.task;
+	*ret_frame = &frames[s.frame];
+	return true;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The asyncio task whose coroutine is among a thread's frames. */
+#ifndef LSC_INSPECT_PYTASK_H
+#define LSC_INSPECT_PYTASK_H
+
+#include "inspect/pyframe.h"
+
+/* The current task of the loop that the thread runs: one of _asyncio._current_tasks whose own
+ * coroutine is one of these frames, so it can be no other thread's. *ret is the task's address,
+ * *ret_frame the coroutine's frame; its name goes into name. False: in none, or unknown. */
+bool pytask_find(struct pyview *v, const struct pyframe *frames, size_t n, uint64_t *ret,
+		 const struct pyframe **ret_frame, char *name, size_t size);
+
+#endif
