@@ -124,8 +124,10 @@ static void on_process(struct collector *c, const struct event_process *e)
 		t->scan_ns = 0;
 		for (struct loop *next, *o = c->loops; o; o = next) {
 			next = o->hh.next;
-			if (o->target == t)
-				watch_loop_end(c, o);
+			if (o->target != t)
+				continue;
+			o->replaced = true;
+			watch_loop_end(c, o);
 		}
 		break;
 	case EVENT_EXIT:

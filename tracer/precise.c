@@ -15,6 +15,7 @@
 #define HOLD_NS	      (200 * LSC_NS_PER_MS)
 #define REST_NS	      (50 * LSC_NS_PER_MS) /* held so long at least: what waited is served */
 #define REST_DIV      4 /* a loop rests when it idles for more than a fourth of the time */
+#define SPAN_NS	      LSC_NS_PER_S /* a loop that asks for longer is judged anew */
 #define PAUSE_MIN_NS  LSC_NS_PER_S
 #define PAUSE_MAX_NS  (4 * LSC_NS_PER_S)
 #define SATURATED_DIV 10 /* idle for less than a tenth of the time */
@@ -32,17 +33,24 @@ void precise_note(struct collector *c, uint64_t now)
 	ledger_stored(c, store_put_mode(c->store, &span));
 }
 
-static void arm(struct collector *c, const struct loop *first, uint64_t now)
+/* From now on it is looked at who asks, stalls and sleeps. */
+static void begin_span(struct collector *c, uint64_t now)
 {
-	if (probe_arm(c->probe) < 0)
-		return;
-	c->armed_ns = c->span_ns = now;
-	c->armed_loop = first->id;
+	c->span_ns = now;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		l->precise.asked = false;
 		l->precise.stalls = l->stall_count;
 		probe_busy_since(c->probe, l->tid, &l->precise.idle_ns);
 	}
+}
+
+static void arm(struct collector *c, const struct loop *first, uint64_t now)
+{
+	if (probe_arm(c->probe) < 0)
+		return;
+	c->armed_ns = now;
+	c->armed_loop = first->id;
+	begin_span(c, now);
 }
 
 static void disarm(struct collector *c, uint64_t now)
@@ -59,7 +67,8 @@ static void disarm(struct collector *c, uint64_t now)
 static bool is_saturated(const struct collector *c, const struct loop *l, uint64_t idle_ns,
 			 uint64_t now)
 {
-	return l->precise.asked && now < c->disarmed_ns + SOON_NS + c->o.stall_ns &&
+	return l->precise.asked &&
+	       (c->armed_ns || now < c->disarmed_ns + SOON_NS + c->o.stall_ns) &&
 	       l->stall_count == l->precise.stalls && !l->stalls &&
 	       (idle_ns - l->precise.idle_ns) * SATURATED_DIV < now - c->span_ns;
 }
@@ -69,7 +78,7 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 {
 	struct precise_turn *p = &l->precise;
 
-	if (c->armed_ns || probe_is_exact(c->probe))
+	if (probe_is_exact(c->probe))
 		return true;
 	if (p->paused_ns) {
 		bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > now - p->paused_ns;
@@ -80,8 +89,12 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 			p->pause_ns = 0;
 		return true;
 	}
+	if (c->armed_ns && now < c->span_ns + SPAN_NS)
+		return true;
 	if (!is_saturated(c, l, idle_ns, now)) {
 		p->pause_ns = 0;
+		if (c->armed_ns)
+			begin_span(c, now);
 		return true;
 	}
 	p->pause_ns = p->pause_ns ? 2 * p->pause_ns : PAUSE_MIN_NS;

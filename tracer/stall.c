@@ -110,6 +110,10 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	e->split[LSC_CAUSE_OTHER] += taken - by_host;
 	watch_loop_totals(c, l);
 	tick_bounds(e, watch_loop_rests(l, high), &begin, &duration);
+	if (duration < c->o.stall_ns) { /* it may have been shorter turns */
+		l->unsure_ns += tick_unsure(high, 0, e->split, c->o.stall_ns);
+		return;
+	}
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
 	if (!s) {
 		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);

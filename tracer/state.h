@@ -122,6 +122,7 @@ struct loop {
 	bool kernel;	/* seen by kernel events */
 	bool announced; /* told to the client */
 	bool exited;
+	bool replaced; /* its process runs another program now */
 	int class, nr, fd, confidence;
 	bool main;
 	bool forced; /* a loop because the user says so */
@@ -230,7 +231,7 @@ struct collector {
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
-	uint64_t span_ns; /* begin of the span that is armed, or was last */
+	uint64_t span_ns; /* since when it is looked at who is saturated */
 	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
 	int64_t armed_loop;
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold */

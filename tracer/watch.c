@@ -360,13 +360,14 @@ void watch_seed(struct collector *c, struct target *t)
 /* The thread runs this loop no more. */
 static void leave(struct collector *c, struct loop *l)
 {
-	watch_loop_totals(c, l);
+	if (!l->replaced) /* else what the kernel side has of the thread is the new program's */
+		watch_loop_totals(c, l);
 	l->exited = true;
 	intake_settle(c, l);
 	if (l->feed)
 		feed_end(c, l);
 	inquiry_end(c, l);
-	if (c->probe)
+	if (c->probe && !l->replaced)
 		probe_drop_thread(c->probe, l->tid);
 	HASH_DEL(c->loops, l);
 }

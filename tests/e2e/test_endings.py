@@ -52,6 +52,18 @@ class TargetEnds(Case):
         self.assertLess(stall["duration_ns"], 900_000_000, describe(report))
 
 
+    def test_an_exec_within_a_stall_keeps_the_stall(self):
+        seconds = rng.uniform(0.2, 0.4)
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            pause()
+            process.tell(f"sleep-exec {seconds:.3f}")
+            report = attach.end()
+        [stall] = self.planted(report)
+        self.assertEqual(stall["cause"], "sleep", describe(report))
+        self.assertGreaterEqual(stall["duration_ns"], seconds * 1e9, describe(report))
+        self.assertLess(stall["duration_ns"], seconds * 1e9 + 30_000_000, describe(report))
+
+
 class UserEnds(Case):
     def test_a_duration_ends_the_capture(self):
         with target() as process, Attach(process.pid, self.capture, "-d", "2") as attach:

@@ -94,6 +94,16 @@ class Several(Base):
         report["stalls"] = [stall for stall in report["stalls"] if not stall["in_progress"]]
         self.assertPlanted(report, truths)
 
+    def test_a_loop_whose_epoll_set_has_the_number_of_an_earlier_ones(self):
+        with Process([BIN.parent / "tests/e2e/successor", str(rng.randrange(150, 350))]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                truth = json.loads(process.next_line("{"))["ns"]
+                pause()
+                report = attach.stop()
+        [stall] = self.planted(report)
+        self.assertStall(stall, truth, "lock", report)
+
     def test_the_loop_of_a_child_is_followed(self):
         with Loops(1) as process, Attach(process.pid, self.capture, "--follow") as attach:
             pause()

@@ -8,8 +8,8 @@ from harness import BIN, Attach, Case, Process, describe, pause, rng
 
 
 class Saturated(Case):
-    def watch(self, script):
-        with Process([BIN.parent / "tests/e2e/saturated"]) as target:
+    def watch(self, script, turn_us=200):
+        with Process([BIN.parent / "tests/e2e/saturated", str(turn_us)]) as target:
             target.next_line("running")
             with Attach(target.pid, self.capture) as attach:
                 pause()
@@ -32,6 +32,16 @@ class Saturated(Case):
         self.assertLess(report["capture"]["coverage"], 0.95)
         self.assertIn("each tick of a saturated loop", [unseen["what"] for unseen in report["capture"]["unseen"]])
         self.assertIn("blind", [finding["rule"] for finding in report["findings"]])
+
+    def test_turns_shorter_than_the_threshold_do_not_keep_the_precise_mode_armed(self):
+        def script(target):
+            target.tell("busy")
+            time.sleep(rng.uniform(6, 7))
+            target.tell("idle")
+
+        report, _ = self.watch(script, rng.randrange(5500, 8500))
+        self.assertEqual(self.planted(report), [], describe(report))
+        self.assertLess(sum(self.armed(report)), 0.6 * report["capture"]["duration_ns"], report["capture"]["modes"])
 
     def test_a_sleep_in_one_of_its_ticks_is_found_in_every_mode(self):
         def script(target):

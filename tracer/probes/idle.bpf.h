@@ -24,6 +24,16 @@ static __always_inline bool driver_is_shared(__u64 id, __s32 fd)
 	return *owner != tid;
 }
 
+/* The thread has left the set for good: the next one with that number is another. */
+static __always_inline void driver_drop(__u64 id, __s32 fd)
+{
+	__u64 key = id >> 32 << 32 | (__u32)fd;
+	__u32 tid = id, *owner = bpf_map_lookup_elem(&drivers, &key);
+
+	if (owner && *owner == tid)
+		bpf_map_delete_elem(&drivers, &key);
+}
+
 /* Where else the thread idles, as x becomes its primary wait. */
 static __always_inline void learn_other(struct thread_state *t, __u64 id, __u64 sp, __s32 fd,
 					int class)

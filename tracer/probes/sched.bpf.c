@@ -192,6 +192,8 @@ __noinline int sample_awake(struct thread_state *t, __u64 id)
 	int class = probe_wait_class(nr);
 	__u64 args[3] = {r->di, r->si, r->dx};
 
+	if (p->flags & PF_EXITING) /* it dies in that call, and may take long to free its memory */
+		return 0;
 	if (class < WAIT_POLL || ((nr == NR_POLL || nr == NR_PPOLL) && args[1] < 2))
 		return 0;
 	if (!t && (!is_target(p->tgid) || !(t = thread_add(p->pid, p->pid == p->tgid))))
@@ -360,6 +362,12 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 
 	if (!is_target(p->tgid))
 		return 0;
+	struct thread_state *t = thread_find(old);
+	if (t && t->primary_sp) {
+		t->runtime = p->se.sum_exec_runtime;
+		tick_end(t, (__u64)p->tgid << 32 | old, bpf_ktime_get_ns(), false, true);
+		driver_drop((__u64)p->tgid << 32 | old, t->primary_fd);
+	}
 	thread_drop(tid);
 	thread_drop(old);
 	emit_process(EVENT_EXEC, p->tgid, p->pid, 0, p->comm);
@@ -377,6 +385,7 @@ int BPF_PROG(on_exit, struct task_struct *p)
 	if (t && t->primary_sp) {
 		t->runtime = p->se.sum_exec_runtime;
 		tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
+		driver_drop((__u64)p->tgid << 32 | tid, t->primary_fd);
 		t->tick_ns = 0;
 		t->exited = 1;
 		if (emit_process(EVENT_EXIT, p->tgid, tid, 0, p->comm))

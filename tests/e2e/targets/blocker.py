@@ -17,7 +17,13 @@ def spin(seconds):
         sum(range(1000))
 
 
+def sleep_and_exec(seconds):
+    time.sleep(seconds)
+    os.execv("/bin/true", ["true"])
+
+
 BLOCKS = {
+    "sleep-exec": sleep_and_exec,
     "sleep": time.sleep,
     "spin": spin,
     "child": lambda seconds: subprocess.run(["sleep", str(seconds)], capture_output=True, check=True),

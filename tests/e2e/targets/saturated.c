@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An event loop that can be saturated: its descriptor is always ready, each turn works for 0.2 ms,
- * and it never sleeps in its wait. Lines on stdin: `busy`, `idle`, `work SECONDS`, `sleep SECONDS`;
- * the last two happen inside one turn and are answered with their length by its own clock.
+ * An event loop that can be saturated: its descriptor is always ready, each turn works for as many
+ * us as the argument says, 200 without, and it never sleeps in its wait. Lines on stdin: `busy`,
+ * `idle`, `work SECONDS`, `sleep SECONDS`; the last two happen inside one turn and are answered
+ * with their length by its own clock.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -55,8 +56,9 @@ static void obey(const char *line, int epoll, int ready)
 	       (unsigned long long)end);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	uint64_t turn_ns = argc > 1 ? strtoull(argv[1], NULL, 10) * 1000 : 200000;
 	int epoll = epoll_create1(0), ready = eventfd(1, 0);
 	struct epoll_event in = {.events = EPOLLIN, .data.fd = STDIN_FILENO}, got[8];
 	char line[128];
@@ -69,7 +71,7 @@ int main(void)
 		int n = epoll_wait(epoll, got, 8, 20);
 		for (int i = 0; i < n; i++) {
 			if (got[i].data.fd != STDIN_FILENO) {
-				work(200000);
+				work(turn_ns);
 				continue;
 			}
 			ssize_t size = read(STDIN_FILENO, line, sizeof(line) - 1);
