@@ -73,8 +73,9 @@ static bool is_saturated(const struct collector *c, const struct loop *l, uint64
 	       (idle_ns - l->precise.idle_ns) * SATURATED_DIV < now - c->span_ns;
 }
 
-/* The loop has been busy for half the threshold: may it have the precise mode? */
-static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, uint64_t now)
+/* The loop has been busy since then, for half the threshold: may it have the precise mode? */
+static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
+		       uint64_t now)
 {
 	struct precise_turn *p = &l->precise;
 
@@ -89,8 +90,8 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t idle_ns, ui
 			p->pause_ns = 0;
 		return true;
 	}
-	if (c->armed_ns && now < c->span_ns + SPAN_NS)
-		return true;
+	if (c->armed_ns && (now < c->span_ns + SPAN_NS || now > since + c->o.stall_ns))
+		return true; /* what lasts for so long is one tick, which is to be told */
 	if (!is_saturated(c, l, idle_ns, now)) {
 		p->pause_ns = 0;
 		if (c->armed_ns)
@@ -138,7 +139,7 @@ static bool is_over(const struct collector *c, uint64_t last_ns, uint64_t now)
 static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
 			uint64_t now)
 {
-	bool granted = is_granted(c, l, idle_ns, now);
+	bool granted = is_granted(c, l, since, idle_ns, now);
 
 	l->precise.wanted_ns = now;
 	l->precise.wanted_idle_ns = idle_ns;

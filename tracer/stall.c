@@ -110,7 +110,9 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	e->split[LSC_CAUSE_OTHER] += taken - by_host;
 	watch_loop_totals(c, l);
 	tick_bounds(e, watch_loop_rests(l, high), &begin, &duration);
-	if (duration < c->o.stall_ns) { /* it may have been shorter turns */
+	uint64_t queued = e->split[LSC_CAUSE_RUNQUEUE] + e->split[LSC_CAUSE_THROTTLED];
+	/* It may have been shorter turns; that a CPU was lacked is the host's to be told. */
+	if (duration < c->o.stall_ns && queued < c->o.stall_ns / 2) {
 		l->unsure_ns += tick_unsure(high, 0, e->split, c->o.stall_ns);
 		return;
 	}

@@ -46,6 +46,15 @@ class Record(Recorded):
             self.assertEqual(report["capture"]["end"], {"reason": "target-exit", "exit_status": done.returncode})
         return done.returncode
 
+    def test_what_an_interpreter_does_after_its_loop_is_no_stall(self):
+        script = ("import asyncio\nkept = {i: [str(i)] for i in range(1000000)}\n"
+                  "async def main():\n    for _ in range(40):\n        await asyncio.sleep(0.01)\n"
+                  "asyncio.run(main())\n")
+        self.assertEqual(self.status(PYTHON, "-c", script), 0)
+        report = report_of(self.capture)
+        self.assertGreater(sum(loop["ticks"] for loop in report["loops"]), 20)
+        self.assertEqual(self.planted(report), [])
+
     def test_success_is_passed_on(self):
         self.assertEqual(self.status("sh", "-c", "sleep 0.2"), 0)
 

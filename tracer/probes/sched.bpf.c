@@ -374,6 +374,12 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 	return 0;
 }
 
+/* The thread has closed the set that its loop waited in: what it did since then was no turn. */
+static __always_inline bool has_left(const struct thread_state *t, struct task_struct *p)
+{
+	return t->primary_class == WAIT_EPOLL && !fd_file(p, t->primary_fd);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *p)
 {
@@ -384,7 +390,8 @@ int BPF_PROG(on_exit, struct task_struct *p)
 	struct thread_state *t = thread_find(tid);
 	if (t && t->primary_sp) {
 		t->runtime = p->se.sum_exec_runtime;
-		tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
+		if (!has_left(t, p))
+			tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
 		driver_drop((__u64)p->tgid << 32 | tid, t->primary_fd);
 		t->tick_ns = 0;
 		t->exited = 1;

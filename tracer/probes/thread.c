@@ -76,6 +76,8 @@ static int place(struct probe *p, int tid, const struct thread_state *t)
 		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
 		return 1;
 	}
+	if (free_slot == key) /* it woke up just now */
+		return 0;
 	__atomic_store_n(&slot->crowded, 1, __ATOMIC_RELEASE);
 	int r = bpf_map__update_elem(p->skel->maps.crowd, &key, sizeof(key), t, sizeof(*t),
 				     BPF_NOEXIST);
