@@ -7,8 +7,8 @@ import os
 import statistics
 import struct
 
-from contestant import Loopscope
 from load import Load
+from own import WithBlocksFrom
 from process import wait_until
 
 BLOCKS = 100  # in a turn of a little over a millisecond
@@ -42,20 +42,16 @@ class Rounds(Load):
         return struct.unpack("=Q", self.map[:8])[0]
 
 
-class WithBlocksFrom(Loopscope):
+class Unbounded(WithBlocksFrom):
     """loopscope attach --block TIME, whatever it costs"""
 
-    def __init__(self, load, options, block):
-        super().__init__(load, options)
-        self.block = block
-
     def argv(self):
-        return [*super().argv(), "--block", self.block, "--max-overhead", "100%"]
+        return [*super().argv(), "--max-overhead", "100%"]
 
 
 def extra_ns(load, options, block, measured):
     """Of each pair: a watched round less an unwatched one."""
-    watcher = WithBlocksFrom(load, options, block)
+    watcher = Unbounded(load, options, block)
     extra = []
     before = measured(load, options.slice)
     for _ in range(options.pairs):

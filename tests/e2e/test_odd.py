@@ -98,7 +98,7 @@ class Several(Base):
         with Process([BIN.parent / "tests/e2e/successor", str(rng.randrange(150, 350))]) as process:
             process.next_line("running")
             with Attach(process.pid, self.capture) as attach:
-                truth = json.loads(process.next_line("{"))["ns"]
+                truth = process.ask("begin")
                 pause()
                 report = attach.stop()
         [stall] = self.planted(report)

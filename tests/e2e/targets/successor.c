@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two loops one after the other, each in a thread of its own, which get the same number for their
- * epoll set. The second waits in a semaphore in one of its turns, as deep as it waits for events;
- * prints how long, in ns.
+ * epoll set. They begin at a line on stdin. The second waits in a semaphore in one of its turns, as
+ * deep as it waits for events; prints how long, in ns.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -13,8 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static sem_t let_go;
-static long wait_ms;
+static sem_t waits, let_go;
 
 static uint64_t now_ns(void)
 {
@@ -47,6 +46,7 @@ static void *second(void *arg)
 
 	turn(epoll, 30);
 	uint64_t begin = now_ns();
+	sem_post(&waits);
 	sem_wait(&let_go);
 	uint64_t end = now_ns();
 	turn(epoll, 10);
@@ -61,16 +61,17 @@ int main(int argc, char **argv)
 {
 	pthread_t t;
 
-	if (argc != 2 || sem_init(&let_go, 0, 0))
+	if (argc != 2 || sem_init(&waits, 0, 0) || sem_init(&let_go, 0, 0))
 		return 2;
-	wait_ms = atol(argv[1]);
 	puts("running");
 	fflush(stdout);
-	usleep(600000); /* until it is watched */
+	if (getchar() == EOF)
+		return 1;
 	if (pthread_create(&t, NULL, first, NULL) || pthread_join(t, NULL) ||
 	    pthread_create(&t, NULL, second, NULL))
 		return 1;
-	usleep((useconds_t)(30 * 20 + wait_ms) * 1000);
+	sem_wait(&waits);
+	usleep((useconds_t)atol(argv[1]) * 1000);
 	sem_post(&let_go);
 	return pthread_join(t, NULL);
 }

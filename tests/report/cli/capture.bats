@@ -124,8 +124,7 @@ finish() {
 
 @test "SIGTERM stops like Ctrl-C, and twice at once too, as timeout(1) sends it" {
 	start_until '^attached' loopscope attach -p $NOBODY
-	kill -TERM $job
-	kill -TERM $job 2> /dev/null || true # it may have ended already
+	kill -TERM $job $job
 	finish
 	[ $status -eq 0 ]
 	grep -q '^wrote ' out
