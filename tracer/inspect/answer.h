@@ -13,7 +13,7 @@ struct answer {
 	struct {
 		const char *text;
 		uint32_t offset;
-	} seen[INSPECTOR_FRAMES_MAX * 4];
+	} seen[INSPECTOR_FRAMES_MAX * 5];
 	size_t nseen;
 	char text[ANSWER_TEXT_MAX];
 };

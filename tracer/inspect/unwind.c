@@ -115,17 +115,17 @@ static const struct symbol *name_address(struct unwind *u, struct space_file *fi
 	u->phase(MESSAGE_PHASE_INDEX, u->arg);
 	if (!file->indexed)
 		space_index(file);
-	y = symbol_resolve(&u->space->symbols, file->module, address, !file->has_symtab,
-			   file->has_lines);
+	y = symbol_resolve(&u->space->symbols, file, address);
 	u->phase(MESSAGE_PHASE_UNWIND, u->arg);
 	return y;
 }
 
 /* Writes the frames of one address. -ENOSPC when there is no room for all. */
-static int write_frames(struct unwind *u, const struct space_map *map, uint64_t address)
+static int write_frames(struct unwind *u, const struct space_map *map, uint64_t address,
+			uint64_t sp)
 {
 	struct answer *a = u->answer;
-	struct message_frame common = {.offset = address};
+	struct message_frame common = {.offset = address, .sp = sp};
 	struct space_file *file = NULL;
 	const struct symbol *y = NULL;
 
@@ -148,10 +148,14 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 		frame->function = answer_function(a, y->calls[i].function);
 		frame->file = answer_text(a, y->calls[i].file);
 		frame->line = frame->file ? y->calls[i].line : 0;
-		if (i + 1 < y->ncalls)
+		if (i + 1 < y->ncalls) {
 			frame->flags = MESSAGE_FRAME_INLINED;
-		else if (y->exported)
-			frame->flags = MESSAGE_FRAME_EXPORTED;
+			continue;
+		}
+		frame->flags = y->exported ? MESSAGE_FRAME_EXPORTED : 0;
+		frame->near = answer_text(a, y->near);
+		if (y->entry >= map->start)
+			frame->entry = y->entry - map->start + map->offset;
 	}
 	return 0;
 }
@@ -198,7 +202,7 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 		u->seen[u->nseen].pc = pc;
 		u->seen[u->nseen++].sp = sp;
 	}
-	if (write_frames(u, map, address) < 0) {
+	if (write_frames(u, map, address, sp) < 0) {
 		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
 		return DWARF_CB_ABORT;
 	}
