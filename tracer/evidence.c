@@ -122,6 +122,7 @@ int64_t evidence_intern_result(struct collector *c, const struct inspector_resul
 	for (size_t i = 0; i < r->nframes; i++) {
 		const struct inspector_frame *f = &r->frames[i];
 		frames[i] = (struct store_frame){.lang = f->python ? STORE_LANG_PYTHON
+							 : f->js   ? STORE_LANG_JS
 								   : STORE_LANG_NATIVE,
 						 .function = f->function,
 						 .file = f->file,
@@ -239,8 +240,8 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 	int64_t stack = evidence_intern_result(c, r);
 	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task) : 0;
 
-	if (r->python_why)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->python_why);
+	if (r->language_why)
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->language_why);
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;

@@ -377,7 +377,7 @@ static void take_python(struct collector *c, const struct job *j, const struct i
 		q->next_ns = 0;
 		return;
 	}
-	q->why = r->python_why;
+	q->why = r->language_why;
 	if (r->why)
 		evidence_unresolved(c, "stack", r->why);
 	q->stack = evidence_intern_result(c, r);
@@ -394,8 +394,8 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 	int64_t stack = certain ? evidence_intern_result(c, r) : 0;
 	struct inquiry *q = find_asking(j->loop, r->cookie);
 
-	if (certain && r->python_why)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->python_why);
+	if (certain && r->language_why)
+		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->language_why);
 	if (q) {
 		q->job = 0;
 		q->owner_stack = stack;

@@ -13,10 +13,13 @@
 
 #include "inspect/answer.h"
 #include "inspect/pystack.h"
+#include "inspect/v8code.h"
+#include "inspect/v8stack.h"
 
 #define STACK_REACH (8ull << 20) /* above the copy: still the same stack, not to be read live */
 #define LIVE_PAGES  32		 /* that one job may read from the target */
 #define LIVE_PAGE   4096ull
+#define REG_FP	    6
 #define REG_SP	    7
 
 struct unwind {
@@ -35,6 +38,8 @@ struct unwind {
 		uint64_t pc, sp;
 	} seen[INSPECTOR_FRAMES_MAX];
 	size_t nseen;
+	struct v8view *v8; /* NULL: it has none whose frames can be told */
+	struct v8walk walk;
 };
 
 /* One word of the live target, through a page that is read once. */
@@ -156,6 +161,33 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 	return 0;
 }
 
+static bool read_word(struct unwind *u, uint64_t address, int32_t offset, uint64_t *ret)
+{
+	return read_memory(NULL, address + (uint64_t)(int64_t)offset, ret, u->space);
+}
+
+/* What V8 keeps at the frame pointer of its own code. The frames of this address in the answer are
+ * those from `first` on. */
+static void note_place(struct unwind *u, Dwfl_Frame *state, const struct space_map *map,
+		       uint64_t address, uint32_t first)
+{
+	struct v8place *p = &u->walk.places[u->walk.n++];
+	const struct v8layout *l = &u->v8->layout;
+	bool cut = u->cut;
+
+	*p = (struct v8place){.first = first,
+			      .count = u->answer->head.nframes - first,
+			      .code = v8code_is(u->v8, u->space, map, address),
+			      .anonymous = !map || !map->path};
+	p->read = p->code && dwfl_frame_reg(state, REG_FP, &p->fp) == 0 &&
+		  read_word(u, p->fp, l->fp_function, &p->function) &&
+		  read_word(u, p->fp, l->fp_context, &p->context) &&
+		  read_word(u, p->fp, 0, &p->caller_fp) && read_word(u, p->fp, 8, &p->caller_pc);
+	if (p->read && !read_word(u, p->fp, l->fp_bytecode, &p->bytecode))
+		p->bytecode = 0;
+	u->cut = cut; /* whether the stack ends here is for the walk to find out */
+}
+
 static int stop(struct unwind *u, enum message_why why)
 {
 	u->answer->head.why = why;
@@ -198,7 +230,11 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 		u->seen[u->nseen].pc = pc;
 		u->seen[u->nseen++].sp = sp;
 	}
-	if (write_frames(u, map, address) < 0) {
+	uint32_t first = a->head.nframes;
+	int r = write_frames(u, map, address);
+	if (u->v8 && u->walk.n < INSPECTOR_FRAMES_MAX)
+		note_place(u, state, map, address, first);
+	if (r < 0) {
 		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
 		return DWARF_CB_ABORT;
 	}
@@ -223,6 +259,10 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 			    .phase = phase,
 			    .arg = arg,
 			    .answer = &answer};
+	u.v8 = v8view_get(s, phase, arg);
+	if (u.v8 && u.v8->why)
+		u.v8 = NULL;
+	u.walk.asleep = job->asleep;
 	s->unwind = &u;
 	/* End of file, at an address that never faults anything in: the memory itself is gone. */
 	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
@@ -233,6 +273,8 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 	else if (r < 0 && !answer.head.why)
 		answer.head.why = MESSAGE_WHY_NO_CFI;
 	s->unwind = NULL;
+	if (s->v8)
+		v8stack_merge(s->v8, &u.walk, &answer);
 	if (job->python || job->nframes)
 		pystack_merge(s, job, stack, &answer, phase, arg);
 	if (job->words && s->mem >= 0 &&
