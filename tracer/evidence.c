@@ -148,10 +148,19 @@ void evidence_unresolved(struct collector *c, const char *what, const char *why)
 	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
 }
 
+void evidence_no_frames(struct collector *c, const struct loop *l, const char *why)
+{
+	const char *language = target_language(l->target);
+	char what[64];
+
+	snprintf(what, sizeof(what), "frames of %s", language ? language : "its language");
+	evidence_unresolved(c, what, why);
+}
+
 /* What is missing without it; NULL: nothing that is stored. */
 static const char *const job_texts[] = {
 	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
-	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_PYTHON] = NULL,
+	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
 	[JOB_WARM] = NULL};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
@@ -213,8 +222,7 @@ static uint64_t start_sample(struct collector *c, struct loop *l, const struct s
 	if (p->python)
 		return job_start_python(c, l, JOB_SAMPLE, p, stack, size);
 	if (!strcmp(l->target->runtime, "cpython"))
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT,
-				    "a sample without the GIL, or of an unknown version");
+		evidence_no_frames(c, l, "a sample without the GIL, or of an unknown version");
 	return job_start(c, l, JOB_SAMPLE, p->regs, stack, size);
 }
 
@@ -240,8 +248,6 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 	int64_t stack = evidence_intern_result(c, r);
 	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task) : 0;
 
-	if (r->language_why)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->language_why);
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
@@ -275,11 +281,13 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		evidence_unresolved(c, job_texts[j->kind], r->why);
+	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
+		evidence_no_frames(c, j->loop, r->language_why);
 	if (j->kind == JOB_GIL)
 		gil_found(c, j->target, r);
 	else if (j->loop && j->kind == JOB_ONGOING)
 		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
-	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_PYTHON))
+	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
 		inquiry_result(c, j, r);
 	else if (j->loop && j->kind == JOB_SAMPLE)
 		take_sample(c, j, r);
