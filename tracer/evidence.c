@@ -337,10 +337,23 @@ static void drop_copies(struct sample *p)
 	p->python = NULL;
 }
 
+/* Whether the nth sample of a tick is unwound at once, since the target may be gone when the tick is
+ * over. Frames of JavaScript can be made sure of only as long as they are there: of these all are
+ * that ever will be, some more of each doubling of the tick. */
+static bool is_urgent(size_t nth, bool js)
+{
+	size_t step = 1;
+
+	for (size_t n = JS_SAMPLES; js && n < nth; n *= 2)
+		step *= 2;
+	return js ? nth % step == 0 : (nth & (nth - 1)) == 0;
+}
+
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
 		     const void *stack, size_t size)
 {
 	size_t nth = 1;
+	bool js = !strcmp(l->target->runtime, "node");
 
 	c->samples++;
 	if (l->nsamples == SAMPLES_MAX) { /* a very long tick: keep every second one from here */
@@ -373,10 +386,9 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	memcpy(s->regs, e->regs, sizeof(s->regs));
 	for (size_t i = 0; i + 1 < l->nsamples; i++)
 		nth += l->samples[i].tick_ns == e->tick_ns;
-	if (size && (nth & (nth - 1)) ==
-			    0) { /* some at once: the target may be gone when the tick is over */
+	if (size && is_urgent(nth, js)) {
 		s->job = start_sample(c, l, s, stack, size);
-	} else if (size && (s->stack = malloc(size))) {
+	} else if (size && !js && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
 		s->stack_size = size;
 	}

@@ -32,6 +32,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
+#define JS_SAMPLES	  16 /* those at the begin of a tick of JavaScript that are all unwound */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
