@@ -132,7 +132,8 @@ int64_t evidence_intern_result(struct collector *c, const struct inspector_resul
 						 .offset = f->offset,
 						 .inlined = f->inlined};
 	}
-	return r->nframes ? evidence_intern(c, frames, r->nframes, r->truncated) : 0;
+	return r->nframes ? evidence_intern(c, frames, r->nframes, r->truncated || r->why)
+			  : 0;
 }
 
 const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
@@ -252,6 +253,7 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
 			l->samples[i].row.stack = stack;
+			l->samples[i].broken = r->truncated || r->why;
 			if (!l->samples[i].row.task)
 				l->samples[i].row.task = task;
 		}
@@ -516,7 +518,8 @@ const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
 		for (size_t k = 0; k < l->nsamples; k++)
 			n += l->samples[k].row.stall == stall &&
 			     l->samples[k].row.stack == a->row.stack;
-		if (n > best_count) {
+		if (!best || a->broken < best->broken ||
+		    (a->broken == best->broken && n > best_count)) {
 			best_count = n;
 			best = a;
 		}

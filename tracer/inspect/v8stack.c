@@ -3,13 +3,14 @@
  * Each frame of V8's code has a frame pointer, and below that either a context and a function, or
  * a mark. A thread that slept all the time is in these functions still. Of one that ran on since
  * its stack was copied the objects may have been moved, and others lie where they were: then a
- * function is believed only if its bytecode is the frame's own, or if the frame is there still,
- * for what moves an object puts its new place into all frames.
+ * function is believed only if the frame is there still with the same one, for what moves an object
+ * puts its new place into all frames; or if its bytecode, which hardly ever moves, is the frame's.
  */
 #include "inspect/v8stack.h"
 
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "inspect/v8function.h"
 
 #define FUNCTION_TYPES                                                                             \
@@ -34,16 +35,31 @@ static bool is_context(const struct v8view *v, uint64_t object)
 	return type >= v->layout.first_context && type <= v->layout.last_context;
 }
 
-/* The frame is there still, with the same function at the same place. */
-static bool is_alive(const struct v8view *v, const struct v8place *p)
+/* What lies at the frame pointer now; false: it is not the same frame that called from there. */
+static bool read_again(const struct v8view *v, const struct v8place *p, struct v8place *ret)
 {
 	const struct v8layout *l = &v->layout;
-	uint64_t function, context, caller[2];
+	struct v8place now = {.fp = p->fp};
+	uint64_t caller[2];
 
-	return v->read(v->arg, p->fp + (uint64_t)(int64_t)l->fp_function, &function, 8) &&
-	       v->read(v->arg, p->fp + (uint64_t)(int64_t)l->fp_context, &context, 8) &&
-	       v->read(v->arg, p->fp, caller, sizeof(caller)) && function == p->function &&
-	       context == p->context && caller[0] == p->caller_fp && caller[1] == p->caller_pc;
+	if (!v->read(v->arg, p->fp + (uint64_t)(int64_t)l->fp_function, &now.function, 8) ||
+	    !v->read(v->arg, p->fp + (uint64_t)(int64_t)l->fp_context, &now.context, 8) ||
+	    !v->read(v->arg, p->fp + (uint64_t)(int64_t)l->fp_bytecode, &now.bytecode, 8) ||
+	    !v->read(v->arg, p->fp, caller, sizeof(caller)) || caller[0] != p->caller_fp ||
+	    caller[1] != p->caller_pc)
+		return false;
+	*ret = now;
+	return true;
+}
+
+/* Where an object has been moved to; 0: it has not. Then its map is that place, without a tag. */
+static uint64_t find_moved(const struct v8view *v, uint64_t object)
+{
+	uint64_t map;
+
+	if (!v8view_read(v, object, v->layout.map, &map, sizeof(map)) || map & 7 || !map)
+		return 0;
+	return map + (uint64_t)v->layout.heap_tag;
 }
 
 static const struct v8function *read_function(struct v8view *v, uint64_t function)
@@ -65,23 +81,44 @@ static bool has_bytecode(const struct v8view *v, const struct v8place *p)
 	return v8view_type(v, p->bytecode) == v->layout.type_bytecode;
 }
 
+/* The function, wherever it lies by now, that runs the frame's bytecode: so it is the frame's. */
+static const struct v8function *find_running(struct v8view *v, const struct v8place *p,
+					     const struct v8place *now)
+{
+	uint64_t places[] = {p->function, find_moved(v, p->function), now->function};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(places); i++) {
+		const struct v8function *f = read_function(v, places[i]);
+		if (f && v8function_runs(v, f, p->bytecode))
+			return f;
+	}
+	return NULL;
+}
+
 static enum kind judge_function(struct merge *m, const struct v8place *p,
 				const struct v8function **ret)
 {
+	struct v8place now = {0};
 	const struct v8function *f = read_function(m->view, p->function);
-	enum message_why why = m->asleep ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
 
-	if (f && v8function_runs(m->view, f, p->bytecode)) {
+	if (f && m->asleep && is_context(m->view, p->context)) {
 		*ret = f;
 		return FUNCTION;
 	}
-	if (f && is_context(m->view, p->context) && (m->asleep || is_alive(m->view, p))) {
+	/* after it was read: then it was at its place until here */
+	if (!m->asleep && read_again(m->view, p, &now) && f && now.function == p->function &&
+	    now.context == p->context && is_context(m->view, p->context)) {
+		*ret = f;
+		return FUNCTION;
+	}
+	f = find_running(m->view, p, &now);
+	if (f) {
 		*ret = f;
 		return FUNCTION;
 	}
 	if (!p->anonymous && !has_bytecode(m->view, p))
 		return NATIVE;
-	m->why = why;
+	m->why = m->asleep ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
 	return UNKNOWN;
 }
 
