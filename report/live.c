@@ -127,10 +127,13 @@ static void where(const json_t *msg, FILE *out)
 			   *file = field_text(task, "file");
 		int64_t line = field_int(task, "line", 0);
 
-		fputs("task '", out);
+		const char *kind = field_text(task, "kind");
+		bool callback = kind && !strcmp(kind, "callback");
+
+		fputs(callback ? "callback '" : "task '", out);
 		text_or(field_text(task, "name"), "?", out);
 		fputc('\'', out);
-		if (function || file) {
+		if (!callback && (function || file)) {
 			fputs(" (", out);
 			text_or(function, "", out);
 			if (file) {

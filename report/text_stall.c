@@ -16,7 +16,7 @@
 #define ARGS_SHOWN   4
 #define CALLS_SHOWN  3
 #define CHAIN_SHOWN  4
-#define LABEL	     "      %-8s"
+#define LABEL	     "      %-9s"
 
 static void print_head(const struct page *p, const struct analysis_stall *s)
 {
@@ -97,9 +97,10 @@ static void print_task(const struct page *p, const struct analysis_stall *s)
 
 	if (!t)
 		return;
-	fprintf(p->out, LABEL, "task");
+	fprintf(p->out, LABEL, store_task_kind_name(t->row.kind));
 	page_text(p, t->row.name, 48);
-	if (t->row.spawn_site.function || t->row.spawn_site.file) {
+	if (t->row.kind == STORE_TASK_TASK &&
+	    (t->row.spawn_site.function || t->row.spawn_site.file)) {
 		/* of one that was met in a block its coroutine is known, not who made it */
 		fputs(t->row.ring_id ? ", spawned in " : ", coroutine ", p->out);
 		page_site(p, t->row.spawn_site.function, t->row.spawn_site.file,

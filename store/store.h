@@ -66,6 +66,13 @@ struct store_site {
 };
 
 enum store_task_kind { STORE_TASK_TASK = 0, STORE_TASK_CALLBACK = 1 };
+/* Of a callback that is not on the stack any more, only its caller is: the begin of its name. */
+#define STORE_CALLED_FROM "called from "
+
+static inline const char *store_task_kind_name(enum store_task_kind kind)
+{
+	return kind == STORE_TASK_CALLBACK ? "callback" : "task";
+}
 
 struct store_task {
 	int64_t id, loop;
@@ -202,9 +209,10 @@ struct store_mode_span {
 #define STORE_META_START_WALL_NS "capture.start_wall_ns" /* CLOCK_REALTIME, ns since 1970 */
 #define STORE_META_END_NS	 "capture.end_ns"	 /* absent: the capture was cut off */
 #define STORE_META_END_WALL_NS	 "capture.end_wall_ns"
-#define STORE_META_END_REASON	 "capture.end_reason"  /* target-exit user duration abort error */
-#define STORE_META_EXIT_STATUS	 "capture.exit_status" /* of a recorded command, 128+n for signals \
-							*/
+#define STORE_META_END_REASON	 "capture.end_reason" /* target-exit user duration abort error */
+#define STORE_META_EXIT_STATUS                                                                     \
+	"capture.exit_status" /* of a recorded command, 128+n for signals                          \
+			       */
 #define STORE_META_STALL_NS	   "threshold.stall_ns"
 #define STORE_META_BLOCK_NS	   "threshold.block_ns"
 #define STORE_META_READY_WAIT_NS   "threshold.ready_wait_ns"

@@ -141,6 +141,7 @@ void collector_dispatch(struct collector *c)
 		if (l->stalls)
 			stall_settle(c, l, now, false);
 		ongoing_look(c, l, now);
+		callback_steer(c, l, now);
 	}
 	watch_settle_ended(c, now, false);
 	each_second(c, now);

@@ -162,7 +162,7 @@ void evidence_no_frames(struct collector *c, const struct loop *l, const char *w
 static const char *const job_texts[] = {
 	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
 	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
-	[JOB_WARM] = NULL};
+	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
 {
@@ -247,7 +247,8 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 	struct loop *l = j->loop;
 	uint64_t cookie = r->cookie;
 	int64_t stack = evidence_intern_result(c, r);
-	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task) : 0;
+	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task, STORE_TASK_TASK)
+						   : callback_of(c, l, r);
 
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
@@ -260,13 +261,17 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 	}
 }
 
-static void take_block(struct collector *c, struct loop *l, uint64_t cookie, int64_t stack)
+static void take_block(struct collector *c, struct loop *l, const struct inspector_result *r)
 {
+	int64_t stack = evidence_intern_result(c, r), task = callback_of(c, l, r);
+
 	for (struct block *b = l->blocks; b; b = b->next) {
-		if (b->job != cookie)
+		if (b->job != r->cookie)
 			continue;
 		b->job = 0;
 		b->row.stack = stack;
+		if (!b->row.task)
+			b->row.task = task;
 		evidence_put_block(c, b);
 		return;
 	}
@@ -291,10 +296,12 @@ void evidence_result(const struct inspector_result *r, void *arg)
 		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
 	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
 		inquiry_result(c, j, r);
+	else if (j->loop && j->kind == JOB_HOME)
+		callback_home(c, j, r);
 	else if (j->loop && j->kind == JOB_SAMPLE)
 		take_sample(c, j, r);
 	else if (j->loop)
-		take_block(c, j->loop, r->cookie, evidence_intern_result(c, r));
+		take_block(c, j->loop, r);
 	free(j);
 }
 
@@ -645,6 +652,7 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 		drop_copies(&l->samples[i]);
 	}
 	free(l->samples);
+	callback_forget(l);
 	free(l->chain);
 	l->chain = NULL;
 	l->samples = NULL;

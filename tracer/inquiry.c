@@ -399,7 +399,7 @@ static void take_own_stack(struct collector *c, const struct job *j,
 	if (r->why)
 		evidence_unresolved(c, "stack", r->why);
 	q->stack = evidence_intern_result(c, r);
-	q->task = task_meet(c, j->loop, &r->task);
+	q->task = task_meet(c, j->loop, &r->task, STORE_TASK_TASK);
 }
 
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r)

@@ -104,7 +104,8 @@ static json_t *live_task(const struct store_task *t)
 {
 	if (!t)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:i}", "name", text_or_null(t->name), "function",
+	return json_pack("{s:o, s:s, s:o, s:o, s:i}", "name", text_or_null(t->name), "kind",
+			 store_task_kind_name(t->kind), "function",
 			 text_or_null(t->spawn_site.function), "file",
 			 text_or_null(t->spawn_site.file), "line", t->spawn_site.line);
 }

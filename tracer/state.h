@@ -9,6 +9,7 @@
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
  *   gil.c        CPython's lock             host.c     what the host took
  *   task.c       tasks of loops without a ring  chain.c  frames of Python in samples
+ *   callback.c   callbacks of loops in C
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -47,7 +48,7 @@ struct sample {
 	size_t stack_size;
 	bool broken; /* the stack lacks outer frames: another tells more */
 	uint64_t regs[PROBE_REGS];
-	uint8_t *stack; /* owned; the copy, until it is unwound */
+	uint8_t *stack;			/* owned; the copy, until it is unwound */
 	struct inspector_chain *python; /* owned; its frames of Python, NULL unknown */
 };
 
@@ -56,7 +57,7 @@ struct owner {
 	struct futex_owner lock;  /* ns_tid 0: nobody is named */
 	uint64_t word, op, value; /* the call's arguments: futex, operation, value */
 	uint64_t gil; /* not 0: CPython's lock, which names this thread state at `word` */
-	int tid;		  /* 0: unknown */
+	int tid;      /* 0: unknown */
 	char comm[16];
 	bool foreign; /* another process's thread */
 };
@@ -74,9 +75,9 @@ struct inquiry {
 	int64_t stack, task; /* 0 none (yet) */
 	uint64_t own_job;    /* that stack under way, 0 none */
 	unsigned int tries;
-	const char *why; /* it has no frames of these, or not all; NULL: unknown, or it has */
-	bool asked;   /* the two were looked for */
-	bool missed;  /* the owner ran while its stack was read */
+	const char *why; /* it lacks frames of these; NULL: unknown, or it has */
+	bool asked;	 /* the two were looked for */
+	bool missed;	 /* the owner ran while its stack was read */
 };
 
 struct held_event {
@@ -98,11 +99,11 @@ struct stall {
 
 /* How a loop and the precise mode get on. */
 struct precise_turn {
-	bool asked;	    /* in the span that is armed, or was last */
-	uint64_t idle_ns;   /* at the begin of the span, or of the pause */
-	uint64_t stalls;    /* at the begin of the span */
-	uint64_t pause_ns;  /* the last pause, 0 none */
-	uint64_t paused_ns; /* since when it pauses, 0: it does not */
+	bool asked;			    /* in the span that is armed, or was last */
+	uint64_t idle_ns;		    /* at the begin of the span, or of the pause */
+	uint64_t stalls;		    /* at the begin of the span */
+	uint64_t pause_ns;		    /* the last pause, 0 none */
+	uint64_t paused_ns;		    /* since when it pauses, 0: it does not */
 	uint64_t wanted_ns, wanted_idle_ns; /* when it was last held, and had idled till then */
 };
 
@@ -148,13 +149,17 @@ struct loop {
 	struct event_python *chain; /* owned; the last one, for the sample that follows it */
 	struct met_task *tasks;	    /* owned; hash of those of a loop without a ring */
 	uint32_t next_task;
+	struct home *homes;	    /* owned; the stacks that it idles with */
+	struct home *doubtful;	    /* owned; one that is not certain yet */
+	uint64_t home_ns, home_job; /* the next look for one; the one under way, 0 none */
+	unsigned int home_looks;
 	int sampled;	     /* the owner that the sampler looks for, 0 none */
 	uint64_t gil_due_ns; /* no wait for CPython's lock is looked into before */
 	struct ongoing ongoing;
-	struct feed *feed;  /* its ring, NULL none */
+	struct feed *feed;	 /* its ring, NULL none */
 	struct victims *victims; /* owned; who waited for it, NULL nobody yet */
 	uint64_t watched_ns;	 /* when its sockets were last looked through */
-	uint64_t finish_ns; /* its thread has ended: its stacks are waited for until then */
+	uint64_t finish_ns;	 /* its thread has ended: its stacks are waited for until then */
 	struct loop *next_ended;
 	UT_hash_handle hh; /* by tid */
 };
@@ -167,7 +172,16 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-enum job_kind { JOB_BLOCK, JOB_SAMPLE, JOB_OWNER, JOB_GIL, JOB_ONGOING, JOB_OWN, JOB_WARM };
+enum job_kind {
+	JOB_BLOCK,
+	JOB_SAMPLE,
+	JOB_OWNER,
+	JOB_GIL,
+	JOB_ONGOING,
+	JOB_OWN,
+	JOB_WARM,
+	JOB_HOME,
+};
 
 struct job { /* a stack under way in the inspector */
 	uint64_t cookie;
@@ -208,7 +222,7 @@ struct collector {
 	uint64_t start_ns, ready_at_ns, next_commit_ns, next_select_ns;
 	int64_t start_wall_ns;
 	bool ready, some_running;
-	bool more_events; /* than were taken in the last turn */
+	bool more_events;  /* than were taken in the last turn */
 	struct quota room; /* for new loops */
 	bool told_room;
 	/* ledger */
@@ -224,19 +238,20 @@ struct collector {
 	unsigned looks; /* in that second */
 	bool no_kernel_stacks;
 	struct overhead *overhead;
-	uint64_t sample_ns; /* what a sample stands for */
-	uint64_t block_ns;  /* blocks are recorded from here on: o.block_ns, until that costs too
-			       much */
+	uint64_t sample_ns;    /* what a sample stands for */
+	uint64_t block_ns;     /* blocks are recorded from here on: o.block_ns, until that costs too
+				  much */
 	struct host_look host; /* as last looked at: each second, and when a tick gets long */
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
 	uint64_t armed_ns, wanted_ns, disarmed_ns;
-	uint64_t span_ns; /* since when it is looked at who is saturated */
+	uint64_t span_ns;   /* since when it is looked at who is saturated */
 	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
 	int64_t armed_loop;
-	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold */
+	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold
+			      */
 	uint64_t held_ns;    /* when some had, last */
-	bool paused; /* some loop was saturated */
+	bool paused;	     /* some loop was saturated */
 	uint64_t next_walk_ns; /* sockets are not looked through before */
 	bool no_victims;       /* said already that sockets cannot be watched */
 	int store_error;
@@ -421,10 +436,21 @@ struct inspector_chain *chain_take(const struct loop *l, const struct event_bloc
 
 /* ---- task.c ---- */
 /* The row's id of a task that a loop was in, stored now if it is new. 0: none. */
-int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen);
+int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen,
+		  enum store_task_kind kind);
 /* One that the loop was in, borrowed until the next one is met. NULL: unknown. */
 const struct store_task *task_of(const struct loop *l, int64_t id);
 void task_forget(struct loop *l);
+
+/* ---- callback.c ---- */
+/* Looks for the stack that the loop idles with, if that is due. */
+void callback_steer(struct collector *c, struct loop *l, uint64_t now);
+/* The answer of a JOB_HOME. */
+void callback_home(struct collector *c, const struct job *j, const struct inspector_result *r);
+/* The task row of the callback that this stack of the loop lies in. 0: unknown. */
+int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_result *r);
+/* The loop ends, or runs another program. */
+void callback_forget(struct loop *l);
 
 /* ---- precise.c ---- */
 /* Arms while some loop is in a tick longer than half the threshold, and for a while after; in

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tasks of loops without a ring: those of asyncio that were met in a block. Of such a one its name
- * and its coroutine are known, and nothing of what it did before or after.
+ * Tasks of loops without a ring: those of asyncio, and the callbacks of loops in C, that were met
+ * in a block or a sample. Of such a one its name and its function are known, and nothing of what it
+ * did before or after.
  */
 #include "state.h"
 
@@ -11,7 +12,7 @@
 #define TASKS_MAX 4096 /* of a loop; then the one met first is forgotten */
 
 struct met_task {
-	uint64_t address; /* of its object; a later one may lie there, too */
+	uint64_t address; /* of its object; a later one may lie there, too. Of a callback: a hash */
 	struct store_task row;
 	char *name, *function, *file; /* owned; NULL unknown */
 	UT_hash_handle hh;
@@ -42,7 +43,8 @@ static bool copy_text(char **ret, const char *text)
 	return *ret || !text;
 }
 
-static struct met_task *task_new(struct loop *l, const struct inspector_task *seen)
+static struct met_task *task_new(struct loop *l, const struct inspector_task *seen,
+				 enum store_task_kind kind)
 {
 	struct met_task *t = calloc(1, sizeof(*t));
 
@@ -57,12 +59,13 @@ static struct met_task *task_new(struct loop *l, const struct inspector_task *se
 	t->row = (struct store_task){.id = l->id << 32 | ++l->next_task,
 				     .loop = l->id,
 				     .name = t->name,
-				     .kind = STORE_TASK_TASK,
+				     .kind = kind,
 				     .spawn_site = {t->function, t->file, seen->line}};
 	return t;
 }
 
-int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen)
+int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen,
+		  enum store_task_kind kind)
 {
 	struct met_task *t;
 
@@ -77,7 +80,7 @@ int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_ta
 		HASH_DEL(l->tasks, t);
 		task_free(t);
 	}
-	t = task_new(l, seen);
+	t = task_new(l, seen, kind);
 	if (!t)
 		return 0;
 	HASH_ADD(hh, l->tasks, address, sizeof(t->address), t);

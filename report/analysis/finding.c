@@ -168,7 +168,8 @@ static const char *subject(struct analysis *a, const struct rule *rule, const st
 	if (o->site.function)
 		return o->site.function;
 	if (t && t->row.name)
-		return arena_printf(&a->arena, "task %s", t->row.name);
+		return arena_printf(&a->arena, "%s %s", store_task_kind_name(t->row.kind),
+				    t->row.name);
 	if (l && l->comm)
 		return arena_printf(&a->arena, "loop %s", l->comm);
 	return "a loop";

@@ -191,7 +191,7 @@ static json_t *task(const struct analysis_task *t, const struct analysis *a)
 	return json_pack(
 		"{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
 		json_id(row->id), "loop", json_id(row->loop), "name", json_text(row->name), "kind",
-		row->kind == STORE_TASK_CALLBACK ? "callback" : "task", "spawn_site",
+		store_task_kind_name(row->kind), "spawn_site",
 		json_site(row->spawn_site.function, row->spawn_site.file, row->spawn_site.line),
 		"parent", json_id(row->parent), "state", json_text(row->state), "created_ns",
 		json_when(a, row->created_ns), "ended_ns", json_when(a, row->ended_ns),

@@ -140,8 +140,8 @@ static json_t *task_brief(const struct analysis *a, int64_t id)
 
 	if (!t)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o}", "id", json_id(id), "name", json_text(t->row.name),
-			 "spawn_site",
+	return json_pack("{s:o, s:o, s:s, s:o}", "id", json_id(id), "name", json_text(t->row.name),
+			 "kind", store_task_kind_name(t->row.kind), "spawn_site",
 			 json_site(t->row.spawn_site.function, t->row.spawn_site.file,
 				   t->row.spawn_site.line));
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -302,6 +303,27 @@ static const struct site *blocked_site(const struct analysis *a, const struct an
 	return best;
 }
 
+/* The site of a callback that ended in the call: what is left on its stack is not to blame. */
+static void clear_site(struct analysis *a, int64_t task, int64_t stack)
+{
+	const struct analysis_task *t = analysis_task_of(a, task);
+
+	if (!t || t->row.kind != STORE_TASK_CALLBACK || !t->row.name ||
+	    strncmp(t->row.name, STORE_CALLED_FROM, strlen(STORE_CALLED_FROM)) != 0)
+		return;
+	for (size_t i = 0; i < a->nstacks; i++)
+		if (a->stacks[i].row.id == stack)
+			a->stacks[i].site = (struct site){0};
+}
+
+static void clear_sites(struct analysis *a)
+{
+	for (size_t i = 0; i < a->nblocks; i++)
+		clear_site(a, a->blocks[i].row.task, a->blocks[i].row.stack);
+	for (size_t i = 0; i < a->nsamples; i++)
+		clear_site(a, a->samples[i].row.task, a->samples[i].row.stack);
+}
+
 static void conclude(struct analysis *a, struct analysis_stall *s)
 {
 	const struct analysis_stack *k;
@@ -390,6 +412,7 @@ int relate_all(struct analysis *a)
 	put_samples(a, ids);
 	put_culprits(a, ids);
 	free(ids);
+	clear_sites(a);
 	int r = put_waits(a);
 	for (size_t i = 0; !r && i < a->nstalls; i++)
 		conclude(a, &a->stalls[i]);

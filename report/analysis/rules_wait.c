@@ -65,7 +65,8 @@ static const char *waiter(struct analysis *a, const struct store_wait *w)
 	const struct analysis_task *t = analysis_task_of(a, w->task);
 
 	if (t && t->row.name)
-		return arena_printf(&a->arena, "task %s", t->row.name);
+		return arena_printf(&a->arena, "%s %s", store_task_kind_name(t->row.kind),
+				    t->row.name);
 	if (w->peer)
 		return arena_printf(&a->arena, "socket %s", w->peer);
 	if (w->name)

@@ -97,26 +97,9 @@ bool site_is_runtime(const struct store_frame *f)
 
 bool site_is_dispatch(const struct store_frame *f)
 {
-	static const char *const functions[] = {
-		"uv_run",
-		"event_base_loop",
-		"ev_run",
-		"g_main_context_dispatch",
-		"g_main_context_iteration",
-		"g_main_loop_run",
-		"sd_event_dispatch",
-		"sd_event_run",
-		"sd_event_loop",
-	};
-
 	if (f->lang == STORE_LANG_PYTHON)
 		return f->file && is_python_library(f->file) && strstr(f->file, "/asyncio/");
-	if (f->lang == STORE_LANG_JS)
-		return f->file && is_js_library(f->file);
-	for (size_t i = 0; f->function && i < LSC_ARRAY_LEN(functions); i++)
-		if (!strcmp(f->function, functions[i]))
-			return true;
-	return false;
+	return f->lang == STORE_LANG_JS && f->file && is_js_library(f->file);
 }
 
 /* Installed beside the application rather than written with it: packages, their start scripts,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whether the turn that a stall held was one long callback or many short ones. A ring knows the
- * steps of tasks; without one the samples tell it where the callbacks differ: what a loop library
- * dispatched is a callback, and one that is seen for no more than a third of the turn has not held
- * it.
+ * steps of tasks; without one the samples tell it where the callbacks differ: one that is seen for
+ * no more than a third of the turn has not held it.
  */
 #include "analysis/internal.h"
 
@@ -12,14 +11,15 @@
 /* What runs is not told apart from more of them; the rest is too little to change the answer. */
 #define CALLBACKS_MAX 64
 
-struct share {
-	const struct store_frame *callback;
+struct share {				  /* of a turn: one of the two says whose */
+	int64_t callback;		  /* of a loop in C, a task's id; 0 none */
+	const struct store_frame *script; /* what an interpreter's loop called; NULL none */
 	uint64_t ns;
 };
 
-/* Leaf first: the outermost frame that a loop library dispatched and that is nobody's runtime. NULL
- * unknown. */
-static const struct store_frame *callback_of(const struct store_stack *stack)
+/* The outermost frame of a script that its loop called and that is nobody's runtime. NULL unknown.
+ */
+static const struct store_frame *called_script(const struct store_stack *stack)
 {
 	bool dispatched = false;
 
@@ -34,15 +34,28 @@ static const struct store_frame *callback_of(const struct store_stack *stack)
 	return NULL;
 }
 
+static struct share share_of(const struct analysis *a, const struct store_sample *p)
+{
+	const struct analysis_task *t = analysis_task_of(a, p->task);
+	const struct analysis_stack *k = analysis_stack_of(a, p->stack);
+
+	if (t && t->row.kind == STORE_TASK_CALLBACK)
+		return (struct share){.callback = p->task};
+	return (struct share){.script = k ? called_script(&k->row) : NULL};
+}
+
 static bool same_text(const char *a, const char *b)
 {
 	return a && b ? !strcmp(a, b) : a == b;
 }
 
-static bool same_callback(const struct store_frame *a, const struct store_frame *b)
+static bool same_share(const struct share *a, const struct share *b)
 {
-	return !strcmp(a->function, b->function) && same_text(a->module, b->module) &&
-	       same_text(a->file, b->file);
+	if (!a->script || !b->script)
+		return a->callback == b->callback && a->script == b->script;
+	return !strcmp(a->script->function, b->script->function) &&
+	       same_text(a->script->module, b->script->module) &&
+	       same_text(a->script->file, b->script->file);
 }
 
 static enum turn turn_of_shares(uint64_t most, uint64_t known, uint64_t duration)
@@ -60,18 +73,17 @@ static enum turn turn_of_samples(const struct analysis *a, const struct analysis
 
 	for (size_t i = 0; i < s->nsamples; i++) {
 		const struct store_sample *p = &a->samples[s->first_sample + i].row;
-		const struct analysis_stack *k = analysis_stack_of(a, p->stack);
-		const struct store_frame *f = k ? callback_of(&k->row) : NULL;
+		struct share of = share_of(a, p);
 		size_t at = 0;
 
-		if (!f)
+		if (!of.callback && !of.script)
 			continue;
-		while (at < n && !same_callback(shares[at].callback, f))
+		while (at < n && !same_share(&shares[at], &of))
 			at++;
 		if (at == CALLBACKS_MAX)
 			continue;
 		if (at == n)
-			shares[n++] = (struct share){.callback = f};
+			shares[n++] = of;
 		shares[at].ns = add_sat(shares[at].ns, p->ns);
 		if (shares[at].ns > most)
 			most = shares[at].ns;

@@ -236,7 +236,11 @@ static void heading(struct page *p, const json_t *s, bool many_loops)
 	fputs("</b> ", p->out);
 	html_cause(p, field_text(s, "cause"));
 	if (json_is_object(task)) {
-		fputs(" <span class=\"dim\">task</span> <b>", p->out);
+		const char *kind = field_text(task, "kind");
+
+		fputs(" <span class=\"dim\">", p->out);
+		html_text(p, kind ? kind : "task");
+		fputs("</span> <b>", p->out);
 		html_text(p, field_text(task, "name"));
 		fputs("</b>", p->out);
 	}

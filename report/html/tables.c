@@ -142,17 +142,21 @@ static void task_row(struct page *p, const json_t *task)
 	fputs("</tr>\n", p->out);
 }
 
+/* Those whose steps are known. */
 static void tasks(struct page *p)
 {
-	size_t n = p->tasks.n;
-	struct html_entry *order;
+	size_t n = 0;
+	struct html_entry *order = calloc(p->tasks.n + 1, sizeof(*order));
 
-	if (!n)
-		return;
-	order = calloc(n, sizeof(*order));
 	if (!order) /* the one table that needs memory; the page stands without it */
 		return;
-	memcpy(order, p->tasks.entry, n * sizeof(*order));
+	for (size_t i = 0; i < p->tasks.n; i++)
+		if (json_is_integer(json_object_get(p->tasks.entry[i].value, "steps")))
+			order[n++] = p->tasks.entry[i];
+	if (!n) {
+		free(order);
+		return;
+	}
 	qsort(order, n, sizeof(*order), longest_step_first);
 	fputs("<section>\n<h2>Tasks with the longest steps</h2>\n", p->out);
 	open_table(p, "Tasks",

@@ -186,19 +186,20 @@ class Ends(Live):
         self.assertGreaterEqual(len(report["stalls"]), 10, describe(report))
 
     def test_a_stack_that_is_slow_to_resolve_holds_up_no_line_and_is_stored(self):
-        """The first of a program: its files are read for it, which may take longer than unwinding."""
-        with Process([BIN.parent / "tests/e2e/saturated"]) as process, Events(process.pid, self.capture) as attach:
+        """The first of a program: its files are read for it, which may take longer than unwinding. One with a ring:
+        of the others it is done before, for the stack that they idle with."""
+        with Process([BIN.parent / "tests/e2e/batches"]) as process, Events(process.pid, self.capture) as attach:
             pause()
             helpers = helpers_of(attach.pid)
             for pid in helpers:
                 os.kill(pid, signal.SIGSTOP)
             try:
-                truth = plant(process, f"sleep {rng.uniform(0.06, 0.2):.3f}")
+                truth = plant(process, f"sleep 1 {rng.randint(60, 200) * MS}")
                 [told] = wait_until(lambda: attach.stalls(False), 2, "the line")
             finally:
                 for pid in helpers:
                     os.kill(pid, signal.SIGCONT)
-            self.assertSoon(told, truth["end_ns"])
+            self.assertSoon(told, truth["begin_ns"] + truth["ns"])
             self.assertEqual(told["frames"], [])
             pause()
             report = attach.stop()

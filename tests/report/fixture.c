@@ -176,6 +176,13 @@ void fixture_task(struct fixture *f, int64_t id, const char *name)
 	MUST(store_put_task(f->s, &row));
 }
 
+void fixture_callback(struct fixture *f, int64_t id, const char *name)
+{
+	MUST(store_put_task(
+		f->s, &(struct store_task){
+			      .id = id, .loop = 1, .name = name, .kind = STORE_TASK_CALLBACK}));
+}
+
 void fixture_wait(struct fixture *f, int64_t id, enum store_wait_kind kind, unsigned at_ms,
 		  unsigned ms, int64_t task)
 {

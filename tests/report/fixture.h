@@ -34,6 +34,8 @@ void fixture_native(struct fixture *f, int64_t id, const char *function, int lin
 void fixture_stall(struct fixture *f, int64_t id, unsigned at_ms, unsigned ms, enum lsc_cause cause,
 		   const char *syscall, int64_t stack);
 void fixture_task(struct fixture *f, int64_t id, const char *name);
+/* Of a loop without a ring. */
+void fixture_callback(struct fixture *f, int64_t id, const char *name);
 void fixture_wait(struct fixture *f, int64_t id, enum store_wait_kind kind, unsigned at_ms,
 		  unsigned ms, int64_t task);
 

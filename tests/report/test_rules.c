@@ -166,51 +166,42 @@ static void cpu_is_a_hog_from_50_ms_and_names_the_hottest_function(void **state)
 	analysis_done(&a);
 }
 
-/* A stall of 120 ms on the CPU, and a sample of each stack. */
-static void sampled_turn(struct fixture *f, size_t nstacks, unsigned ms_each)
+/* A stall of 120 ms on the CPU, and a sample of each stack, in these tasks (NULL: in none). */
+static void sampled_turn(struct fixture *f, size_t nstacks, unsigned ms_each, const int64_t *tasks)
 {
 	fixture_stall(f, 1, 1000, 120, LSC_CAUSE_CPU_USER, NULL, 1);
 	for (size_t k = 1; k <= nstacks; k++)
 		assert_int_equal(
-			store_put_sample(f->s, &(struct store_sample){.loop = 1,
-								      .stall = 1,
-								      .stack = (int64_t)k,
-								      .ts_ns = FIXTURE_START,
-								      .ns = MS(ms_each)}),
+			store_put_sample(f->s,
+					 &(struct store_sample){.loop = 1,
+								.stall = 1,
+								.stack = (int64_t)k,
+								.task = tasks ? tasks[k - 1] : 0,
+								.ts_ns = FIXTURE_START,
+								.ns = MS(ms_each)}),
 			0);
-}
-
-static void turn_stack(struct fixture *f, int64_t id, const char *callback, const char *dispatch)
-{
-	char called[64], by[64];
-
-	snprintf(called, sizeof(called), "native|%s|app.c|%d|/usr/bin/app", callback, (int)id);
-	snprintf(by, sizeof(by), "native|%s|||%s", dispatch,
-		 strcmp(dispatch, "turn") ? "/usr/lib/libuv.so.1" : "/usr/bin/app");
-	fixture_stack(f, id,
-		      (const char *const[]){"native|spin|app.c|1|/usr/bin/app", called, by,
-					    "native|main|app.c|9|/usr/bin/app", NULL});
 }
 
 static void many_callbacks_in_one_turn_are_told_from_a_long_one(void **state)
 {
 	(void)state;
 	static const struct {
-		const char *dispatch, *first, *rule;
-	} cases[] = {{"uv_run", "on_a", "slow-iteration"}, /* four callbacks of 30 ms */
-		     {"uv_run", "on_b", "cpu-hog"},	   /* one of them for half of it */
-		     {"turn", "on_a", "cpu-hog"}};	   /* who knows what turn() is */
+		int64_t tasks[4];
+		const char *rule;
+	} cases[] = {{{1, 2, 3, 4}, "slow-iteration"}, /* four callbacks of 30 ms */
+		     {{1, 2, 1, 4}, "cpu-hog"},	       /* one of them for half of it */
+		     {{0}, "cpu-hog"}};		       /* who knows which they are */
 
 	for (size_t i = 0; i < 3; i++) {
 		struct fixture f;
 		struct analysis a;
 
 		fixture_begin(&f, NULL);
-		turn_stack(&f, 1, cases[i].first, cases[i].dispatch);
-		turn_stack(&f, 2, "on_b", cases[i].dispatch);
-		turn_stack(&f, 3, "on_c", cases[i].dispatch);
-		turn_stack(&f, 4, "on_d", cases[i].dispatch);
-		sampled_turn(&f, 4, 30);
+		for (int64_t k = 1; k <= 4; k++)
+			fixture_native(&f, k, "spin", (int)k);
+		for (int64_t t = 1; t <= 4; t++)
+			fixture_callback(&f, t, "on_event");
+		sampled_turn(&f, 4, 30, cases[i].tasks);
 		fixture_analyse(&f, &a);
 		assert_int_equal(a.nfindings, 1);
 		assert_string_equal(a.findings[0].rule->id, cases[i].rule);
@@ -232,7 +223,7 @@ static void a_ring_tells_one_long_step_from_many_short_ones(void **state)
 
 		fixture_begin(&f, NULL);
 		fixture_native(&f, 1, "hot", 1);
-		sampled_turn(&f, 1, 120);
+		sampled_turn(&f, 1, 120, NULL);
 		for (int64_t t = 1; t <= tasks; t++) {
 			fixture_task(&f, t, "worker");
 			assert_int_equal(

@@ -14,7 +14,7 @@ struct answer {
 	struct {
 		const char *text;
 		uint32_t offset;
-	} seen[INSPECTOR_FRAMES_MAX * 4];
+	} seen[INSPECTOR_FRAMES_MAX * 5];
 	size_t nseen;
 	struct {
 		uint64_t object;

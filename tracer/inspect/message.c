@@ -159,7 +159,7 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 		struct message_frame f;
 		memcpy(&f, at, sizeof(f));
 		if (f.function >= r.text_size || f.file >= r.text_size || f.module >= r.text_size ||
-		    f.build_id >= r.text_size || f.line < 0)
+		    f.build_id >= r.text_size || f.near >= r.text_size || f.line < 0)
 			return -EBADMSG;
 		ret_frames[i] = (struct inspector_frame){
 			.function = text_at(text, f.function),
@@ -168,6 +168,9 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 			.module = text_at(text, f.module),
 			.build_id = text_at(text, f.build_id),
 			.offset = f.offset,
+			.entry = f.entry,
+			.sp = f.sp,
+			.near = text_at(text, f.near),
 			.exported = f.flags & MESSAGE_FRAME_EXPORTED,
 			.inlined = f.flags & MESSAGE_FRAME_INLINED,
 			.python = f.flags & MESSAGE_FRAME_PYTHON,

@@ -91,9 +91,9 @@ struct message_job {
 	int32_t tid;
 	uint32_t size;
 	uint64_t regs[INSPECTOR_REGS];
-	uint64_t words;	 /* read what lies at this address, too; 0 no */
-	uint32_t asleep; /* no stack follows: the thread sleeps, its own is read where it lies */
-	uint32_t python; /* with its frames of Python: the thread's number in the target; 0 not */
+	uint64_t words;	  /* read what lies at this address, too; 0 no */
+	uint32_t asleep;  /* no stack follows: the thread sleeps, its own is read where it lies */
+	uint32_t python;  /* with its frames of Python: the thread's number in the target; 0 not */
 	uint32_t nframes; /* of Python, as they were with the stack */
 	uint32_t cut;	  /* there were more of them */
 			  /* stack follows, then nframes * struct inspector_pyframe */
@@ -115,10 +115,10 @@ enum message_frame_flags {
 
 /* Texts are offsets into the text block; 0, an empty string there, is "unknown". */
 struct message_frame {
-	uint64_t offset;
-	uint32_t function, file, module, build_id;
+	uint64_t offset, entry, sp;
+	uint32_t function, file, module, build_id, near;
 	int32_t line;
-	uint32_t flags;
+	uint32_t flags, pad;
 };
 
 /* The asyncio task that the thread runs; texts as in a frame, of its coroutine. */
@@ -137,8 +137,8 @@ struct message_result {
 	uint32_t text_size;
 	uint32_t language; /* enum message_why: why frames of Python or JavaScript are missing */
 	uint32_t words[INSPECTOR_WORDS];
-	uint64_t address, size;	  /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
-	struct inspector_gil gil; /* of MESSAGE_CPYTHON; holder 0: not known */
+	uint64_t address, size;	      /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
+	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */
 	struct inspector_place place; /* the same; code_name 0: not known */
 	struct message_task task;
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */

@@ -205,6 +205,8 @@ static void read_sections(struct space_file *f, Elf *elf)
 		const char *name = elf_strptr(elf, names, sh.sh_name);
 		f->has_lines |= name && (strcmp(name, ".debug_line") == 0 ||
 					 strcmp(name, ".zdebug_line") == 0);
+		if (name && strcmp(name, ".eh_frame_hdr") == 0)
+			entry_table_read(scn, &sh, &f->entries);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include <elfutils/libdwfl.h>
 
+#include "inspect/entry.h"
 #include "inspect/message.h"
 #include "inspect/symbol.h"
 
@@ -19,6 +20,7 @@ struct space_file {
 	uint64_t dev, inode, bias;
 	Dwfl_Module *module;
 	bool indexed, has_symtab, has_lines;
+	struct entry_table entries;
 	char build_id[2 * 32 + 1];
 };
 

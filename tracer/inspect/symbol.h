@@ -14,6 +14,8 @@
 #define SYMBOL_CALLS_MAX 6
 #define SYMBOL_CACHE	 1024
 
+struct space_file;
+
 struct symbol_call {
 	const char *function, *file; /* borrowed from the Dwfl; NULL unknown */
 	int line;
@@ -23,7 +25,9 @@ struct symbol {
 	uint64_t address; /* 0: empty */
 	size_t ncalls;	  /* at least 1; innermost first, all but the last inlined */
 	struct symbol_call calls[SYMBOL_CALLS_MAX];
-	bool exported; /* the last one's name */
+	bool exported;	  /* the last one's name */
+	uint64_t entry;	  /* the last one's begin; 0 unknown */
+	const char *near; /* without a name, of a file with exported ones alone: the last before */
 };
 
 struct symbol_cache {
@@ -33,8 +37,8 @@ struct symbol_cache {
 /* NULL: not cached. */
 const struct symbol *symbol_cached(const struct symbol_cache *c, uint64_t address);
 
-/* Looks it up (slow) and caches it. only_exported: the file has no .symtab. */
-const struct symbol *symbol_resolve(struct symbol_cache *c, Dwfl_Module *mod, uint64_t address,
-				    bool only_exported, bool has_lines);
+/* Looks it up in the file (slow) and caches it. */
+const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_file *file,
+				    uint64_t address);
 
 #endif

@@ -19,15 +19,6 @@
 #define ANONYMOUS "(anonymous)"
 #define REGEXP	  "(regular expression)"
 
-struct merge {
-	struct v8view *view;
-	struct answer *answer;
-	bool asleep;
-	enum message_why why;
-};
-
-enum kind { NATIVE, PASSAGE, EXPRESSION, UNKNOWN, FUNCTION };
-
 static bool is_context(const struct v8view *v, uint64_t object)
 {
 	int32_t type = v8view_type(v, object);
@@ -95,94 +86,62 @@ static const struct v8function *find_running(struct v8view *v, const struct v8pl
 	return NULL;
 }
 
-static enum kind judge_function(struct merge *m, const struct v8place *p,
-				const struct v8function **ret)
+/* The function of a frame that has a context; NULL: it cannot be made sure of. */
+static const struct v8function *find_function(struct v8view *v, const struct v8place *p,
+					      bool asleep)
 {
+	const struct v8function *f = read_function(v, p->function);
 	struct v8place now = {0};
-	const struct v8function *f = read_function(m->view, p->function);
 
-	if (f && m->asleep && is_context(m->view, p->context)) {
-		*ret = f;
-		return FUNCTION;
-	}
+	if (f && asleep && is_context(v, p->context))
+		return f;
 	/* after it was read: then it was at its place until here */
-	if (!m->asleep && read_again(m->view, p, &now) && f && now.function == p->function &&
-	    now.context == p->context && is_context(m->view, p->context)) {
-		*ret = f;
-		return FUNCTION;
-	}
-	f = find_running(m->view, p, &now);
-	if (f) {
-		*ret = f;
-		return FUNCTION;
-	}
-	if (!p->anonymous && !has_bytecode(m->view, p))
-		return NATIVE;
-	m->why = m->asleep ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
-	return UNKNOWN;
+	if (!asleep && read_again(v, p, &now) && f && now.function == p->function &&
+	    now.context == p->context && is_context(v, p->context))
+		return f;
+	return find_running(v, p, &now);
 }
 
-static enum kind judge(struct merge *m, const struct v8place *p, const struct v8function **ret)
+static void name_function(struct answer *a, const struct v8function *f, struct message_frame *ret)
+{
+	ret->function = answer_object(a, f->shared, f->name[0] ? f->name : ANONYMOUS);
+	if (f->file)
+		ret->file = answer_object(a, f->script, f->file);
+	ret->line = ret->file ? f->line : 0;
+}
+
+static void judge_function(struct v8view *v, struct v8place *p, bool asleep, struct answer *a)
+{
+	const struct v8function *f = find_function(v, p, asleep);
+
+	if (!f && !p->anonymous && !has_bytecode(v, p))
+		return;
+	p->kind = V8PLACE_FRAME;
+	if (f)
+		name_function(a, f, &p->frame);
+	else
+		a->head.language = asleep ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
+}
+
+static void judge(struct v8view *v, struct v8place *p, bool asleep, struct answer *a)
 {
 	uint64_t mark = p->context >> 1;
 
+	p->kind = V8PLACE_NATIVE;
+	p->frame = (struct message_frame){.flags = MESSAGE_FRAME_JS};
 	if (!p->code || !p->read)
-		return NATIVE;
-	if (!(p->context & 1)) /* marks are small even numbers */
-		return mark == 0 || mark >= MARKS_MAX		   ? NATIVE
-		       : (int32_t)mark == m->view->layout.irregexp ? EXPRESSION
-								   : PASSAGE;
-	if (!v8view_is_object(p->context) || !v8view_is_object(p->function))
-		return NATIVE;
-	return judge_function(m, p, ret);
-}
-
-static struct message_frame frame_of(struct merge *m, const struct v8function *f)
-{
-	struct message_frame frame = {.flags = MESSAGE_FRAME_JS};
-
-	if (!f)
-		return frame;
-	frame.function = answer_object(m->answer, f->shared, f->name[0] ? f->name : ANONYMOUS);
-	if (f->file)
-		frame.file = answer_object(m->answer, f->script, f->file);
-	frame.line = frame.file ? f->line : 0;
-	return frame;
-}
-
-/* There is one frame at most for each place, so what is written never overtakes what is read. */
-static void merge_all(struct merge *m, const struct v8walk *walk)
-{
-	struct answer *a = m->answer;
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < walk->n; i++) {
-		const struct v8place *p = &walk->places[i];
-		const struct v8function *f = NULL;
-		enum kind kind = judge(m, p, &f);
-		if (kind == NATIVE) {
-			memmove(&a->frames[n], &a->frames[p->first],
-				p->count * sizeof(a->frames[0]));
-			n += p->count;
-			continue;
-		}
-		if (kind == PASSAGE || !p->count)
-			continue;
-		struct message_frame frame = frame_of(m, f);
-		if (kind == EXPRESSION)
-			frame.function = answer_text(a, REGEXP);
-		a->frames[n++] = frame;
-	}
-	a->head.nframes = n;
-}
-
-void v8stack_merge(struct v8view *v, const struct v8walk *walk, struct answer *a)
-{
-	struct merge m = {.view = v, .answer = a, .asleep = walk->asleep, .why = v->why};
-
-	if (!v->present)
 		return;
-	if (!v->why)
-		merge_all(&m, walk);
-	a->head.language = m.why;
+	if (v8view_is_object(p->context) && v8view_is_object(p->function)) {
+		judge_function(v, p, asleep, a);
+	} else if (!(p->context & 1) && mark && mark < MARKS_MAX) {
+		bool expression = (int32_t)mark == v->layout.irregexp;
+		p->kind = expression ? V8PLACE_FRAME : V8PLACE_PASSAGE;
+		p->frame.function = expression ? answer_text(a, REGEXP) : 0;
+	}
+}
+
+void v8stack_judge(struct v8view *v, struct v8walk *walk, struct answer *a)
+{
+	for (size_t i = 0; i < walk->n; i++)
+		judge(v, &walk->places[i], walk->asleep, a);
 }

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The callback that a loop in C was in. Its library and its program are not known beforehand; what
+ * is known is the stack that the loop idles with, its *home*. A stack of a tick has the outer
+ * frames in common with it, up to the function that turns the loop: what that function called
+ * instead of the wait, past the frames of a loop library, is the callback.
+ */
+#include "state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#define HOMES_MAX    4 /* waits of one loop that are told apart */
+#define HOME_FRAMES  64
+#define LOOK_NS	     50000000ull /* from one look for a loop's home to the next */
+#define LOOKS_SOON   20		 /* then a look each second, ... */
+#define LOOKS_MAX    50		 /* ... and in the end none any more */
+#define LOOKS_MORE   5		 /* for other waits, when one is known */
+#define EAGER_LOOPS  32		 /* of more than these, those that block are looked at */
+#define NAMED_WITHIN 4		 /* frames that are searched for a name */
+
+/* Frames are compared by these, and names live in another answer. */
+struct home_frame {
+	uint64_t sp, offset, entry, module, function; /* the last two: hashes, 0 unknown */
+};
+
+struct home {
+	struct home_frame frames[HOME_FRAMES]; /* leaf first */
+	size_t n;
+	struct home *next;
+};
+
+static uint64_t hash_text(const char *s)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (; s && *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
+	return s ? h : 0;
+}
+
+static const char *base_of(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+
+	return slash ? slash + 1 : path ? path : "";
+}
+
+struct naming {
+	const char *prefix, *library;
+};
+
+/* "libuv" is libuv.so.1 and not libuvc.so. */
+static const char *library_of(const char *module, const struct naming *names, size_t n)
+{
+	const char *base = base_of(module);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(names[i].prefix);
+		if (!strncmp(base, names[i].prefix, len) && base[len] && strchr(".-", base[len]))
+			return names[i].library;
+	}
+	return NULL;
+}
+
+/* The loop library that a frame belongs to, or the part of a program that is one; NULL: none. */
+static const char *loop_library(const struct inspector_frame *f)
+{
+	static const struct naming modules[] = {
+		{"libuv", "libuv"},	    {"libevent", "libevent"}, {"libevent_core", "libevent"},
+		{"libev", "libev"},	    {"libglib-2", "GLib"},    {"libgio-2", "GLib"},
+		{"libsystemd", "sd-event"},
+	};
+	static const struct naming functions[] = {
+		{"uv__", "libuv"},
+		{"event_process_active", "libevent"},
+		{"event_persist_closure", "libevent"},
+		{"ev_invoke_pending", "libev"},
+		{"g_main_", "GLib"},
+		{"ngx_event_process_posted", "nginx"},
+		{"ngx_event_expire_timers", "nginx timers"},
+	};
+	const char *library = library_of(f->module, modules, LSC_ARRAY_LEN(modules));
+
+	for (size_t i = 0; !library && f->function && i < LSC_ARRAY_LEN(functions); i++)
+		if (!strncmp(f->function, functions[i].prefix, strlen(functions[i].prefix)))
+			library = functions[i].library;
+	return library;
+}
+
+/* The same in more detail, by the exported function that lies before. */
+static const char *library_part(const struct inspector_frame *f)
+{
+	static const struct naming parts[] = {{"uv_timer_", "libuv timers"},
+					      {"uv__run_timers", "libuv timers"},
+					      {"g_timeout_", "GLib timeouts"}};
+	const char *name = f->function ? f->function : f->near;
+
+	for (size_t i = 0; name && i < LSC_ARRAY_LEN(parts); i++)
+		if (!strncmp(name, parts[i].prefix, strlen(parts[i].prefix)))
+			return parts[i].library;
+	return loop_library(f);
+}
+
+static bool is_c_library(const struct inspector_frame *f)
+{
+	static const struct naming modules[] = {{"libc", "C"},
+						{"libpthread", "C"},
+						{"libm", "C"},
+						{"ld", "C"},
+						{"ld-linux-x86-64", "C"}};
+
+	return (f->module && f->module[0] == '[') ||
+	       library_of(f->module, modules, LSC_ARRAY_LEN(modules));
+}
+
+static struct home_frame home_frame(const struct inspector_frame *f)
+{
+	return (struct home_frame){.sp = f->sp,
+				   .offset = f->offset,
+				   .entry = f->entry,
+				   .module = hash_text(f->module),
+				   .function = hash_text(f->function)};
+}
+
+/* The same call of the same caller, so the frame itself is the same, too. */
+static bool same_call(const struct home_frame *a, const struct home_frame *b)
+{
+	return a->sp == b->sp && a->offset == b->offset && a->module == b->module &&
+	       a->function == b->function && a->sp;
+}
+
+static bool same_function(const struct home_frame *a, const struct home_frame *b)
+{
+	return a->module == b->module && a->function == b->function &&
+	       (a->function || (a->entry && a->entry == b->entry));
+}
+
+/* ---- homes ---- */
+
+static bool same_home(const struct home *a, const struct home *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!same_call(&a->frames[i], &b->frames[i]))
+			return false;
+	return true;
+}
+
+/* One that was read while the thread may have run is believed when it is read the same again. */
+static bool is_believed(struct loop *l, const struct home *h, bool certain)
+{
+	return certain || (l->doubtful && same_home(l->doubtful, h));
+}
+
+static bool is_new(const struct loop *l, const struct home *h)
+{
+	size_t known = 0;
+
+	for (const struct home *o = l->homes; o; o = o->next, known++)
+		if (same_home(o, h))
+			return false;
+	return known < HOMES_MAX;
+}
+
+static void put_home(struct loop *l, const struct inspector_result *r, bool certain)
+{
+	struct home *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return;
+	for (size_t i = 0; i < r->nframes && h->n < HOME_FRAMES; i++)
+		h->frames[h->n++] = home_frame(&r->frames[i]);
+	if (!is_new(l, h)) {
+		free(h);
+	} else if (!is_believed(l, h, certain)) {
+		free(l->doubtful);
+		l->doubtful = h;
+	} else {
+		h->next = l->homes;
+		l->homes = h;
+	}
+}
+
+void callback_forget(struct loop *l)
+{
+	while (l->homes) {
+		struct home *h = l->homes;
+		l->homes = h->next;
+		free(h);
+	}
+	free(l->doubtful);
+	l->doubtful = NULL;
+	l->home_looks = 0;
+}
+
+static bool idles(struct collector *c, const struct loop *l)
+{
+	struct thread_state t;
+
+	return probe_thread(c->probe, l->tid, &t) == 0 && t.off == OFF_IDLE;
+}
+
+static void ask_home(struct collector *c, struct loop *l)
+{
+	struct look_view seen;
+
+	if (!idles(c, l) || look_at(c->look, l->tid, &seen) < 0 || seen.on_cpu ||
+	    seen.tgid != (__u32)l->target->pid)
+		return;
+	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs};
+	struct job *j = evidence_job(c, l, JOB_HOME);
+	if (!j)
+		return;
+	j->seen = seen;
+	l->home_job = evidence_job_begin(
+		c, j,
+		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
+}
+
+/* A loop with a ring and an interpreter have better names for what they run. */
+static bool has_callbacks(const struct loop *l)
+{
+	return !l->feed && strcmp(l->target->runtime, "cpython") != 0 &&
+	       strcmp(l->target->runtime, "node") != 0;
+}
+
+void callback_steer(struct collector *c, struct loop *l, uint64_t now)
+{
+	if (!c->look || !l->announced || !l->kernel || l->exited || l->home_job ||
+	    now < l->home_ns || l->home_looks >= LOOKS_MAX || !has_callbacks(l) ||
+	    (c->nloops > EAGER_LOOPS && !l->stall_count && !l->blocks))
+		return;
+	l->home_ns = now + (l->home_looks < LOOKS_SOON ? LOOK_NS : LSC_NS_PER_S);
+	l->home_looks++;
+	ask_home(c, l);
+}
+
+void callback_home(struct collector *c, const struct job *j, const struct inspector_result *r)
+{
+	struct loop *l = j->loop;
+	struct look_view now;
+
+	l->home_job = 0;
+	if (!r->nframes || r->why || look_at(c->look, l->tid, &now) < 0 || !idles(c, l))
+		return;
+	put_home(l, r, look_stood_still(&j->seen, &now));
+	if (l->homes && l->home_looks < LOOKS_MAX - LOOKS_MORE)
+		l->home_looks = LOOKS_MAX - LOOKS_MORE;
+}
+
+/* ---- callbacks ---- */
+
+/* The index of what the function that turns the loop called, -1: a stack that comes from elsewhere,
+ * or ends in that function. */
+static int called_by_turner(const struct home *h, const struct inspector_result *r)
+{
+	for (size_t i = 1; i < r->nframes; i++) {
+		struct home_frame outer = home_frame(&r->frames[i]);
+		for (size_t k = 1; k < h->n; k++) {
+			if (!same_call(&outer, &h->frames[k]))
+				continue;
+			/* inwards the calls differ, at first within one function and what was
+			 * inlined into it */
+			uint64_t sp = r->frames[i - 1].sp;
+			for (; i > 0 && k > 0; i--, k--) {
+				struct home_frame f = home_frame(&r->frames[i - 1]);
+				if (f.sp != sp || !same_function(&f, &h->frames[k - 1]))
+					break;
+			}
+			return (int)i - 1;
+		}
+	}
+	return -1;
+}
+
+/* The name of the frame, or of the next that has one, of the same file: few programs keep the names
+ * of functions that are not for others. */
+static const char *name_of(const struct inspector_result *r, int at, char *buf, size_t size)
+{
+	const struct inspector_frame *f = &r->frames[at];
+
+	for (int i = at; i >= 0 && i > at - NAMED_WITHIN; i--) {
+		const struct inspector_frame *g = &r->frames[i];
+		if (!g->module || !f->module || strcmp(g->module, f->module) != 0)
+			break;
+		if (g->function)
+			return g->function;
+	}
+	uint64_t where = f->entry ? f->entry : f->offset;
+	snprintf(buf, size, "%s%s0x%llx", base_of(f->module), f->module ? "+" : "",
+		 (unsigned long long)where);
+	return buf;
+}
+
+static int64_t meet(struct collector *c, struct loop *l, const struct inspector_result *r, int at)
+{
+	char buf[256];
+	const struct inspector_frame *f = &r->frames[at];
+	struct inspector_task t = {
+		.name = name_of(r, at, buf, sizeof(buf)), .function = f->function, .file = f->file};
+
+	t.address = hash_text(t.name) ^ hash_text(f->module);
+	return task_meet(c, l, &t, STORE_TASK_CALLBACK);
+}
+
+/* The callback ended in the call that is the leaf: only who called it is left on the stack. */
+static int64_t meet_caller(struct collector *c, struct loop *l, const char *library)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), STORE_CALLED_FROM "%s", library);
+	struct inspector_task t = {.name = name, .address = hash_text(name)};
+	return task_meet(c, l, &t, STORE_TASK_CALLBACK);
+}
+
+int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_result *r)
+{
+	const char *library = NULL;
+	int at = -1;
+
+	for (const struct home *h = l->homes; h; h = h->next) {
+		int i = called_by_turner(h, r);
+		if (i >= 0 && (at < 0 || i < at))
+			at = i;
+	}
+	if (at < 0)
+		return 0;
+	if ((size_t)at + 1 < r->nframes)
+		library = loop_library(&r->frames[at + 1]);
+	for (; at >= 0 && loop_library(&r->frames[at]); at--)
+		library = library_part(&r->frames[at]);
+	if (at >= 0 && !is_c_library(&r->frames[at]))
+		return meet(c, l, r, at);
+	return library ? meet_caller(c, l, library) : 0;
+}
