@@ -242,6 +242,15 @@ static bool same_tick(struct collector *c, const struct loop *l, uint64_t tick_n
 	       t.tick_ns == tick_ns;
 }
 
+/* None of its frames is of the language that the target is written in. */
+static bool lacks_language(const struct target *t, const struct inspector_result *r)
+{
+	for (size_t i = 0; i < r->nframes; i++)
+		if (r->frames[i].python || r->frames[i].js)
+			return false;
+	return target_language(t);
+}
+
 static void take_sample(struct collector *c, const struct job *j, const struct inspector_result *r)
 {
 	struct loop *l = j->loop;
@@ -254,7 +263,8 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
 			l->samples[i].row.stack = stack;
-			l->samples[i].broken = r->truncated || r->why;
+			l->samples[i].broken = r->truncated || r->why ||
+					       lacks_language(l->target, r);
 			if (!l->samples[i].row.task)
 				l->samples[i].row.task = task;
 		}

@@ -146,6 +146,7 @@ void site_find(const struct store_stack *stack, struct site *ret)
 	*ret = (struct site){0};
 	if (!best)
 		return;
+	ret->rank = best_rank;
 	ret->lang = best->lang;
 	ret->function = best->function;
 	ret->file = best->file;

@@ -20,6 +20,7 @@
 #define INLINED_MAX   75 /* names of locals in a ScopeInfo itself; more of them lie in a table */
 #define LOCALS_MAX    100000
 #define NO_TOKEN      UINT16_MAX
+#define TRIES	      2 /* at a source text */
 #define LINES_MAX     (1 << 24)
 #define OFFSET_MAX    (1 << 20) /* of a script's first line in what it was cut out of */
 
@@ -54,25 +55,30 @@ static bool is_range(const uint64_t *words, int32_t *ret_start)
 	return true;
 }
 
-/* Behind the locals a function has its name, a number, and what it is inferred to be called, which
- * is a text or undefined; ahead of these another number in some. Where the positions are not ahead
- * of the locals (first_vars 5), they follow. */
+/* What a function has behind its locals: its name or 0, a number, and what it is inferred to be
+ * called, a text or undefined. */
+static bool is_name(const struct v8view *v, const uint64_t *words)
+{
+	uint32_t length;
+	int32_t number;
+
+	return (!words[0] || v8string_length(v, words[0], &length)) &&
+	       v8view_integer(words[1], &number) &&
+	       (v8string_length(v, words[2], &length) ||
+		v8view_type(v, words[2]) == v->layout.type_oddball);
+}
+
+/* Some have another number ahead of these. Where the positions are not ahead of the locals
+ * (first_vars 5), they follow. */
 static bool read_name(const struct v8view *v, uint64_t scope, uint64_t index, struct scope *ret)
 {
-	const struct v8layout *l = &v->layout;
+	const uint64_t *at;
 	uint64_t w[6];
-	int32_t number;
-	uint32_t length;
 
 	if (!read_scope(v, scope, index, w, LSC_ARRAY_LEN(w)))
 		return false;
-	const uint64_t *at = w;
-	at += v8view_integer(w[0], &number) && !v8view_is_object(w[0]) &&
-	      v8string_length(v, w[1], &length);
-	if (!v8string_length(v, at[0], &length) || !v8view_integer(at[1], &number) ||
-	    !(v8string_length(v, at[2], &length) || v8view_type(v, at[2]) == l->type_oddball))
-		return false;
-	if (l->scope_first_vars < 5 && !is_range(at + 3, &ret->start))
+	at = is_name(v, w) ? w : w + 1;
+	if (!is_name(v, at) || (v->layout.scope_first_vars < 5 && !is_range(at + 3, &ret->start)))
 		return false;
 	ret->name = at[0];
 	return true;
@@ -147,8 +153,9 @@ static int find_line(const struct v8view *v, uint64_t script, int32_t position)
 	if (v8view_read(v, script, l->script_line_ends, &ends, sizeof(ends)) &&
 	    v8view_type(v, ends) == l->type_fixed_array)
 		line = count_ends(v, ends, position) + 1;
-	else if (v8view_read(v, script, l->script_source, &source, sizeof(source)))
-		line = v8string_line(v, source, (uint32_t)position);
+	for (int i = 0; i < TRIES && !line; i++) /* it may be on its way to another place */
+		if (v8view_read(v, script, l->script_source, &source, sizeof(source)))
+			line = v8string_line(v, source, (uint32_t)position);
 	return line ? line + first_line(v, script) : 0;
 }
 
@@ -160,14 +167,15 @@ static char *copy_text(const struct v8view *v, uint64_t object)
 	return v8string_text(v, object, text, sizeof(text)) ? strdup(text) : NULL;
 }
 
-static void find_script(const struct v8view *v, struct v8function *f, int32_t start)
+/* False: something of it could not be read. */
+static bool find_script(const struct v8view *v, struct v8function *f, int32_t start)
 {
 	const struct v8layout *l = &v->layout;
 	uint64_t script = word_at(f, l->shared_script), name;
 	uint16_t token;
 
 	if (v8view_type(v, script) != l->type_script)
-		return;
+		return true; /* V8's own */
 	f->script = script;
 	if (v8view_read(v, script, l->script_name, &name, sizeof(name)))
 		f->file = copy_text(v, name);
@@ -176,6 +184,7 @@ static void find_script(const struct v8view *v, struct v8function *f, int32_t st
 		start -= token;
 	if (f->file && start >= 0)
 		f->line = find_line(v, script, start);
+	return f->line || !f->file || start < 0;
 }
 
 /* ---- those that were met ---- */
@@ -198,18 +207,18 @@ static size_t shared_size(const struct v8layout *l)
 	return size <= V8FUNCTION_BYTES && l->shared_token + 2 <= V8FUNCTION_BYTES ? size : 0;
 }
 
-/* Finds out what its bytes mean. */
-static bool resolve(const struct v8view *v, struct v8function *f)
+/* Finds out what its bytes mean. False out of memory. *ret_whole: all could be read. */
+static bool resolve(const struct v8view *v, struct v8function *f, bool *ret_whole)
 {
 	uint64_t name = word_at(f, v->layout.shared_name);
 	struct scope s = {.name = name, .start = -1};
 
-	if (v8view_type(v, name) == v->layout.type_scope_info && !read_scope_info(v, name, &s))
-		return false;
+	*ret_whole =
+		v8view_type(v, name) != v->layout.type_scope_info || read_scope_info(v, name, &s);
 	f->name = s.name ? copy_text(v, s.name) : NULL;
 	if (!f->name)
 		f->name = strdup("");
-	find_script(v, f, s.start);
+	*ret_whole &= find_script(v, f, s.start);
 	return f->name;
 }
 
@@ -217,6 +226,7 @@ const struct v8function *v8function_get(struct v8view *v, uint64_t shared)
 {
 	size_t size = shared_size(&v->layout);
 	uint8_t bytes[V8FUNCTION_BYTES] = {0};
+	bool whole;
 
 	if (!v->functions)
 		v->functions = calloc(FUNCTIONS, sizeof(*v->functions));
@@ -225,15 +235,16 @@ const struct v8function *v8function_get(struct v8view *v, uint64_t shared)
 		return NULL;
 	struct v8function *f =
 		&v->functions[shared * 0x9e3779b97f4a7c15ull >> (64 - FUNCTIONS_LOG)];
-	if (f->shared == shared && memcmp(f->bytes, bytes, sizeof(bytes)) == 0)
+	if (f->whole && f->shared == shared && memcmp(f->bytes, bytes, sizeof(bytes)) == 0)
 		return f;
 	clear(f);
 	memcpy(f->bytes, bytes, sizeof(bytes));
-	if (!resolve(v, f)) {
+	if (!resolve(v, f, &whole)) {
 		clear(f);
 		return NULL;
 	}
 	f->shared = shared;
+	f->whole = whole;
 	return f;
 }
 

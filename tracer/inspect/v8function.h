@@ -14,6 +14,7 @@ struct v8function {
 	char *name;			 /* owns; empty: it has none */
 	char *file;			 /* owns; NULL: its script has no name */
 	int line;			 /* of its definition; 0 unknown */
+	bool whole; /* all of it could be read; else it is, when it is met again */
 };
 
 /* The function that a SharedFunctionInfo is for; NULL: there is none at that place, or no memory.
