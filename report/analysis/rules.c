@@ -165,8 +165,9 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Move it to a process pool (`loop.run_in_executor()`), or yield "
 				"with `await asyncio.sleep(0)` between slices.",
-			[FAMILY_NODE] = "Move it to a `worker_threads` worker, or yield with "
-					"`setImmediate()` between slices.",
+			[FAMILY_NODE] = "Use the asynchronous form of a `*Sync` call, move it to a "
+					"`worker_threads` worker, or yield with `setImmediate()` "
+					"between slices.",
 			[FAMILY_LIBUV] =
 				"Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
 				"slices.",
@@ -207,7 +208,12 @@ const struct rule rule_table[] = {
 		.check = rule_check_stalls,
 		.fix = {[FAMILY_C] =
 				"Look at the split and the stacks of the stalls: no more specific "
-				"rule explains them."},
+				"rule explains them.",
+			[FAMILY_ASYNCIO] = "Look at the split and the stacks of the stalls; run what "
+					   "waits with `await asyncio.to_thread(...)`.",
+			[FAMILY_NODE] = "Look at the split and the stacks of the stalls; use "
+					"`fs.promises`, or another asynchronous form, instead of "
+					"the `*Sync` calls."},
 	},
 	{
 		.id = "starvation",
