@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inspector workers: everything that parses a target's ELF files or reads its memory happens in
- * child processes with deadlines, never in the collector. A broker process keeps the privilege to open
- * (maps, /proc/PID/mem, ELF files through openat2 RESOLVE_IN_ROOT); a worker without privileges
- * (no open, no sockets, seccomp, rlimits) unwinds and resolves on descriptors handed to it. Both are
- * killed and replaced when late. The collector never waits for one.
+ * child processes with deadlines, never in the collector. A broker process keeps the privilege to
+ * open (maps, /proc/PID/mem, ELF files through openat2 RESOLVE_IN_ROOT); a worker without
+ * privileges (no open, no sockets, seccomp, rlimits) unwinds and resolves on descriptors handed to
+ * it. Both are killed and replaced when late. The collector never waits for one.
  *
  * All functions return at once; results come from inspector_dispatch().
  */
@@ -19,14 +19,15 @@
 
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
-#define INSPECTOR_WORDS      6
-#define INSPECTOR_REGS       17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define INSPECTOR_WORDS	     6
+#define INSPECTOR_REGS	     17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 struct inspector;
 
 #define INSPECTOR_GIL_BYTES 12 /* of the lock: its holder (a pointer), and whether it is held */
-#define INSPECTOR_GIL_REACH (1u << 20) /* an interpreter has 300 KB at most; all offsets are less  \
-					*/
+#define INSPECTOR_GIL_REACH                                                                        \
+	(1u << 20) /* an interpreter has 300 KB at most; all offsets are less                      \
+		    */
 
 /* Where CPython's lock names the thread that holds it. */
 struct inspector_gil {
@@ -64,13 +65,14 @@ struct inspector_chain {
 struct inspector_frame {
 	const char *function; /* C++ names demangled; NULL unknown */
 	const char *file;     /* source file; NULL unknown */
-	int line;             /* 0 unknown */
-	const char *module;   /* path of the ELF file as the target maps it; "[vdso]"; NULL anonymous memory */
+	int line;	      /* 0 unknown */
+	const char *module; /* path of the ELF file as the target maps it; "[vdso]"; NULL anonymous
+			       memory */
 	const char *build_id; /* hex; NULL unknown */
 	uint64_t offset;      /* in the module's file, or the address when there is no module; of a
 			       * caller: the return address less one */
-	bool exported;        /* the name comes from .dynsym */
-	bool inlined;         /* into the next frame, at the same offset */
+	bool exported;	      /* the name comes from .dynsym */
+	bool inlined;	      /* into the next frame, at the same offset */
 	bool python;	      /* a function of Python: no module, no offset */
 };
 
@@ -82,19 +84,64 @@ struct inspector_task {
 	int line;			    /* 0 unknown */
 };
 
+enum inspector_pytask_state {
+	INSPECTOR_PYTASK_READY, /* it can run, or is about to begin */
+	INSPECTOR_PYTASK_RUNNING,
+	INSPECTOR_PYTASK_WAITING,
+	INSPECTOR_PYTASK_STATES,
+};
+
+struct inspector_task_frame {
+	const char *function, *file; /* NULL unknown */
+	int line;		     /* 0 unknown */
+};
+
+/* One of a process's tasks of asyncio. Addresses are the target's, and nothing but names here. A
+ * task awaits another one when its `waiter` or its `group` is among those that the other one wakes.
+ */
+struct inspector_pytask {
+	uint64_t address, loop;
+	uint64_t waiter, group; /* the future, the TaskGroup that it waits for; 0 none */
+	const char *name;	/* NULL unknown */
+	const char *waits; /* the type of what it waits for, "Future"; NULL nothing, or unknown */
+	int tid;	   /* the target's own number of the thread that runs its loop; 0 unknown */
+	enum inspector_pytask_state state;
+	const struct inspector_task_frame *frames; /* its coroutine and what that awaits, outermost
+						    * first */
+	size_t nframes;
+	bool cut;	       /* there are more frames */
+	const uint64_t *wakes; /* what waits for it: itself, futures, groups */
+	size_t nwakes;
+};
+
+/* How many tasks there are, and what is known of the CPython. */
+struct inspector_tally {
+	uint32_t told;
+	uint32_t changed; /* were not the same twice while they were read: left out */
+	uint32_t omitted; /* beyond the bound on their number */
+	uint32_t version; /* as PY_VERSION_HEX; of 3.8 to 3.10 the first two numbers alone */
+	uint64_t took_ns; /* the reading */
+};
+
 struct inspector_result {
 	uint64_t cookie;
-	size_t nframes;  /* leaf first; 0 when failed */
+	size_t nframes; /* leaf first; 0 when failed */
 	const struct inspector_frame *frames;
-	bool truncated;  /* the copy ended, or the frame limit was met, before the outermost frame */
-	const uint32_t *words; /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
+	bool truncated; /* the copy ended, or the frame limit was met, before the outermost frame */
+	const uint32_t *words;	  /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
 	uint64_t address, size;	  /* of inspector_find(): where the symbol lies; 0 not found. Of
 				   * inspector_cpython(): _PyRuntime, even if `why` is set */
 	struct inspector_gil gil; /* of inspector_cpython() */
 	struct inspector_place place; /* " */
 	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
+	/* Of inspector_tasks(), which is answered in pages: page set, and at last once without,
+	 * with the tally. */
+	const struct inspector_pytask *page; /* npage of them */
+	size_t npage;
+	struct inspector_tally tally;
 	const char *python_why; /* NULL, or why frames of Python that were asked for are missing */
-	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one short text */
+	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
+			    short text */
 };
 
 /* Results are borrowed until fn returns. */
@@ -106,8 +153,9 @@ struct inspector_options {
 };
 
 /* Starts broker and worker. Gives *ret_inspector. Call before privileges are dropped, and before
- * memory is mapped shared with others (BPF maps, rings): the children inherit mappings. Call from the
- * main thread: the children die with the thread that called. One thread at a time may use it. */
+ * memory is mapped shared with others (BPF maps, rings): the children inherit mappings. Call from
+ * the main thread: the children die with the thread that called. One thread at a time may use it.
+ */
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
 		  struct inspector **ret_inspector, struct lsc_err *err);
 /* Kills and reaps the children. NULL is fine. Returns NULL. */
@@ -115,15 +163,16 @@ struct inspector *inspector_free(struct inspector *ins);
 
 /* A descriptor to poll for POLLIN (an epoll fd that holds the inner ones). */
 int inspector_fd(const struct inspector *ins);
-/* When inspector_dispatch() must run next even without POLLIN: at once (0) after inspector_unwind().
- * UINT64_MAX: not needed. */
+/* When inspector_dispatch() must run next even without POLLIN: at once (0) after
+ * inspector_unwind(). UINT64_MAX: not needed. */
 uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);
 
-/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at rsp.
- * pid/tid in the reader's namespace. The job is answered exactly once through fn, with the same cookie,
- * possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not answered then). */
+/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at
+ * rsp. pid/tid in the reader's namespace. The job is answered exactly once through fn, with the
+ * same cookie, possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not
+ * answered then). */
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
@@ -145,14 +194,19 @@ struct inspector_sleeper {
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const struct inspector_sleeper *sleeper);
 
-/* Looks for a symbol in the target's files whose name holds `file` ("python"). Answered like a stack,
- * without frames. -EAGAIN when too many jobs wait (not answered then). */
+/* Looks for a symbol in the target's files whose name holds `file` ("python"). Answered like a
+ * stack, without frames. -EAGAIN when too many jobs wait (not answered then). */
 int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
 		   const char *symbol);
 
 /* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter. Answered like
  * inspector_find(). */
 int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid);
+
+/* Reads all tasks of asyncio. Answered by any number of results with a page, then by the last one.
+ * The reading may take INSPECTOR_TASKS_NS. */
+#define INSPECTOR_TASKS_NS 1000000000ull
+int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);
