@@ -5,7 +5,7 @@
  */
 #include "inspect/pyawait.h"
 
-#include <string.h>
+#include "inspect/pyclass.h"
 
 #define STEPS_MAX		   256 /* objects on the way; a chain that has no end is cut */
 #define DEPTH_MAX		   (1 << 20)
@@ -18,29 +18,6 @@
 #define CODE_BYTES		   48  /* of PyCodeObject: co_code, up to 3.10 */
 #define BYTES_ITEMS		   32
 #define SUSPENDED_YIELD_FROM_313   (-1)
-
-/* A coroutine, a generator or one of the objects that stand for one. */
-enum link { LINK_NONE, LINK_CORO, LINK_WRAPPER, LINK_FUTURE };
-
-static enum link link_of(struct pyview *v, uint64_t object)
-{
-	static const enum pytype wrappers[] = {PYTYPE_COROUTINE_WRAPPER, PYTYPE_ASEND,
-					       PYTYPE_ATHROW, PYTYPE_ANEXT};
-	uint64_t type;
-
-	if (!cpython_read_pointer(&v->py, object + 8, &type))
-		return LINK_NONE;
-	if (pyobject_is_type(v, type, PYTYPE_COROUTINE) ||
-	    pyobject_is_type(v, type, PYTYPE_GENERATOR) ||
-	    pyobject_is_type(v, type, PYTYPE_ASYNC_GENERATOR))
-		return LINK_CORO;
-	if (pyobject_is_type(v, type, PYTYPE_FUTURE_ITER))
-		return LINK_FUTURE;
-	for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
-		if (pyobject_is_type(v, type, wrappers[i]))
-			return LINK_WRAPPER;
-	return LINK_NONE;
-}
 
 static bool read_byte(const struct pyview *v, uint64_t address, int8_t *ret)
 {
@@ -161,18 +138,18 @@ bool pyawait_walk(struct pyview *v, uint64_t coro, struct pyawait *ret)
 	ret->cut = false;
 	ret->waits = 0;
 	for (int i = 0; i < STEPS_MAX && at && !ret->cut; i++) {
-		switch (link_of(v, at)) {
-		case LINK_CORO:
+		switch (pyclass_of(v, at)) {
+		case PYCLASS_CORO:
 			if (!add_coroutine(v, at, ret, ret->n == 0, &at))
 				return false;
 			break;
-		case LINK_WRAPPER:
+		case PYCLASS_WRAPPER:
 			if (!cpython_read_pointer(&v->py, at + WRAPPED, &at))
 				return false;
 			break;
-		case LINK_FUTURE:
+		case PYCLASS_FUTURE_ITER:
 			return cpython_read_pointer(&v->py, at + WRAPPED, &ret->waits) && ret->n;
-		case LINK_NONE:
+		default:
 			ret->waits = at;
 			return ret->n > 0;
 		}

@@ -12,19 +12,18 @@
 #include "inspect/pypages.h"
 #include "inspect/pytask.h"
 
-#define TASK_TYPE	"_asyncio.Task"
-#define TASK_BYTES	192 /* of a TaskObject, up to its name */
-#define FUTURE_LOOP	16
-#define STATE_PENDING	0
-#define SET_MASK	32 /* the table follows */
-#define SET_SLOTS_MAX	(4u << 20)
-#define SLOTS_AT_A_TIME 512
-#define WEAKREF_OBJECT	16
-#define CHUNK		128 /* tasks between their first and their second reading */
-#define TRIES		3
-#define STATES_MAX	4096
-#define GROUP_EXIT	"TaskGroup.__aexit__"
-#define GROUP_EXIT_312	"TaskGroup._aexit" /* since 3.12, called by the former */
+#define TASK_BYTES	 192 /* of a TaskObject, up to its name */
+#define FUTURE_LOOP	 16
+#define STATE_PENDING	 0
+#define SET_MASK	 32 /* the table follows */
+#define SET_SLOTS_MAX	 (4u << 20)
+#define SLOTS_AT_A_TIME	 512
+#define WEAKREF_OBJECT	 16
+#define CHUNK		 128 /* tasks between their first and their second reading */
+#define TRIES		 3
+#define STATES_MAX	 4096
+#define GROUP_EXIT	 "TaskGroup.__aexit__"
+#define GROUP_EXIT_INNER "TaskGroup._aexit" /* since 3.13 the former calls it */
 
 struct list {
 	uint64_t *address; /* owned */
@@ -67,7 +66,7 @@ static bool add_set(struct pyview *v, uint64_t set, bool weak, struct list *l)
 {
 	uint64_t head[2], again[2], some[SLOTS_AT_A_TIME][2], object; /* head: mask, table */
 
-	if (!set || !pyobject_is(v, set, PYTYPE_SET) ||
+	if (pyclass_of(v, set) != PYCLASS_SET ||
 	    !pyobject_read(v, set + SET_MASK, head, sizeof(head)) || head[0] >= SET_SLOTS_MAX)
 		return false;
 	for (uint64_t done = 0; done <= head[0]; done += SLOTS_AT_A_TIME) {
@@ -80,7 +79,7 @@ static bool add_set(struct pyview *v, uint64_t set, bool weak, struct list *l)
 			if (!object || object % sizeof(object))
 				continue;
 			if (weak &&
-			    (!pyobject_is(v, object, PYTYPE_WEAKREF) ||
+			    (pyclass_of(v, object) != PYCLASS_WEAKREF ||
 			     !cpython_read_pointer(&v->py, object + WEAKREF_OBJECT, &object)))
 				continue;
 			add(l, object);
@@ -139,24 +138,21 @@ static enum message_why find_all(struct pyview *v, struct pypages *pages, struct
 
 enum verdict { TASK_GOOD, TASK_ENDED, TASK_ODD };
 
-static bool is_named(struct pyview *v, uint64_t text, const char *name)
-{
-	char found[32];
-
-	return pyobject_text(v, text, found, sizeof(found)) && strcmp(found, name) == 0;
-}
-
 /* A chain that ends in the end of a group: the group. */
 static uint64_t find_group(struct pyview *v, const struct pyawait *a)
 {
-	static const char *const since_311[] = {GROUP_EXIT, GROUP_EXIT_312};
+	char name[sizeof(GROUP_EXIT)];
+	uint64_t text, length;
 
 	if (v->layout.minor < 11 || !a->n)
 		return 0;
-	for (size_t i = 0; i < 2; i++)
-		if (is_named(v, a->frames[a->n - 1].name, since_311[i]))
-			return pyawait_self(v, a);
-	return 0;
+	text = a->frames[a->n - 1].name;
+	if (!pyobject_read(v, text + 16, &length, sizeof(length)) ||
+	    (length != strlen(GROUP_EXIT) && length != strlen(GROUP_EXIT_INNER)) ||
+	    !pyobject_text(v, text, name, sizeof(name)) ||
+	    (strcmp(name, GROUP_EXIT) != 0 && strcmp(name, GROUP_EXIT_INNER) != 0))
+		return 0;
+	return pyawait_self(v, a);
 }
 
 static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_task *t)
@@ -167,7 +163,7 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 
 	memset(t, 0, sizeof(*t));
 	if (!pyobject_read(v, address, b, l->task_coro + 2 * sizeof(uint64_t)) ||
-	    !pyobject_has_base(v, address, TASK_TYPE))
+	    pyclass_of(v, address) != PYCLASS_TASK)
 		return TASK_ENDED; /* freed, or None in a dead reference */
 	memcpy(&state, b + l->task_state, sizeof(state));
 	if (state != STATE_PENDING)
@@ -177,8 +173,9 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 	t->waiter = word_at(b, l->task_coro - 8);
 	t->coro = word_at(b, l->task_coro);
 	t->name = word_at(b, l->task_coro + 8);
-	if (t->waiter && !pywaker_is_future(v, t->waiter))
-		t->waiter = 0;
+	enum pyclass class = pyclass_of(v, t->waiter);
+	if (class != PYCLASS_FUTURE && class != PYCLASS_TASK)
+		t->waiter = 0; /* none */
 	if (!t->coro || t->coro % 8 || !pyawait_walk(v, t->coro, &t->chain))
 		return TASK_ODD;
 	pywaker_collect(v, address, &t->wakes);
@@ -256,8 +253,10 @@ static bool read_chunk(struct reading *r, const uint64_t *address, size_t n)
 		if (r->verdict[i] != TASK_GOOD)
 			continue;
 		r->tally->told++;
-		if (!r->fn(r->v, &r->first[i], r->arg))
+		if (!r->fn(r->v, &r->first[i], r->arg)) {
+			r->tally->omitted += n - i;
 			return false;
+		}
 	}
 	return true;
 }
@@ -273,13 +272,18 @@ enum message_why pylist_read(struct pyview *v, pylist_fn *fn, void *arg,
 	if (v->why || !v->layout.task_coro)
 		return v->why ? v->why : MESSAGE_WHY_VERSION;
 	r = (struct reading){.v = v, .pages = &pages, .fn = fn, .arg = arg, .tally = ret_tally};
+	pyclass_forget(v);
 	pypages_begin(&pages, &v->py);
 	enum message_why why = find_all(v, &pages, &l);
-	for (size_t i = 0; !why && i < l.n; i += CHUNK)
-		if (!read_chunk(&r, l.address + i, l.n - i < CHUNK ? l.n - i : CHUNK))
-			break;
+	for (size_t i = 0; !why && i < l.n; i += CHUNK) {
+		size_t n = l.n - i < CHUNK ? l.n - i : CHUNK;
+		if (read_chunk(&r, l.address + i, n))
+			continue;
+		ret_tally->omitted += l.n - i - n;
+		break;
+	}
 	pypages_end(&pages, &v->py);
-	ret_tally->omitted = l.omitted;
+	ret_tally->omitted += l.omitted;
 	free(l.address);
 	return why;
 }

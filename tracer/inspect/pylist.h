@@ -9,7 +9,7 @@
 #include "inspect/pyawait.h"
 #include "inspect/pywaker.h"
 
-#define PYLIST_TASKS_MAX 100000
+#define PYLIST_TASKS_MAX 50000
 
 struct pylist_task {
 	uint64_t address, loop, waiter, coro, name; /* waiter: the future it waits for; 0 none */

@@ -51,34 +51,11 @@ static bool is_named(const struct pyview *v, uint64_t type, const char *name)
 bool pyobject_is_type(struct pyview *v, uint64_t address, enum pytype type)
 {
 	static const char *const names[PYTYPE_COUNT] = {
-		[PYTYPE_CODE] = "code",
-		[PYTYPE_STR] = "str",
-		[PYTYPE_BYTES] = "bytes",
-		[PYTYPE_INT] = "int",
-		[PYTYPE_DICT] = "dict",
-		[PYTYPE_FRAME] = "frame",
-		[PYTYPE_SET] = "set",
-		[PYTYPE_LIST] = "list",
-		[PYTYPE_TUPLE] = "tuple",
-		[PYTYPE_WEAKREF] = "weakref",
-		[PYTYPE_CELL] = "cell",
-		[PYTYPE_FUNCTION] = "function",
-		[PYTYPE_METHOD] = "method",
-		[PYTYPE_PARTIAL] = "functools.partial",
-		[PYTYPE_COROUTINE] = "coroutine",
-		[PYTYPE_GENERATOR] = "generator",
-		[PYTYPE_ASYNC_GENERATOR] = "async_generator",
-		[PYTYPE_COROUTINE_WRAPPER] = "coroutine_wrapper",
-		[PYTYPE_ASEND] = "async_generator_asend",
-		[PYTYPE_ATHROW] = "async_generator_athrow",
-		[PYTYPE_ANEXT] = "anext_awaitable",
-		[PYTYPE_FUTURE_ITER] = "_asyncio.FutureIter",
+		[PYTYPE_CODE] = "code", [PYTYPE_STR] = "str",	[PYTYPE_BYTES] = "bytes",
+		[PYTYPE_INT] = "int",	[PYTYPE_DICT] = "dict", [PYTYPE_FRAME] = "frame",
 	};
 
-	if (v->types[type] || !address)
-		return address && v->types[type] == address;
-	if (is_named(v, address, names[type]) ||
-	    (type == PYTYPE_WEAKREF && is_named(v, address, "weakref.ReferenceType")))
+	if (!v->types[type] && address && is_named(v, address, names[type]))
 		v->types[type] = address;
 	return address && v->types[type] == address;
 }

@@ -12,26 +12,10 @@ enum pytype {
 	PYTYPE_INT,
 	PYTYPE_DICT,
 	PYTYPE_FRAME,
-	PYTYPE_SET,
-	PYTYPE_LIST,
-	PYTYPE_TUPLE,
-	PYTYPE_WEAKREF,
-	PYTYPE_CELL,
-	PYTYPE_FUNCTION,
-	PYTYPE_METHOD,
-	PYTYPE_PARTIAL,
-	PYTYPE_COROUTINE,
-	PYTYPE_GENERATOR,
-	PYTYPE_ASYNC_GENERATOR,
-	PYTYPE_COROUTINE_WRAPPER,
-	PYTYPE_ASEND,
-	PYTYPE_ATHROW,
-	PYTYPE_ANEXT,
-	PYTYPE_FUTURE_ITER,
 	PYTYPE_COUNT,
 };
 
-#define PYVIEW_FUTURE_TYPES 8
+#define PYVIEW_CLASSES 1024
 
 struct pyview {
 	struct cpython py;    /* address 0: it has no _PyRuntime */
@@ -40,8 +24,10 @@ struct pyview {
 	struct pylayout layout;
 	uint64_t interp;
 	uint64_t types[PYTYPE_COUNT]; /* where they lie, by their first object; 0 not met yet */
-	uint64_t future_types[PYVIEW_FUTURE_TYPES]; /* classes met that are futures; 0 none */
-	unsigned int nfuture_types;		    /* ever */
+	struct {
+		uint64_t type; /* 0 none */
+		uint8_t class; /* enum pyclass */
+	} classes[PYVIEW_CLASSES];
 	struct {
 		uint64_t dict;	      /* of the current ones; 0 not found */
 		uint64_t keys, count; /* sys.modules, in which it was not found */

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define FUTURE_TYPE	  "_asyncio.Future"
-#define TASK_TYPE	  "_asyncio.Task"
 #define CALLBACK0	  24 /* of a future; the context follows */
 #define CALLBACKS	  40 /* a list of the others, of (function, context) */
 #define CALLBACKS_MAX	  32
@@ -17,25 +15,10 @@
 #define PARTIAL_ARGUMENTS 24 /* behind the function */
 #define GROUP_CALLBACK	  "_on_task_done"
 
-bool pywaker_is_future(struct pyview *v, uint64_t object)
-{
-	uint64_t type;
-
-	if (!object || !cpython_read_pointer(&v->py, object + 8, &type) || !type)
-		return false;
-	for (size_t i = 0; i < PYVIEW_FUTURE_TYPES; i++)
-		if (v->future_types[i] == type)
-			return true;
-	if (!pyobject_has_base(v, object, FUTURE_TYPE))
-		return false;
-	v->future_types[v->nfuture_types++ % PYVIEW_FUTURE_TYPES] = type;
-	return true;
-}
-
 /* Another task than the first one is not woken by it: that goes on by itself. */
 static bool is_woken(struct pyview *v, uint64_t object)
 {
-	return pywaker_is_future(v, object) && !pyobject_has_base(v, object, TASK_TYPE);
+	return pyclass_of(v, object) == PYCLASS_FUTURE;
 }
 
 static void add(struct pywaker *w, uint64_t object)
@@ -48,14 +31,13 @@ static void add(struct pywaker *w, uint64_t object)
 }
 
 /* The words of a tuple or list at most max of them; how many. */
-static size_t read_items(struct pyview *v, uint64_t object, enum pytype type, uint64_t *items,
+static size_t read_items(struct pyview *v, uint64_t object, enum pyclass class, uint64_t *items,
 			 size_t max)
 {
 	uint64_t n, at = object + TUPLE_ITEMS;
 
-	if (!object || !pyobject_is(v, object, type) ||
-	    !pyobject_read(v, object + 16, &n, sizeof(n)) ||
-	    (type == PYTYPE_LIST && !cpython_read_pointer(&v->py, object + LIST_ITEMS, &at)))
+	if (pyclass_of(v, object) != class || !pyobject_read(v, object + 16, &n, sizeof(n)) ||
+	    (class == PYCLASS_LIST && !cpython_read_pointer(&v->py, object + LIST_ITEMS, &at)))
 		return 0;
 	if (n > max)
 		n = max;
@@ -68,9 +50,9 @@ static void look_at_function(struct pyview *v, uint64_t function, struct pywaker
 
 	if (!cpython_read_pointer(&v->py, function + v->layout.function_closure, &closure))
 		return;
-	size_t n = read_items(v, closure, PYTYPE_TUPLE, cells, ITEMS_MAX);
+	size_t n = read_items(v, closure, PYCLASS_TUPLE, cells, ITEMS_MAX);
 	for (size_t i = 0; i < n; i++)
-		if (pyobject_is(v, cells[i], PYTYPE_CELL) &&
+		if (pyclass_of(v, cells[i]) == PYCLASS_CELL &&
 		    cpython_read_pointer(&v->py, cells[i] + CELL_VALUE, &value) &&
 		    is_woken(v, value))
 			add(w, value);
@@ -82,7 +64,7 @@ static void look_at_method(struct pyview *v, uint64_t method, struct pywaker *w)
 	char text[32];
 
 	if (pyobject_read(v, method + METHOD_FUNCTION, pair, sizeof(pair)) && pair[1] &&
-	    pyobject_is(v, pair[0], PYTYPE_FUNCTION) &&
+	    pyclass_of(v, pair[0]) == PYCLASS_FUNCTION &&
 	    cpython_read_pointer(&v->py, pair[0] + v->layout.function_name, &name) &&
 	    pyobject_text(v, name, text, sizeof(text)) && strcmp(text, GROUP_CALLBACK) == 0)
 		add(w, pair[1]);
@@ -94,7 +76,7 @@ static void look_at_partial(struct pyview *v, uint64_t partial, struct pywaker *
 
 	if (!cpython_read_pointer(&v->py, partial + PARTIAL_ARGUMENTS, &arguments))
 		return;
-	size_t n = read_items(v, arguments, PYTYPE_TUPLE, values, ITEMS_MAX);
+	size_t n = read_items(v, arguments, PYCLASS_TUPLE, values, ITEMS_MAX);
 	for (size_t i = 0; i < n; i++)
 		if (is_woken(v, values[i]))
 			add(w, values[i]);
@@ -102,16 +84,19 @@ static void look_at_partial(struct pyview *v, uint64_t partial, struct pywaker *
 
 static void look_at_callback(struct pyview *v, uint64_t callback, struct pywaker *w)
 {
-	uint64_t type;
-
-	if (!callback || !cpython_read_pointer(&v->py, callback + 8, &type))
-		return;
-	if (pyobject_is_type(v, type, PYTYPE_FUNCTION))
+	switch (pyclass_of(v, callback)) {
+	case PYCLASS_FUNCTION:
 		look_at_function(v, callback, w);
-	else if (pyobject_is_type(v, type, PYTYPE_METHOD))
+		break;
+	case PYCLASS_METHOD:
 		look_at_method(v, callback, w);
-	else if (pyobject_is_type(v, type, PYTYPE_PARTIAL))
+		break;
+	case PYCLASS_PARTIAL:
 		look_at_partial(v, callback, w);
+		break;
+	default:
+		break;
+	}
 }
 
 static void look_at_future(struct pyview *v, uint64_t future, struct pywaker *w)
@@ -122,9 +107,9 @@ static void look_at_future(struct pyview *v, uint64_t future, struct pywaker *w)
 		look_at_callback(v, callback, w);
 	if (!cpython_read_pointer(&v->py, future + CALLBACKS, &list))
 		return;
-	size_t n = read_items(v, list, PYTYPE_LIST, pairs, CALLBACKS_MAX);
+	size_t n = read_items(v, list, PYCLASS_LIST, pairs, CALLBACKS_MAX);
 	for (size_t i = 0; i < n; i++)
-		if (read_items(v, pairs[i], PYTYPE_TUPLE, pair, 2))
+		if (read_items(v, pairs[i], PYCLASS_TUPLE, pair, 2))
 			look_at_callback(v, pair[0], w);
 }
 
@@ -134,6 +119,6 @@ void pywaker_collect(struct pyview *v, uint64_t future, struct pywaker *ret)
 	add(ret, future);
 	/* what is found is looked at in turn; nothing twice, and no more than there is room for */
 	for (size_t i = 0; i < ret->n; i++)
-		if (pywaker_is_future(v, ret->found[i]))
+		if (!i || is_woken(v, ret->found[i]))
 			look_at_future(v, ret->found[i], ret);
 }

@@ -7,7 +7,7 @@
 #ifndef LSC_INSPECT_PYWAKER_H
 #define LSC_INSPECT_PYWAKER_H
 
-#include "inspect/pyobject.h"
+#include "inspect/pyclass.h"
 
 #define PYWAKER_MAX 16
 
@@ -15,9 +15,6 @@ struct pywaker {
 	uint64_t found[PYWAKER_MAX]; /* futures, and objects whose method is called */
 	size_t n;
 };
-
-/* The object is a future of the C accelerator, or of a class derived from that. */
-bool pywaker_is_future(struct pyview *v, uint64_t object);
 
 /* What it wakes, and what those wake in turn, as far as there is room. */
 void pywaker_collect(struct pyview *v, uint64_t future, struct pywaker *ret);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Fills pages; names and lines of what many tasks have in common are looked up once. */
+/* Fills pages, and sends them when all is read: reading waits for nobody. Names and lines of what
+ * many tasks have in common are looked up once. */
 #include "inspect/tasklist.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,10 +17,16 @@
 #define LOOPS_MAX 64
 #define TEXT_FULL (PAGE_TEXT / 2) /* a page with more is sent */
 
+struct page {
+	struct page *next;
+	size_t size;
+	uint8_t bytes[];
+};
+
 /* The worker has one thread: what is large is static. */
 struct tasklist {
-	int collector;
-	bool broken; /* the collector is gone */
+	struct page *pages, **end; /* owned; full ones */
+	bool failed;		   /* no memory for another one */
 	struct message_page head;
 	struct message_page_task tasks[PAGE_TASKS];
 	struct message_page_frame frames[PAGE_FRAMES];
@@ -38,7 +46,6 @@ struct tasklist {
 		uint32_t tid;
 	} loops[LOOPS_MAX];
 	size_t nloops;
-	uint8_t out[MESSAGE_MAX];
 };
 _Static_assert(sizeof(struct message_page) + PAGE_TASKS * sizeof(struct message_page_task) +
 			       PAGE_FRAMES * sizeof(struct message_page_frame) +
@@ -60,21 +67,46 @@ static void *put(void *to, const void *from, size_t size)
 	return (uint8_t *)to + size;
 }
 
-static void send_page(struct tasklist *t)
+/* Puts the page to those that are full and begins another one. */
+static void end_page(struct tasklist *t)
 {
 	const struct message_page *h = &t->head;
-	void *at = t->out;
+	size_t tasks = h->ntasks * sizeof(t->tasks[0]), frames = h->nframes * sizeof(t->frames[0]),
+	       links = h->nlinks * sizeof(t->links[0]),
+	       size = sizeof(*h) + tasks + frames + links + h->text_size;
 
-	if (!h->ntasks || t->broken)
+	if (!h->ntasks || t->failed)
 		return;
+	struct page *page = malloc(sizeof(*page) + size);
+	if (!page) {
+		t->failed = true;
+		return;
+	}
+	page->next = NULL;
+	page->size = size;
+	void *at = page->bytes;
 	at = put(at, h, sizeof(*h));
-	at = put(at, t->tasks, h->ntasks * sizeof(t->tasks[0]));
-	at = put(at, t->frames, h->nframes * sizeof(t->frames[0]));
-	at = put(at, t->links, h->nlinks * sizeof(t->links[0]));
-	at = put(at, t->text, h->text_size);
-	t->broken = message_send(t->collector, t->out, (size_t)((uint8_t *)at - t->out), NULL, 0,
-				 NULL, 0, 0) < 0;
+	at = put(at, t->tasks, tasks);
+	at = put(at, t->frames, frames);
+	at = put(at, t->links, links);
+	put(at, t->text, h->text_size);
+	*t->end = page;
+	t->end = &page->next;
 	begin_page(t, h->cookie);
+}
+
+/* Sends and frees all pages. A collector that is gone shows at the next receive. */
+static void send_pages(struct tasklist *t, int collector)
+{
+	bool broken = false;
+
+	while (t->pages) {
+		struct page *page = t->pages;
+		t->pages = page->next;
+		broken = broken ||
+			 message_send(collector, page->bytes, page->size, NULL, 0, NULL, 0, 0) < 0;
+		free(page);
+	}
 }
 
 static uint32_t add_text(struct tasklist *t, const char *text)
@@ -148,7 +180,7 @@ static bool add_task(struct pyview *v, const struct pylist_task *task, void *arg
 
 	if (h->ntasks == PAGE_TASKS || h->nframes + PYAWAIT_MAX > PAGE_FRAMES ||
 	    h->nlinks + PYWAKER_MAX > PAGE_LINKS || h->text_size > TEXT_FULL)
-		send_page(t);
+		end_page(t);
 	struct message_page_task *m = &t->tasks[h->ntasks++];
 	*m = (struct message_page_task){.address = task->address,
 					.loop = task->loop,
@@ -175,7 +207,7 @@ static bool add_task(struct pyview *v, const struct pylist_task *task, void *arg
 	}
 	memcpy(t->links + h->nlinks, task->wakes.found, task->wakes.n * sizeof(t->links[0]));
 	h->nlinks += (uint32_t)task->wakes.n;
-	return !t->broken;
+	return !t->failed;
 }
 
 static enum message_why read_all(struct tasklist *t, struct pyview *v, struct inspector_tally *ret)
@@ -184,7 +216,7 @@ static enum message_why read_all(struct tasklist *t, struct pyview *v, struct in
 	uint64_t begin = lsc_now_ns();
 	enum message_why why = pylist_read(v, add_task, t, &tally);
 
-	send_page(t);
+	end_page(t);
 	*ret = (struct inspector_tally){
 		.told = (uint32_t)tally.told,
 		.changed = (uint32_t)tally.changed,
@@ -217,8 +249,9 @@ size_t tasklist_run(struct space *s, const struct message_job *job, int collecto
 	answer.head.address = v->py.address;
 	answer.head.size = v->py.size;
 	memset(&t, 0, sizeof(t));
-	t.collector = collector;
+	t.end = &t.pages;
 	begin_page(&t, job->cookie);
 	answer.head.why = read_all(&t, v, &answer.head.tally);
+	send_pages(&t, collector);
 	return answer_write(&answer, buf);
 }
