@@ -279,6 +279,10 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		evidence_unresolved(c, job_texts[j->kind], r->why);
+	if (r->debug_why)
+		evidence_unresolved(c, "names and lines", r->debug_why);
+	if (r->jit_why)
+		evidence_unresolved(c, "frames of code made at run time", r->jit_why);
 	if (j->kind == JOB_GIL)
 		gil_found(c, j->target, r);
 	else if (j->loop && j->kind == JOB_ONGOING)

@@ -100,6 +100,8 @@ struct inspector_result {
 	struct inspector_place place; /* " */
 	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
 	const char *python_why; /* NULL, or why frames of Python that were asked for are missing */
+	const char *debug_why;	/* NULL, or why a separate debug file is not used; said once */
+	const char *jit_why;	/* NULL, or why code made at run time has no names; said once */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
 			    short text */
 };

@@ -12,15 +12,20 @@
 #include "inspect/message.h"
 #include "inspect/symbol.h"
 
+struct perfmap;
 struct pyview;
 struct unwind;
 
+#define SPACE_BUILD_ID_MAX (2 * 32 + 1)
+
 struct space_file {
+	struct space *space; /* that it is of */
 	uint64_t dev, inode, bias;
 	Dwfl_Module *module;
+	bool searched; /* for a debug file */
 	bool indexed, has_symtab, has_lines;
 	struct entry_table entries;
-	char build_id[2 * 32 + 1];
+	char build_id[SPACE_BUILD_ID_MAX]; /* in hex; empty: none, or not looked for yet */
 };
 
 struct space_map {
@@ -30,18 +35,24 @@ struct space_map {
 };
 
 struct space {
-	int mem; /* /proc/PID/mem, owns; -1: unreadable */
+	int mem;    /* /proc/PID/mem, owns; -1: unreadable */
+	int broker; /* to be asked for more files, borrowed; -1: none to be had */
+	int pid;
+	bool plain;		    /* without separate debug files */
+	uint64_t spent;		    /* see space_spend() */
+	enum message_why debug_why; /* of a debug file that is not used; not told yet */
 	Dwfl *dwfl;
 	struct unwind *unwind;	/* the one that runs: libdwfl's callbacks find it here */
 	struct space_map *maps; /* by address */
 	struct space_file *files;
 	size_t nmaps, nfiles;
 	struct symbol_cache symbols;
-	struct pyview *python; /* owns; what is known of its CPython, NULL not looked for yet */
+	struct pyview *python;	 /* owns; what is known of its CPython, NULL not looked for yet */
+	struct perfmap *perfmap; /* owns; names of code made at run time, NULL not looked for yet */
 };
 
-/* Takes mem. NULL out of memory. */
-struct space *space_new(int mem);
+/* Takes mem, borrows broker. NULL out of memory. */
+struct space *space_new(int mem, int broker, const struct message_open *target);
 struct space *space_free(struct space *s);
 
 /* Adds the mapping above the last one; one that lies elsewhere, or is one too many, is left out.
@@ -59,6 +70,13 @@ bool space_refresh(struct space *s, struct space *newer);
 
 /* The mapping of an address; NULL unknown. */
 const struct space_map *space_find(const struct space *s, uint64_t address);
+
+/* Puts n bytes into hex. False, with an empty text: there are none, or too many. */
+bool space_build_id(const void *bits, ssize_t n, char ret[SPACE_BUILD_ID_MAX]);
+
+/* Takes from what all targets together may use for files beside their own; given back when the
+ * space is freed. False: there is not enough left. */
+bool space_spend(struct space *s, uint64_t bytes);
 
 /* Parses a file: symbols, unwind table, build id. Slow; once. */
 void space_index(struct space_file *f);
