@@ -73,6 +73,10 @@ void job_result(const struct inspector_result *r, void *arg)
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		ledger_unresolved(c, job_texts[j->kind], r->why);
+	if (r->debug_why)
+		ledger_unresolved(c, "names and lines", r->debug_why);
+	if (r->jit_why)
+		ledger_unresolved(c, "frames of code made at run time", r->jit_why);
 	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
 		ledger_no_frames(c, j->loop, r->language_why);
 	if (j->kind == JOB_GIL)

@@ -61,10 +61,19 @@ uint32_t answer_function(struct answer *a, const char *name)
 {
 	uint32_t at;
 
-	if (!name || strncmp(name, "_Z", 2) || strnlen(name, MESSAGE_TEXT_MAX) == MESSAGE_TEXT_MAX)
+	size_t len = name ? strnlen(name, MESSAGE_TEXT_MAX) : 0;
+	if (!len || len == MESSAGE_TEXT_MAX)
 		return answer_text(a, name);
 	if (find(a, name, &at))
 		return at;
+	/* the linker writes a symbol's version behind it, into .symtab: "read@@GLIBC_2.2.5" */
+	size_t bare = strcspn(name, "@");
+	if (bare && bare < len) {
+		lsc_autofree char *cut = strndup(name, bare);
+		return append(a, name, cut ? cut : name);
+	}
+	if (strncmp(name, "_Z", 2) != 0)
+		return append(a, name, name);
 	lsc_autofree char *plain = __cxa_demangle(name, NULL, NULL, NULL);
 	return append(a, name, plain ? plain : name);
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include "base/cleanup.h"
 #include "inspect/maps.h"
 #include "inspect/message.h"
+#include "inspect/sidefile.h"
 
 #define FILE_SIZE_MAX	 (4ll << 30)
 #define TARGET_FILES_MAX 256 /* times MESSAGE_SLOTS: the worker's RLIMIT_NOFILE */
@@ -32,8 +34,7 @@ struct handover {
 	uint32_t files, maps;
 };
 
-/* Turns an O_PATH descriptor of a regular file into one that reads. Gives it, or -errno. */
-static int reopen(int path_fd)
+int broker_reopen(int path_fd, off_t size_max)
 {
 	char name[64];
 	struct stat st;
@@ -42,7 +43,7 @@ static int reopen(int path_fd)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENXIO;
-	if (st.st_size > FILE_SIZE_MAX)
+	if (st.st_size > size_max)
 		return -EFBIG;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
 	int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -62,7 +63,7 @@ static int open_by_path(const struct handover *h, const struct maps_entry *e)
 		return -errno;
 	if (st.st_ino != e->inode || major(st.st_dev) != e->major || minor(st.st_dev) != e->minor)
 		return -ESTALE;
-	return reopen(fd);
+	return broker_reopen(fd, FILE_SIZE_MAX);
 }
 
 /* Deleted and replaced files, and file systems that show another device number in maps. */
@@ -72,7 +73,7 @@ static int open_by_map(const struct handover *h, const struct maps_entry *e)
 
 	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, e->start, e->end);
 	lsc_autoclose int fd = openat(h->dir, name, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : reopen(fd);
+	return fd < 0 ? -errno : broker_reopen(fd, FILE_SIZE_MAX);
 }
 
 static int send_map(const struct maps_entry *e, void *arg)
@@ -174,15 +175,48 @@ static int hand_over(const struct message_open *open_msg, int worker)
 	return r < 0 ? r : h.maps ? 0 : -ESRCH;
 }
 
-void broker_run(int collector, int worker)
+/* Serves one packet of either. -errno: the end. */
+static int serve_collector(int collector, int worker)
 {
 	struct message_open m;
 
-	while (message_recv(collector, &m, sizeof(m), NULL, 0, 0) == sizeof(m) &&
-	       m.kind == MESSAGE_OPEN) {
-		struct message_status end = {.kind = MESSAGE_MAPS_END,
-					     .value = hand_over(&m, worker)};
-		if (message_send(worker, &end, sizeof(end), NULL, 0, NULL, 0, 0) < 0)
+	if (message_recv(collector, &m, sizeof(m), NULL, 0, 0) != sizeof(m) ||
+	    m.kind != MESSAGE_OPEN)
+		return -EPIPE;
+	struct message_status end = {.kind = MESSAGE_MAPS_END, .value = hand_over(&m, worker)};
+	return message_send(worker, &end, sizeof(end), NULL, 0, NULL, 0, 0);
+}
+
+static int serve_worker(int worker)
+{
+	struct {
+		struct message_sidefile m;
+		char text[2 * MESSAGE_TEXT_MAX];
+	} in;
+	ssize_t n = message_recv(worker, &in, sizeof(in), NULL, 0, 0);
+
+	if (n < (ssize_t)sizeof(in.m) || in.m.kind != MESSAGE_SIDEFILE)
+		return -EPIPE;
+	lsc_autoclose int fd = sidefile_open(&in.m, in.text, (size_t)n - sizeof(in.m));
+	struct message_status status = {.kind = MESSAGE_SIDEFILE, .value = fd < 0 ? fd : 0};
+	return message_send(worker, &status, sizeof(status), NULL, 0, &fd, fd >= 0, 0);
+}
+
+void broker_run(int collector, int worker)
+{
+	struct pollfd p[2] = {{.fd = collector, .events = POLLIN},
+			      {.fd = worker, .events = POLLIN}};
+
+	for (;;) {
+		if (poll(p, 2, -1) < 0) {
+			if (errno != EINTR)
+				return;
+			continue;
+		}
+		if (p[0].revents && serve_collector(collector, worker) < 0)
 			return;
+		/* its end is for the collector to see, which knows what it was at */
+		if (p[1].revents && serve_worker(worker) < 0)
+			p[1].fd = -1;
 	}
 }

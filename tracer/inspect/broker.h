@@ -3,7 +3,14 @@
 #ifndef LSC_INSPECT_BROKER_H
 #define LSC_INSPECT_BROKER_H
 
-/* Serves MESSAGE_OPEN from collector until end of stream. For a process of its own. */
+#include <sys/types.h>
+
+/* Serves MESSAGE_OPEN from collector, until its end of stream, and MESSAGE_SIDEFILE from worker.
+ * For a process of its own. */
 void broker_run(int collector, int worker);
+
+/* Turns an O_PATH descriptor of a regular file of at most size_max bytes into one that reads. Gives
+ * it, or -errno: -ENXIO, -EFBIG. */
+int broker_reopen(int path_fd, off_t size_max);
 
 #endif

@@ -73,6 +73,10 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_NO_STATE] = "the thread is not known to CPython",
 	[MESSAGE_WHY_NO_FIT] = "they do not fit the native stack",
 	[MESSAGE_WHY_CHANGED] = "their code is not there any more",
+	[MESSAGE_WHY_BUILD] = "its debug file is of another build",
+	[MESSAGE_WHY_OWNER] = "the perf map is not the target's own",
+	[MESSAGE_WHY_NO_FILE] = "the perf map is not a plain file",
+	[MESSAGE_WHY_TOO_LARGE] = "too large",
 };
 
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
@@ -265,7 +269,8 @@ static void pump(struct inspector *ins, uint64_t now_ns)
 		struct message_open m = {.kind = MESSAGE_OPEN,
 					 .slot = target_slot(&ins->targets, t),
 					 .pid = job->pid,
-					 .tid = job->message.tid};
+					 .tid = job->message.tid,
+					 .flags = t->strikes ? MESSAGE_OPEN_PLAIN : 0};
 		r = message_send(ins->crew.broker, &m, sizeof(m), NULL, 0, NULL, 0, MSG_DONTWAIT);
 	} else {
 		job->message.slot = target_slot(&ins->targets, t);
@@ -348,6 +353,8 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.task = task_of(ins, m, size),
 		.language_why = why_texts[m->language],
 		.tally = m->tally,
+		.debug_why = why_texts[m->debug],
+		.jit_why = why_texts[m->jit],
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);

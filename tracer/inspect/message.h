@@ -38,6 +38,9 @@ enum message_kind {
 	MESSAGE_TASKS = 16,   /* collector -> worker: struct message_job; answered by any number of
 				 MESSAGE_TASK_PAGE and then by MESSAGE_RESULT */
 	MESSAGE_TASK_PAGE = 17, /* worker -> collector: struct message_page and what it counts */
+	MESSAGE_SIDEFILE = 20, /* worker -> broker: struct message_sidefile, text; answered by a
+				  struct message_status of this kind, with the file if its value
+				  is 0 */
 };
 
 enum message_phase {
@@ -55,6 +58,10 @@ enum message_why {
 	MESSAGE_WHY_NO_STATE = 6,   /* CPython does not know the thread */
 	MESSAGE_WHY_NO_FIT = 7,	    /* its frames are not those of the native stack */
 	MESSAGE_WHY_CHANGED = 8,    /* their code is not there any more */
+	MESSAGE_WHY_BUILD = 9,	    /* a debug file of another build */
+	MESSAGE_WHY_OWNER = 10,	    /* a file of another user */
+	MESSAGE_WHY_NO_FILE = 11,   /* not a plain file */
+	MESSAGE_WHY_TOO_LARGE = 12,
 	MESSAGE_WHY_COUNT,
 };
 
@@ -73,11 +80,34 @@ struct message_open {
 	uint32_t kind;
 	uint32_t slot;
 	int32_t pid, tid;
+	uint32_t flags;
 };
 
 enum message_map_flags {
 	MESSAGE_MAP_VDSO = 1,
 	MESSAGE_MAP_SAME_FILE = 2, /* another piece of the file of the map before: no descriptor */
+};
+
+enum message_open_flags {
+	MESSAGE_OPEN_PLAIN = 1, /* no separate debug files: they may have cost a worker */
+};
+
+/* Where a file beside a target's own is looked for; below the target's root but for ID_OURS. */
+enum message_place {
+	MESSAGE_PLACE_ID = 0,	      /* text: a build id in hex */
+	MESSAGE_PLACE_ID_OURS = 1,    /* the same, below our own root */
+	MESSAGE_PLACE_LINK = 2,	      /* text: a file's path, NUL, the name in its .gnu_debuglink */
+	MESSAGE_PLACE_LINK_BELOW = 3, /* the same, in .debug/ */
+	MESSAGE_PLACE_LINK_GLOBAL = 4, /* the same, below /usr/lib/debug */
+	MESSAGE_PLACE_MAP = 5,	       /* no text: /tmp/perf-PID.map */
+	MESSAGE_PLACES,
+};
+
+struct message_sidefile {
+	uint32_t kind;
+	uint32_t place;
+	int32_t pid;
+	/* text follows */
 };
 
 struct message_map {
@@ -167,6 +197,8 @@ struct message_result {
 	uint32_t nframes;
 	uint32_t text_size;
 	uint32_t language; /* enum message_why: why frames of Python or JavaScript are missing */
+	uint32_t debug;	 /* the same of a separate debug file */
+	uint32_t jit;	 /* the same of names of code made at run time */
 	uint32_t words[INSPECTOR_WORDS];
 	uint64_t address, size;	      /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "inspect/debugfile.h"
+#include "inspect/perfmap.h"
 #include "inspect/unwind.h"
 #include "inspect/v8view.h"
 
@@ -17,17 +19,29 @@
 #define PAGE		    4096ull
 #define ADDRESS_END	    (1ull << 47)
 
-/* Debug information comes from the file itself; nothing is searched for. */
-static int find_no_debuginfo(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
-			     const char *file, const char *link, GElf_Word crc, char **ret)
+#define SPEND_MAX (384ull << 20) /* of the worker's RLIMIT_AS */
+
+static uint64_t spent; /* by all spaces; the worker has one thread */
+
+static void read_build_id(struct space_file *f);
+
+/* libdwfl asks when the file itself lacks symbols or DWARF, once for each. */
+static int find_debuginfo(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
+			  const char *file, const char *link, GElf_Word crc, char **ret)
 {
-	(void)mod, (void)data, (void)name, (void)base, (void)file, (void)link, (void)crc, (void)ret;
-	return -1;
+	struct space_file *f = *data;
+
+	(void)mod, (void)base, (void)file, (void)crc, (void)ret;
+	if (!f || f->searched)
+		return -1;
+	f->searched = true;
+	read_build_id(f);
+	return debugfile_find(f, name, link);
 }
 
-static const Dwfl_Callbacks callbacks = {.find_debuginfo = find_no_debuginfo};
+static const Dwfl_Callbacks callbacks = {.find_debuginfo = find_debuginfo};
 
-struct space *space_new(int mem)
+struct space *space_new(int mem, int broker, const struct message_open *target)
 {
 	struct space *s = calloc(1, sizeof(*s));
 
@@ -39,6 +53,9 @@ struct space *space_new(int mem)
 		return NULL;
 	}
 	s->mem = mem;
+	s->broker = broker;
+	s->pid = target->pid;
+	s->plain = target->flags & MESSAGE_OPEN_PLAIN;
 	return s;
 }
 
@@ -61,6 +78,8 @@ struct space *space_free(struct space *s)
 		symtab_done(&s->files[i].symtab);
 	free(s->files);
 	forget_languages(s);
+	perfmap_free(s->perfmap);
+	spent -= s->spent;
 	lsc_closep(&s->mem);
 	free(s);
 	return NULL;
@@ -107,8 +126,8 @@ static int add_file(struct space *s, const struct message_map *m, const char *pa
 	Dwfl_Module *mod = dwfl_report_elf(s->dwfl, path, path, fd, bias, true);
 	if (!mod)
 		goto not_ours;
-	s->files[s->nfiles] =
-		(struct space_file){.dev = m->dev, .inode = m->inode, .bias = bias, .module = mod};
+	s->files[s->nfiles] = (struct space_file){
+		.space = s, .dev = m->dev, .inode = m->inode, .bias = bias, .module = mod};
 	return (int)s->nfiles++;
 not_ours:
 	lsc_closep(&fd);
@@ -147,6 +166,11 @@ int space_seal(struct space *s, Elf *vdso)
 {
 	if (dwfl_report_end(s->dwfl, NULL, NULL) != 0)
 		return -EIO;
+	for (size_t i = 0; i < s->nfiles; i++) { /* they stay where they are from here */
+		void **data;
+		if (dwfl_module_info(s->files[i].module, &data, NULL, NULL, NULL, NULL, NULL, NULL))
+			*data = &s->files[i];
+	}
 	return unwind_attach(s, vdso);
 }
 
@@ -166,6 +190,8 @@ bool space_refresh(struct space *s, struct space *newer)
 	s->nmaps = newer->nmaps;
 	s->mem = newer->mem;
 	forget_languages(s); /* it may be the same program, but another process */
+	s->perfmap = perfmap_free(s->perfmap);
+	s->pid = newer->pid;
 	newer->maps = maps;
 	newer->nmaps = nmaps;
 	newer->mem = mem;
@@ -192,7 +218,16 @@ const struct space_map *space_find(const struct space *s, uint64_t address)
 	return low < s->nmaps && address >= s->maps[low].start ? &s->maps[low] : NULL;
 }
 
-static void read_sections(struct space_file *f, Elf *elf)
+bool space_spend(struct space *s, uint64_t bytes)
+{
+	if (bytes > SPEND_MAX - spent)
+		return false;
+	spent += bytes;
+	s->spent += bytes;
+	return true;
+}
+
+static void find_entries(struct space_file *f, Elf *elf)
 {
 	size_t names;
 	Elf_Scn *scn = NULL;
@@ -201,27 +236,36 @@ static void read_sections(struct space_file *f, Elf *elf)
 	if (elf_getshdrstrndx(elf, &names) < 0)
 		return;
 	while ((scn = elf_nextscn(elf, scn))) {
-		if (!gelf_getshdr(scn, &sh))
-			continue;
-		f->has_symtab |= sh.sh_type == SHT_SYMTAB;
-		const char *name = elf_strptr(elf, names, sh.sh_name);
-		f->has_lines |= name && (strcmp(name, ".debug_line") == 0 ||
-					 strcmp(name, ".zdebug_line") == 0);
+		const char *name =
+			gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name) : NULL;
 		if (name && strcmp(name, ".eh_frame_hdr") == 0)
 			entry_table_read(scn, &sh, &f->entries);
 	}
 }
 
-static void read_build_id(struct space_file *f)
+bool space_build_id(const void *bits, ssize_t n, char ret[SPACE_BUILD_ID_MAX])
 {
 	static const char digits[] = "0123456789abcdef";
+	const unsigned char *b = bits;
+
+	memset(ret, 0, SPACE_BUILD_ID_MAX);
+	if (n <= 0 || n > (SPACE_BUILD_ID_MAX - 1) / 2)
+		return false;
+	for (ssize_t i = 0; i < n; i++) {
+		ret[2 * i] = digits[b[i] >> 4];
+		ret[2 * i + 1] = digits[b[i] & 15];
+	}
+	return true;
+}
+
+static void read_build_id(struct space_file *f)
+{
 	const unsigned char *bits;
 	GElf_Addr address;
-	int n = dwfl_module_build_id(f->module, &bits, &address);
 
-	for (int i = 0; i < n && i < (int)(sizeof(f->build_id) - 1) / 2; i++) {
-		f->build_id[2 * i] = digits[bits[i] >> 4];
-		f->build_id[2 * i + 1] = digits[bits[i] & 15];
+	if (!f->build_id[0]) {
+		int n = dwfl_module_build_id(f->module, &bits, &address);
+		space_build_id(bits, n, f->build_id);
 	}
 }
 
@@ -233,8 +277,11 @@ void space_index(struct space_file *f)
 	f->indexed = true;
 	if (!elf)
 		return;
-	read_sections(f, elf);
+	find_entries(f, elf);
+	debugfile_note(f, elf);
 	read_build_id(f);
 	symtab_build(&f->symtab, f->module);
+	if (!f->searched) /* the symbols needed none: ask for one with lines */
+		dwfl_module_getdwarf(f->module, &bias);
 	dwfl_module_eh_cfi(f->module, &bias);
 }

@@ -13,17 +13,22 @@
 #include "inspect/symbol.h"
 #include "inspect/symtab.h"
 
+struct perfmap;
 struct pyview;
 struct v8view;
 struct unwind;
 
+#define SPACE_BUILD_ID_MAX (2 * 32 + 1)
+
 struct space_file {
+	struct space *space; /* that it is of */
 	uint64_t dev, inode, bias;
 	Dwfl_Module *module;
+	bool searched; /* for a debug file */
 	bool indexed, has_symtab, has_lines;
 	struct entry_table entries;
 	struct symtab symtab;
-	char build_id[2 * 32 + 1];
+	char build_id[SPACE_BUILD_ID_MAX]; /* in hex; empty: none, or not looked for yet */
 };
 
 struct space_map {
@@ -33,7 +38,12 @@ struct space_map {
 };
 
 struct space {
-	int mem; /* /proc/PID/mem, owns; -1: unreadable */
+	int mem;    /* /proc/PID/mem, owns; -1: unreadable */
+	int broker; /* to be asked for more files, borrowed; -1: none to be had */
+	int pid;
+	bool plain;		    /* without separate debug files */
+	uint64_t spent;		    /* see space_spend() */
+	enum message_why debug_why; /* of a debug file that is not used; not told yet */
 	Dwfl *dwfl;
 	struct unwind *unwind;	/* the one that runs: libdwfl's callbacks find it here */
 	struct space_map *maps; /* by address */
@@ -42,10 +52,11 @@ struct space {
 	struct symbol_cache symbols;
 	struct pyview *python; /* owns; what is known of its CPython, NULL not looked for yet */
 	struct v8view *v8;     /* the same of its V8 */
+	struct perfmap *perfmap; /* owns; names of code made at run time, NULL not looked for yet */
 };
 
-/* Takes mem. NULL out of memory. */
-struct space *space_new(int mem);
+/* Takes mem, borrows broker. NULL out of memory. */
+struct space *space_new(int mem, int broker, const struct message_open *target);
 struct space *space_free(struct space *s);
 
 /* Adds the mapping above the last one; one that lies elsewhere, or is one too many, is left out.
@@ -66,6 +77,13 @@ bool space_read(const struct space *s, uint64_t address, void *buf, size_t size)
 
 /* The mapping of an address; NULL unknown. */
 const struct space_map *space_find(const struct space *s, uint64_t address);
+
+/* Puts n bytes into hex. False, with an empty text: there are none, or too many. */
+bool space_build_id(const void *bits, ssize_t n, char ret[SPACE_BUILD_ID_MAX]);
+
+/* Takes from what all targets together may use for files beside their own; given back when the
+ * space is freed. False: there is not enough left. */
+bool space_spend(struct space *s, uint64_t bytes);
 
 /* Parses a file: symbols, unwind table, build id. Slow; once. */
 void space_index(struct space_file *f);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
+#include "inspect/perfmap.h"
 #include "inspect/pystack.h"
 #include "inspect/v8code.h"
 #include "inspect/v8stack.h"
@@ -312,6 +313,9 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 		answer.head.language = s->v8->why;
 	if (job->python || job->nframes)
 		pystack_merge(s, job, stack, &answer, phase, arg);
+	perfmap_name(s, &answer, phase, arg); /* what has no better name */
+	answer.head.debug = s->debug_why;
+	s->debug_why = MESSAGE_WHY_NONE;
 	if (job->words && s->mem >= 0 &&
 	    pread(s->mem, answer.head.words, sizeof(answer.head.words), (off_t)job->words) ==
 		    sizeof(answer.head.words))

@@ -74,7 +74,7 @@ static int begin_target(struct worker *w, const struct message_open *m, int mem)
 		return -EBADMSG;
 	}
 	w->building_slot = m->slot;
-	w->building = space_new(mem);
+	w->building = space_new(mem, w->broker, m);
 	w->building_status = w->building ? 0 : -ENOMEM;
 	return 0;
 }

@@ -76,6 +76,18 @@ pid_t capture_spawn_nest(const char *path, const char *map_file, int *ret_ready)
 	return pid;
 }
 
+void capture_copy_libraries(const char *root)
+{
+	char line[1024];
+	int n = snprintf(line, sizeof(line),
+			 "cd '%s' && ldd '%s' | grep -o '/[^ ]*' | while read -r l; do"
+			 " mkdir -p \".${l%%/*}\" && cp -L \"$l\" \".$l\"; done",
+			 root, getenv("NEST"));
+
+	assert_in_range(n, 1, sizeof(line) - 1);
+	assert_int_equal(system(line), 0);
+}
+
 static void copy_stack(pid_t pid, struct capture *ret)
 {
 	char name[64];
@@ -184,6 +196,18 @@ static void copy_text(char *to, size_t size, const char *from)
 	snprintf(to, size, "%s", from ? from : "");
 }
 
+struct inspector *answers_start(struct answers *a, const struct inspector_options *options)
+{
+	const struct inspector_options patient = {.unwind_deadline_ns = 2 * LSC_NS_PER_S};
+	struct inspector *ins;
+	struct lsc_err err = {0};
+
+	memset(a, 0, sizeof(*a));
+	if (inspector_new(options ? options : &patient, answers_add, a, &ins, &err) < 0)
+		fail_msg("%s", err.text);
+	return ins;
+}
+
 void answers_add(const struct inspector_result *result, void *arg)
 {
 	struct answers *a = arg;
@@ -194,6 +218,8 @@ void answers_add(const struct inspector_result *result, void *arg)
 	l->nframes = result->nframes;
 	l->truncated = result->truncated;
 	copy_text(l->why, sizeof(l->why), result->why);
+	copy_text(l->debug_why, sizeof(l->debug_why), result->debug_why);
+	copy_text(l->jit_why, sizeof(l->jit_why), result->jit_why);
 	l->address = result->address;
 	l->size = result->size;
 	assert_true(result->nframes <= INSPECTOR_FRAMES_MAX);
@@ -253,6 +279,14 @@ void answers_ask(struct inspector *ins, struct answers *a, const struct capture 
 	assert_int_equal(inspector_unwind(ins, n, c->pid, c->tid, c->regs, c->stack, c->size), 0);
 	answers_await(ins, a, n + 1);
 	assert_int_equal(a->last.cookie, n);
+}
+
+bool answers_have(const struct answers *a, const char *function)
+{
+	for (size_t i = 0; i < a->last.nframes; i++)
+		if (strcmp(a->last.frames[i].function, function) == 0)
+			return true;
+	return false;
 }
 
 void answers_print(const struct answers *a)

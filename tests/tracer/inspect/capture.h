@@ -21,6 +21,8 @@ void capture_kill(pid_t pid);
  * for capture_await_ready() when it says so again; the caller closes it. */
 pid_t capture_spawn_nest(const char *path, const char *map_file, int *ret_ready);
 void capture_await_ready(int ready);
+/* Copies the libraries that inspect_nest needs below another root. */
+void capture_copy_libraries(const char *root);
 /* Takes regs and stack of pid once it is blocked in one of two system calls. */
 void capture_take(pid_t pid, long call, long other_call, struct capture *ret);
 /* The same of a thread. */
@@ -41,6 +43,7 @@ struct answer_copy {
 	size_t nframes;
 	bool truncated;
 	char why[64]; /* empty: none */
+	char debug_why[64], jit_why[64];
 	uint64_t address, size;
 	struct answer_frame_copy frames[INSPECTOR_FRAMES_MAX];
 };
@@ -51,12 +54,17 @@ struct answers {
 	uint64_t slowest_dispatch_ns; /* of those that waited for something */
 };
 
+/* Empties a and starts an inspector that answers into it. Without options it is patient: a busy
+ * machine may keep a healthy worker from its answer for longer than the default. */
+struct inspector *answers_start(struct answers *a, const struct inspector_options *options);
 /* The inspector_result_fn; arg is a struct answers. */
 void answers_add(const struct inspector_result *result, void *arg);
 /* Serves the inspector until n answers are there. Fails the test after 20 s. */
 void answers_await(struct inspector *ins, struct answers *a, size_t n);
 /* Hands c in and awaits its answer. */
 void answers_ask(struct inspector *ins, struct answers *a, const struct capture *c);
+/* Whether the last answer has a frame of that name. */
+bool answers_have(const struct answers *a, const char *function);
 void answers_print(const struct answers *a);
 
 /* A thread of pid other than its first. */

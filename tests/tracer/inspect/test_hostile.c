@@ -26,19 +26,6 @@ static struct capture cap;
 static struct answers got;
 static char dir[] = "/tmp/inspect-XXXXXX";
 
-static struct inspector *start(const struct inspector_options *options)
-{
-	struct inspector *ins;
-	struct lsc_err err = {0};
-
-	memset(&got, 0, sizeof(got));
-	/* A busy machine may keep a healthy worker from its answer for longer than the default. */
-	const struct inspector_options patient = {.unwind_deadline_ns = 2 * LSC_NS_PER_S};
-	if (inspector_new(options ? options : &patient, answers_add, &got, &ins, &err) < 0)
-		fail_msg("%s", err.text);
-	return ins;
-}
-
 static pid_t spawn_captured(const char *path, const char *map_file, struct capture *ret)
 {
 	pid_t pid = capture_spawn_nest(path, map_file, NULL);
@@ -64,7 +51,7 @@ static char *file_in_dir(const char *name, char *buf, size_t size)
 static void a_target_that_is_gone_before_the_job_is_answered_as_gone(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
 
 	capture_kill(pid);
@@ -77,7 +64,7 @@ static void a_target_that_is_gone_before_the_job_is_answered_as_gone(void **stat
 static void a_target_that_was_known_is_unwound_after_its_end(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
 
 	answers_ask(ins, &got, &cap);
@@ -95,7 +82,7 @@ static void a_target_that_was_known_is_unwound_after_its_end(void **state)
 static void a_program_that_starts_anew_is_looked_at_anew(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	int ready;
 	pid_t pid = capture_spawn_nest("wxab", NULL, &ready);
 
@@ -131,7 +118,7 @@ static void store(const char *path, const unsigned char *buf, size_t size)
 
 static void map_a_file_later(bool forget)
 {
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	static unsigned char bytes[4 << 20];
 	uint64_t at, end;
 	char path[64];
@@ -182,7 +169,7 @@ static void a_file_mapped_later_is_known_after_a_while(void **state)
 static void a_short_copy_is_truncated_and_nothing_is_made_up_behind_it(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("cccccc", NULL, &cap);
 
 	answers_ask(ins, &got, &cap);
@@ -205,7 +192,7 @@ static void hostile_files_harm_no_other_target(void **state)
 	enum { MAX = 4 << 20, ROUNDS = 40 };
 	lsc_autofree unsigned char *real = malloc(MAX), *file = malloc(MAX);
 	static struct capture healthy;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	unsigned int seed = (unsigned int)lsc_now_ns();
 	char path[64];
 	size_t n = load(getenv("NEST"), real, MAX);
@@ -253,7 +240,7 @@ static void a_file_replaced_by_a_fifo_hangs_nobody(void **state)
 	(void)state;
 	static unsigned char bytes[4 << 20];
 	char path[64];
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	lsc_autofree char *nest = strdup(getenv("NEST"));
 
 	assert_non_null(nest);
@@ -283,7 +270,7 @@ static void late_child_is_replaced(bool stop_broker, uint64_t deadline_ns,
 				   const struct inspector_options *options)
 {
 	static struct capture other;
-	struct inspector *ins = start(options);
+	struct inspector *ins = answers_start(&got, options);
 	pid_t pid = spawn_captured("ab", NULL, &cap), pid2 = spawn_captured("c", NULL, &other);
 	int broker, worker, broker2, worker2;
 
@@ -337,7 +324,7 @@ static void a_target_that_costs_two_workers_is_quarantined_alone(void **state)
 	(void)state;
 	static struct capture other;
 	const struct inspector_options options = {.unwind_deadline_ns = 300 * LSC_NS_PER_MS};
-	struct inspector *ins = start(&options);
+	struct inspector *ins = answers_start(&got, &options);
 	pid_t pid = spawn_captured("ab", NULL, &cap), pid2 = spawn_captured("c", NULL, &other);
 	int broker, worker;
 
@@ -366,7 +353,7 @@ static void a_target_that_costs_two_workers_is_quarantined_alone(void **state)
 static void a_worker_that_dies_idle_is_replaced_and_nobody_blamed(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
 	int broker, worker;
 
@@ -390,7 +377,7 @@ static void a_collector_without_privileges_still_gets_new_children(void **state)
 		print_message("not root: there is nothing to drop\n");
 		skip();
 	}
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
 	int broker, worker, worker2;
 
@@ -427,7 +414,7 @@ static void a_file_of_another_mount_namespace_is_found_there(void **state)
 	store(path, (const unsigned char *)script, sizeof(script) - 1);
 	assert_int_equal(chmod(path, 0755), 0);
 	assert_int_equal(mkdir(file_in_dir("elsewhere", elsewhere, sizeof(elsewhere)), 0755), 0);
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	setenv("REAL_NEST", nest, 1);
 	setenv("NEST", path, 1);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
@@ -447,7 +434,7 @@ static void a_file_of_another_mount_namespace_is_found_there(void **state)
 static void the_queue_is_bounded_and_each_job_answered_once(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
 	int broker, worker;
 	size_t n = 0;
@@ -493,7 +480,7 @@ static void status_field(pid_t pid, const char *name, char *buf, size_t size)
 static void the_worker_can_do_nothing_but_compute(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	int broker, worker;
 	char text[128];
 
@@ -534,7 +521,7 @@ static void fifty_targets_leak_no_descriptor(void **state)
 {
 	(void)state;
 	int before = count_fds(getpid());
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	int broker, worker, at_forty = 0, mine = count_fds(getpid());
 
 	inspector_children(ins, &broker, &worker);
@@ -565,7 +552,7 @@ static void fifty_targets_leak_no_descriptor(void **state)
 static void without_its_keeper_it_answers_that_it_ended(void **state)
 {
 	(void)state;
-	struct inspector *ins = start(NULL);
+	struct inspector *ins = answers_start(&got, NULL);
 	pid_t pid = spawn_captured("ab", NULL, &cap);
 	int broker, worker;
 	char keeper[16];

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of code made at run time: the map's text, and processes with maps of their own and others'.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "capture.h"
+#include "inspect/perfmap.h"
+
+#define NODE "/usr/bin/node"
+
+static struct capture cap;
+static struct answers got;
+static unsigned int seed;
+
+/* ---- the text ---- */
+
+static const char *name_at(struct perfmap *p, uint64_t address)
+{
+	uint64_t start;
+	const char *name = perfmap_find(p, address, &start);
+
+	assert_true(!name || start <= address);
+	return name ? name : "";
+}
+
+static void add(struct perfmap *p, const char *text)
+{
+	assert_int_equal(perfmap_add(p, text, strlen(text)), strrchr(text, '\n') + 1 - text);
+}
+
+static void lines_name_what_they_span(void **state)
+{
+	struct perfmap *p = perfmap_new(-1);
+
+	(void)state;
+	assert_non_null(p);
+	assert_string_equal(name_at(p, 0x1000), "");
+	add(p, "2000 10 two words (a.js:1:2)\n1000 20 one\n0x3000 0x8 three\n4000 8 cut");
+	assert_string_equal(name_at(p, 0xfff), "");
+	assert_string_equal(name_at(p, 0x1000), "one");
+	assert_string_equal(name_at(p, 0x101f), "one");
+	assert_string_equal(name_at(p, 0x1020), "");
+	assert_string_equal(name_at(p, 0x2008), "two words (a.js:1:2)");
+	assert_string_equal(name_at(p, 0x3007), "three");
+	assert_string_equal(name_at(p, 0x4000), "");
+	assert_null(perfmap_free(p));
+}
+
+static void other_lines_count_for_nothing(void **state)
+{
+	static const char *const lines[] = {"\n",
+					    " \n",
+					    "1000\n",
+					    "1000 10\n",
+					    "1000 10 \n",
+					    "1000 0 x\n",
+					    "-1000 10 x\n",
+					    "1000 -10 x\n",
+					    "zz 10 x\n",
+					    "1000 10zz x\n",
+					    " 1000 10 x\n",
+					    "1000  10 x\n",
+					    "ffffffffffffffff 10 x\n",
+					    "1000 ffffffffffffffff x\n",
+					    "11111111111111111111 10 x\n",
+					    "\t1000 10 x\n",
+					    "\x80\xff 10 x\n"};
+	struct perfmap *p = perfmap_new(-1);
+	static char line[20 * MESSAGE_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(lines); i++)
+		add(p, lines[i]);
+	for (uint64_t at = 0xff0; at < 0x1020; at++)
+		assert_string_equal(name_at(p, at), "");
+	assert_string_equal(name_at(p, UINT64_MAX), "");
+	memset(line, 'n', sizeof(line));
+	memcpy(line, "1000 10 ", 8);
+	line[sizeof(line) - 2] = '\n';
+	line[sizeof(line) - 1] = '\0';
+	add(p, line);
+	assert_int_equal(strlen(name_at(p, 0x1000)), MESSAGE_TEXT_MAX - 1);
+	assert_int_equal(perfmap_add(p, "1000 10 a\0b\n", 12), 12);
+	assert_string_equal(name_at(p, 0x1000), "a");
+	perfmap_free(p);
+}
+
+/* Against a plain table of who wrote last. */
+static void of_several_lines_the_newest_counts(void **state)
+{
+	enum { SPAN = 4096, LINES = 3000 };
+	static int newest[SPAN];
+	struct perfmap *p = perfmap_new(-1);
+
+	(void)state;
+	for (int i = 1; i <= LINES; i++) {
+		unsigned int start = (unsigned int)rand_r(&seed) % SPAN;
+		unsigned int size = 1 + (unsigned int)rand_r(&seed) % (i % 50 ? 40 : 1000);
+		char line[64];
+		snprintf(line, sizeof(line), "%x %x f%d\n", start, size, i);
+		add(p, line);
+		for (unsigned int at = start; at < start + size && at < SPAN; at++)
+			newest[at] = i;
+		if (i % 500)
+			continue;
+		for (unsigned int at = 0; at < SPAN; at++) {
+			char name[16] = "";
+			if (newest[at])
+				snprintf(name, sizeof(name), "f%d", newest[at]);
+			assert_string_equal(name_at(p, at), name);
+		}
+	}
+	perfmap_free(p);
+}
+
+static void there_is_an_end_to_the_lines_that_are_kept(void **state)
+{
+	static char text[1 << 20];
+	struct perfmap *p = perfmap_new(-1);
+	ssize_t r = 0;
+	size_t n = 0;
+
+	(void)state;
+	while (n + 6 <= sizeof(text)) {
+		memcpy(text + n, "1 9 x\n", 6);
+		n += 6;
+	}
+	for (int i = 0; i < 64 && r >= 0; i++)
+		r = perfmap_add(p, text, n);
+	assert_int_equal(r, -EFBIG);
+	uint64_t t = lsc_now_ns();
+	assert_string_equal(name_at(p, 1), "x"); /* sorts */
+	t = lsc_now_ns();
+	for (int i = 0; i < 10; i++)
+		assert_string_equal(name_at(p, 5), "x");
+	assert_true((lsc_now_ns() - t) / 10 < 10 * LSC_NS_PER_MS);
+	perfmap_free(p);
+}
+
+/* ---- processes ---- */
+
+static char *map_of(pid_t pid)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
+	return path;
+}
+
+static void write_map(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static pid_t spawn_made_code(const char *path, const char *name, int *ret_ready)
+{
+	pid_t pid = capture_spawn_nest(path, name, ret_ready);
+
+	capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
+	return pid;
+}
+
+/* Where the code that was made lies in the last answer; its frame. */
+static size_t made_frame(void)
+{
+	size_t i = 0;
+
+	while (i < got.last.nframes && got.last.frames[i].module[0])
+		i++;
+	assert_true(i > 0 && i + 1 < got.last.nframes);
+	return i;
+}
+
+static void a_function_made_at_run_time_has_its_name_from_the_map(void **state)
+{
+	struct inspector *ins;
+	char name[32], names[2][40];
+	int ready;
+
+	(void)state;
+	snprintf(name, sizeof(name), "made here %u", rand_r(&seed));
+	for (int i = 0; i < 2; i++)
+		snprintf(names[i], sizeof(names[i]), "%s-%d", name, i);
+	ins = answers_start(&got, NULL);
+	pid_t pid = spawn_made_code("ajcwjb", name, &ready);
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.why, "");
+	assert_true(answers_have(&got, names[0]) && !answers_have(&got, names[1]));
+	assert_true(answers_have(&got, "nest_a") && answers_have(&got, "nest_c"));
+	assert_int_equal(kill(pid, SIGUSR1), 0);
+	capture_await_ready(ready);
+	capture_take(pid, SYS_pause, -2, &cap);
+	uint64_t end = lsc_now_ns() + 5 * LSC_NS_PER_S;
+	do
+		answers_ask(ins, &got, &cap); /* the map is read on once a second */
+	while (!answers_have(&got, names[1]) && lsc_now_ns() < end);
+	assert_true(answers_have(&got, names[0]) && answers_have(&got, names[1]));
+	assert_true(answers_have(&got, "nest_b") && answers_have(&got, "main"));
+	assert_string_equal(got.last.jit_why, "");
+	close(ready);
+	unlink(map_of(pid));
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+static void the_map_is_looked_for_at_most_once_a_second(void **state)
+{
+	struct inspector *ins;
+	char text[64];
+
+	(void)state;
+	ins = answers_start(&got, NULL);
+	pid_t pid = spawn_made_code("aJb", NULL, NULL);
+	uint64_t first = lsc_now_ns();
+	answers_ask(ins, &got, &cap);
+	size_t at = made_frame();
+	assert_string_equal(got.last.frames[at].function, "");
+	snprintf(text, sizeof(text), "garbage\n%lx 40 late\n",
+		 (unsigned long)got.last.frames[at].offset - 16);
+	write_map(map_of(pid), text);
+	while (!answers_have(&got, "late")) {
+		answers_ask(ins, &got, &cap);
+		assert_true(lsc_now_ns() - first < 5 * LSC_NS_PER_S);
+	}
+	assert_true(lsc_now_ns() - first >= LSC_NS_PER_S);
+	unlink(map_of(pid));
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+/* What lies where the map should, made by a shell. */
+static void refuse(const char *command, const char *why)
+{
+	struct inspector *ins;
+	char line[512], *path;
+
+	ins = answers_start(&got, NULL);
+	pid_t pid = spawn_made_code("aJb", NULL, NULL);
+	answers_ask(ins, &got, &cap);
+	char text[64];
+	snprintf(text, sizeof(text), "%lx 40 forged\n",
+		 (unsigned long)got.last.frames[made_frame()].offset - 16);
+	inspector_free(ins);
+	ins = answers_start(&got, NULL);
+	path = map_of(pid);
+	snprintf(line, sizeof(line), "echo '%s' > %s.real; chmod 644 %s.real; m=%s; %s", text, path,
+		 path, path, command);
+	assert_int_equal(system(line), 0);
+	answers_ask(ins, &got, &cap);
+	snprintf(line, sizeof(line), "rm -rf %s %s.real", path, path);
+	assert_int_equal(system(line), 0);
+	capture_kill(pid);
+	inspector_free(ins);
+	assert_string_equal(got.last.why, "");
+	assert_string_equal(got.last.jit_why, why);
+	assert_int_equal(answers_have(&got, "forged"), !why[0]);
+	assert_true(answers_have(&got, "nest_a") && answers_have(&got, "nest_b"));
+}
+
+static void a_map_that_is_not_the_targets_own_plain_file_is_refused(void **state)
+{
+	(void)state;
+	refuse("mv $m.real $m", "");
+	refuse("ln -s $m.real $m", "the perf map is not a plain file");
+	refuse("mkfifo $m", "the perf map is not a plain file");
+	refuse("mkdir $m", "the perf map is not a plain file");
+	refuse("ln $m.real $m", "the perf map is not the target's own");
+	refuse("mv $m.real $m; truncate -s 1G $m", "too large");
+	if (geteuid() == 0)
+		refuse("mv $m.real $m; chown 4242 $m", "the perf map is not the target's own");
+	else
+		print_message("not root: cannot give a file away\n");
+}
+
+static pid_t child_of(pid_t pid)
+{
+	char line[64];
+	pid_t child = 0;
+
+	snprintf(line, sizeof(line), "/proc/%d/task/%d/children", pid, pid);
+	lsc_autofclose FILE *f = fopen(line, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &child), 1);
+	return child;
+}
+
+static void a_map_is_found_in_the_targets_root_by_the_number_it_has_there(void **state)
+{
+	char dir[] = "/tmp/perfmap-XXXXXX", line[512], script[64];
+	lsc_autofree char *nest = strdup(getenv("NEST"));
+	struct inspector *ins;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("not root: cannot change the root\n");
+		skip();
+	}
+	assert_true(nest && mkdtemp(dir));
+	snprintf(line, sizeof(line), "cd %s && mkdir tmp && cp '%s' nest", dir, nest);
+	assert_int_equal(system(line), 0);
+	capture_copy_libraries(dir);
+	snprintf(script, sizeof(script), "%s/script", dir);
+	snprintf(line, sizeof(line),
+		 "#!/bin/sh\nexec unshare --pid --fork --kill-child chroot %s /nest \"$@\"\n", dir);
+	write_map(script, line);
+	assert_int_equal(chmod(script, 0755), 0);
+	setenv("NEST", script, 1);
+	pid_t outer = capture_spawn_nest("ajb", "inside", NULL);
+	setenv("NEST", nest, 1);
+	pid_t pid = child_of(outer);
+	capture_take(pid, SYS_pause, -2, &cap);
+	ins = answers_start(&got, NULL);
+	answers_ask(ins, &got, &cap);
+	capture_kill(outer);
+	inspector_free(ins);
+	snprintf(line, sizeof(line), "test -e %s/tmp/perf-1.map && rm -r %s", dir, dir);
+	assert_int_equal(system(line), 0);
+	assert_true(answers_have(&got, "inside-0"));
+	assert_true(answers_have(&got, "nest_a") && answers_have(&got, "nest_b"));
+}
+
+static void node_names_its_functions_in_a_map(void **state)
+{
+	char dir[] = "/tmp/perfmap-XXXXXX", script[64], fifo[64], text[512];
+	char outer[32], inner[32];
+	size_t at = 0;
+
+	(void)state;
+	if (access(NODE, X_OK) < 0 || geteuid() != 0) {
+		print_message("%s\n", geteuid() ? "not root: cannot be another user"
+						: NODE " is not installed");
+		skip();
+	}
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chmod(dir, 0755), 0);
+	snprintf(outer, sizeof(outer), "outer%u", rand_r(&seed));
+	snprintf(inner, sizeof(inner), "inner%u", rand_r(&seed));
+	snprintf(script, sizeof(script), "%s/app.js", dir);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	assert_int_equal(mkfifo(fifo, 0644), 0);
+	snprintf(text, sizeof(text),
+		 "function %s() { return require('fs').readFileSync('%s'); }\n"
+		 "function %s() { return %s().length; }\n%s();\n",
+		 inner, fifo, outer, inner, outer);
+	write_map(script, text);
+	char *argv[] = {"/usr/bin/setpriv",
+			"--reuid=4242",
+			"--regid=4242",
+			"--clear-groups",
+			NODE,
+			"--perf-basic-prof",
+			"--interpreted-frames-native-stack",
+			script,
+			NULL};
+	struct inspector *ins;
+	ins = answers_start(&got, NULL);
+	pid_t pid = capture_spawn(argv);
+	/* its other opens do not block */
+	for (uint64_t end = lsc_now_ns() + 20 * LSC_NS_PER_S; at < 2 && lsc_now_ns() < end;) {
+		capture_take(pid, SYS_openat, SYS_open, &cap);
+		answers_ask(ins, &got, &cap);
+		at = 0;
+		for (size_t i = 0; i < got.last.nframes; i++)
+			at += strstr(got.last.frames[i].function, at ? outer : inner) != NULL;
+	}
+	if (at < 2)
+		answers_print(&got);
+	capture_kill(pid);
+	inspector_free(ins);
+	unlink(map_of(pid));
+	unlink(fifo);
+	unlink(script);
+	rmdir(dir);
+	assert_true(at >= 2);
+	assert_string_equal(got.last.jit_why, "");
+}
+
+static int begin_all(void **state)
+{
+	(void)state;
+	seed = (unsigned int)lsc_now_ns();
+	print_message("seed %u\n", seed);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_name_what_they_span),
+		cmocka_unit_test(other_lines_count_for_nothing),
+		cmocka_unit_test(of_several_lines_the_newest_counts),
+		cmocka_unit_test(there_is_an_end_to_the_lines_that_are_kept),
+		cmocka_unit_test(a_function_made_at_run_time_has_its_name_from_the_map),
+		cmocka_unit_test(the_map_is_looked_for_at_most_once_a_second),
+		cmocka_unit_test(a_map_that_is_not_the_targets_own_plain_file_is_refused),
+		cmocka_unit_test(a_map_is_found_in_the_targets_root_by_the_number_it_has_there),
+		cmocka_unit_test(node_names_its_functions_in_a_map),
+	};
+
+	return cmocka_run_group_tests(tests, begin_all, NULL);
+}
