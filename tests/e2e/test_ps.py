@@ -8,12 +8,14 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 import time
+import unittest
 
 import jsonschema
 
 from apps import APP
-from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, PYTHONS, SEED, Case, Process, loopscope, main, rng, run
+from harness import BIN, CACHE, HERE, LOOPSCOPE, MS, PYTHON, PYTHONS, SEED, Case, Process, loopscope, main, rng, run
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -33,6 +35,25 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
         if not set(task["awaits"]) <= set(ids):
             raise AssertionError(f"a task awaits none of these: {task}")
     return document
+
+
+def uvloop():
+    """The folder that has Debian's uvloop: installed, or unpacked once."""
+    installed = pathlib.Path("/usr/lib/python3/dist-packages")
+    root = CACHE / "uvloop"
+    if (installed / "uvloop").exists():
+        return installed
+    if not root.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            got = run("apt-get", "download", "python3-uvloop", cwd=folder, status=None)
+            packages = list(pathlib.Path(folder).glob("*.deb"))
+            if not packages:
+                raise unittest.SkipTest(f"python3-uvloop is not here and cannot be had: {got.stderr.strip()[-200:]}")
+            unpacked = CACHE / f"uvloop.{os.getpid()}"
+            run("dpkg", "-x", packages[0], unpacked)
+            unpacked.rename(root)
+    return root / "usr/lib/python3/dist-packages"
 
 
 def by_loop(document):
@@ -85,6 +106,18 @@ class Tasks(Case):
                 self.assertEqual([len(cycle) for cycle in document["cycles"]], [3] * loops, told)
         if not tried:
             self.skipTest("no CPython is here")
+
+    def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
+        folder = uvloop()
+        seed = rng.randrange(10 ** 6)
+        with Process([PYTHON, HERE / "targets/tasks.py", seed, 2, 60, folder]) as target:
+            truth = json.loads(target.next_line("{", 60))
+            self.assertIn("uvloop", pathlib.Path(f"/proc/{target.pid}/maps").read_text())
+            document = ps(target.pid)
+        told = f"seed {seed}; LSC_SEED={SEED}"
+        self.assertTellsTheSame(document, truth, told)
+        self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                         {tid: len(tasks) for tid, tasks in truth.items()}, told)
 
     def test_the_tree_for_eyes_shows_each_task_once_and_says_where_it_goes_round(self):
         with Process([PYTHON, HERE / "targets/tasks.py", rng.randrange(10 ** 6), 1, 30]) as target:

@@ -20,7 +20,7 @@
 /* What 3.8 to 3.10 have in common. */
 #define UP_TO_310                                                                                  \
 	.interpreters_head = 32, .interp_threads = 8, .gil_last_holder = 8, .state_next = 8,       \
-	.state_interp = 16, .state_id = 176, .state_id_hop = GLIBC_TID, .frames = true,            \
+	.state_interp = 16, .state_dict = 152, .state_id = 176, .state_id_hop = GLIBC_TID, .frames = true,            \
 	.state_frame = 24, .frame_code = 32, .frame_previous = 24, .code_first = 40,               \
 	.code_file = 104, .code_name = 112, .code_table = 120, .gen_frame = 16, .text_ascii = 48,  \
 	.text_wide = 72
@@ -80,6 +80,7 @@ static const struct pylayout layouts[] = {
 	 .gil = 360,
 	 .interp_threads = 16,
 	 .interp_modules = 888,
+	 .state_dict = 128,
 	 .state_id = 160,
 	 .state_cframe = 56,
 	 .state_frame = 8,
@@ -104,6 +105,7 @@ static const struct pylayout layouts[] = {
 	 .interp_threads = 72,
 	 .interp_gil = 384,
 	 .interp_modules = 944,
+	 .state_dict = 112,
 	 .state_id = 144,
 	 .state_cframe = 56,
 	 .frame_previous = 8,
@@ -220,6 +222,7 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	l->code_first = (uint32_t)d[DEBUG_CODE_FIRST];
 	l->code_bytes = (uint32_t)d[DEBUG_CODE_BYTES];
 	l->code_traceable = 184;
+	l->state_dict = 128;
 	l->frame_depth = 64;
 	l->frame_locals = 72;
 	l->gen_frame = 72;

@@ -21,6 +21,7 @@
 #define WEAKREF_OBJECT	 16
 #define CHUNK		 128 /* tasks between their first and their second reading */
 #define TRIES		 3
+#define HOLDER_LOOP	 16 /* of what a thread has for its running loop, up to 3.11 */
 #define STATES_MAX	 4096
 #define GROUP_EXIT	 "TaskGroup.__aexit__"
 #define GROUP_EXIT_INNER "TaskGroup._aexit" /* since 3.13 the former calls it */
@@ -293,19 +294,19 @@ enum message_why pylist_read(struct pyview *v, pylist_fn *fn, void *arg,
 uint32_t pylist_thread(struct pyview *v, uint64_t loop)
 {
 	const struct pylayout *l = &v->layout;
-	uint64_t identity, state, other;
-	uint32_t tid;
-	uint64_t number = loop ? pyobject_attribute(v, loop, "_thread_id") : 0;
+	uint64_t state, dict, running;
 
-	if (!number || !pyobject_count(v, number, &identity) || !identity ||
-	    !cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
+	if (!loop || !cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
 		return 0;
-	/* thread_id, which is a pthread_t; native_thread_id follows it where there is one */
-	uint32_t place = l->state_id_hop ? l->state_id : l->state_id - 8;
 	for (int i = 0; i < STATES_MAX && state; i++) {
-		tid = pylayout_thread(&v->py, l, state);
-		if (pyobject_read(v, state + place, &other, sizeof(other)) && other == identity)
-			return tid;
+		running = 0;
+		if (cpython_read_pointer(&v->py, state + l->state_dict, &dict) && dict)
+			running = pyobject_find(v, dict, "__asyncio_running_event_loop__");
+		if (running && l->minor < 12 &&
+		    !cpython_read_pointer(&v->py, running + HOLDER_LOOP, &running))
+			running = 0;
+		if (running == loop)
+			return pylayout_thread(&v->py, l, state);
 		if (!cpython_read_pointer(&v->py, state + l->state_next, &state))
 			return 0;
 	}
