@@ -291,20 +291,32 @@ enum message_why pylist_read(struct pyview *v, pylist_fn *fn, void *arg,
 
 /* ---- threads ---- */
 
+/* The loop that a thread says it runs: in its state, or in its dictionary, up to 3.11 in an object
+ * of its own. */
+static uint64_t running_loop(struct pyview *v, uint64_t state)
+{
+	const struct pylayout *l = &v->layout;
+	uint64_t at, loop;
+
+	if (l->state_loop)
+		return cpython_read_pointer(&v->py, state + l->state_loop, &loop) ? loop : 0;
+	if (!cpython_read_pointer(&v->py, state + l->state_dict, &at) || !at)
+		return 0;
+	loop = pyobject_find(v, at, "__asyncio_running_event_loop__");
+	if (!loop || l->minor >= 12)
+		return loop;
+	return cpython_read_pointer(&v->py, loop + HOLDER_LOOP, &at) ? at : 0;
+}
+
 uint32_t pylist_thread(struct pyview *v, uint64_t loop)
 {
 	const struct pylayout *l = &v->layout;
-	uint64_t state, dict, running;
+	uint64_t state, running;
 
 	if (!loop || !cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
 		return 0;
 	for (int i = 0; i < STATES_MAX && state; i++) {
-		running = 0;
-		if (cpython_read_pointer(&v->py, state + l->state_dict, &dict) && dict)
-			running = pyobject_find(v, dict, "__asyncio_running_event_loop__");
-		if (running && l->minor < 12 &&
-		    !cpython_read_pointer(&v->py, running + HOLDER_LOOP, &running))
-			running = 0;
+		running = running_loop(v, state);
 		if (running == loop)
 			return pylayout_thread(&v->py, l, state);
 		if (!cpython_read_pointer(&v->py, state + l->state_next, &state))
