@@ -159,7 +159,7 @@ static void random_answers_are_read_within_their_bounds(void **state)
 }
 
 /* Two tasks, three frames, one link. The size. */
-static size_t write_page(uint8_t *buf)
+static size_t write_page(uint8_t *page)
 {
 	static const char text[] = "\0a\0main\0x.py";
 	struct message_page head = {.kind = MESSAGE_TASK_PAGE,
@@ -171,27 +171,27 @@ static size_t write_page(uint8_t *buf)
 	struct message_page_task tasks[2] = {
 		{.address = 64, .name = 1, .state = 2, .nframes = 1, .nlinks = 1, .tid = 5},
 		{.address = 128, .nframes = 2, .cut = 1}};
-	struct message_page_frame frames[3] = {{3, 8, 12}, {3, 0, 0}, {0, 8, 1}};
+	struct message_page_frame lines[3] = {{3, 8, 12}, {3, 0, 0}, {0, 8, 1}};
 	uint64_t link = 64;
-	uint8_t *at = buf;
+	uint8_t *at = page;
 
 	memcpy(at, &head, sizeof(head));
 	memcpy(at += sizeof(head), tasks, sizeof(tasks));
-	memcpy(at += sizeof(tasks), frames, sizeof(frames));
-	memcpy(at += sizeof(frames), &link, sizeof(link));
+	memcpy(at += sizeof(tasks), lines, sizeof(lines));
+	memcpy(at += sizeof(lines), &link, sizeof(link));
 	memcpy(at += sizeof(link), text, sizeof(text));
-	return (size_t)(at - buf) + sizeof(text);
+	return (size_t)(at - page) + sizeof(text);
 }
 
 static struct message_page_room room;
 
 static void a_page_of_tasks_comes_back_as_written(void **state)
 {
-	uint8_t buf[1024];
-	size_t size = write_page(buf), n = 0;
+	uint8_t page[1024];
+	size_t size = write_page(page), n = 0;
 
 	(void)state;
-	assert_int_equal(message_page_read(buf, size, 7, &room, &n), 0);
+	assert_int_equal(message_page_read(page, size, 7, &room, &n), 0);
 	assert_int_equal(n, 2);
 	assert_string_equal(room.tasks[0].name, "a");
 	assert_null(room.tasks[1].name);
@@ -232,20 +232,20 @@ static void wrong_pages_are_refused(void **state)
 			 offsetof(struct message_page_frame, line),
 		 UINT32_MAX},
 	};
-	uint8_t buf[1024];
+	uint8_t page[1024];
 	size_t size, n;
 
 	(void)state;
 	for (size_t i = 0; i < LSC_ARRAY_LEN(wrong); i++) {
-		size = write_page(buf);
-		memcpy(buf + wrong[i].offset, &wrong[i].value, sizeof(wrong[i].value));
-		assert_int_equal(message_page_read(buf, size, 7, &room, &n), -EBADMSG);
+		size = write_page(page);
+		memcpy(page + wrong[i].offset, &wrong[i].value, sizeof(wrong[i].value));
+		assert_int_equal(message_page_read(page, size, 7, &room, &n), -EBADMSG);
 	}
-	size = write_page(buf);
+	size = write_page(page);
 	for (size_t k = 0; k < size; k++)
-		assert_int_equal(message_page_read(buf, k, 7, &room, &n), -EBADMSG);
-	buf[size - 1] = 'x'; /* a text without an end */
-	assert_int_equal(message_page_read(buf, size, 7, &room, &n), -EBADMSG);
+		assert_int_equal(message_page_read(page, k, 7, &room, &n), -EBADMSG);
+	page[size - 1] = 'x'; /* a text without an end */
+	assert_int_equal(message_page_read(page, size, 7, &room, &n), -EBADMSG);
 }
 
 static void maps_lines_are_read(void **state)
