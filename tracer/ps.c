@@ -13,12 +13,14 @@
 #include "control.h"
 #include "own.h"
 #include "tasks.h"
+#include "watched.h"
 
-#define OBSERVE_NS   LSC_NS_PER_S
-#define TASKS_NS     (2 * LSC_NS_PER_S) /* for the tasks of all processes together */
-#define LOOPS_A_TIME 50			/* in a message */
-#define BATCH_BYTES  (48 * 1024)
-#define TEXT_MAX     1024
+#define OBSERVE_NS     LSC_NS_PER_S
+#define TASKS_NS       (2 * LSC_NS_PER_S) /* for the tasks of all processes together */
+#define WATCHED_A_TIME 50		  /* in a message, as the next */
+#define LOOPS_A_TIME   50		  /* in a message */
+#define BATCH_BYTES    (48 * 1024)
+#define TEXT_MAX       1024
 
 struct ps {
 	ps_send_fn *send;
@@ -131,6 +133,27 @@ static json_t *loop_json(const struct census_loop *l)
 static void send_list(struct ps *p, const char *type, const char *key, json_t *list)
 {
 	p->send(json_pack("{s:s, s:o}", "type", type, key, list), p->arg);
+}
+
+/* What each loop's epoll set watches, a message a loop or more. */
+static void send_watched(struct ps *p, const struct census *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		const struct census_loop *l = &c->loops[i];
+		size_t omitted = 0;
+		json_t *all = l->fd < 0 ? NULL : watched_list(l->pid, l->fd, &omitted), *some;
+		for (size_t at = 0; all && (!at || at < json_array_size(all));
+		     at += WATCHED_A_TIME) {
+			some = json_array();
+			for (size_t k = at; k < json_array_size(all) && k < at + WATCHED_A_TIME;
+			     k++)
+				json_array_append(some, json_array_get(all, k));
+			p->send(json_pack("{s:s, s:i, s:o, s:I}", "type", "ps-watched", "tid",
+					  l->tid, "watched", some, "omitted", (json_int_t)omitted),
+				p->arg);
+		}
+		json_decref(all);
+	}
 }
 
 static void send_loops(struct ps *p, const struct census *c)
@@ -258,8 +281,10 @@ int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
 		else
 			tell_host(&p, c, unseen);
 		send_loops(&p, c);
-		if (pid)
+		if (pid) {
+			send_watched(&p, c);
 			send_tasks(&p);
+		}
 		send_end(&p, c, json_incref(unseen), pid ? &target : NULL);
 	}
 	tasks_free(p.tasks);

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -262,6 +263,31 @@ class Host(Case):
             self.assertEqual(text[0].split(), ["PID", "TID", "COMM", "RUNTIME", "WAIT", "BUSY", "TASKS"])
             for tid in expected:
                 self.assertTrue(any(line.split()[1:2] == [str(tid)] for line in text), "\n".join(text))
+
+    def test_what_a_loop_without_tasks_watches_is_what_its_clients_and_ports_are(self):
+        if not pathlib.Path("/usr/bin/redis-server").exists():
+            self.skipTest("no /usr/bin/redis-server")
+        with APP["redis"]() as redis, contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(("127.0.0.1", redis.port)))
+                       for _ in range(rng.randint(1, 60))]
+            for client in clients:  # it watches them
+                client.sendall(b"PING\r\n")
+                self.assertEqual(client.recv(100), b"+PONG\r\n")
+            loop, = ps(redis.pid)["loops"]
+            text = loopscope("ps", redis.pid).stdout
+            watched = [entry for entry in loop["watched"] if entry["kind"] == "socket"]
+            here = f"127.0.0.1:{redis.port}"
+            self.assertEqual(sorted(entry["peer"] for entry in watched if entry["peer"]),
+                             sorted("%s:%d" % client.getsockname() for client in clients))
+            self.assertEqual({entry["local"] for entry in watched if entry["peer"]}, {here})
+            self.assertEqual({entry["state"] for entry in watched if entry["peer"]}, {"established"})
+            self.assertTrue(any(entry["state"] == "listening" and entry["local"].endswith(f":{redis.port}")
+                                for entry in watched), watched)
+            self.assertEqual(loop["watched_omitted"], 0)
+            for client in clients:
+                self.assertIn("socket in  %s <-> %s:%d  established" % (here, *client.getsockname()), text)
+            self.assertIn("tasks unknown\n", text)
+            self.assertIn("    timers: unknown\n", text)
 
     def test_it_costs_nothing_afterwards(self):
         """No program of ours stays in the kernel."""
