@@ -148,6 +148,8 @@ class Tasks(Case):
         for document in documents:
             self.assertEqual(len(document["tasks"]), 10001)
             self.assertEqual({len(task["awaits"]) for task in document["tasks"]}, {0, 10000})
+            self.assertEqual({len(task["frames"]) for task in document["tasks"]}, {1, 3})
+            self.assertEqual(document["unseen"], [])
         took = min(document["reading_ns"] for document in documents)
         print(f"10,001 tasks were read in {took / MS:.1f} ms")
         self.assertLess(took, CROWDED * READING)
