@@ -156,6 +156,16 @@ static uint64_t find_group(struct pyview *v, const struct pyawait *a)
 	return pyawait_self(v, a);
 }
 
+static bool is_pending(struct pyview *v, uint64_t future)
+{
+	enum pyclass class = pyclass_of(v, future);
+	int32_t state;
+
+	return (class == PYCLASS_FUTURE || class == PYCLASS_TASK) &&
+	       pyobject_read(v, future + v->layout.task_state, &state, sizeof(state)) &&
+	       state == STATE_PENDING;
+}
+
 static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_task *t)
 {
 	const struct pylayout *l = &v->layout;
@@ -174,9 +184,8 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 	t->waiter = word_at(b, l->task_coro - 8);
 	t->coro = word_at(b, l->task_coro);
 	t->name = word_at(b, l->task_coro + 8);
-	enum pyclass class = pyclass_of(v, t->waiter);
-	if (class != PYCLASS_FUTURE && class != PYCLASS_TASK)
-		t->waiter = 0; /* none */
+	if (!is_pending(v, t->waiter))
+		t->waiter = 0; /* none, or it is done and the task is about to run */
 	if (!t->coro || t->coro % 8 || !pyawait_walk(v, t->coro, &t->chain))
 		return TASK_ODD;
 	pywaker_collect(v, address, &t->wakes);

@@ -288,6 +288,18 @@ static void callbacks_that_lead_back_are_followed_once(void **state)
 	assert_int_equal(told(2)->wakes.n, 1);
 }
 
+static void a_task_whose_future_is_done_waits_no_more(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VERSIONS; i++) {
+		make_tasks(&versions[i]);
+		put_int(t.future[2] + t.view.layout.task_state, 2);
+		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
+		assert_int_equal(told(2)->waiter, 0);
+		assert_int_equal(told(1)->waiter, t.future[1]);
+	}
+}
+
 static void a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone(void **state)
 {
 	(void)state;
@@ -421,6 +433,7 @@ int main(void)
 		cmocka_unit_test(
 			a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone),
 		cmocka_unit_test(one_that_never_is_the_same_twice_is_left_out),
+		cmocka_unit_test(a_task_whose_future_is_done_waits_no_more),
 		cmocka_unit_test(sets_that_lie_are_refused),
 		cmocka_unit_test(a_process_without_asyncio_has_no_tasks),
 		cmocka_unit_test(memory_that_lies_at_random_ends_soon),
