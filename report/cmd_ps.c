@@ -68,6 +68,37 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* ---- asking ---- */
 
+/* What a loop watches: its array grows with each message. */
+static void take_watched(json_t *doc_json, const json_t *msg)
+{
+	json_t *loop, *watched;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc_json, "loops"), i, loop) {
+		if (field_int(loop, "tid", 0) != field_int(msg, "tid", -1))
+			continue;
+		watched = json_object_get(loop, "watched");
+		if (!json_is_array(watched)) {
+			json_object_set_new(loop, "watched", json_array());
+			watched = json_object_get(loop, "watched");
+		}
+		json_array_extend(watched, json_object_get(msg, "watched"));
+		json_object_set(loop, "watched_omitted", json_object_get(msg, "omitted"));
+	}
+}
+
+/* More of whom a task awaits. */
+static void take_awaits(json_t *doc_json, const json_t *msg)
+{
+	json_t *task;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc_json, "tasks"), i, task)
+		if (field_int(task, "id", 0) == field_int(msg, "id", -1))
+			json_array_extend(json_object_get(task, "awaits"),
+					  json_object_get(msg, "awaits"));
+}
+
 /* What a message adds to the document. 1: it was the last. */
 static int take_message(json_t *doc_json, const json_t *msg, struct lsc_err *err)
 {
@@ -79,6 +110,10 @@ static int take_message(json_t *doc_json, const json_t *msg, struct lsc_err *err
 	if (!strcmp(type, "ps-loops"))
 		json_array_extend(json_object_get(doc_json, "loops"),
 				  json_object_get(msg, "loops"));
+	else if (!strcmp(type, "ps-awaits"))
+		take_awaits(doc_json, msg);
+	else if (!strcmp(type, "ps-watched"))
+		take_watched(doc_json, msg);
 	else if (!strcmp(type, "ps-tasks"))
 		json_array_extend(json_object_get(doc_json, "tasks"),
 				  json_object_get(msg, "tasks"));

@@ -13,12 +13,15 @@
 #include "control.h"
 #include "own.h"
 #include "tasks.h"
+#include "watched.h"
 
-#define OBSERVE_NS   LSC_NS_PER_S
-#define TASKS_NS     (2 * LSC_NS_PER_S) /* for the tasks of all processes together */
-#define LOOPS_A_TIME 50			/* in a message */
-#define BATCH_BYTES  (48 * 1024)
-#define TEXT_MAX     1024
+#define OBSERVE_NS     LSC_NS_PER_S
+#define TASKS_NS       (5 * LSC_NS_PER_S) /* for the tasks of all processes together */
+#define WATCHED_A_TIME 50		  /* in a message, as the next */
+#define LOOPS_A_TIME   50		  /* in a message */
+#define AWAITS_A_TIME  2000
+#define BATCH_BYTES    (48 * 1024)
+#define TEXT_MAX       1024
 
 struct ps {
 	ps_send_fn *send;
@@ -26,6 +29,7 @@ struct ps {
 	struct inspector *inspector;
 	/* the process whose tasks are read */
 	struct tasks *tasks;
+	uint64_t cookie; /* of the newest reading: one that came to nothing may go on */
 	bool done;
 	struct inspector_tally tally;
 	bool python; /* it is a CPython */
@@ -45,6 +49,8 @@ static void on_result(const struct inspector_result *r, void *arg)
 {
 	struct ps *p = arg;
 
+	if (r->cookie != p->cookie)
+		return;
 	if (r->page) {
 		if (p->tasks)
 			tasks_add_page(p->tasks, r->page, r->npage);
@@ -64,7 +70,7 @@ static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
 	snprintf(p->why, sizeof(p->why), "no time is left");
 	p->tasks = tasks_free(p->tasks);
 	p->tasks = tasks_new(t);
-	if (!p->tasks || inspector_tasks(p->inspector, 1, t->pid, t->pid) < 0)
+	if (!p->tasks || inspector_tasks(p->inspector, ++p->cookie, t->pid, t->pid) < 0)
 		return;
 	for (uint64_t now = lsc_now_ns(); !p->done; now = lsc_now_ns()) {
 		struct pollfd fd = {.fd = inspector_fd(p->inspector), .events = POLLIN};
@@ -133,6 +139,27 @@ static void send_list(struct ps *p, const char *type, const char *key, json_t *l
 	p->send(json_pack("{s:s, s:o}", "type", type, key, list), p->arg);
 }
 
+/* What each loop's epoll set watches, a message a loop or more. */
+static void send_watched(struct ps *p, const struct census *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		const struct census_loop *l = &c->loops[i];
+		size_t omitted = 0;
+		json_t *all = l->fd < 0 ? NULL : watched_list(l->pid, l->fd, &omitted), *some;
+		for (size_t at = 0; all && (!at || at < json_array_size(all));
+		     at += WATCHED_A_TIME) {
+			some = json_array();
+			for (size_t k = at; k < json_array_size(all) && k < at + WATCHED_A_TIME;
+			     k++)
+				json_array_append(some, json_array_get(all, k));
+			p->send(json_pack("{s:s, s:i, s:o, s:I}", "type", "ps-watched", "tid",
+					  l->tid, "watched", some, "omitted", (json_int_t)omitted),
+				p->arg);
+		}
+		json_decref(all);
+	}
+}
+
 static void send_loops(struct ps *p, const struct census *c)
 {
 	json_t *list = json_array();
@@ -147,6 +174,42 @@ static void send_loops(struct ps *p, const struct census *c)
 	send_list(p, "ps-loops", "loops", list);
 }
 
+/* A task that awaits thousands of others tells whom in messages of their own. */
+static void send_awaits(struct ps *p)
+{
+	for (size_t i = 0; i < tasks_count(p->tasks); i++) {
+		json_t *task = tasks_get(p->tasks, i), *awaits = json_object_get(task, "more");
+		for (size_t at = 0; at < json_array_size(awaits); at += AWAITS_A_TIME) {
+			json_t *some = json_array();
+			for (size_t k = at; k < json_array_size(awaits) && k < at + AWAITS_A_TIME;
+			     k++)
+				json_array_append(some, json_array_get(awaits, k));
+			p->send(json_pack("{s:s, s:O, s:o}", "type", "ps-awaits", "id",
+					  json_object_get(task, "id"), "awaits", some),
+				p->arg);
+		}
+	}
+}
+
+/* Makes a task fit into a message. Its size there. */
+static size_t shorten(json_t *task)
+{
+	json_t *awaits = json_object_get(task, "awaits");
+	json_t *more = json_array_size(awaits) > AWAITS_A_TIME ? json_incref(awaits) : NULL;
+
+	if (more)
+		json_object_set_new(task, "awaits", json_array());
+	size_t size = json_dumpb(task, NULL, 0, JSON_ENSURE_ASCII | JSON_COMPACT);
+	if (size > BATCH_BYTES) { /* hostile: frames of two kilobytes each */
+		json_object_set_new(task, "frames", json_array());
+		json_object_set_new(task, "cut", json_true());
+		size = json_dumpb(task, NULL, 0, JSON_ENSURE_ASCII | JSON_COMPACT);
+	}
+	if (more)
+		json_object_set_new(task, "more", more);
+	return size;
+}
+
 /* As many as fit into a message at a time. */
 static void send_tasks(struct ps *p)
 {
@@ -154,22 +217,24 @@ static void send_tasks(struct ps *p)
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < tasks_count(p->tasks); i++) {
-		json_t *task = tasks_get(p->tasks, i);
-		size_t size = json_dumpb(task, NULL, 0, JSON_ENSURE_ASCII | JSON_COMPACT);
-		if (size > BATCH_BYTES) { /* hostile: 32 frames of a kilobyte each */
-			json_object_set_new(task, "frames", json_array());
-			json_object_set_new(task, "cut", json_true());
-			size = BATCH_BYTES / 4;
-		}
+		json_t *task = tasks_get(p->tasks, i), *plain = task;
+		size_t size = shorten(task);
 		if (bytes + size > BATCH_BYTES) {
 			send_list(p, "ps-tasks", "tasks", list);
 			list = json_array();
 			bytes = 0;
 		}
-		json_array_append(list, task);
+		if (json_object_get(task, "more")) {
+			plain = json_copy(task);
+			json_object_del(plain, "more");
+			json_array_append_new(list, plain);
+		} else {
+			json_array_append(list, plain);
+		}
 		bytes += size;
 	}
 	send_list(p, "ps-tasks", "tasks", list);
+	send_awaits(p);
 }
 
 static void send_end(struct ps *p, const struct census *c, json_t *unseen, const struct target *t)
@@ -204,8 +269,8 @@ static void tell_process(struct ps *p, struct census *c, const struct target *t,
 	for (const struct ring_view *v = c->rings; v; v = v->next)
 		if (!v->broken)
 			tasks_add_ring(p->tasks, v, now);
-	if (tasks_failed(p->tasks))
-		add_unseen(unseen, "tasks", "out of memory");
+	if (tasks_missing(p->tasks))
+		add_unseen(unseen, "some tasks and awaits", tasks_missing(p->tasks));
 }
 
 static void tell_host(struct ps *p, struct census *c, json_t *unseen)
@@ -213,6 +278,7 @@ static void tell_host(struct ps *p, struct census *c, json_t *unseen)
 	uint64_t until = lsc_now_ns() + TASKS_NS;
 	struct lsc_err err;
 	struct target t;
+	size_t late = 0;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct census_loop *l = &c->loops[i];
@@ -223,9 +289,12 @@ static void tell_host(struct ps *p, struct census *c, json_t *unseen)
 		read_tasks(p, &t, until);
 		if (p->tasks)
 			learn_loops(p, c, l->pid);
+		late += !p->done;
 		p->tally = (struct inspector_tally){0};
 		target_close(&t);
 	}
+	if (late)
+		add_unseen(unseen, "tasks of some processes", "no time was left");
 	if (c->omitted)
 		add_unseen(unseen, "processes", "there is room for 4096 at once");
 }
@@ -258,8 +327,10 @@ int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
 		else
 			tell_host(&p, c, unseen);
 		send_loops(&p, c);
-		if (pid)
+		if (pid) {
+			send_watched(&p, c);
 			send_tasks(&p);
+		}
 		send_end(&p, c, json_incref(unseen), pid ? &target : NULL);
 	}
 	tasks_free(p.tasks);

@@ -11,7 +11,7 @@
 typedef void ps_send_fn(json_t *msg, void *arg);
 
 /* Observes for a second and sends what there is, the last message a "ps-end". pid 0: the host.
- * Takes about a second, and up to 2 s more for tasks. -errno with the line that says why the
+ * Takes about a second, and up to 5 s more for tasks. -errno with the line that says why the
  * process cannot be looked at; then nothing was sent. */
 int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err);
 

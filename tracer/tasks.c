@@ -11,6 +11,8 @@
 #include "control.h"
 #include "feed_row.h"
 
+#define TASKS_MAX   50000  /* what a worker may tell */
+#define EDGES_MAX   400000 /* where all wait for what all wake */
 #define TEXT_MAX    1024
 #define THREADS_MAX 64
 
@@ -35,7 +37,8 @@ struct tasks {
 	} threads[THREADS_MAX];
 	size_t nthreads;
 	json_int_t next_id;
-	bool failed;
+	size_t edges;
+	bool failed, full;
 };
 
 struct tasks *tasks_new(const struct target *target)
@@ -65,9 +68,9 @@ size_t tasks_count(const struct tasks *t)
 	return json_array_size(t->list);
 }
 
-bool tasks_failed(const struct tasks *t)
+const char *tasks_missing(const struct tasks *t)
 {
-	return t->failed;
+	return t->failed ? "out of memory" : t->full ? "there are too many" : NULL;
 }
 
 json_t *tasks_get(const struct tasks *t, size_t i)
@@ -178,8 +181,12 @@ static void add_asyncio(struct tasks *t, const struct inspector_pytask *p)
 
 void tasks_add_page(struct tasks *t, const struct inspector_pytask *page, size_t n)
 {
-	for (size_t i = 0; i < n && !t->failed; i++)
-		add_asyncio(t, &page[i]);
+	for (size_t i = 0; i < n && !t->failed; i++) {
+		if (t->nwaiters < TASKS_MAX)
+			add_asyncio(t, &page[i]);
+		else
+			t->full = true;
+	}
 }
 
 static int compare(const void *a, const void *b)
@@ -204,9 +211,16 @@ static void join(struct tasks *t, size_t task, uint64_t object)
 		else
 			high = mid;
 	}
-	for (; object && low < t->nwakers && t->wakers[low].object == object; low++)
-		if (t->wakers[low].task != task)
-			json_array_append_new(awaits, json_integer(t->wakers[low].task + 1));
+	for (; object && low < t->nwakers && t->wakers[low].object == object; low++) {
+		if (t->wakers[low].task == task)
+			continue;
+		if (t->edges == EDGES_MAX) {
+			t->full = true;
+			return;
+		}
+		t->edges++;
+		json_array_append_new(awaits, json_integer(t->wakers[low].task + 1));
+	}
 }
 
 void tasks_join(struct tasks *t)

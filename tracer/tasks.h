@@ -26,8 +26,8 @@ void tasks_join(struct tasks *t);
 size_t tasks_count(const struct tasks *t);
 /* Of asyncio those whose loop is run by our thread tid. */
 size_t tasks_of_thread(const struct tasks *t, int tid);
-/* Whether memory was short: some are missing. */
-bool tasks_failed(const struct tasks *t);
+/* Why some tasks or awaits are missing; NULL: none is. */
+const char *tasks_missing(const struct tasks *t);
 /* The i-th as docs/control.md has it. Borrowed. */
 json_t *tasks_get(const struct tasks *t, size_t i);
 

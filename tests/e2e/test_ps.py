@@ -7,13 +7,16 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
+import tempfile
 import time
+import unittest
 
 import jsonschema
 
 from apps import APP
-from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, PYTHONS, SEED, Case, Process, loopscope, main, rng, run
+from harness import BIN, CACHE, HERE, LOOPSCOPE, MS, PYTHON, PYTHONS, SEED, Case, Process, loopscope, main, rng, run
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -33,6 +36,25 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
         if not set(task["awaits"]) <= set(ids):
             raise AssertionError(f"a task awaits none of these: {task}")
     return document
+
+
+def uvloop():
+    """The folder that has Debian's uvloop: installed, or unpacked once."""
+    installed = pathlib.Path("/usr/lib/python3/dist-packages")
+    root = CACHE / "uvloop"
+    if (installed / "uvloop").exists():
+        return installed
+    if not root.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            got = run("apt-get", "download", "python3-uvloop", cwd=folder, status=None)
+            packages = list(pathlib.Path(folder).glob("*.deb"))
+            if not packages:
+                raise unittest.SkipTest(f"python3-uvloop is not here and cannot be had: {got.stderr.strip()[-200:]}")
+            unpacked = CACHE / f"uvloop.{os.getpid()}"
+            run("dpkg", "-x", packages[0], unpacked)
+            unpacked.rename(root)
+    return root / "usr/lib/python3/dist-packages"
 
 
 def by_loop(document):
@@ -86,6 +108,18 @@ class Tasks(Case):
         if not tried:
             self.skipTest("no CPython is here")
 
+    def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
+        folder = uvloop()
+        seed = rng.randrange(10 ** 6)
+        with Process([PYTHON, HERE / "targets/tasks.py", seed, 2, 60, folder]) as target:
+            truth = json.loads(target.next_line("{", 60))
+            self.assertIn("uvloop", pathlib.Path(f"/proc/{target.pid}/maps").read_text())
+            document = ps(target.pid)
+        told = f"seed {seed}; LSC_SEED={SEED}"
+        self.assertTellsTheSame(document, truth, told)
+        self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                         {tid: len(tasks) for tid, tasks in truth.items()}, told)
+
     def test_the_tree_for_eyes_shows_each_task_once_and_says_where_it_goes_round(self):
         with Process([PYTHON, HERE / "targets/tasks.py", rng.randrange(10 ** 6), 1, 30]) as target:
             (tid, truth), = json.loads(target.next_line("{", 60)).items()
@@ -114,6 +148,8 @@ class Tasks(Case):
         for document in documents:
             self.assertEqual(len(document["tasks"]), 10001)
             self.assertEqual({len(task["awaits"]) for task in document["tasks"]}, {0, 10000})
+            self.assertEqual({len(task["frames"]) for task in document["tasks"]}, {1, 3})
+            self.assertEqual(document["unseen"], [])
         took = min(document["reading_ns"] for document in documents)
         print(f"10,001 tasks were read in {took / MS:.1f} ms")
         self.assertLess(took, CROWDED * READING)
@@ -229,6 +265,31 @@ class Host(Case):
             self.assertEqual(text[0].split(), ["PID", "TID", "COMM", "RUNTIME", "WAIT", "BUSY", "TASKS"])
             for tid in expected:
                 self.assertTrue(any(line.split()[1:2] == [str(tid)] for line in text), "\n".join(text))
+
+    def test_what_a_loop_without_tasks_watches_is_what_its_clients_and_ports_are(self):
+        if not pathlib.Path("/usr/bin/redis-server").exists():
+            self.skipTest("no /usr/bin/redis-server")
+        with APP["redis"]() as redis, contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(("127.0.0.1", redis.port)))
+                       for _ in range(rng.randint(1, 60))]
+            for client in clients:  # it watches them
+                client.sendall(b"PING\r\n")
+                self.assertEqual(client.recv(100), b"+PONG\r\n")
+            loop, = ps(redis.pid)["loops"]
+            text = loopscope("ps", redis.pid).stdout
+            watched = [entry for entry in loop["watched"] if entry["kind"] == "socket"]
+            here = f"127.0.0.1:{redis.port}"
+            self.assertEqual(sorted(entry["peer"] for entry in watched if entry["peer"]),
+                             sorted("%s:%d" % client.getsockname() for client in clients))
+            self.assertEqual({entry["local"] for entry in watched if entry["peer"]}, {here})
+            self.assertEqual({entry["state"] for entry in watched if entry["peer"]}, {"established"})
+            self.assertTrue(any(entry["state"] == "listening" and entry["local"].endswith(f":{redis.port}")
+                                for entry in watched), watched)
+            self.assertEqual(loop["watched_omitted"], 0)
+            for client in clients:
+                self.assertIn("socket in  %s <-> %s:%d  established" % (here, *client.getsockname()), text)
+            self.assertIn("tasks unknown\n", text)
+            self.assertIn("    timers: unknown\n", text)
 
     def test_it_costs_nothing_afterwards(self):
         """No program of ours stays in the kernel."""

@@ -27,15 +27,18 @@ def name(letters=string.ascii_lowercase, most=60):
 
 def write_module(folder, kind):
     """A module of two to six functions that call each other, some of them methods, some of a function
-    within another. Its path and the expression that names the first one, a coroutine function."""
+    within another. The first ones are coroutine functions that await each other. Its path and the
+    expression that names the first one."""
     depth = rng.randint(2, 6)
+    awaits = rng.randint(1, depth)
     names = [f"{name(string.ascii_lowercase + '_äßñ日', rng.choice([3, 20, 200]))}_{i}" for i in range(depth)]
     lines, ways = ["import subprocess, time"], []
     for own in names:
         ways.append(rng.choice([own, f"C{own}.{own}", f"make_{own}()"]))
     for i, own in enumerate(names):
-        call = CALLS[kind] if i == depth - 1 else f"{ways[i + 1]}(\n    host,\n    seconds)"
-        keyword = "async def" if i == 0 else "def"
+        wait = "await " if i + 1 < awaits else ""
+        call = CALLS[kind] if i == depth - 1 else f"{wait}{ways[i + 1]}(\n    host,\n    seconds)"
+        keyword = "async def" if i < awaits else "def"
         filler = "\n".join(f"x{n} = {n}" for n in range(rng.randint(0, 20)))
         function = f"{keyword} {own}(host, seconds):\n" + textwrap.indent(f"{filler}\n{call}\nreturn 1\n", "    ")
         if ways[i].startswith("C"):

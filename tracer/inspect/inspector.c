@@ -361,7 +361,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 }
 
 /* Some tasks, before the answer. False: it is no such page. */
-static bool take_page(struct inspector *ins, size_t size)
+static bool take_page(struct inspector *ins, size_t size, uint64_t now_ns)
 {
 	uint64_t cookie = ins->job->message.cookie;
 	size_t n;
@@ -370,6 +370,9 @@ static bool take_page(struct inspector *ins, size_t size)
 	    message_page_read(ins->buf, size, cookie, &ins->page, &n) < 0)
 		return false;
 	struct inspector_result result = {.cookie = cookie, .page = ins->page.tasks, .npage = n};
+	/* what was read is on its way; how fast that goes is ours */
+	ins->deadline_ns = now_ns + INSPECTOR_TASKS_NS < ins->limit_ns ? now_ns + INSPECTOR_TASKS_NS
+								       : ins->limit_ns;
 	ins->fn(&result, ins->arg);
 	return true;
 }
@@ -387,7 +390,7 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 		take_result(ins, &result, size, now_ns);
 		return true;
 	}
-	if (ins->activity == UNWINDING && take_page(ins, size))
+	if (ins->activity == UNWINDING && take_page(ins, size, now_ns))
 		return true;
 	if (size != sizeof(status))
 		return false;

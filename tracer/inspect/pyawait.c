@@ -80,7 +80,7 @@ static bool is_awaiting(struct pyview *v, uint64_t frame, int8_t raw)
 	    !cpython_read_pointer(&v->py, code + CODE_BYTES, &code) ||
 	    !pyobject_read(v, frame + l->frame_instr, &last, sizeof(last)) || last < 0)
 		return false;
-	uint64_t at = l->minor == 10 ? 2ull * (uint32_t)(last + 1) : (uint32_t)last + 2ull;
+	uint64_t at = l->minor == 10 ? 2 * ((uint64_t)last + 1) : (uint64_t)last + 2;
 	return pyobject_read(v, code + BYTES_ITEMS + at, next, sizeof(next)) &&
 	       next[0] == OPCODE_YIELD_FROM;
 }

@@ -82,7 +82,7 @@ static bool read_code(struct pyview *v, uint64_t code, uint64_t instr, struct py
 	f->first = int_at(c, l->code_first);
 	*ret_traceable = true;
 	if (!l->code_bytes) {
-		f->at = (int32_t)instr * (l->minor == 10 ? 2 : 1);
+		f->at = (int64_t)(int32_t)instr * (l->minor == 10 ? 2 : 1);
 		return (int32_t)instr >= -1;
 	}
 	uint64_t units = word_at(c, 16), first = code + l->code_bytes;

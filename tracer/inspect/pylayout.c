@@ -20,10 +20,10 @@
 /* What 3.8 to 3.10 have in common. */
 #define UP_TO_310                                                                                  \
 	.interpreters_head = 32, .interp_threads = 8, .gil_last_holder = 8, .state_next = 8,       \
-	.state_interp = 16, .state_id = 176, .state_id_hop = GLIBC_TID, .frames = true,            \
-	.state_frame = 24, .frame_code = 32, .frame_previous = 24, .code_first = 40,               \
-	.code_file = 104, .code_name = 112, .code_table = 120, .gen_frame = 16, .text_ascii = 48,  \
-	.text_wide = 72
+	.state_interp = 16, .state_dict = 152, .state_id = 176, .state_id_hop = GLIBC_TID,         \
+	.frames = true, .state_frame = 24, .frame_code = 32, .frame_previous = 24,                 \
+	.code_first = 40, .code_file = 104, .code_name = 112, .code_table = 120, .gen_frame = 16,  \
+	.text_ascii = 48, .text_wide = 72
 
 /* What 3.11 and later have in common. */
 #define SINCE_311                                                                                  \
@@ -80,6 +80,7 @@ static const struct pylayout layouts[] = {
 	 .gil = 360,
 	 .interp_threads = 16,
 	 .interp_modules = 888,
+	 .state_dict = 128,
 	 .state_id = 160,
 	 .state_cframe = 56,
 	 .state_frame = 8,
@@ -104,6 +105,7 @@ static const struct pylayout layouts[] = {
 	 .interp_threads = 72,
 	 .interp_gil = 384,
 	 .interp_modules = 944,
+	 .state_dict = 112,
 	 .state_id = 144,
 	 .state_cframe = 56,
 	 .frame_previous = 8,
@@ -136,6 +138,7 @@ enum {
 	DEBUG_INTERP_GIL_LOCKED = 17,
 	DEBUG_INTERP_GIL_HOLDER,
 	/* thread_state; 3.14 has two more words before it */
+	DEBUG_STATE_SIZE = 19,
 	DEBUG_STATE_NEXT = 21,
 	DEBUG_STATE_INTERP,
 	DEBUG_STATE_FRAME,
@@ -206,7 +209,8 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	if (d[DEBUG_FRAME_CODE] || d[DEBUG_OBJECT_TYPE] != 8 || d[DEBUG_TYPE_NAME] != 24 ||
 	    d[DEBUG_DICT_KEYS] != 32 || d[DEBUG_BYTES_ITEMS] != 32 || d[DEBUG_TEXT_ASCII] != 40 ||
 	    d[DEBUG_CODE_BYTES] != CODE_BYTES_313 || !d[DEBUG_INTERP_MODULES] ||
-	    d[DEBUG_INTERP_MODULES] >= INSPECTOR_GIL_REACH)
+	    d[DEBUG_INTERP_MODULES] >= INSPECTOR_GIL_REACH ||
+	    !d[DEBUG_STATE_SIZE] || d[DEBUG_STATE_SIZE] >= INSPECTOR_PLACE_REACH || d[DEBUG_STATE_SIZE] % 8)
 		return;
 	l->frames = true;
 	l->interp_modules = (uint32_t)d[DEBUG_INTERP_MODULES];
@@ -220,6 +224,7 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	l->code_first = (uint32_t)d[DEBUG_CODE_FIRST];
 	l->code_bytes = (uint32_t)d[DEBUG_CODE_BYTES];
 	l->code_traceable = 184;
+	l->state_loop = (uint32_t)d[DEBUG_STATE_SIZE]; /* follows PyThreadState */
 	l->frame_depth = 64;
 	l->frame_locals = 72;
 	l->gen_frame = 72;

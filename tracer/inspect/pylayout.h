@@ -24,6 +24,8 @@ struct pylayout {
 	uint32_t gil_last_holder;
 	/* PyThreadState */
 	uint32_t state_next, state_interp;
+	uint32_t state_dict, state_loop; /* asyncio_running_loop of _PyThreadStateImpl; 0: in the
+					  * dictionary */
 	uint32_t state_id;     /* native_thread_id; else thread_id, which is a pthread_t */
 	uint32_t state_id_hop; /* where that has the number of its thread; 0: it is the number */
 	/* Whether what follows is known, too. */

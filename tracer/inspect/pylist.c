@@ -21,6 +21,7 @@
 #define WEAKREF_OBJECT	 16
 #define CHUNK		 128 /* tasks between their first and their second reading */
 #define TRIES		 3
+#define HOLDER_LOOP	 16 /* of what a thread has for its running loop, up to 3.11 */
 #define STATES_MAX	 4096
 #define GROUP_EXIT	 "TaskGroup.__aexit__"
 #define GROUP_EXIT_INNER "TaskGroup._aexit" /* since 3.13 the former calls it */
@@ -155,6 +156,16 @@ static uint64_t find_group(struct pyview *v, const struct pyawait *a)
 	return pyawait_self(v, a);
 }
 
+static bool is_pending(struct pyview *v, uint64_t future)
+{
+	enum pyclass class = pyclass_of(v, future);
+	int32_t state;
+
+	return (class == PYCLASS_FUTURE || class == PYCLASS_TASK) &&
+	       pyobject_read(v, future + v->layout.task_state, &state, sizeof(state)) &&
+	       state == STATE_PENDING;
+}
+
 static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_task *t)
 {
 	const struct pylayout *l = &v->layout;
@@ -173,9 +184,8 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 	t->waiter = word_at(b, l->task_coro - 8);
 	t->coro = word_at(b, l->task_coro);
 	t->name = word_at(b, l->task_coro + 8);
-	enum pyclass class = pyclass_of(v, t->waiter);
-	if (class != PYCLASS_FUTURE && class != PYCLASS_TASK)
-		t->waiter = 0; /* none */
+	if (!is_pending(v, t->waiter))
+		t->waiter = 0; /* none, or it is done and the task is about to run */
 	if (!t->coro || t->coro % 8 || !pyawait_walk(v, t->coro, &t->chain))
 		return TASK_ODD;
 	pywaker_collect(v, address, &t->wakes);
@@ -290,22 +300,34 @@ enum message_why pylist_read(struct pyview *v, pylist_fn *fn, void *arg,
 
 /* ---- threads ---- */
 
+/* The loop that a thread says it runs: in its state, or in its dictionary, up to 3.11 in an object
+ * of its own. */
+static uint64_t running_loop(struct pyview *v, uint64_t state)
+{
+	const struct pylayout *l = &v->layout;
+	uint64_t at, loop;
+
+	if (l->state_loop)
+		return cpython_read_pointer(&v->py, state + l->state_loop, &loop) ? loop : 0;
+	if (!cpython_read_pointer(&v->py, state + l->state_dict, &at) || !at)
+		return 0;
+	loop = pyobject_find(v, at, "__asyncio_running_event_loop__");
+	if (!loop || l->minor >= 12)
+		return loop;
+	return cpython_read_pointer(&v->py, loop + HOLDER_LOOP, &at) ? at : 0;
+}
+
 uint32_t pylist_thread(struct pyview *v, uint64_t loop)
 {
 	const struct pylayout *l = &v->layout;
-	uint64_t identity, state, other;
-	uint32_t tid;
-	uint64_t number = loop ? pyobject_attribute(v, loop, "_thread_id") : 0;
+	uint64_t state, running;
 
-	if (!number || !pyobject_count(v, number, &identity) || !identity ||
-	    !cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
+	if (!loop || !cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
 		return 0;
-	/* thread_id, which is a pthread_t; native_thread_id follows it where there is one */
-	uint32_t place = l->state_id_hop ? l->state_id : l->state_id - 8;
 	for (int i = 0; i < STATES_MAX && state; i++) {
-		tid = pylayout_thread(&v->py, l, state);
-		if (pyobject_read(v, state + place, &other, sizeof(other)) && other == identity)
-			return tid;
+		running = running_loop(v, state);
+		if (running == loop)
+			return pylayout_thread(&v->py, l, state);
 		if (!cpython_read_pointer(&v->py, state + l->state_next, &state))
 			return 0;
 	}

@@ -29,7 +29,7 @@ typedef bool pylist_fn(struct pyview *v, const struct pylist_task *t, void *arg)
 enum message_why pylist_read(struct pyview *v, pylist_fn *fn, void *arg,
 			     struct pylist_tally *ret_tally);
 
-/* The target's number of the thread that runs a loop of asyncio's own; 0 unknown. */
+/* The target's number of the thread that runs a loop now; 0 none, or unknown. */
 uint32_t pylist_thread(struct pyview *v, uint64_t loop);
 
 #endif

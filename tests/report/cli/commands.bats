@@ -100,3 +100,12 @@ setup() {
 	run -125 --separate-stderr bash -c 'loopscope --help > /dev/full'
 	[[ $stderr == *"cannot write to stdout"* ]]
 }
+
+@test "ps takes one process by its number, and no other word" {
+	for argument in x 0 -1 1,2 "1 2" 99999999999 --json=x; do
+		# shellcheck disable=SC2086
+		run -2 --separate-stderr loopscope ps $argument
+		[ -z "$output" ]
+		[[ $stderr == "loopscope ps: "* ]]
+	done
+}

@@ -66,9 +66,9 @@ uint64_t place(size_t size)
 	return at;
 }
 
-static uint64_t make_type(const char *name, uint64_t base)
+uint64_t make_type(const char *name, uint64_t base)
 {
-	uint64_t type = place(264), text = place(strlen(name) + 1);
+	uint64_t type = place(304), text = place(strlen(name) + 1);
 
 	memcpy(bytes_at(text, strlen(name)), name, strlen(name));
 	put(type + 24, text);
@@ -102,7 +102,7 @@ uint64_t make_ascii(const char *text)
 	return make_text(text, strlen(text), 0);
 }
 
-static uint64_t make_bytes(const void *data, size_t n)
+uint64_t make_bytes(const void *data, size_t n)
 {
 	uint64_t object = make_object(image.type[BYTES], 33 + n);
 
@@ -111,25 +111,27 @@ static uint64_t make_bytes(const void *data, size_t n)
 	return object;
 }
 
-/* One pair; texts as keys have their own kind since 3.11. */
-static uint64_t make_dict(uint64_t key, uint64_t value, bool text)
+uint64_t make_dict(const struct pair *pairs, size_t n, bool text)
 {
-	uint64_t object = make_object(image.type[DICT], 48), keys = place(0x80), at;
+	uint64_t object = make_object(image.type[DICT], 48), keys = place(0xc0), at;
+	size_t size = image.v->minor >= 11 && text ? 16 : 24;
 
-	put(object + 16, 1);
+	put(object + 16, n);
 	put(object + 32, keys);
 	if (image.v->minor >= 11) {
 		bytes_at(keys + 8, 1)[0] = bytes_at(keys + 9, 1)[0] = 3;
 		bytes_at(keys + 10, 1)[0] = text;
-		put(keys + 24, 1);
+		put(keys + 24, n);
 		at = keys + 32 + 8 + (text ? 0 : 8);
 	} else {
 		put(keys + 8, 8);
-		put(keys + 32, 1);
+		put(keys + 32, n);
 		at = keys + 40 + 8 + 8;
 	}
-	put(at, key);
-	put(at + 8, value);
+	for (size_t i = 0; i < n; i++) {
+		put(at + i * size, pairs[i].key);
+		put(at + i * size + 8, pairs[i].value);
+	}
 	return object;
 }
 
@@ -162,7 +164,7 @@ static uint64_t make_code(const char *name, uint64_t file, int first, size_t i)
 	return code;
 }
 
-static uint64_t instr_of(uint64_t code)
+uint64_t instr_of(uint64_t code)
 {
 	if (image.v->minor >= 11)
 		return code + image.v->bytes + 6;
@@ -216,6 +218,7 @@ static void put_debug_offsets(const struct version *v)
 		{15, 7752},
 		{17, 7768},
 		{18, 7760},
+		{19, 304},
 		{21, 8},
 		{22, 16},
 		{23, 72},
@@ -247,10 +250,18 @@ void make_task(uint64_t coro, uint64_t name)
 
 	put(task + image.v->coro, coro);
 	put(task + image.v->coro + 8, name);
-	image.tasks = make_dict(make_object(image.type[MODULE], 16), task, false);
+	struct pair current = {make_object(image.type[MODULE], 16), task};
+	image.tasks = make_dict(&current, 1, false);
+	make_module(&(struct pair){make_ascii("_current_tasks"), image.tasks}, 1);
+}
+
+void make_module(const struct pair *pairs, size_t n)
+{
 	uint64_t module = make_object(image.type[MODULE], 32);
-	put(module + 16, make_dict(make_ascii("_current_tasks"), image.tasks, true));
-	put(image.interp + image.v->modules, make_dict(make_ascii("_asyncio"), module, true));
+
+	put(module + 16, make_dict(pairs, n, true));
+	put(image.interp + image.v->modules,
+	    make_dict(&(struct pair){make_ascii("_asyncio"), module}, 1, true));
 }
 
 struct pyview build(const struct version *v)

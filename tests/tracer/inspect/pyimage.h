@@ -12,7 +12,7 @@
 
 #define RUNTIME	 0x700000000000ull
 #define HEAP	 0x600000000000ull
-#define HEAP_END (HEAP + 0x8000)
+#define HEAP_END (HEAP + 0x10000)
 #define TID	 4242
 #define FRAMES	 4 /* of Python, in two runs of the evaluator */
 #define READS	 9000
@@ -51,7 +51,17 @@ void put_int(uint64_t address, int32_t value);
 uint64_t place(size_t size);
 uint64_t make_object(uint64_t type, size_t size);
 uint64_t make_ascii(const char *text);
+uint64_t make_type(const char *name, uint64_t base);
+uint64_t make_bytes(const void *data, size_t n);
+uint64_t instr_of(uint64_t code);
+struct pair {
+	uint64_t key, value;
+};
+/* At most five pairs; texts as keys have their own kind since 3.11. */
+uint64_t make_dict(const struct pair *pairs, size_t n, bool text);
 void make_task(uint64_t coro, uint64_t name);
+/* The module _asyncio, which has these. */
+void make_module(const struct pair *pairs, size_t n);
 struct pyview build(const struct version *v);
 
 #endif

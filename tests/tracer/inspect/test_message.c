@@ -158,6 +158,96 @@ static void random_answers_are_read_within_their_bounds(void **state)
 	assert_true(total > 0);
 }
 
+/* Two tasks, three frames, one link. The size. */
+static size_t write_page(uint8_t *page)
+{
+	static const char text[] = "\0a\0main\0x.py";
+	struct message_page head = {.kind = MESSAGE_TASK_PAGE,
+				    .ntasks = 2,
+				    .nframes = 3,
+				    .nlinks = 1,
+				    .text_size = sizeof(text),
+				    .cookie = 7};
+	struct message_page_task tasks[2] = {
+		{.address = 64, .name = 1, .state = 2, .nframes = 1, .nlinks = 1, .tid = 5},
+		{.address = 128, .nframes = 2, .cut = 1}};
+	struct message_page_frame lines[3] = {{3, 8, 12}, {3, 0, 0}, {0, 8, 1}};
+	uint64_t link = 64;
+	uint8_t *at = page;
+
+	memcpy(at, &head, sizeof(head));
+	memcpy(at += sizeof(head), tasks, sizeof(tasks));
+	memcpy(at += sizeof(tasks), lines, sizeof(lines));
+	memcpy(at += sizeof(lines), &link, sizeof(link));
+	memcpy(at += sizeof(link), text, sizeof(text));
+	return (size_t)(at - page) + sizeof(text);
+}
+
+static struct message_page_room room;
+
+static void a_page_of_tasks_comes_back_as_written(void **state)
+{
+	uint8_t page[1024];
+	size_t size = write_page(page), n = 0;
+
+	(void)state;
+	assert_int_equal(message_page_read(page, size, 7, &room, &n), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(room.tasks[0].name, "a");
+	assert_null(room.tasks[1].name);
+	assert_int_equal(room.tasks[0].state, INSPECTOR_PYTASK_WAITING);
+	assert_int_equal(room.tasks[0].tid, 5);
+	assert_int_equal(room.tasks[0].wakes[0], 64);
+	assert_int_equal(room.tasks[1].nwakes, 0);
+	assert_true(room.tasks[1].cut);
+	assert_string_equal(room.tasks[0].frames[0].function, "main");
+	assert_string_equal(room.tasks[1].frames[1].file, "x.py");
+	assert_int_equal(room.tasks[1].frames[1].line, 1);
+}
+
+static void wrong_pages_are_refused(void **state)
+{
+	const struct {
+		size_t offset;
+		uint32_t value;
+	} wrong[] = {
+		{offsetof(struct message_page, kind), MESSAGE_RESULT},
+		{offsetof(struct message_page, ntasks), PAGE_TASKS + 1},
+		{offsetof(struct message_page, nframes), 2},
+		{offsetof(struct message_page, nlinks), UINT32_MAX},
+		{offsetof(struct message_page, text_size), 0},
+		{offsetof(struct message_page, cookie), 8},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, name), 13},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, waits),
+		 UINT32_MAX},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, state), 3},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, tid), UINT32_MAX},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, nframes), 4},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, nframes), 0},
+		{sizeof(struct message_page) + offsetof(struct message_page_task, nlinks), 2},
+		{sizeof(struct message_page) + 2 * sizeof(struct message_page_task) +
+			 offsetof(struct message_page_frame, function),
+		 13},
+		{sizeof(struct message_page) + 2 * sizeof(struct message_page_task) +
+			 offsetof(struct message_page_frame, line),
+		 UINT32_MAX},
+	};
+	uint8_t page[1024];
+	size_t size, n;
+
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(wrong); i++) {
+		size = write_page(page);
+		memcpy(page + wrong[i].offset, &wrong[i].value, sizeof(wrong[i].value));
+		assert_int_equal(message_page_read(page, size, 7, &room, &n), -EBADMSG);
+	}
+	size = write_page(page);
+	for (size_t k = 0; k < size; k++)
+		assert_int_equal(message_page_read(page, k, 7, &room, &n), -EBADMSG);
+	page[size - 1] = 'x'; /* a text without an end */
+	assert_int_equal(message_page_read(page, size, 7, &room, &n), -EBADMSG);
+}
+
 static void maps_lines_are_read(void **state)
 {
 	(void)state;
@@ -261,6 +351,8 @@ int main(void)
 		cmocka_unit_test(wrong_answers_are_refused),
 		cmocka_unit_test(a_lock_lies_in_what_was_found_or_the_answer_is_refused),
 		cmocka_unit_test(random_answers_are_read_within_their_bounds),
+		cmocka_unit_test(a_page_of_tasks_comes_back_as_written),
+		cmocka_unit_test(wrong_pages_are_refused),
 		cmocka_unit_test(maps_lines_are_read),
 		cmocka_unit_test(other_lines_are_refused),
 		cmocka_unit_test(a_maps_file_is_read_in_pieces),
