@@ -72,6 +72,7 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_NO_STATE] = "the thread is not known to CPython",
 	[MESSAGE_WHY_NO_FIT] = "they do not fit the native stack",
 	[MESSAGE_WHY_CHANGED] = "their code is not there any more",
+	[MESSAGE_WHY_FREE_THREADED] = "a free-threaded build of CPython",
 };
 
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
@@ -465,6 +466,7 @@ int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int
 	struct message_job head = {.kind = MESSAGE_JOB,
 				   .cookie = cookie,
 				   .tid = tid,
+				   .python = chain->tid,
 				   .nframes = chain->count,
 				   .cut = chain->cut};
 

@@ -57,6 +57,7 @@ struct inspector_pyframe {
 };
 
 struct inspector_chain {
+	uint32_t tid; /* of its thread, as the target numbers it */
 	uint32_t count;
 	bool cut;						 /* there are more */
 	struct inspector_pyframe frames[INSPECTOR_PYFRAMES_MAX]; /* leaf first */

@@ -46,12 +46,13 @@ enum message_why {
 	MESSAGE_WHY_NONE = 0,
 	MESSAGE_WHY_NO_CFI = 1, /* the chain broke before the outermost frame */
 	MESSAGE_WHY_LOOP = 2,
-	MESSAGE_WHY_UNREADABLE = 3, /* nothing of the target could be parsed */
-	MESSAGE_WHY_VERSION = 4,    /* a CPython without a known layout */
-	MESSAGE_WHY_LAYOUT = 5,	    /* ... whose memory does not fit it */
-	MESSAGE_WHY_NO_STATE = 6,   /* CPython does not know the thread */
-	MESSAGE_WHY_NO_FIT = 7,	    /* its frames are not those of the native stack */
-	MESSAGE_WHY_CHANGED = 8,    /* their code is not there any more */
+	MESSAGE_WHY_UNREADABLE = 3,    /* nothing of the target could be parsed */
+	MESSAGE_WHY_VERSION = 4,       /* a CPython without a known layout */
+	MESSAGE_WHY_LAYOUT = 5,	       /* ... whose memory does not fit it */
+	MESSAGE_WHY_NO_STATE = 6,      /* CPython does not know the thread */
+	MESSAGE_WHY_NO_FIT = 7,	       /* its frames are not those of the native stack */
+	MESSAGE_WHY_CHANGED = 8,       /* their code is not there any more */
+	MESSAGE_WHY_FREE_THREADED = 9, /* a CPython without a GIL, whose frames are others */
 	MESSAGE_WHY_COUNT,
 };
 

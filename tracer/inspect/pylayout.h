@@ -36,14 +36,15 @@ struct pylayout {
 	uint32_t code_first, code_file, code_name, code_table, code_traceable, code_bytes;
 	/* PyGenObject: a pointer up to 3.10, the frame itself from 3.11 on */
 	uint32_t gen_frame;
-	/* TaskObject of _asyncio; coro and name follow each other; 0: tasks are not known */
+	/* TaskObject of _asyncio up to 3.13; coro and name follow each other; 0: not known */
 	uint32_t task_coro;
 	/* PyASCIIObject, PyCompactUnicodeObject: where the characters lie */
 	uint32_t text_ascii, text_wide;
 };
 
-/* The row of a version; false for a version or build without one. */
-bool pylayout_find(const struct cpython *py, struct pylayout *ret);
+/* The row of a version. MESSAGE_WHY_VERSION or MESSAGE_WHY_FREE_THREADED for a version or build
+ * without one, and *ret is not set. */
+enum message_why pylayout_find(const struct cpython *py, struct pylayout *ret);
 
 /* The main interpreter, if its thread states are as the layout says. 0 or an address. */
 uint64_t pylayout_interpreter(const struct cpython *py, const struct pylayout *l);
