@@ -28,7 +28,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	if (key != ARGP_KEY_ARG)
 		return ARGP_ERR_UNKNOWN;
 	if (*name)
-		argp_error(state, "only one schema at a time");
+		command_misused(state, "only one schema at a time");
 	*name = arg;
 	return 0;
 }

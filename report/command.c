@@ -2,7 +2,9 @@
 /* The table of subcommands and what is derived from it. */
 #include "command.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -89,6 +91,21 @@ int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags
 	int r = argp_parse(argp, argc, argv, flags, NULL, input);
 	argv[0] = name;
 	return r;
+}
+
+void command_misused(const struct argp_state *state, const char *format, ...)
+{
+	const char *name = strrchr(state->name, ' ');
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "%s: ", state->name);
+	live_text(text, stderr);
+	fprintf(stderr, "; see loopscope help %s\n", name ? name + 1 : state->name);
+	exit(EXIT_USAGE);
 }
 
 void command_complain(const char *name, const char *text)

@@ -122,6 +122,7 @@ int64_t evidence_intern_result(struct collector *c, const struct inspector_resul
 	for (size_t i = 0; i < r->nframes; i++) {
 		const struct inspector_frame *f = &r->frames[i];
 		frames[i] = (struct store_frame){.lang = f->python ? STORE_LANG_PYTHON
+							 : f->js   ? STORE_LANG_JS
 								   : STORE_LANG_NATIVE,
 						 .function = f->function,
 						 .file = f->file,
@@ -131,7 +132,8 @@ int64_t evidence_intern_result(struct collector *c, const struct inspector_resul
 						 .offset = f->offset,
 						 .inlined = f->inlined};
 	}
-	return r->nframes ? evidence_intern(c, frames, r->nframes, r->truncated) : 0;
+	return r->nframes ? evidence_intern(c, frames, r->nframes, r->truncated || r->why)
+			  : 0;
 }
 
 const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
@@ -147,10 +149,19 @@ void evidence_unresolved(struct collector *c, const char *what, const char *why)
 	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
 }
 
+void evidence_no_frames(struct collector *c, const struct loop *l, const char *why)
+{
+	const char *language = target_language(l->target);
+	char what[64];
+
+	snprintf(what, sizeof(what), "frames of %s", language ? language : "its language");
+	evidence_unresolved(c, what, why);
+}
+
 /* What is missing without it; NULL: nothing that is stored. */
 static const char *const job_texts[] = {
 	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
-	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_PYTHON] = NULL,
+	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
 	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
 
 struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
@@ -212,8 +223,7 @@ static uint64_t start_sample(struct collector *c, struct loop *l, const struct s
 	if (p->python)
 		return job_start_python(c, l, JOB_SAMPLE, p, stack, size);
 	if (!strcmp(l->target->runtime, "cpython"))
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT,
-				    "a sample without the GIL, or of an unknown version");
+		evidence_no_frames(c, l, "a sample without the GIL, or of an unknown version");
 	return job_start(c, l, JOB_SAMPLE, p->regs, stack, size);
 }
 
@@ -232,6 +242,15 @@ static bool same_tick(struct collector *c, const struct loop *l, uint64_t tick_n
 	       t.tick_ns == tick_ns;
 }
 
+/* None of its frames is of the language that the target is written in. */
+static bool lacks_language(const struct target *t, const struct inspector_result *r)
+{
+	for (size_t i = 0; i < r->nframes; i++)
+		if (r->frames[i].python || r->frames[i].js)
+			return false;
+	return target_language(t);
+}
+
 static void take_sample(struct collector *c, const struct job *j, const struct inspector_result *r)
 {
 	struct loop *l = j->loop;
@@ -240,12 +259,12 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task, STORE_TASK_TASK)
 						   : callback_of(c, l, r);
 
-	if (r->python_why)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->python_why);
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
 			l->samples[i].row.stack = stack;
+			l->samples[i].broken = r->truncated || r->why ||
+					       lacks_language(l->target, r);
 			if (!l->samples[i].row.task)
 				l->samples[i].row.task = task;
 		}
@@ -279,11 +298,13 @@ void evidence_result(const struct inspector_result *r, void *arg)
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		evidence_unresolved(c, job_texts[j->kind], r->why);
+	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
+		evidence_no_frames(c, j->loop, r->language_why);
 	if (j->kind == JOB_GIL)
 		gil_found(c, j->target, r);
 	else if (j->loop && j->kind == JOB_ONGOING)
 		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
-	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_PYTHON))
+	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
 		inquiry_result(c, j, r);
 	else if (j->loop && j->kind == JOB_HOME)
 		callback_home(c, j, r);
@@ -335,10 +356,23 @@ static void drop_copies(struct sample *p)
 	p->python = NULL;
 }
 
+/* Whether the nth sample of a tick is unwound at once, since the target may be gone when the tick is
+ * over. Frames of JavaScript can be made sure of only as long as they are there: of these all are
+ * that ever will be, some more of each doubling of the tick. */
+static bool is_urgent(size_t nth, bool js)
+{
+	size_t step = 1;
+
+	for (size_t n = JS_SAMPLES; js && n < nth; n *= 2)
+		step *= 2;
+	return js ? nth % step == 0 : (nth & (nth - 1)) == 0;
+}
+
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
 		     const void *stack, size_t size)
 {
 	size_t nth = 1;
+	bool js = !strcmp(l->target->runtime, "node");
 
 	c->samples++;
 	if (l->nsamples == SAMPLES_MAX) { /* a very long tick: keep every second one from here */
@@ -371,10 +405,9 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	memcpy(s->regs, e->regs, sizeof(s->regs));
 	for (size_t i = 0; i + 1 < l->nsamples; i++)
 		nth += l->samples[i].tick_ns == e->tick_ns;
-	if (size && (nth & (nth - 1)) ==
-			    0) { /* some at once: the target may be gone when the tick is over */
+	if (size && is_urgent(nth, js)) {
 		s->job = start_sample(c, l, s, stack, size);
-	} else if (size && (s->stack = malloc(size))) {
+	} else if (size && !js && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
 		s->stack_size = size;
 	}
@@ -502,7 +535,8 @@ const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
 		for (size_t k = 0; k < l->nsamples; k++)
 			n += l->samples[k].row.stall == stall &&
 			     l->samples[k].row.stack == a->row.stack;
-		if (n > best_count) {
+		if (!best || a->broken < best->broken ||
+		    (a->broken == best->broken && n > best_count)) {
 			best_count = n;
 			best = a;
 		}

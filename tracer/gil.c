@@ -27,24 +27,6 @@ void gil_look(struct collector *c, struct target *t, int tid)
 		t->gil_sought = false;
 }
 
-/* Has the stack that it idles in unwound, for nothing: what that takes, reading the interpreter's
- * symbols above all, is then done when a first block is to be looked into while it lasts. */
-static void warm_up(struct collector *c, struct target *t, int tid)
-{
-	struct look_view seen;
-
-	if (!c->look || look_at(c->look, tid, &seen) < 0 || seen.on_cpu ||
-	    seen.tgid != (__u32)t->pid)
-		return;
-	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
-					    .python = t->ns_pid};
-	struct job *j = evidence_job(c, NULL, JOB_WARM);
-	if (j)
-		evidence_job_begin(
-			c, j,
-			inspector_unwind_asleep(c->inspector, j->cookie, t->pid, tid, &sleeper));
-}
-
 void gil_found(struct collector *c, int64_t target, const struct inspector_result *r)
 {
 	struct gil_place place = {.begin = r->address,
@@ -68,7 +50,7 @@ void gil_found(struct collector *c, int64_t target, const struct inspector_resul
 			continue;
 		t->gil = r->gil.holder;
 		if (r->place.code_name)
-			warm_up(c, t, t->pid);
+			inquiry_warm_up(c, t, t->pid);
 		probe_set_gil(c->probe, t->pid, &place);
 	}
 }

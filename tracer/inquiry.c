@@ -2,9 +2,9 @@
 /*
  * Blocks while they last. What is only to be had then is asked for a few ms after a block began,
  * and again each time it has lasted twice as long: where in the kernel the thread sleeps, and where
- * in a program in Python; who is at the other end of the pipe, who holds the lock that it waits
- * for, and that thread's stack. Each answer is believed only if the block was still the same
- * afterwards; no thread is stopped for it.
+ * in a program in Python or JavaScript; who is at the other end of the pipe, who holds the lock
+ * that it waits for, and that thread's stack. Each answer is believed only if the block was still
+ * the same afterwards; no thread is stopped for it.
  */
 #include "state.h"
 
@@ -20,11 +20,11 @@
 #include "peer.h"
 
 #define FIRST_NS    3000000ull /* a younger block may be over before it is looked into */
-#define LOOKS_PER_S 50	       /* of some 300 us each in a program in Python, else of 100 us */
+#define LOOKS_PER_S 50	       /* of 300 us each where frames of a language are read, else 100 */
 #define LONG_NS	    20000000ull
 #define GIL_NS	    40000000ull /* from a look into a loop's wait for CPython's lock to the next */
 #define OWNER	    "stack of a lock's owner"
-#define TRIES	    3 /* at the frames of Python in one block */
+#define TRIES	    3 /* at the loop's own stack in one block */
 
 /* Those that have lasted long are not to lack a look because of many short ones. */
 static bool may_look(struct collector *c, uint64_t age, uint64_t now)
@@ -157,9 +157,9 @@ static bool is_python(const struct loop *l)
 	return !strcmp(l->target->runtime, "cpython");
 }
 
-/* The loop's own stack, with its frames of Python: they lie in memory that changes when it runs on.
- */
-static void ask_python(struct collector *c, struct loop *l)
+/* The loop's own stack, with its frames of Python or JavaScript: they lie in memory that changes
+ * when it runs on. */
+static void ask_own_stack(struct collector *c, struct loop *l)
 {
 	struct inquiry *q = &l->inquiry;
 	struct look_view seen;
@@ -170,23 +170,23 @@ static void ask_python(struct collector *c, struct loop *l)
 	if (!c->look || look_at(c->look, l->tid, &seen) < 0 || seen.on_cpu ||
 	    seen.tgid != (__u32)l->target->pid)
 		return;
-	struct job *j = evidence_job(c, l, JOB_PYTHON);
+	struct job *j = evidence_job(c, l, JOB_OWN);
 	if (!j)
 		return;
 	j->seen = seen;
 	j->off_ns = q->off_ns;
 	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
-					    .python = l->ns_tid};
+					    .python = is_python(l) ? l->ns_tid : 0};
 	q->own_job = evidence_job_begin(
 		c, j,
 		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
 }
 
-static bool wants_python(const struct loop *l)
+static bool wants_own_stack(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
-	return is_python(l) && !q->stack && !q->own_job && q->tries < TRIES;
+	return target_language(l->target) && !q->stack && !q->own_job && q->tries < TRIES;
 }
 
 /* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
@@ -224,8 +224,8 @@ static void look_into(struct collector *c, struct loop *l, const struct thread_s
 		ask_begin(c, l, t);
 		q->asked = true;
 	}
-	if (wants_python(l))
-		ask_python(c, l);
+	if (wants_own_stack(l))
+		ask_own_stack(c, l);
 	if (q->owner.tid && !q->owner_stack && !q->job)
 		ask_owner_stack(c, l);
 }
@@ -234,7 +234,24 @@ static bool is_open(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
-	return !q->asked || wants_python(l) || (q->owner.tid && !q->owner_stack && !q->job);
+	return !q->asked || wants_own_stack(l) || (q->owner.tid && !q->owner_stack && !q->job);
+}
+
+void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
+{
+	struct look_view seen;
+
+	if (!c->look || look_at(c->look, tid, &seen) < 0 || seen.on_cpu ||
+	    seen.tgid != (__u32)t->pid)
+		return;
+	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
+					    .python =
+						    strcmp(t->runtime, "cpython") ? 0 : t->ns_pid};
+	struct job *j = evidence_job(c, NULL, JOB_WARM);
+	if (j)
+		evidence_job_begin(
+			c, j,
+			inspector_unwind_asleep(c->inspector, j->cookie, t->pid, tid, &sleeper));
 }
 
 uint64_t inquiry_least_ns(const struct collector *c)
@@ -361,7 +378,8 @@ static bool is_certain(struct collector *c, const struct job *j, const struct in
 }
 
 /* The loop's own stack, of the block that it is still in. */
-static void take_python(struct collector *c, const struct job *j, const struct inspector_result *r)
+static void take_own_stack(struct collector *c, const struct job *j,
+			   const struct inspector_result *r)
 {
 	struct inquiry *q = find_asking(j->loop, r->cookie);
 	struct look_view now;
@@ -377,7 +395,7 @@ static void take_python(struct collector *c, const struct job *j, const struct i
 		q->next_ns = 0;
 		return;
 	}
-	q->why = r->python_why;
+	q->why = r->language_why;
 	if (r->why)
 		evidence_unresolved(c, "stack", r->why);
 	q->stack = evidence_intern_result(c, r);
@@ -386,16 +404,16 @@ static void take_python(struct collector *c, const struct job *j, const struct i
 
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r)
 {
-	if (j->kind == JOB_PYTHON) {
-		take_python(c, j, r);
+	if (j->kind == JOB_OWN) {
+		take_own_stack(c, j, r);
 		return;
 	}
 	bool certain = is_certain(c, j, r);
 	int64_t stack = certain ? evidence_intern_result(c, r) : 0;
 	struct inquiry *q = find_asking(j->loop, r->cookie);
 
-	if (certain && r->python_why)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT, r->python_why);
+	if (certain && r->language_why)
+		evidence_no_frames(c, j->loop, r->language_why);
 	if (q) {
 		q->job = 0;
 		q->owner_stack = stack;
@@ -416,22 +434,22 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 	}
 }
 
-static void close_python(struct collector *c, const struct loop *l, const struct inquiry *q,
-			 struct block *b)
+static void close_own_stack(struct collector *c, const struct loop *l, const struct inquiry *q,
+			    struct block *b)
 {
-	if (!is_python(l))
+	if (!target_language(l->target))
 		return;
 	b->row.stack = q->stack;
 	b->looked_into = q->stack && !q->why;
 	if (!b->row.task)
 		b->row.task = q->task;
 	if (q->why)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT, q->why);
-	else if (!q->stack)
-		evidence_unresolved(c, PYTHON_FRAMES_TEXT,
-				    b->row.cause == LSC_CAUSE_GIL ? "not each wait is looked into"
-				    : q->asked			  ? "the block was over too soon"
-								  : "the block was too short");
+		evidence_no_frames(c, l, q->why);
+	else if (!q->stack && is_python(l)) /* those of JavaScript are in the copy of the stack */
+		evidence_no_frames(c, l,
+				   b->row.cause == LSC_CAUSE_GIL ? "not each wait is looked into"
+				   : q->asked			 ? "the block was over too soon"
+								 : "the block was too short");
 }
 
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
@@ -446,7 +464,7 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		take_owner(c, l, q, e);
 	}
 	b->row.kernel_stack = q->kernel_stack;
-	close_python(c, l, q, b);
+	close_own_stack(c, l, q, b);
 	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
 		b->row.resource_pid = 0; /* a number of the target's namespace says nothing here */
 	if (q->peer && (!b->row.resource_pid || b->row.resource_pid == q->peer)) {

@@ -117,6 +117,7 @@ static void on_process(struct collector *c, const struct event_process *e)
 		}
 		target_describe(t);
 		gil_forget(c, t);
+		t->warm = false;
 		snprintf(t->comm, sizeof(t->comm), "%.15s",
 			 e->comm); /* it may be gone from /proc */
 		inspector_forget(c->inspector, t->pid);

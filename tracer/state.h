@@ -33,6 +33,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
+#define JS_SAMPLES	  16 /* those at the begin of a tick of JavaScript that are all unwound */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
@@ -45,6 +46,7 @@ struct sample {
 	uint64_t tick_ns;
 	uint64_t job;
 	size_t stack_size;
+	bool broken; /* the stack lacks frames: another tells more */
 	uint64_t regs[PROBE_REGS];
 	uint8_t *stack;			/* owned; the copy, until it is unwound */
 	struct inspector_chain *python; /* owned; its frames of Python, NULL unknown */
@@ -69,11 +71,11 @@ struct inquiry {
 	char peer_comm[16];
 	struct owner owner;
 	uint64_t job; /* the owner's stack under way, 0 none */
-	/* the loop's own, of a program in Python alone */
+	/* the loop's own, of a program in Python or JavaScript alone */
 	int64_t stack, task; /* 0 none (yet) */
 	uint64_t own_job;    /* that stack under way, 0 none */
 	unsigned int tries;
-	const char *why; /* it has no frames of Python; NULL: unknown, or it has */
+	const char *why; /* it lacks frames of these; NULL: unknown, or it has */
 	bool asked;	 /* the two were looked for */
 	bool missed;	 /* the owner ran while its stack was read */
 };
@@ -170,15 +172,13 @@ struct known_stack { /* frames that were stored already */
 	UT_hash_handle hh;
 };
 
-#define PYTHON_FRAMES_TEXT "frames of Python" /* what is unresolved without them */
-
 enum job_kind {
 	JOB_BLOCK,
 	JOB_SAMPLE,
 	JOB_OWNER,
 	JOB_GIL,
 	JOB_ONGOING,
-	JOB_PYTHON,
+	JOB_OWN,
 	JOB_WARM,
 	JOB_HOME,
 };
@@ -189,7 +189,7 @@ struct job { /* a stack under way in the inspector */
 	enum job_kind kind;
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
-	uint64_t off_ns;       /* JOB_PYTHON: the loop's block */
+	uint64_t off_ns;       /* JOB_OWN: the loop's block */
 	uint64_t tick_ns;      /* JOB_SAMPLE with frames of Python: its tick */
 	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
 	UT_hash_handle hh;
@@ -335,10 +335,15 @@ struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind
 uint64_t evidence_job_begin(struct collector *c, struct job *j, int r);
 /* Something of a block or sample could not be had. */
 void evidence_unresolved(struct collector *c, const char *what, const char *why);
+/* Frames of the language that the target is written in, some or all, could not be had. */
+void evidence_no_frames(struct collector *c, const struct loop *l, const char *why);
 /* Writes a block again: its stall, its stack or its owner is known now. */
 void evidence_put_block(struct collector *c, struct block *b);
 
 /* ---- inquiry.c ---- */
+/* Has the stack that a thread idles in unwound, for nothing: what that takes, reading the symbols of
+ * its runtime above all, is then done when a first block is to be looked into while it lasts. */
+void inquiry_warm_up(struct collector *c, const struct target *t, int tid);
 /* Looks into blocks that last: where in the kernel, who holds the lock. */
 void inquiry_steer(struct collector *c, uint64_t now);
 /* Younger blocks are not looked into. */

@@ -123,6 +123,13 @@ static void describe_runtime(struct target *t)
 	}
 }
 
+const char *target_language(const struct target *t)
+{
+	return !strcmp(t->runtime, "cpython") ? "Python"
+	       : !strcmp(t->runtime, "node")  ? "JavaScript"
+					      : NULL;
+}
+
 void target_describe(struct target *t)
 {
 	char path[64];

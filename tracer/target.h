@@ -25,6 +25,7 @@ struct target {
 	uint64_t scan_ns;  /* its rings are looked for again then */
 	size_t loops;	   /* that refer to it */
 	bool gone;
+	bool warm;	  /* a first stack was looked into */
 	bool gil_sought;  /* where CPython's lock lies: asked for */
 	bool gil_doubted; /* it named a thread that the process does not have: said already */
 	uint64_t gil;	  /* where that lock names who holds it; 0 unknown */
@@ -35,6 +36,10 @@ struct target {
 	char runtime_version[32];
 	UT_hash_handle hh; /* by pid; of several with one number, the last */
 };
+
+/* The language that its runtime is for, whose frames are told: "Python", "JavaScript"; NULL none.
+ */
+const char *target_language(const struct target *t);
 
 /* Pins pid and describes it. -ESRCH: no such process (or a thread's id, a zombie, a thread of the
  * kernel); -EPERM. Gives the pidfd. */

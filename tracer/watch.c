@@ -205,6 +205,9 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 	if (c->probe && probe_add_stack(c->probe, tid) < 0)
 		c->no_room++;
 	gil_look(c, t, tid);
+	if (!t->warm && !strcmp(t->runtime, "node"))
+		inquiry_warm_up(c, t, tid);
+	t->warm = true;
 	return l;
 }
 

@@ -41,10 +41,13 @@ const char *severity_name(enum severity s);
 enum severity severity_of(uint64_t ns);
 
 /* The innermost frame of the application's own code. */
+#define SITE_RANKS 8
+
 struct site {
 	enum store_lang lang;
 	const char *function, *file, *module; /* file and module NULL unknown */
 	int line;			      /* 0 unknown */
+	int rank; /* how much it is the application's own; 0 none */
 };
 
 struct analysis_stack {

@@ -253,9 +253,34 @@ static bool is_cpu(enum lsc_cause cause)
 	return cause == LSC_CAUSE_CPU_USER || cause == LSC_CAUSE_CPU_KERNEL;
 }
 
+/* How much of the application's own a site must be: so much as a quarter of the samples reach.
+ * Where stacks could not be walked to their ends, others tell what they ran for. */
+static int least_rank(const struct analysis *a, const struct analysis_stall *s)
+{
+	uint64_t ns[SITE_RANKS] = {0}, all = 0, reached = 0;
+	int rank = SITE_RANKS;
+
+	for (size_t i = 0; i < s->nsamples; i++) {
+		const struct store_sample *p = &a->samples[s->first_sample + i].row;
+		const struct analysis_stack *k = analysis_stack_of(a, p->stack);
+
+		if (!k || !k->site.function)
+			continue;
+		ns[k->site.rank] = add_sat(ns[k->site.rank], p->ns);
+		all = add_sat(all, p->ns);
+	}
+	while (--rank > 0) {
+		reached = add_sat(reached, ns[rank]);
+		if (reached && reached >= all / 4)
+			break;
+	}
+	return rank;
+}
+
 /* The site on which most of the stall's samples lie, whatever the stacks above it. */
 static const struct site *hottest_site(const struct analysis *a, const struct analysis_stall *s)
 {
+	int least = least_rank(a, s);
 	struct {
 		const struct site *site;
 		uint64_t ns;
@@ -267,7 +292,7 @@ static const struct site *hottest_site(const struct analysis *a, const struct an
 		const struct analysis_stack *k = analysis_stack_of(a, p->stack);
 		size_t at = 0;
 
-		if (!k || !k->site.function)
+		if (!k || !k->site.function || k->site.rank < least)
 			continue;
 		while (at < n && (sites[at].site->function != k->site.function ||
 				  sites[at].site->file != k->site.file))

@@ -119,6 +119,20 @@ const struct rule rule_table[] = {
 				"instead of sharing a lock with the loop."},
 	},
 	{
+		.id = "page-fault",
+		.summary = "waits on the loop for memory that has to be read from a disk",
+		.did = "waited for a page",
+		.causes = CAUSE_BIT(LSC_CAUSE_PAGE_FAULT),
+		.worst = SEVERITY_ERROR,
+		.check = rule_check_blocks,
+		.fix = {[FAMILY_C] = "Read or populate what is mapped (`MAP_POPULATE`, "
+				     "`madvise(MADV_WILLNEED)`) in a thread before the loop needs "
+				     "it; give the process enough memory not to be swapped out.",
+			[FAMILY_ASYNCIO] =
+				"Touch memory-mapped data in `await asyncio.to_thread(...)` first; "
+				"give the process enough memory not to be swapped out."},
+	},
+	{
 		.id = "slow-iteration",
 		.summary =
 			"one turn of the loop runs many short callbacks, for 50 ms or more in all",
@@ -151,8 +165,9 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Move it to a process pool (`loop.run_in_executor()`), or yield "
 				"with `await asyncio.sleep(0)` between slices.",
-			[FAMILY_NODE] = "Move it to a `worker_threads` worker, or yield with "
-					"`setImmediate()` between slices.",
+			[FAMILY_NODE] = "Use the asynchronous form of a `*Sync` call, move it to a "
+					"`worker_threads` worker, or yield with `setImmediate()` "
+					"between slices.",
 			[FAMILY_LIBUV] =
 				"Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
 				"slices.",
@@ -193,7 +208,12 @@ const struct rule rule_table[] = {
 		.check = rule_check_stalls,
 		.fix = {[FAMILY_C] =
 				"Look at the split and the stacks of the stalls: no more specific "
-				"rule explains them."},
+				"rule explains them.",
+			[FAMILY_ASYNCIO] = "Look at the split and the stacks of the stalls; run what "
+					   "waits with `await asyncio.to_thread(...)`.",
+			[FAMILY_NODE] = "Look at the split and the stacks of the stalls; use "
+					"`fs.promises`, or another asynchronous form, instead of "
+					"the `*Sync` calls."},
 	},
 	{
 		.id = "starvation",

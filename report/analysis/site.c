@@ -88,7 +88,7 @@ bool site_is_runtime(const struct store_frame *f)
 	case STORE_LANG_PYTHON:
 		return f->file && is_python_library(f->file);
 	case STORE_LANG_JS:
-		return f->file && is_js_library(f->file);
+		return !f->file || is_js_library(f->file); /* V8's own have no script */
 	default:
 		/* modules in C of the standard library lie beside the others */
 		return f->module && (is_runtime_module(f->module) || is_python_library(f->module));
@@ -146,6 +146,7 @@ void site_find(const struct store_stack *stack, struct site *ret)
 	*ret = (struct site){0};
 	if (!best)
 		return;
+	ret->rank = best_rank;
 	ret->lang = best->lang;
 	ret->function = best->function;
 	ret->file = best->file;

@@ -9,7 +9,7 @@
 void answer_init(struct answer *a, uint64_t cookie)
 {
 	a->head = (struct message_result){.kind = MESSAGE_RESULT, .cookie = cookie, .text_size = 1};
-	a->nseen = 0;
+	a->nseen = a->nobjects = 0;
 	a->text[0] = '\0';
 }
 
@@ -67,6 +67,31 @@ uint32_t answer_function(struct answer *a, const char *name)
 		return at;
 	lsc_autofree char *plain = __cxa_demangle(name, NULL, NULL, NULL);
 	return append(a, name, plain ? plain : name);
+}
+
+bool answer_has_object(const struct answer *a, uint64_t object, uint32_t *ret)
+{
+	for (size_t i = 0; i < a->nobjects; i++) {
+		if (a->objects[i].object == object) {
+			*ret = a->objects[i].offset;
+			return true;
+		}
+	}
+	return false;
+}
+
+uint32_t answer_object(struct answer *a, uint64_t object, const char *text)
+{
+	uint32_t offset;
+
+	if (answer_has_object(a, object, &offset))
+		return offset;
+	offset = answer_copy(a, text);
+	if (a->nobjects < LSC_ARRAY_LEN(a->objects)) {
+		a->objects[a->nobjects].object = object;
+		a->objects[a->nobjects++].offset = offset;
+	}
+	return offset;
 }
 
 struct message_frame *answer_frame(struct answer *a)

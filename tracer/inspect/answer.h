@@ -5,7 +5,8 @@
 
 #include "inspect/message.h"
 
-#define ANSWER_TEXT_MAX (48 * 1024)
+#define ANSWER_TEXT_MAX	   (48 * 1024)
+#define ANSWER_OBJECTS_MAX 256
 
 struct answer {
 	struct message_result head;
@@ -15,6 +16,11 @@ struct answer {
 		uint32_t offset;
 	} seen[INSPECTOR_FRAMES_MAX * 5];
 	size_t nseen;
+	struct {
+		uint64_t object;
+		uint32_t offset;
+	} objects[ANSWER_OBJECTS_MAX]; /* of the target, whose text is there already */
+	size_t nobjects;
 	char text[ANSWER_TEXT_MAX];
 };
 _Static_assert(sizeof(struct message_result) + INSPECTOR_FRAMES_MAX * sizeof(struct message_frame) +
@@ -31,6 +37,10 @@ uint32_t answer_function(struct answer *a, const char *name);
 
 /* Of one that does not stay where it is: no two of them are told to be the same. */
 uint32_t answer_copy(struct answer *a, const char *text);
+
+/* Where the text of an object of the target is that answer_object() was told. False: nowhere. */
+bool answer_has_object(const struct answer *a, uint64_t object, uint32_t *ret);
+uint32_t answer_object(struct answer *a, uint64_t object, const char *text);
 
 /* The frame to fill next; NULL when there is no more room. */
 struct message_frame *answer_frame(struct answer *a);

@@ -21,7 +21,7 @@ static const char *file_name(const struct space *s, size_t file)
 	return "";
 }
 
-static bool find_in(Dwfl_Module *mod, const char *symbol, uint64_t *ret_address, uint64_t *ret_size)
+static bool each_in(Dwfl_Module *mod, find_symbol_fn *fn, void *arg)
 {
 	int n = dwfl_module_getsymtab(mod);
 
@@ -30,24 +30,47 @@ static bool find_in(Dwfl_Module *mod, const char *symbol, uint64_t *ret_address,
 		GElf_Addr address;
 		const char *name =
 			dwfl_module_getsym_info(mod, i, &sym, &address, NULL, NULL, NULL);
-		if (!name || sym.st_shndx == SHN_UNDEF || !sym.st_size ||
-		    address + sym.st_size < address || strcmp(name, symbol) != 0)
-			continue;
-		*ret_address = address;
-		*ret_size = sym.st_size;
-		return true;
+		if (name && sym.st_shndx != SHN_UNDEF && sym.st_size &&
+		    address + sym.st_size >= address && fn(name, address, sym.st_size, arg))
+			return true;
 	}
 	return false;
+}
+
+bool find_each(struct space *s, const char *file, find_symbol_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < s->nfiles; i++)
+		if (strstr(file_name(s, i), file) && each_in(s->files[i].module, fn, arg))
+			return true;
+	return false;
+}
+
+struct sought {
+	const char *symbol;
+	uint64_t address, size;
+};
+
+static bool is_sought(const char *name, uint64_t address, uint64_t size, void *arg)
+{
+	struct sought *sought = arg;
+
+	if (strcmp(name, sought->symbol) != 0)
+		return false;
+	sought->address = address;
+	sought->size = size;
+	return true;
 }
 
 bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t *ret_address,
 		 uint64_t *ret_size)
 {
-	for (size_t i = 0; i < s->nfiles; i++)
-		if (strstr(file_name(s, i), file) &&
-		    find_in(s->files[i].module, symbol, ret_address, ret_size))
-			return true;
-	return false;
+	struct sought sought = {.symbol = symbol};
+
+	if (!find_each(s, file, is_sought, &sought))
+		return false;
+	*ret_address = sought.address;
+	*ret_size = sought.size;
+	return true;
 }
 
 static bool find_section_in(Dwfl_Module *mod, const char *section, uint64_t *ret_address,

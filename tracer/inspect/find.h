@@ -6,6 +6,12 @@
 #include "inspect/space.h"
 #include "inspect/unwind.h"
 
+/* Takes a symbol that a file defines, where it lies and how large it is; true: that is enough. */
+typedef bool find_symbol_fn(const char *name, uint64_t address, uint64_t size, void *arg);
+
+/* Calls fn for each symbol of the files whose name holds `file`. False: it never said true. */
+bool find_each(struct space *s, const char *file, find_symbol_fn *fn, void *arg);
+
 /* Where a symbol lies that one of the files defines whose name holds `file`. False: nowhere. */
 bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t *ret_address,
 		 uint64_t *ret_size);

@@ -67,7 +67,7 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_NO_CFI] = "no unwind information",
 	[MESSAGE_WHY_LOOP] = "the stack loops",
 	[MESSAGE_WHY_UNREADABLE] = "no readable ELF file",
-	[MESSAGE_WHY_VERSION] = "not a version of CPython that is known",
+	[MESSAGE_WHY_VERSION] = "not a version that is known",
 	[MESSAGE_WHY_LAYOUT] = "its memory is not as its version has it",
 	[MESSAGE_WHY_NO_STATE] = "the thread is not known to CPython",
 	[MESSAGE_WHY_NO_FIT] = "they do not fit the native stack",
@@ -339,7 +339,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.gil = m->gil,
 		.place = m->place,
 		.task = task_of(ins, m, size),
-		.python_why = why_texts[m->python],
+		.language_why = why_texts[m->language],
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);

@@ -79,6 +79,7 @@ struct inspector_frame {
 	bool exported;	      /* the name comes from .dynsym */
 	bool inlined;	      /* into the next frame, at the same offset */
 	bool python;	      /* a function of Python: no module, no offset */
+	bool js;	      /* the same of JavaScript, with the line of its definition */
 };
 
 /* The asyncio task that a thread is in: its name, and its coroutine's function, file, first line.
@@ -100,7 +101,8 @@ struct inspector_result {
 	struct inspector_gil gil; /* of inspector_cpython() */
 	struct inspector_place place; /* " */
 	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
-	const char *python_why; /* NULL, or why frames of Python that were asked for are missing */
+	const char *language_why;     /* NULL, or why frames of Python that were asked for, or some
+				       * of JavaScript, are missing */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
 			    short text */
 };

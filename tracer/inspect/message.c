@@ -145,7 +145,7 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 		return -EBADMSG;
 	memcpy(&r, at, sizeof(r));
 	if (r.kind != MESSAGE_RESULT || r.nframes > INSPECTOR_FRAMES_MAX ||
-	    r.why >= MESSAGE_WHY_COUNT || r.python >= MESSAGE_WHY_COUNT ||
+	    r.why >= MESSAGE_WHY_COUNT || r.language >= MESSAGE_WHY_COUNT ||
 	    r.address + r.size < r.address || !gil_fits(&r) || r.text_size == 0 ||
 	    r.text_size > MESSAGE_MAX || !task_fits(&r) || !place_fits(&r.place) ||
 	    size != sizeof(r) + r.nframes * sizeof(struct message_frame) + r.text_size)
@@ -174,6 +174,7 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 			.exported = f.flags & MESSAGE_FRAME_EXPORTED,
 			.inlined = f.flags & MESSAGE_FRAME_INLINED,
 			.python = f.flags & MESSAGE_FRAME_PYTHON,
+			.js = f.flags & MESSAGE_FRAME_JS,
 		};
 	}
 	*ret = r;

@@ -47,7 +47,7 @@ enum message_why {
 	MESSAGE_WHY_NO_CFI = 1, /* the chain broke before the outermost frame */
 	MESSAGE_WHY_LOOP = 2,
 	MESSAGE_WHY_UNREADABLE = 3,    /* nothing of the target could be parsed */
-	MESSAGE_WHY_VERSION = 4,       /* a CPython without a known layout */
+	MESSAGE_WHY_VERSION = 4,       /* a CPython or V8 without a known layout */
 	MESSAGE_WHY_LAYOUT = 5,	       /* ... whose memory does not fit it */
 	MESSAGE_WHY_NO_STATE = 6,      /* CPython does not know the thread */
 	MESSAGE_WHY_NO_FIT = 7,	       /* its frames are not those of the native stack */
@@ -111,6 +111,7 @@ enum message_frame_flags {
 	MESSAGE_FRAME_EXPORTED = 1,
 	MESSAGE_FRAME_INLINED = 2,
 	MESSAGE_FRAME_PYTHON = 4,
+	MESSAGE_FRAME_JS = 8,
 };
 
 /* Texts are offsets into the text block; 0, an empty string there, is "unknown". */
@@ -135,7 +136,7 @@ struct message_result {
 	uint32_t why;
 	uint32_t nframes;
 	uint32_t text_size;
-	uint32_t python; /* enum message_why: why frames of Python are missing */
+	uint32_t language; /* enum message_why: why frames of Python or JavaScript are missing */
 	uint32_t words[INSPECTOR_WORDS];
 	uint64_t address, size;	      /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "inspect/utf8.h"
 
 #define TYPE		8
 #define ITEMS		16 /* ob_size of a variable object, md_dict of a module */
@@ -18,7 +19,6 @@
 #define TEXT_MAX	1024 /* characters of a text that are read */
 #define PAIRS_MAX	8192 /* a read or two for each */
 #define PAIRS_AT_A_TIME 64
-#define REPLACEMENT	0xfffd
 
 bool pyobject_read(const struct pyview *v, uint64_t address, void *buf, size_t size)
 {
@@ -82,21 +82,6 @@ bool pyobject_has_base(const struct pyview *v, uint64_t object, const char *name
 
 /* ---- texts ---- */
 
-static size_t put_character(uint32_t c, char *to)
-{
-	if (!c || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		c = REPLACEMENT;
-	if (c < 0x80) {
-		to[0] = (char)c;
-		return 1;
-	}
-	size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-	for (size_t i = n - 1; i > 0; i--, c >>= 6)
-		to[i] = (char)(0x80 | (c & 0x3f));
-	to[0] = (char)((0xf00u >> n & 0xff) | c);
-	return n;
-}
-
 /* Turns n characters of `kind` bytes each into UTF-8. */
 static void put_characters(const uint8_t *raw, size_t n, unsigned int kind, char *buf, size_t size)
 {
@@ -106,7 +91,7 @@ static void put_characters(const uint8_t *raw, size_t n, unsigned int kind, char
 		char c[4];
 		uint32_t point = 0;
 		memcpy(&point, raw + i * kind, kind);
-		size_t length = put_character(point, c);
+		size_t length = utf8_put(point, c);
 		if (at + length >= size)
 			break;
 		memcpy(buf + at, c, length);

@@ -11,7 +11,6 @@
 #include "inspect/pytask.h"
 
 #define EVALUATOR "_PyEval_EvalFrameDefault"
-#define TEXTS_MAX 256
 
 /* The worker has one thread: what is large is static. */
 struct merge {
@@ -23,29 +22,19 @@ struct merge {
 	struct message_frame out[INSPECTOR_FRAMES_MAX];
 	size_t nout;
 	bool full;
-	struct {
-		uint64_t object;
-		uint32_t offset;
-	} texts[TEXTS_MAX];
-	size_t ntexts;
 };
 
 /* The offset of a text object, read once; 0: it cannot be read. */
 static uint32_t text_of(struct merge *m, uint64_t object)
 {
 	char text[MESSAGE_TEXT_MAX];
+	uint32_t offset;
 
-	for (size_t i = 0; i < m->ntexts; i++)
-		if (m->texts[i].object == object)
-			return m->texts[i].offset;
+	if (answer_has_object(m->answer, object, &offset))
+		return offset;
 	if (!pyobject_text(m->view, object, text, sizeof(text)))
 		return 0;
-	uint32_t offset = answer_copy(m->answer, text);
-	if (m->ntexts < TEXTS_MAX) {
-		m->texts[m->ntexts].object = object;
-		m->texts[m->ntexts++].offset = offset;
-	}
-	return offset;
+	return answer_object(m->answer, object, text);
 }
 
 static void put(struct merge *m, const struct message_frame *frame)
@@ -212,8 +201,8 @@ void pystack_merge_view(struct pyview *v, const struct message_job *job,
 	static struct merge m;
 
 	m = (struct merge){.view = v, .answer = a};
-	a->head.python = merge(&m, job, seen);
-	if (a->head.python)
+	a->head.language = merge(&m, job, seen);
+	if (a->head.language)
 		a->head.task = (struct message_task){0};
 }
 
@@ -227,5 +216,5 @@ void pystack_merge(struct space *s, const struct message_job *job, const uint8_t
 	if (v)
 		pystack_merge_view(v, job, job->nframes ? seen : NULL, a);
 	else
-		a->head.python = MESSAGE_WHY_UNREADABLE;
+		a->head.language = MESSAGE_WHY_UNREADABLE;
 }

@@ -3,19 +3,13 @@
 #include "inspect/pyview.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "inspect/find.h"
 #include "inspect/pyasyncio.h"
 
-#define ADDRESS_END (1ull << 47)
-
 static bool read_mem(void *arg, uint64_t address, void *buf, size_t size)
 {
-	const struct space *s = arg;
-
-	return s->mem >= 0 && address < ADDRESS_END &&
-	       pread(s->mem, buf, size, (off_t)address) == (ssize_t)size;
+	return space_read(arg, address, buf, size);
 }
 
 void pyview_check(struct pyview *v)

@@ -11,9 +11,11 @@
 
 #include "base/cleanup.h"
 #include "inspect/unwind.h"
+#include "inspect/v8view.h"
 
 #define PROGRAM_HEADERS_MAX 256
 #define PAGE		    4096ull
+#define ADDRESS_END	    (1ull << 47)
 
 /* Debug information comes from the file itself; nothing is searched for. */
 static int find_no_debuginfo(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
@@ -40,6 +42,13 @@ struct space *space_new(int mem)
 	return s;
 }
 
+static void forget_languages(struct space *s)
+{
+	free(s->python);
+	s->python = NULL;
+	s->v8 = v8view_free(s->v8);
+}
+
 struct space *space_free(struct space *s)
 {
 	if (!s)
@@ -49,7 +58,7 @@ struct space *space_free(struct space *s)
 		free(s->maps[i].path);
 	free(s->maps);
 	free(s->files);
-	free(s->python);
+	forget_languages(s);
 	lsc_closep(&s->mem);
 	free(s);
 	return NULL;
@@ -154,12 +163,17 @@ bool space_refresh(struct space *s, struct space *newer)
 	s->maps = newer->maps;
 	s->nmaps = newer->nmaps;
 	s->mem = newer->mem;
-	free(s->python); /* it may be the same program, but another process */
-	s->python = NULL;
+	forget_languages(s); /* it may be the same program, but another process */
 	newer->maps = maps;
 	newer->nmaps = nmaps;
 	newer->mem = mem;
 	return true;
+}
+
+bool space_read(const struct space *s, uint64_t address, void *buf, size_t size)
+{
+	return s->mem >= 0 && address < ADDRESS_END &&
+	       pread(s->mem, buf, size, (off_t)address) == (ssize_t)size;
 }
 
 const struct space_map *space_find(const struct space *s, uint64_t address)

@@ -13,6 +13,7 @@
 #include "inspect/symbol.h"
 
 struct pyview;
+struct v8view;
 struct unwind;
 
 struct space_file {
@@ -38,6 +39,7 @@ struct space {
 	size_t nmaps, nfiles;
 	struct symbol_cache symbols;
 	struct pyview *python; /* owns; what is known of its CPython, NULL not looked for yet */
+	struct v8view *v8;     /* the same of its V8 */
 };
 
 /* Takes mem. NULL out of memory. */
@@ -56,6 +58,9 @@ int space_seal(struct space *s, Elf *vdso);
 /* Makes s hold the mappings of newer when both map the same files at the same places, and keeps
  * what was parsed. False, and nothing done, when they do not. */
 bool space_refresh(struct space *s, struct space *newer);
+
+/* Reads size bytes of the target's memory; false when they are not all there. */
+bool space_read(const struct space *s, uint64_t address, void *buf, size_t size);
 
 /* The mapping of an address; NULL unknown. */
 const struct space_map *space_find(const struct space *s, uint64_t address);

@@ -13,10 +13,13 @@
 
 #include "inspect/answer.h"
 #include "inspect/pystack.h"
+#include "inspect/v8code.h"
+#include "inspect/v8stack.h"
 
 #define STACK_REACH (8ull << 20) /* above the copy: still the same stack, not to be read live */
 #define LIVE_PAGES  32		 /* that one job may read from the target */
 #define LIVE_PAGE   4096ull
+#define REG_FP	    6
 #define REG_SP	    7
 
 struct unwind {
@@ -32,9 +35,12 @@ struct unwind {
 	unsigned int pages;
 	uint8_t page[LIVE_PAGE];
 	struct {
-		uint64_t pc, sp;
+		uint64_t pc, sp, address;
+		const struct space_map *map;
 	} seen[INSPECTOR_FRAMES_MAX];
 	size_t nseen;
+	struct v8view *v8;     /* NULL: it has none whose frames can be told */
+	struct v8walk v8_walk; /* a place for each that was seen */
 };
 
 /* One word of the live target, through a page that is read once. */
@@ -113,8 +119,6 @@ static const struct symbol *name_address(struct unwind *u, struct space_file *fi
 	if (y)
 		return y;
 	u->phase(MESSAGE_PHASE_INDEX, u->arg);
-	if (!file->indexed)
-		space_index(file);
 	y = symbol_resolve(&u->space->symbols, file, address);
 	u->phase(MESSAGE_PHASE_UNWIND, u->arg);
 	return y;
@@ -160,6 +164,42 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 	return 0;
 }
 
+static bool read_word(struct unwind *u, uint64_t address, int32_t offset, uint64_t *ret)
+{
+	return read_memory(NULL, address + (uint64_t)(int64_t)offset, ret, u->space);
+}
+
+/* What V8 keeps at the frame pointer of its own code. */
+static void note_place(struct unwind *u, Dwfl_Frame *state, const struct space_map *map,
+		       uint64_t address)
+{
+	struct v8place *p = &u->v8_walk.places[u->v8_walk.n++];
+	const struct v8layout *l = &u->v8->layout;
+	bool cut = u->cut;
+
+	*p = (struct v8place){.code = v8code_is(u->v8, u->space, map, address),
+			      .anonymous = !map || !map->path};
+	p->read = p->code && dwfl_frame_reg(state, REG_FP, &p->fp) == 0 &&
+		  read_word(u, p->fp, l->fp_function, &p->function) &&
+		  read_word(u, p->fp, l->fp_context, &p->context) &&
+		  read_word(u, p->fp, 0, &p->caller_fp) && read_word(u, p->fp, 8, &p->caller_pc);
+	if (p->read && !read_word(u, p->fp, l->fp_bytecode, &p->bytecode))
+		p->bytecode = 0;
+	u->cut = cut; /* whether the stack ends here is for the walk to find out */
+}
+
+/* A file's rules are needed for the next step: they are read in a phase of their own. */
+static void index_file(struct unwind *u, const struct space_map *map)
+{
+	struct space_file *file = map && map->file >= 0 ? &u->space->files[map->file] : NULL;
+
+	if (!file || file->indexed)
+		return;
+	u->phase(MESSAGE_PHASE_INDEX, u->arg);
+	space_index(file);
+	u->phase(MESSAGE_PHASE_UNWIND, u->arg);
+}
+
 static int stop(struct unwind *u, enum message_why why)
 {
 	u->answer->head.why = why;
@@ -177,7 +217,6 @@ static bool was_here(const struct unwind *u, uint64_t pc, uint64_t sp)
 static int on_frame(Dwfl_Frame *state, void *arg)
 {
 	struct unwind *u = arg;
-	struct answer *a = u->answer;
 	Dwarf_Addr pc;
 	Dwarf_Word sp = 0;
 	bool activation;
@@ -193,20 +232,47 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 	uint64_t address = activation ? pc : pc - 1;
 	const struct space_map *map = space_find(u->space, address);
 	if (!map) {
-		a->head.flags |= MESSAGE_RESULT_STALE;
-		if (a->head.nframes)
+		u->answer->head.flags |= MESSAGE_RESULT_STALE;
+		if (u->nseen)
 			return stop(u, MESSAGE_WHY_NO_CFI);
 	}
-	/* Full: the answer is, too, as each address makes a frame at least. */
-	if (u->nseen < INSPECTOR_FRAMES_MAX) {
-		u->seen[u->nseen].pc = pc;
-		u->seen[u->nseen++].sp = sp;
-	}
-	if (write_frames(u, map, address, sp) < 0) {
-		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
+	if (u->nseen == INSPECTOR_FRAMES_MAX) {
+		u->answer->head.flags |= MESSAGE_RESULT_TRUNCATED;
 		return DWARF_CB_ABORT;
 	}
+	index_file(u, map);
+	u->seen[u->nseen].pc = pc;
+	u->seen[u->nseen].sp = sp;
+	u->seen[u->nseen].address = address;
+	u->seen[u->nseen++].map = map;
+	if (u->v8)
+		note_place(u, state, map, address);
 	return DWARF_CB_OK;
+}
+
+/* Names what was seen. Frames of JavaScript come first: what they lie in may change any moment, and
+ * a name of C++ may take milliseconds. */
+static void write_all(struct unwind *u)
+{
+	struct answer *a = u->answer;
+
+	if (u->v8)
+		v8stack_judge(u->v8, &u->v8_walk, a);
+	for (size_t i = 0; i < u->nseen; i++) {
+		const struct v8place *p = u->v8 ? &u->v8_walk.places[i] : NULL;
+		struct message_frame *frame = NULL;
+		int r = 0;
+		if (!p || p->kind == V8PLACE_NATIVE)
+			r = write_frames(u, u->seen[i].map, u->seen[i].address, u->seen[i].sp);
+		else if (p->kind == V8PLACE_FRAME && !(frame = answer_frame(a)))
+			r = -ENOSPC;
+		else if (p->kind == V8PLACE_FRAME)
+			*frame = p->frame;
+		if (r < 0) {
+			a->head.flags |= MESSAGE_RESULT_TRUNCATED;
+			return;
+		}
+	}
 }
 
 size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t *stack,
@@ -227,6 +293,10 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 			    .phase = phase,
 			    .arg = arg,
 			    .answer = &answer};
+	u.v8 = v8view_get(s, phase, arg);
+	if (u.v8 && u.v8->why)
+		u.v8 = NULL;
+	u.v8_walk.asleep = job->asleep;
 	s->unwind = &u;
 	/* End of file, at an address that never faults anything in: the memory itself is gone. */
 	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
@@ -236,7 +306,10 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 		answer.head.flags |= MESSAGE_RESULT_TRUNCATED;
 	else if (r < 0 && !answer.head.why)
 		answer.head.why = MESSAGE_WHY_NO_CFI;
+	write_all(&u);
 	s->unwind = NULL;
+	if (s->v8 && s->v8->present && s->v8->why)
+		answer.head.language = s->v8->why;
 	if (job->python || job->nframes)
 		pystack_merge(s, job, stack, &answer, phase, arg);
 	if (job->words && s->mem >= 0 &&

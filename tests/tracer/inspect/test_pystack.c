@@ -71,7 +71,7 @@ static void each_versions_frames_stand_where_the_evaluator_ran(void **state)
 		struct pyview view = build(v);
 		assert_int_equal(view.why, MESSAGE_WHY_NONE);
 		merge(&view, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_int_equal(result.nframes, v->minor < 11 ? 10 : 8);
 		for (size_t k = 0, nth = 0; k < result.nframes; k++) {
 			assert_string_equal(frames[k].function, want[k]);
@@ -99,7 +99,7 @@ static void the_task_is_the_one_whose_coroutine_runs(void **state)
 		make_task(make_object(image.type[CORO], 200), make_ascii("other"));
 		view.tasks.dict = 0;
 		merge(&view, runs_of(&versions[i]));
-		assert_int_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_int_equal(result.task.address, 0);
 	}
 }
@@ -130,7 +130,7 @@ static void frames_that_do_not_fit_are_none(void **state)
 			merge(&view, runs);
 			if (runs == runs_of(&versions[i]))
 				continue;
-			assert_int_equal(result.python, MESSAGE_WHY_NO_FIT);
+			assert_int_equal(result.language, MESSAGE_WHY_NO_FIT);
 			assert_int_equal(result.nframes, 2 + runs * 3);
 			assert_int_equal(result.task.address, 0);
 			for (size_t k = 0; k < result.nframes; k++)
@@ -148,7 +148,7 @@ static void a_native_stack_that_ends_early_is_gone_on_with(void **state)
 	add_native("clock_nanosleep", 0);
 	answer.head.why = MESSAGE_WHY_NO_CFI;
 	pystack_merge_view(&view, &(struct message_job){.python = TID}, NULL, &answer);
-	assert_int_equal(answer.head.python, MESSAGE_WHY_NONE);
+	assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
 	assert_int_equal(answer.head.nframes, 1 + FRAMES);
 }
 
@@ -204,21 +204,21 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 		for (size_t k = 0; k < FRAMES; k++) /* the thread has gone on */
 			memset(bytes_at(image.frame[k] + v->previous, 8), 0xff, 8);
 		merge_seen(&view, seen, n, false, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_int_equal(result.nframes, FRAMES);
 		assert_string_equal(frames[1].function, "Bill.pay");
 		assert_int_equal(frames[1].line, 22);
 		assert_string_equal(task_text(result.task.function), "handle");
 		merge_seen(&view, seen, n - 1, true, runs_of(v) + 1); /* more than was taken */
-		assert_int_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_true(result.flags & MESSAGE_RESULT_TRUNCATED);
 		put(image.code[1] + v->name, image.name[0]); /* other code lies there now */
 		merge_seen(&view, seen, n, false, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_CHANGED);
+		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
 		assert_int_equal(result.nframes, runs_of(v));
 		put(image.code[1] + 8, image.type[STR]);
 		merge_seen(&view, seen, n, false, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_LAYOUT);
+		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 	}
 }
 
@@ -233,7 +233,7 @@ static void the_collector_takes_no_other_answer(void **state)
 	for (int i = 0; i < 6; i++) {
 		bad = good;
 		if (i == 0)
-			bad.python = MESSAGE_WHY_COUNT;
+			bad.language = MESSAGE_WHY_COUNT;
 		else if (i == 1)
 			bad.task.name = bad.text_size;
 		else if (i == 2)
@@ -257,7 +257,7 @@ static void another_thread_has_no_frames(void **state)
 		struct pyview view = build(&versions[i]);
 		answer_init(&answer, 1);
 		pystack_merge_view(&view, &(struct message_job){.python = TID + 1}, NULL, &answer);
-		assert_int_equal(answer.head.python, MESSAGE_WHY_NO_STATE);
+		assert_int_equal(answer.head.language, MESSAGE_WHY_NO_STATE);
 	}
 }
 
@@ -272,7 +272,7 @@ static void a_chain_without_an_end_is_no_chain(void **state)
 				put(image.frame[from] + v->previous, image.frame[to]);
 				image.reads = 0;
 				merge(&view, runs_of(v));
-				assert_int_equal(result.python, MESSAGE_WHY_LAYOUT);
+				assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 				assert_in_range(image.reads, 1, READS);
 			}
 		}
@@ -287,18 +287,18 @@ static void only_code_is_code(void **state)
 		struct pyview view = build(v);
 		put(image.code[1] + 8, image.type[MODULE]);
 		merge(&view, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_LAYOUT);
+		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 		view = build(v);
 		put(image.frame[3] + v->code, HEAP_END - 64); /* cut off */
 		merge(&view, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_LAYOUT);
+		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 		view = build(v);
 		if (v->minor >= 11)
 			put(image.frame[0] + v->instr, image.code[0] + v->bytes + 32);
 		else
 			put_int(image.frame[0] + v->instr, -2);
 		merge(&view, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_LAYOUT);
+		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 	}
 }
 
@@ -311,14 +311,14 @@ static void giant_names_are_cut_or_unknown(void **state)
 		struct pyview view = build(v);
 		put(image.name[0] + 16, 1ull << 60);
 		merge(&view, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_in_range(strlen(frames[1].function), 0, MESSAGE_TEXT_MAX - 1);
 		put_int(image.name[0] + 32, 4 << 2 | 1 << 5); /* more than there is */
 		put(image.name[0] + 8, image.type[STR]);
 		merge(&view, runs_of(v));
 		put_int(image.name[0] + 32, 1 << 2); /* not compact */
 		merge(&view, runs_of(v));
-		assert_int_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_null(frames[1].function);
 		put(image.table[0] + 16, 1ull << 50);
 		merge(&view, runs_of(v));
@@ -378,7 +378,7 @@ static void no_word_of_the_target_does_harm(void **state)
 		}
 		memset(image.heap, 0xff, sizeof(image.heap));
 		merge(&fresh, runs_of(v));
-		assert_int_not_equal(result.python, MESSAGE_WHY_NONE);
+		assert_int_not_equal(result.language, MESSAGE_WHY_NONE);
 	}
 }
 

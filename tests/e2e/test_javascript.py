@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""Frames of JavaScript in the machine's node, Debian's and newer ones: what the report says is what
+node itself says of the same functions: their names, scripts and the lines where they begin."""
+import json
+import string
+import textwrap
+import unittest
+
+import harness
+import nodes
+from harness import HERE, MS, Attach, Case, Process, frames_of, main, pause, rng
+
+# What holds the loop.
+CALLS = {
+    "fifo": "host.fs.readFileSync(\n    host.file);",
+    "child": "host.childProcess.execSync(host.command);",
+    "hash": "host.crypto.pbkdf2Sync('secret', 'salt', host.rounds, 64, 'sha512');",
+    "loop": "const end = Date.now() + host.ms;\nlet n = 0;\nwhile (Date.now() < end) { n++; }",
+    "json": "JSON.parse(host.text);",
+    "regexp": "host.pattern.test(host.line);",
+}
+CAUSES = {"fifo": {"pipe-io"}, "child": {"child-wait"}}
+RUNS = {"cpu-user", "cpu-kernel", "runqueue"}
+FIXES = {"fifo": "fs.promises", "child": "execFile()"}
+NO_INLINING = ["--no-turbo-inlining", "--no-maglev-inlining"]
+
+
+def name(most=60):
+    letters = rng.choice([string.ascii_lowercase, string.ascii_letters + "_$", "abcäßñ日本"])
+    return "f" + "".join(rng.choices(letters, k=rng.randint(1, most)))
+
+
+class Function:
+    """One of a chain: how it is written, and how the one before it calls it."""
+
+    def __init__(self, number, body):
+        own = f"{name(rng.choice([3, 20, 150]))}_{number}"
+        inner = textwrap.indent(body, "\t")
+        self.text, self.call = rng.choice([
+            (f"function {own}(host) {{\n{inner}\n}}", f"{own}(host)"),
+            (f"const {own} = (host) => {{\n{inner}\n}};", f"{own}(host)"),
+            (f"const {own} = function (host) {{\n{inner}\n}};", f"{own}(host)"),
+            (f"class C{own} {{\n\t{own}(\n\t\thost) {{\n{inner}\n}}\n}}", f"new C{own}().{own}(host)"),
+            (f"class C{own} {{\n\tstatic {own}(host) {{\n{inner}\n}}\n}}", f"C{own}.{own}(host)"),
+            (f"class C{own} {{\n\tconstructor(host) {{\n{inner}\n}}\n}}", f"new C{own}(host)"),
+            (f"const o{own} = {{\n\t'{own} x'(host) {{\n{inner}\n}}\n}};", f"o{own}['{own} x'](host)"),
+            (f"function {own}(host) {{\n\t(() => {{\n{inner}\n\t}})();\n}}", f"{own}(host)"),
+            (f"function {own}(host) {{\n\t[host].forEach(function (host) {{\n{inner}\n\t}});\n}}", f"{own}(host)"),
+            # more locals than a scope has names for in itself
+            (f"function {own}(host) {{\n" + "".join(f"\tlet l{i} = {i};\n" for i in range(90)) +
+             "\tconst all = () => [" + ", ".join(f"l{i}" for i in range(90)) + "];\n" + inner + "\n}", f"{own}(host)"),
+        ])
+        self.entry = f"export_{number}"
+        self.text += f"\nfunction {self.entry}(host) {{ {self.call}; }}"
+
+
+def write_module(folder, kind):
+    """A module of functions that call each other. Its path and the name of its entry."""
+    lines = []
+    function = Function(0, f"host.note();\n{CALLS[kind]}")
+    chain = [function]
+    for i in range(1, rng.randint(2, 8)):
+        chain.append(Function(i, f"let x{i} = 1;\n{chain[-1].call};\nreturn x{i};"))
+    for function in chain:
+        lines += [""] * rng.randint(0, 300) + [function.text]
+    ending = rng.choice([".js", ".mjs"])
+    lines.append(f"export {{ {chain[-1].entry} }};" if ending == ".mjs" else f"module.exports = {{ {chain[-1].entry} }};")
+    path = folder / (rng.choice(["", "node_module", "ä日"]) + f"{harness.rng.randrange(1 << 32)}{ending}")
+    path.write_text(rng.choice(["\n", "\r\n"]).join("\n".join(lines).split("\n")), encoding="utf-8")
+    return str(path), chain[-1].entry
+
+
+class JavaScript(Case):
+    @staticmethod
+    def told(report, stack):
+        return [[frame["function"], frame["file"], frame["line"]] for frame in frames_of(report, stack)
+                if frame["lang"] == "js" and frame["file"]]
+
+    @staticmethod
+    def known(truth):
+        """What node says of the stack; those of its own that have no script are left out."""
+        return [[function or "(anonymous)", script, line] for function, script, line in truth["stack"] if script]
+
+    def plant(self, target, kind, warm, ms=None):
+        path, entry = write_module(self.dir, kind)
+        target.tell(json.dumps({"kind": kind, "ms": ms or rng.randint(150, 250), "module": path, "entry": entry,
+                                "warm": warm}))
+        return json.loads(target.next_line("{", 60))
+
+    def find_stall(self, report, truth):
+        """The one in which the target's timer called the module: warming up, it is called by others."""
+        told = [(stall, self.frames_from(self.told(report, stall["stack"]), truth)) for stall in report["stalls"]]
+        here = [stall for stall, own in told if any(function == "held" for function, _, _ in own)]
+        near = [own for _, own in told if own] or [s["id"] for s in report["stacks"] if self.frames_from(self.told(report, s["id"]), truth)]
+        self.assertEqual(len(here), 1, f"{truth['kind']} {truth['ns']}; {near}; {report['capture']['unresolved']}")
+        self.assertGreaterEqual(here[0]["duration_max_ns"], truth["ns"] - harness.SLACK, truth)
+        return here[0]
+
+    @staticmethod
+    def frames_from(told, truth):
+        """From the innermost function of the module on."""
+        script = JavaScript.known(truth)[0][1]
+        return told[next((i for i, frame in enumerate(told) if frame[1] == script), len(told)):]
+
+    def assertTold(self, report, truth, exactly):
+        what = f"{truth['kind']}, warm {truth['warm']}; unresolved: {report['capture']['unresolved']}; seed {harness.SEED}"
+        stall, known = self.find_stall(report, truth), self.known(truth)
+        self.assertIn(stall["cause"], CAUSES.get(truth["kind"], RUNS), what)
+        told = self.told(report, stall["stack"])
+        own = self.frames_from(told, truth)
+        if exactly:
+            self.assertEqual(own, known, what)
+            self.assertEqual(list(stall["site"].values()), known[0], what)
+        else:
+            rest = iter(known)
+            self.assertTrue(all(frame in rest for frame in own), f"{own} of {known}; {what}")
+        for frame in told[:len(told) - len(own)]:
+            self.assertTrue(frame[1].startswith("node:"), f"{frame}; {what}")
+        if truth["kind"] in FIXES:
+            fixes = [finding["fix"] for finding in report["findings"] if stall["id"] in finding["stall_ids"]]
+            self.assertTrue(any(FIXES[truth["kind"]] in fix for fix in fixes), f"{fixes}; {what}")
+
+    def watch(self, command, *, exactly, warmths=(False, True)):
+        with Process([*command, HERE / "targets/javascript_calls.js"]) as target:
+            target.next_line("running")
+            with Attach(target.pid, self.capture) as attach:
+                orders = [(kind, warm) for kind in CALLS for warm in warmths]
+                truths = [self.plant(target, *order) for order in rng.sample(orders, len(orders))]
+                pause()
+                report = attach.stop()
+        for truth in truths:
+            with self.subTest(kind=truth["kind"], warm=truth["warm"]):
+                self.assertTold(report, truth, exactly)
+
+    def test_functions_are_those_that_node_tells_in_the_machines_node(self):
+        self.watch([nodes.machine(), "--no-turbo-inlining", "--no-maglev-inlining"], exactly=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Layouts: src/objects/{shared-function-info,scope-info,script}.tq. A SharedFunctionInfo that was
+ * met is known again by all of its bytes that tell one from another: its name, its script, its
+ * number in that.
+ */
+#include "inspect/v8function.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "inspect/v8string.h"
+
+#define FUNCTIONS_LOG 9
+#define FUNCTIONS     (1u << FUNCTIONS_LOG)
+#define NAME_BYTES    MESSAGE_TEXT_MAX
+#define WORD	      8
+#define LITERAL_BYTES 8	 /* flags, and the function's number in its script behind them */
+#define INLINED_MAX   75 /* names of locals in a ScopeInfo itself; more of them lie in a table */
+#define LOCALS_MAX    100000
+#define NO_TOKEN      UINT16_MAX
+#define TRIES	      2 /* at a source text */
+#define LINES_MAX     (1 << 24)
+#define OFFSET_MAX    (1 << 20) /* of a script's first line in what it was cut out of */
+
+static uint64_t word_at(const struct v8function *f, int32_t offset)
+{
+	uint64_t w;
+
+	memcpy(&w, f->bytes + offset, sizeof(w));
+	return w;
+}
+
+static bool read_scope(const struct v8view *v, uint64_t scope, uint64_t index, uint64_t *ret,
+		       size_t n)
+{
+	return v8view_read(v, scope, (int32_t)(WORD + index * WORD), ret, n * sizeof(*ret));
+}
+
+struct scope {
+	uint64_t name; /* 0 none */
+	int32_t start; /* of the function in its source; -1 unknown */
+};
+
+/* A pair of positions, the second one not before the first. */
+static bool is_range(const uint64_t *words, int32_t *ret_start)
+{
+	int32_t start, end;
+
+	if (!v8view_integer(words[0], &start) || !v8view_integer(words[1], &end) || start < 0 ||
+	    end < start)
+		return false;
+	*ret_start = start;
+	return true;
+}
+
+/* What a function has behind its locals: its name or 0, a number, and what it is inferred to be
+ * called, a text or undefined. */
+static bool is_name(const struct v8view *v, const uint64_t *words)
+{
+	uint32_t length;
+	int32_t number;
+
+	return (!words[0] || v8string_length(v, words[0], &length)) &&
+	       v8view_integer(words[1], &number) &&
+	       (v8string_length(v, words[2], &length) ||
+		v8view_type(v, words[2]) == v->layout.type_oddball);
+}
+
+/* Some have another number ahead of these. Where the positions are not ahead of the locals
+ * (first_vars 5), they follow. */
+static bool read_name(const struct v8view *v, uint64_t scope, uint64_t index, struct scope *ret)
+{
+	const uint64_t *at;
+	uint64_t w[6];
+
+	if (!read_scope(v, scope, index, w, LSC_ARRAY_LEN(w)))
+		return false;
+	at = is_name(v, w) ? w : w + 1;
+	if (!is_name(v, at) || (v->layout.scope_first_vars < 5 && !is_range(at + 3, &ret->start)))
+		return false;
+	ret->name = at[0];
+	return true;
+}
+
+static bool read_scope_info(const struct v8view *v, uint64_t scope, struct scope *ret)
+{
+	const struct v8layout *l = &v->layout;
+	struct scope s = {.start = -1};
+	uint64_t w[6];
+	int32_t locals;
+
+	if (!read_scope(v, scope, 0, w, LSC_ARRAY_LEN(w)) ||
+	    !v8view_integer(w[l->scope_nlocals < 6 ? l->scope_nlocals : 0], &locals) ||
+	    locals < 0 || locals > LOCALS_MAX)
+		return false;
+	if (l->scope_first_vars == 5 && !is_range(w + 3, &s.start))
+		return false;
+	uint64_t names = locals < INLINED_MAX ? (uint64_t)locals : 1;
+	/* the code of a whole script has no name there, and no positions that are looked for */
+	read_name(v, scope, (uint64_t)l->scope_first_vars + names + (uint64_t)locals, &s);
+	*ret = s;
+	return true;
+}
+
+/* ---- the script ---- */
+
+/* How many of the ends of lines lie before the position. */
+static int count_ends(const struct v8view *v, uint64_t ends, int32_t position)
+{
+	const struct v8layout *l = &v->layout;
+	uint64_t word;
+	int32_t n, at;
+
+	if (!v8view_read(v, ends, l->array_length, &word, sizeof(word)) ||
+	    !v8view_integer(word, &n) || n < 0 || n > LINES_MAX)
+		return -1;
+	int32_t low = 0, high = n;
+	while (low < high) {
+		int32_t mid = low + (high - low) / 2;
+		if (!v8view_read(v, ends, l->array_data + mid * WORD, &word, sizeof(word)) ||
+		    !v8view_integer(word, &at))
+			return -1;
+		if (at < position)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* A script that is part of a larger text begins in a line of that: the word behind its name. */
+static int first_line(const struct v8view *v, uint64_t script)
+{
+	const struct v8layout *l = &v->layout;
+	uint64_t word;
+	int32_t n;
+
+	if (l->script_line_ends - l->script_name != 5 * WORD ||
+	    !v8view_read(v, script, l->script_name + WORD, &word, sizeof(word)) ||
+	    !v8view_integer(word, &n) || n < 0 || n > OFFSET_MAX)
+		return 0;
+	return n;
+}
+
+static int find_line(const struct v8view *v, uint64_t script, int32_t position)
+{
+	const struct v8layout *l = &v->layout;
+	uint64_t ends, source;
+	int line = 0;
+
+	if (v8view_read(v, script, l->script_line_ends, &ends, sizeof(ends)) &&
+	    v8view_type(v, ends) == l->type_fixed_array)
+		line = count_ends(v, ends, position) + 1;
+	for (int i = 0; i < TRIES && !line; i++) /* it may be on its way to another place */
+		if (v8view_read(v, script, l->script_source, &source, sizeof(source)))
+			line = v8string_line(v, source, (uint32_t)position);
+	return line ? line + first_line(v, script) : 0;
+}
+
+/* The text of a string in memory of its own; NULL: it is none, or no memory. */
+static char *copy_text(const struct v8view *v, uint64_t object)
+{
+	char text[NAME_BYTES];
+
+	return v8string_text(v, object, text, sizeof(text)) ? strdup(text) : NULL;
+}
+
+/* False: something of it could not be read. */
+static bool find_script(const struct v8view *v, struct v8function *f, int32_t start)
+{
+	const struct v8layout *l = &v->layout;
+	uint64_t script = word_at(f, l->shared_script), name;
+	uint16_t token;
+
+	if (v8view_type(v, script) != l->type_script)
+		return true; /* V8's own */
+	f->script = script;
+	if (v8view_read(v, script, l->script_name, &name, sizeof(name)))
+		f->file = copy_text(v, name);
+	memcpy(&token, f->bytes + l->shared_token, sizeof(token));
+	if (start >= 0 && token != NO_TOKEN && token <= start)
+		start -= token;
+	if (f->file && start >= 0)
+		f->line = find_line(v, script, start);
+	return f->line || !f->file || start < 0;
+}
+
+/* ---- those that were met ---- */
+
+static void clear(struct v8function *f)
+{
+	free(f->name);
+	free(f->file);
+	*f = (struct v8function){0};
+}
+
+static size_t shared_size(const struct v8layout *l)
+{
+	size_t size = (size_t)l->shared_flags + LITERAL_BYTES;
+	const int32_t words[] = {l->shared_name, l->shared_script};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(words); i++)
+		if (size < (size_t)words[i] + WORD)
+			size = (size_t)words[i] + WORD;
+	return size <= V8FUNCTION_BYTES && l->shared_token + 2 <= V8FUNCTION_BYTES ? size : 0;
+}
+
+/* Finds out what its bytes mean. False out of memory. *ret_whole: all could be read. */
+static bool resolve(const struct v8view *v, struct v8function *f, bool *ret_whole)
+{
+	uint64_t name = word_at(f, v->layout.shared_name);
+	struct scope s = {.name = name, .start = -1};
+
+	*ret_whole =
+		v8view_type(v, name) != v->layout.type_scope_info || read_scope_info(v, name, &s);
+	f->name = s.name ? copy_text(v, s.name) : NULL;
+	if (!f->name)
+		f->name = strdup("");
+	*ret_whole &= find_script(v, f, s.start);
+	return f->name;
+}
+
+const struct v8function *v8function_get(struct v8view *v, uint64_t shared)
+{
+	size_t size = shared_size(&v->layout);
+	uint8_t bytes[V8FUNCTION_BYTES] = {0};
+	bool whole;
+
+	if (!v->functions)
+		v->functions = calloc(FUNCTIONS, sizeof(*v->functions));
+	if (!v->functions || !size || v8view_type(v, shared) != v->layout.type_shared ||
+	    !v8view_read(v, shared, 0, bytes, size))
+		return NULL;
+	struct v8function *f =
+		&v->functions[shared * 0x9e3779b97f4a7c15ull >> (64 - FUNCTIONS_LOG)];
+	if (f->whole && f->shared == shared && memcmp(f->bytes, bytes, sizeof(bytes)) == 0)
+		return f;
+	clear(f);
+	memcpy(f->bytes, bytes, sizeof(bytes));
+	if (!resolve(v, f, &whole)) {
+		clear(f);
+		return NULL;
+	}
+	f->shared = shared;
+	f->whole = whole;
+	return f;
+}
+
+/* The data of a function, ahead of its name, is its bytecode, or an object that has it: code of
+ * Sparkplug, data of the interpreter. */
+bool v8function_runs(const struct v8view *v, const struct v8function *f, uint64_t bytecode)
+{
+	uint64_t words[5];
+
+	if (!v8view_is_object(bytecode))
+		return false;
+	for (int32_t at = WORD; at < v->layout.shared_name; at += WORD) {
+		uint64_t data = word_at(f, at);
+		if (data == bytecode)
+			return true;
+		if (!v8view_read(v, data, WORD, words, sizeof(words)))
+			continue;
+		for (size_t i = 0; i < LSC_ARRAY_LEN(words); i++)
+			if (words[i] == bytecode)
+				return true;
+	}
+	return false;
+}
+
+void v8function_forget(struct v8view *v)
+{
+	for (size_t i = 0; v->functions && i < FUNCTIONS; i++)
+		clear(&v->functions[i]);
+	free(v->functions);
+	v->functions = NULL;
+}

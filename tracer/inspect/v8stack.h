@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Frames of JavaScript among the native ones. */
+#ifndef LSC_INSPECT_V8STACK_H
+#define LSC_INSPECT_V8STACK_H
+
+#include "inspect/answer.h"
+#include "inspect/v8view.h"
+
+enum v8place_kind {
+	V8PLACE_NATIVE = 0,
+	V8PLACE_PASSAGE = 1, /* V8's own, between C++ and JavaScript: of no interest */
+	V8PLACE_FRAME = 2,   /* of JavaScript */
+};
+
+/* One address of the native walk, and what lies at its frame pointer. */
+struct v8place {
+	bool code;	/* V8 has generated the code there */
+	bool anonymous; /* ... while it ran */
+	bool read;	/* what follows is known */
+	uint64_t fp;
+	uint64_t function, context, bytecode, caller_fp, caller_pc;
+	/* what it is found to be */
+	enum v8place_kind kind;
+	struct message_frame frame;
+};
+
+/* The native walk, leaf first. */
+struct v8walk {
+	struct v8place places[INSPECTOR_FRAMES_MAX];
+	size_t n;
+	bool asleep; /* nothing has moved since */
+};
+
+/* Finds out what each place is, whose texts go into the answer. A function that may be another one
+ * by now has no name, and the answer says so. */
+void v8stack_judge(struct v8view *v, struct v8walk *walk, struct answer *a);
+
+#endif
