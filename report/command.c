@@ -19,6 +19,7 @@ static const struct command {
 	{"record", cmd_record, "Run a program and watch its event loops"},
 	{"report", cmd_report, "Say what happened in a capture: text, JSON, HTML"},
 	{"check", cmd_check, "Judge a capture, a process or a command by budgets, for CI"},
+	{"ps", cmd_ps, "List the event loops of this host, or the tasks of a process"},
 	{"schema", cmd_schema, "Print a published JSON Schema"},
 	{"doctor", cmd_doctor, "Say what works on this host, what not, and why"},
 };

@@ -18,6 +18,7 @@ int cmd_record(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 
 /* Runs the subcommand that argv names: the whole program. Returns the exit status. */

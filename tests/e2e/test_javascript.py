@@ -81,10 +81,9 @@ class JavaScript(Case):
         """What node says of the stack; those of its own that have no script are left out."""
         return [[function or "(anonymous)", script, line] for function, script, line in truth["stack"] if script]
 
-    def plant(self, target, kind, warm, ms=None):
+    def plant(self, target, kind, warm):
         path, entry = write_module(self.dir, kind)
-        target.tell(json.dumps({"kind": kind, "ms": ms or rng.randint(150, 250), "module": path, "entry": entry,
-                                "warm": warm}))
+        target.tell(json.dumps({"kind": kind, "ms": rng.randint(150, 250), "module": path, "entry": entry, "warm": warm}))
         return json.loads(target.next_line("{", 60))
 
     def find_stall(self, report, truth):
@@ -120,11 +119,11 @@ class JavaScript(Case):
             fixes = [finding["fix"] for finding in report["findings"] if stall["id"] in finding["stall_ids"]]
             self.assertTrue(any(FIXES[truth["kind"]] in fix for fix in fixes), f"{fixes}; {what}")
 
-    def watch(self, command, *, exactly, warmths=(False, True)):
-        with Process([*command, HERE / "targets/javascript_calls.js"]) as target:
+    def watch(self, command, *, exactly=True, options=(), kinds=tuple(CALLS)):
+        with Process([*command, *options, HERE / "targets/javascript_calls.js"]) as target:
             target.next_line("running")
             with Attach(target.pid, self.capture) as attach:
-                orders = [(kind, warm) for kind in CALLS for warm in warmths]
+                orders = [(kind, warm) for kind in kinds for warm in (False, True)]
                 truths = [self.plant(target, *order) for order in rng.sample(orders, len(orders))]
                 pause()
                 report = attach.stop()
@@ -133,7 +132,37 @@ class JavaScript(Case):
                 self.assertTold(report, truth, exactly)
 
     def test_functions_are_those_that_node_tells_in_the_machines_node(self):
-        self.watch([nodes.machine(), "--no-turbo-inlining", "--no-maglev-inlining"], exactly=True)
+        self.watch([nodes.machine()], options=NO_INLINING)
+
+    def test_functions_are_those_that_node_tells_in_debians_node_18(self):
+        self.watch(nodes.debian(), options=NO_INLINING[:1])  # it has no other compiler that inlines
+
+    def test_functions_are_those_that_node_tells_in_node_22(self):
+        self.watch(nodes.published(22), options=NO_INLINING)
+
+    def test_functions_are_those_that_node_tells_in_node_24(self):
+        self.watch(nodes.published(24), options=NO_INLINING)
+
+    def test_an_inlined_function_is_left_out_and_no_other_is_told(self):
+        self.watch([nodes.machine()], exactly=False)
+
+    def test_a_function_that_is_moved_meanwhile_is_told_right_or_not_at_all(self):
+        """Young functions and much garbage: each that is named is one that was called there."""
+        command = [nodes.machine(), "--expose-gc", "--max-semi-space-size=1"]
+        with Process([*command, HERE / "targets/javascript_garbage.js", str(rng.randrange(1 << 30))]) as target:
+            target.next_line("running")
+            with Attach(target.pid, self.capture, "--stall", "5") as attach:
+                pause(2, 3)
+                target.tell("end")
+                calls = {tuple(call) for call in json.loads(target.next_line("[", 30))}
+                report = attach.stop()
+        script = str(HERE / "targets/javascript_garbage.js")
+        frames = [(stack["id"], frame) for stack in report["stacks"] for frame in stack["frames"] if frame["lang"] == "js"]
+        pairs = [(frame["function"], below["function"]) for stack in report["stacks"]
+                 for frame, below in zip(stack["frames"], stack["frames"][1:])
+                 if frame["file"] == below["file"] == script]
+        self.assertGreater(len(pairs), 20, f"{len(frames)} frames; {report['capture']['unresolved']}")
+        self.assertLessEqual(set(pairs), calls, f"{report['capture']['unresolved']}; seed {harness.SEED}")
 
 
 if __name__ == "__main__":

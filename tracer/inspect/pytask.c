@@ -52,10 +52,32 @@ static bool look_at_task(struct pyview *v, uint64_t key, uint64_t task, void *ar
 	return false;
 }
 
+uint64_t pytask_global(struct pyview *v, const char *name)
+{
+	uint64_t modules, module, names;
+
+	if (!cpython_read_pointer(&v->py, v->interp + v->layout.interp_modules, &modules))
+		return 0;
+	module = pyobject_find(v, modules, "_asyncio");
+	if (!module || !cpython_read_pointer(&v->py, module + MODULE_DICT, &names))
+		return 0;
+	return pyobject_find(v, names, name);
+}
+
+bool pytask_name(struct pyview *v, uint64_t object, char *name, size_t size)
+{
+	uint64_t number;
+
+	if (!pyobject_count(v, object, &number))
+		return pyobject_text(v, object, name, size);
+	snprintf(name, size, "Task-%" PRIu64, number);
+	return true;
+}
+
 /* sys.modules['_asyncio']._current_tasks, looked for again only where that has changed. */
 static uint64_t find_tasks(struct pyview *v)
 {
-	uint64_t modules, module, names, keys[2], count;
+	uint64_t modules, keys[2], count;
 
 	if (v->tasks.dict)
 		return v->tasks.dict;
@@ -64,9 +86,7 @@ static uint64_t find_tasks(struct pyview *v)
 	    !pyobject_read(v, modules + 32, keys, sizeof(keys)) ||
 	    (v->tasks.keys == keys[0] && v->tasks.count == count))
 		return 0;
-	module = pyobject_find(v, modules, "_asyncio");
-	if (module && cpython_read_pointer(&v->py, module + MODULE_DICT, &names))
-		v->tasks.dict = pyobject_find(v, names, "_current_tasks");
+	v->tasks.dict = pytask_global(v, "_current_tasks");
 	v->tasks.keys = keys[0];
 	v->tasks.count = count;
 	return v->tasks.dict;
@@ -101,7 +121,7 @@ bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, s
 		 uint64_t *ret, const struct pyframe **ret_frame, char *name, size_t size)
 {
 	struct search s = {.frames = frames, .n = n};
-	uint64_t text, number;
+	uint64_t text;
 
 	if (v->layout.task_coro)
 		find_by_loop(v, &s);
@@ -109,10 +129,7 @@ bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, s
 		find_by_thread(v, tid, &s);
 	if (!s.task || !cpython_read_pointer(&v->py, s.task + s.name, &text))
 		return false;
-	/* a task that was given no name has but its number, since 3.12 */
-	if (pyobject_count(v, text, &number))
-		snprintf(name, size, "Task-%" PRIu64, number);
-	else if (!pyobject_text(v, text, name, size))
+	if (!pytask_name(v, text, name, size))
 		return false;
 	*ret = s.task;
 	*ret_frame = &frames[s.frame];

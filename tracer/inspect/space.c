@@ -57,6 +57,8 @@ struct space *space_free(struct space *s)
 	for (size_t i = 0; i < s->nmaps; i++)
 		free(s->maps[i].path);
 	free(s->maps);
+	for (size_t i = 0; i < s->nfiles; i++)
+		symtab_done(&s->files[i].symtab);
 	free(s->files);
 	forget_languages(s);
 	lsc_closep(&s->mem);
@@ -233,6 +235,6 @@ void space_index(struct space_file *f)
 		return;
 	read_sections(f, elf);
 	read_build_id(f);
-	dwfl_module_getsymtab(f->module);
+	symtab_build(&f->symtab, f->module);
 	dwfl_module_eh_cfi(f->module, &bias);
 }

@@ -11,6 +11,7 @@
 #include "inspect/entry.h"
 #include "inspect/message.h"
 #include "inspect/symbol.h"
+#include "inspect/symtab.h"
 
 struct pyview;
 struct v8view;
@@ -21,6 +22,7 @@ struct space_file {
 	Dwfl_Module *module;
 	bool indexed, has_symtab, has_lines;
 	struct entry_table entries;
+	struct symtab symtab;
 	char build_id[2 * 32 + 1];
 };
 

@@ -81,49 +81,26 @@ static void find_calls(struct symbol *y, Dwfl_Module *mod)
 	y->calls[y->ncalls++] = call;
 }
 
-/* The last function that begins before the address. */
-static const char *name_before(Dwfl_Module *mod, uint64_t address)
-{
-	int n = dwfl_module_getsymtab(mod);
-	const char *best = NULL;
-	GElf_Addr at, best_at = 0;
-	GElf_Sym sym;
-
-	for (int i = 1; i < n; i++) {
-		const char *name = dwfl_module_getsym_info(mod, i, &sym, &at, NULL, NULL, NULL);
-		if (name && name[0] && GELF_ST_TYPE(sym.st_info) == STT_FUNC && at <= address &&
-		    at > best_at) {
-			best = name;
-			best_at = at;
-		}
-	}
-	return best;
-}
-
 const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_file *file,
 				    uint64_t address)
 {
 	Dwfl_Module *mod = file->module;
 
 	struct symbol *y = &c->symbols[place_of(address)];
-	GElf_Off offset;
-	GElf_Sym sym;
 	GElf_Addr bias = 0;
 
 	*y = (struct symbol){.address = address, .ncalls = 1};
 	if (file->has_lines)
 		find_calls(y, mod);
-	/* Without a symbol that covers the address libdwfl gives the nearest below it: another
-	 * function, where only exported names are left. */
-	const char *name = dwfl_module_addrinfo(mod, address, &offset, &sym, NULL, NULL, NULL);
-	if (name && name[0] && offset < sym.st_size) {
-		y->calls[y->ncalls - 1].function = name;
-		y->exported = !file->has_symtab && GELF_ST_BIND(sym.st_info) != STB_LOCAL;
-		y->entry = address - offset;
+	const struct symtab_row *row = symtab_find(&file->symtab, address);
+	if (row) {
+		y->calls[y->ncalls - 1].function = symtab_name(row, mod);
+		y->exported = !file->has_symtab && row->binding;
+		y->entry = row->start;
 	} else if (dwfl_module_getelf(mod, &bias)) {
 		uint64_t entry = entry_find(&file->entries, address - bias);
 		y->entry = entry ? entry + bias : 0;
-		y->near = file->has_symtab ? NULL : name_before(mod, address);
+		y->near = file->has_symtab ? NULL : symtab_name(symtab_before(&file->symtab, address), mod);
 	}
 	for (size_t i = 0; i < y->ncalls; i++)
 		if (!y->calls[i].file || y->calls[i].line < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names of addresses, cached: a lookup walks the whole symbol table, milliseconds for node. An
+ * The names of addresses, cached: lines and inlined calls take their time to be looked up. An
  * address may stand for several calls: the function that is there and those inlined into it.
  */
 #ifndef LSC_INSPECT_SYMBOL_H

@@ -93,12 +93,17 @@ static const struct v8function *find_function(struct v8view *v, const struct v8p
 	const struct v8function *f = read_function(v, p->function);
 	struct v8place now = {0};
 
-	if (f && asleep && is_context(v, p->context))
+	if (asleep && f && is_context(v, p->context))
 		return f;
-	/* after it was read: then it was at its place until here */
-	if (!asleep && read_again(v, p, &now) && f && now.function == p->function &&
-	    now.context == p->context && is_context(v, p->context))
-		return f;
+	if (!asleep && read_again(v, p, &now) && is_context(v, now.context)) {
+		/* it was read before: so it was at its place until here */
+		if (f && now.function == p->function)
+			return f;
+		f = now.function == find_moved(v, p->function) ? read_function(v, now.function)
+							       : NULL;
+		if (f)
+			return f;
+	}
 	return find_running(v, p, &now);
 }
 

@@ -83,8 +83,6 @@ async function run(order) {
 	for (let i = 0; order.warm && i < (order.kind === "child" ? 30 : WARM_CALLS); i++)
 		entry(host);
 	const real = weigh(order.kind, order.ms);
-	if (order.collect)
-		setTimeout(() => order.collect && globalThis.gc(), 20);
 	setTimeout(function held() {
 		Object.assign(host, real, { told: null });
 		if (order.kind === "fifo")

@@ -16,7 +16,7 @@ setup() {
 
 @test "--help lists every command, and help NAME is that command's --help" {
 	run -0 loopscope --help
-	for command in attach record report check doctor schema; do
+	for command in attach record report check doctor ps schema; do
 		[[ $output == *"  $command "* ]]
 		[ "$(loopscope help $command)" = "$(loopscope $command --help)" ]
 		[[ "$(loopscope help $command)" == *"Usage: loopscope $command "* ]]
