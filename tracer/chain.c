@@ -27,6 +27,7 @@ struct inspector_chain *chain_take(const struct loop *l, const struct event_bloc
 	struct inspector_chain *c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
+	c->tid = p->ns_tid;
 	c->count = p->count;
 	c->cut = p->cut;
 	memcpy(c->frames, p->frames, p->count * sizeof(p->frames[0]));

@@ -311,17 +311,35 @@ static const struct site *hottest_site(const struct analysis *a, const struct an
 	return n ? sites[best].site : NULL;
 }
 
+/* The site of a block of that cause, if it has one and lasted as long. NULL: neither. */
+static const struct site *site_of_block(const struct analysis *a, const struct store_block *b,
+					enum lsc_cause cause, uint64_t least_ns)
+{
+	const struct analysis_stack *k = analysis_stack_of(a, b->stack);
+
+	return b->cause == cause && b->duration_ns >= least_ns && k && k->site.function ? &k->site
+											: NULL;
+}
+
+/* The site of the longest block, or of another that lasted for a quarter as long and whose stack
+ * shows more of the application: of many short waits for CPython's lock few are looked into. */
 static const struct site *blocked_site(const struct analysis *a, const struct analysis_stall *s)
 {
-	const struct site *best = NULL;
-	uint64_t best_ns = 0;
+	const struct store_block *b;
+	const struct site *best = NULL, *site;
+	uint64_t longest_ns = 0, best_ns = 0;
 
 	for (size_t i = 0; i < s->nblocks; i++) {
-		const struct store_block *b = &a->blocks[s->first_block + i].row;
-		const struct analysis_stack *k = analysis_stack_of(a, b->stack);
-
-		if (b->cause == s->cause && k && k->site.function && b->duration_ns >= best_ns) {
-			best = &k->site;
+		b = &a->blocks[s->first_block + i].row;
+		if (site_of_block(a, b, s->cause, longest_ns))
+			longest_ns = b->duration_ns;
+	}
+	for (size_t i = 0; i < s->nblocks; i++) {
+		b = &a->blocks[s->first_block + i].row;
+		site = site_of_block(a, b, s->cause, longest_ns / 4);
+		if (site && (!best || site->rank > best->rank ||
+			     (site->rank == best->rank && b->duration_ns >= best_ns))) {
+			best = site;
 			best_ns = b->duration_ns;
 		}
 	}

@@ -2,11 +2,15 @@
 """Frames of Python and the asyncio task, in each CPython that is here: what the report says is what
 the interpreter itself says of the thread while it is blocked."""
 import json
+import socket
 import string
+import subprocess
 import textwrap
-import unittest
 
-from harness import HERE, PYTHONS, Attach, Case, Process, frames_of, main, pause, rng
+import pythons
+from harness import HERE, Attach, Case, Process, frames_of, main, pause, rng
+
+TARGET = HERE / "targets/python_calls.py"
 
 # What blocks, over several lines where lines are told apart by it.
 CALLS = {
@@ -15,10 +19,13 @@ CALLS = {
     "child": "subprocess.run(\n    ['sleep', str(seconds)],\n    check=True,\n)",
     "lock": "if True:\n    host.lock.acquire(); host.lock.release()",
     "spin": "until = time.monotonic() + seconds\nwhile time.monotonic() < until:\n    sum(range(1000))",
+    "gil": "host.feed()\nwhile not host.fed: pass",
+    "http": "urllib.request.urlopen(\n    host.url\n).read()",
+    "dns": "try:\n    socket.getaddrinfo(\n        host.unknown, 80)\nexcept OSError: pass",
     "sqlite": "host.db.execute(\n    'begin immediate'\n); host.db.execute('rollback')",
 }
 CAUSES = {"sleep": {"sleep"}, "fifo": {"pipe-io"}, "child": {"child-wait"}, "lock": {"lock"}, "sqlite": {"sleep"},
-          "spin": {"cpu-user", "runqueue"}}
+          "spin": {"cpu-user", "runqueue"}, "gil": {"gil"}, "http": {"network-io"}, "dns": {"network-io"}}
 
 
 def name(letters=string.ascii_lowercase, most=60):
@@ -26,13 +33,13 @@ def name(letters=string.ascii_lowercase, most=60):
 
 
 def write_module(folder, kind):
-    """A module of two to six functions that call each other, some of them methods, some of a function
+    """A module of four to seven functions that call each other, some of them methods, some of a function
     within another. The first ones are coroutine functions that await each other. Its path and the
     expression that names the first one."""
-    depth = rng.randint(2, 6)
+    depth = rng.randint(4, 7)
     awaits = rng.randint(1, depth)
     names = [f"{name(string.ascii_lowercase + '_äßñ日', rng.choice([3, 20, 200]))}_{i}" for i in range(depth)]
-    lines, ways = ["import subprocess, time"], []
+    lines, ways = ["import socket, subprocess, time, urllib.request"], []
     for own in names:
         ways.append(rng.choice([own, f"C{own}.{own}", f"make_{own}()"]))
     for i, own in enumerate(names):
@@ -95,31 +102,63 @@ class Python(Case):
                                 "task": f"{task}-{kind}"}))
         return json.loads(target.next_line("{"))
 
-    def test_stack_and_task_are_those_that_the_interpreter_tells(self):
-        """All versions in one capture, one after the other."""
-        targets, truths = {}, {}
-        for version, path in PYTHONS.items():
-            if not path.exists():
-                print(f"skipped {version}: {path} is not there")
-                continue
-            target = Process([path, HERE / "targets/python_calls.py"])
-            target.__enter__()
-            self.addCleanup(target.__exit__)
-            targets[version] = target
-        if not targets:
-            self.skipTest("no CPython is here")
+    def silent_resolver(self):
+        """How to run a program whose only resolver is one that never answers; None where that cannot be had."""
+        resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(resolver.close)
+        config = self.dir / "resolv.conf"
+        config.write_text("nameserver 127.0.0.77\noptions timeout:1 attempts:1\n")
+        command = ["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", config]
+        try:
+            resolver.bind(("127.0.0.77", 53))
+            subprocess.run([*command, "/etc/resolv.conf", "true"], check=True, capture_output=True, timeout=10)
+        except (OSError, subprocess.SubprocessError) as why:
+            print(f"skipped dns: no resolver of one's own: {why}")
+            return None
+        return command
+
+    def start(self, command, resolver, *options):
+        root = command[command.index("sh", 5) + 1] if "unshare" in command else ""
+        before = [*resolver, f"{root}/etc/resolv.conf"] if resolver else []
+        target = Process([*before, *command, TARGET, *options])
+        target.__enter__()
+        self.addCleanup(target.__exit__)
+        return target
+
+    def watch(self, targets, kinds):
+        """Plants each kind in each target, one after the other, in one capture; all must be told."""
+        truths = {}
         for target in targets.values():
             target.next_line("running")
         pids = [target.pid for target in targets.values()]
         with Attach(pids[0], self.capture, *(part for pid in pids[1:] for part in ("-p", str(pid)))) as attach:
-            for version in rng.sample(list(targets), len(targets)):
-                truths[version] = [self.plant(targets[version], kind) for kind in rng.sample(list(CALLS), len(CALLS))]
+            for name in rng.sample(list(targets), len(targets)):
+                truths[name] = [self.plant(targets[name], kind) for kind in rng.sample(kinds, len(kinds))]
             pause(0.1, 0.2)
             report = attach.stop()
-        for version, told in truths.items():
+        for name, told in truths.items():
             for truth in told:
-                with self.subTest(version=version, kind=truth["kind"]):
-                    self.assertTold(report, targets[version].pid, truth)
+                with self.subTest(interpreter=name, kind=truth["kind"]):
+                    self.assertTold(report, targets[name].pid, truth)
+
+    def test_stack_and_task_are_those_that_the_interpreter_tells(self):
+        resolver = self.silent_resolver()
+        kinds = [kind for kind in CALLS if resolver or kind != "dns"]
+        targets = {}
+        for name, command, why in pythons.every():
+            if command:
+                targets[name] = self.start(command, resolver)
+            else:
+                print(f"skipped {name}: {why}")
+        if not targets:
+            self.skipTest("no CPython is here")
+        self.watch(targets, kinds)
+
+    def test_uvloops_tasks_are_told_as_asyncios(self):
+        command = pythons.machine()
+        if subprocess.run([*command, "-c", "import uvloop"], capture_output=True).returncode != 0:
+            self.skipTest("no uvloop for the machine's python3")
+        self.watch({"uvloop": self.start(command, None, "uvloop")}, [kind for kind in CALLS if kind != "dns"])
 
 
 if __name__ == "__main__":

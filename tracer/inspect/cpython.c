@@ -31,8 +31,9 @@ enum message_why cpython_find_gil(const struct cpython *py, struct inspector_gil
 	struct pylayout l;
 	uint32_t locked;
 
-	if (!pylayout_find(py, &l))
-		return MESSAGE_WHY_VERSION;
+	enum message_why why = pylayout_find(py, &l);
+	if (why)
+		return why;
 	gil += l.gil;
 	interp = pylayout_interpreter(py, &l);
 	if (!interp)

@@ -22,11 +22,11 @@ struct cpython {
 /* A pointer to an object of C: aligned and of user space; 0 is none. */
 bool cpython_read_pointer(const struct cpython *py, uint64_t address, uint64_t *ret);
 
-/* Where the main interpreter's lock names its holder, 3.8 to 3.14. Sources of the offsets: the
+/* Where the main interpreter's lock names its holder, 3.8 to 3.15. Sources of the offsets: the
  * headers of each version (pycore_runtime.h, pycore_interp.h, pycore_gil.h, pystate.h), from 3.13
- * on what the target's own _Py_DebugOffsets says. Why it is not known: MESSAGE_WHY_VERSION for a
- * version or build without a layout, MESSAGE_WHY_LAYOUT when memory does not fit it; then *ret is
- * not set. */
+ * on what the target's own _Py_DebugOffsets says. Why it is not known: MESSAGE_WHY_VERSION or
+ * _FREE_THREADED for a version or build without a layout, MESSAGE_WHY_LAYOUT when memory does not
+ * fit it; then *ret is not set. */
 enum message_why cpython_find_gil(const struct cpython *py, struct inspector_gil *ret);
 
 /* Runs one MESSAGE_CPYTHON. Writes a MESSAGE_RESULT without frames into buf of MESSAGE_MAX bytes;

@@ -73,6 +73,38 @@ bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t
 	return true;
 }
 
+static bool find_section_in(Dwfl_Module *mod, const char *section, uint64_t *ret_address,
+			    uint64_t *ret_size)
+{
+	GElf_Addr bias;
+	Elf *elf = dwfl_module_getelf(mod, &bias);
+	size_t names;
+
+	if (!elf || elf_getshdrstrndx(elf, &names) < 0)
+		return false;
+	for (Elf_Scn *scn = NULL; (scn = elf_nextscn(elf, scn));) {
+		GElf_Shdr sh;
+		const char *name =
+			gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name) : NULL;
+		if (!name || !(sh.sh_flags & SHF_ALLOC) || strcmp(name, section) != 0)
+			continue;
+		*ret_address = sh.sh_addr + bias;
+		*ret_size = sh.sh_size;
+		return true;
+	}
+	return false;
+}
+
+bool find_section(struct space *s, const char *file, const char *section, uint64_t *ret_address,
+		  uint64_t *ret_size)
+{
+	for (size_t i = 0; i < s->nfiles; i++)
+		if (strstr(file_name(s, i), file) &&
+		    find_section_in(s->files[i].module, section, ret_address, ret_size))
+			return true;
+	return false;
+}
+
 size_t find_run(struct space *s, const struct message_job *job, const char *names,
 		unwind_phase_fn *phase, void *arg, void *buf)
 {

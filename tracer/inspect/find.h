@@ -16,6 +16,10 @@ bool find_each(struct space *s, const char *file, find_symbol_fn *fn, void *arg)
 bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t *ret_address,
 		 uint64_t *ret_size);
 
+/* The same of a section that is loaded. */
+bool find_section(struct space *s, const char *file, const char *section, uint64_t *ret_address,
+		  uint64_t *ret_size);
+
 /* Runs one MESSAGE_FIND: names holds job->size bytes. Writes a MESSAGE_RESULT without frames into
  * buf of MESSAGE_MAX bytes; its address is 0 when there is no such symbol. The message's size. */
 size_t find_run(struct space *s, const struct message_job *job, const char *names,

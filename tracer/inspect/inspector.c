@@ -77,6 +77,7 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_OWNER] = "the perf map is not the target's own",
 	[MESSAGE_WHY_NO_FILE] = "the perf map is not a plain file",
 	[MESSAGE_WHY_TOO_LARGE] = "too large",
+	[MESSAGE_WHY_FREE_THREADED] = "a free-threaded build of CPython",
 };
 
 int inspector_new(const struct inspector_options *options, inspector_result_fn *fn, void *arg,
@@ -501,6 +502,7 @@ int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int
 	struct message_job head = {.kind = MESSAGE_JOB,
 				   .cookie = cookie,
 				   .tid = tid,
+				   .python = chain->tid,
 				   .nframes = chain->count,
 				   .cut = chain->cut};
 

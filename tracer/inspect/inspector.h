@@ -57,6 +57,7 @@ struct inspector_pyframe {
 };
 
 struct inspector_chain {
+	uint32_t tid; /* of its thread, as the target numbers it */
 	uint32_t count;
 	bool cut;						 /* there are more */
 	struct inspector_pyframe frames[INSPECTOR_PYFRAMES_MAX]; /* leaf first */
@@ -146,8 +147,8 @@ struct inspector_result {
 	const struct inspector_pytask *page; /* npage of them */
 	size_t npage;
 	struct inspector_tally tally;
-	const char *debug_why;	/* NULL, or why a separate debug file is not used; said once */
-	const char *jit_why;	/* NULL, or why code made at run time has no names; said once */
+	const char *debug_why; /* NULL, or why a separate debug file is not used; said once */
+	const char *jit_why;   /* NULL, or why code made at run time has no names; said once */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
 			    short text */
 };

@@ -38,9 +38,9 @@ enum message_kind {
 	MESSAGE_TASKS = 16,   /* collector -> worker: struct message_job; answered by any number of
 				 MESSAGE_TASK_PAGE and then by MESSAGE_RESULT */
 	MESSAGE_TASK_PAGE = 17, /* worker -> collector: struct message_page and what it counts */
-	MESSAGE_SIDEFILE = 20, /* worker -> broker: struct message_sidefile, text; answered by a
-				  struct message_status of this kind, with the file if its value
-				  is 0 */
+	MESSAGE_SIDEFILE = 20,	/* worker -> broker: struct message_sidefile, text; answered by a
+				   struct message_status of this kind, with the file if its value
+				   is 0 */
 };
 
 enum message_phase {
@@ -62,6 +62,7 @@ enum message_why {
 	MESSAGE_WHY_OWNER = 10,	    /* a file of another user */
 	MESSAGE_WHY_NO_FILE = 11,   /* not a plain file */
 	MESSAGE_WHY_TOO_LARGE = 12,
+	MESSAGE_WHY_FREE_THREADED = 13, /* a CPython without a GIL, whose frames are others */
 	MESSAGE_WHY_COUNT,
 };
 
@@ -197,8 +198,8 @@ struct message_result {
 	uint32_t nframes;
 	uint32_t text_size;
 	uint32_t language; /* enum message_why: why frames of Python or JavaScript are missing */
-	uint32_t debug;	 /* the same of a separate debug file */
-	uint32_t jit;	 /* the same of names of code made at run time */
+	uint32_t debug;	   /* the same of a separate debug file */
+	uint32_t jit;	   /* the same of names of code made at run time */
 	uint32_t words[INSPECTOR_WORDS];
 	uint64_t address, size;	      /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */

@@ -14,6 +14,7 @@
 #define FRAME_BYTES_310 112 /* of a PyFrameObject, up to where it is */
 #define CODE_BYTES_310	128
 #define CODE_BYTES_MAX	208
+#define CODE_TAG	7ull /* since 3.14: how the reference is counted */
 #define CODE_SIZE_MAX	(16u << 20)
 #define TABLE_MAX	(256 * 1024)
 #define OWNER_GENERATOR 1
@@ -35,8 +36,7 @@ static int32_t int_at(const uint8_t *bytes, size_t offset)
 	return n;
 }
 
-/* The state of the thread; 0: it has none in the main interpreter. */
-static uint64_t find_state(const struct pyview *v, uint32_t tid)
+uint64_t pyframe_state(const struct pyview *v, uint32_t tid)
 {
 	const struct pylayout *l = &v->layout;
 	uint8_t s[PYLAYOUT_STATE_BYTES];
@@ -73,6 +73,8 @@ static bool read_code(struct pyview *v, uint64_t code, uint64_t instr, struct py
 	size_t size = l->code_bytes ? l->code_bytes : CODE_BYTES_310;
 	uint8_t c[CODE_BYTES_MAX];
 
+	if (l->minor >= 14)
+		code &= ~CODE_TAG;
 	if (!code || code % sizeof(code) || size > sizeof(c) || !pyobject_read(v, code, c, size) ||
 	    !pyobject_is_type(v, word_at(c, 8), PYTYPE_CODE))
 		return false;
@@ -138,7 +140,7 @@ static bool read_frame(struct pyview *v, uint64_t address, struct pyframe *ret,
 enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *ret, size_t *ret_n,
 			      bool *ret_cut)
 {
-	uint64_t state = find_state(v, tid), leaf, again, at, mark = 0;
+	uint64_t state = pyframe_state(v, tid), leaf, again, at, mark = 0;
 	size_t n = 0, next_mark = 1;
 
 	if (!state)

@@ -123,7 +123,7 @@ static const struct pylayout layouts[] = {
 	 SINCE_311},
 };
 
-/* struct _Py_DebugOffsets of 3.13, in words. */
+/* struct _Py_DebugOffsets, in words, as 3.13 has them; the last four are of 3.14 and later. */
 enum {
 	DEBUG_COOKIE,
 	DEBUG_VERSION,
@@ -131,19 +131,16 @@ enum {
 	DEBUG_RUNTIME_SIZE,
 	DEBUG_INTERPRETERS_HEAD = 5,
 	DEBUG_INTERP_THREADS = 9,
-	/* from here on as in 3.13; 3.14 has threads.main before them */
 	DEBUG_INTERP_MODULES = 11,
 	DEBUG_INTERP_CEVAL_GIL = 14,
 	DEBUG_INTERP_GIL,
 	DEBUG_INTERP_GIL_LOCKED = 17,
 	DEBUG_INTERP_GIL_HOLDER,
-	/* thread_state; 3.14 has two more words before it */
 	DEBUG_STATE_SIZE = 19,
 	DEBUG_STATE_NEXT = 21,
 	DEBUG_STATE_INTERP,
 	DEBUG_STATE_FRAME,
 	DEBUG_STATE_NATIVE_ID = 25,
-	/* from here on of 3.13 alone */
 	DEBUG_FRAME_PREVIOUS = 29,
 	DEBUG_FRAME_CODE,
 	DEBUG_FRAME_INSTR,
@@ -158,10 +155,16 @@ enum {
 	DEBUG_DICT_KEYS = 57,
 	DEBUG_BYTES_ITEMS = 66,
 	DEBUG_TEXT_ASCII = 70,
+	DEBUG_WORDS_313,
+	DEBUG_GEN_FRAME = 75,
 	DEBUG_WORDS
 };
+#define DEBUG_WORDS_MAX 103 /* with those that later versions have in between */
 
-#define CODE_BYTES_313 200
+/* The words that a version has in between. Source: Include/internal/pycore_debug_offsets.h. */
+static const uint8_t between_314[] = {10, 20, 21, 37, 38, 49, 62, 63, 64, 65};
+static const uint8_t between_315[] = {10, 20, 21, 27, 28, 29, 34, 35, 36, 37, 38, 45, 46,
+				      57, 64, 65, 66, 67, 74, 75, 76, 77, 93, 96, 97, 98};
 
 static bool read_word(const struct cpython *py, uint64_t address, uint64_t *ret)
 {
@@ -183,34 +186,74 @@ static bool layout_known(const struct cpython *py, struct pylayout *ret)
 	return false;
 }
 
-/* The places of frames and code as 3.13 tells them. Those that it does not tell are of the build
- * that has the others where they are known. */
+/* The words of a version in 3.13's order; 0 what it does not have. False: it has no such words. */
+static bool read_debug_offsets(const struct cpython *py, uint64_t ret[DEBUG_WORDS])
+{
+	uint64_t raw[DEBUG_WORDS_MAX], head[2];
+	const uint8_t *between = NULL;
+	size_t nbetween = 0, skip = 0, n = DEBUG_WORDS;
+
+	if (py->size < sizeof(raw) || !py->read(py->arg, py->address, head, sizeof(head)) ||
+	    memcmp(&head[DEBUG_COOKIE], "xdebugpy", sizeof(head[0])) != 0 ||
+	    head[DEBUG_VERSION] != py->version || HEX_MAJOR(py->version) != 3)
+		return false;
+	switch (HEX_MINOR(py->version)) {
+	case 13:
+		n = DEBUG_WORDS_313;
+		break;
+	case 14:
+		between = between_314;
+		nbetween = LSC_ARRAY_LEN(between_314);
+		break;
+	case 15:
+		between = between_315;
+		nbetween = LSC_ARRAY_LEN(between_315);
+		break;
+	default:
+		return false;
+	}
+	if (!py->read(py->arg, py->address, raw, (n + nbetween) * sizeof(raw[0])))
+		return false;
+	memset(ret, 0, DEBUG_WORDS * sizeof(ret[0]));
+	for (size_t i = 0; i < n; i++) {
+		while (skip < nbetween && between[skip] == i + skip)
+			skip++;
+		ret[i] = raw[i + skip];
+	}
+	return true;
+}
+
+/* The places of frames and code as they are told. Those that are not told are of the build that
+ * has the others where they are known. */
 static void take_frames(const uint64_t *d, struct pylayout *l)
 {
+	bool since_314 = l->minor >= 14;
+	uint32_t code_bytes = since_314 ? 208 : 200, gen_frame = 72;
 	const struct {
 		unsigned int word;
-		uint64_t end; /* of what it lies in */
+		uint64_t end; /* of what it lies in, less its own size */
 	} fields[] = {
-		{DEBUG_STATE_NEXT, PYLAYOUT_STATE_BYTES},
-		{DEBUG_STATE_INTERP, PYLAYOUT_STATE_BYTES},
-		{DEBUG_STATE_FRAME, PYLAYOUT_STATE_BYTES},
-		{DEBUG_FRAME_PREVIOUS, PYLAYOUT_FRAME_BYTES},
-		{DEBUG_FRAME_INSTR, PYLAYOUT_FRAME_BYTES},
-		{DEBUG_FRAME_OWNER, PYLAYOUT_FRAME_BYTES},
-		{DEBUG_CODE_FILE, CODE_BYTES_313},
-		{DEBUG_CODE_QUALNAME, CODE_BYTES_313},
-		{DEBUG_CODE_TABLE, CODE_BYTES_313},
-		{DEBUG_CODE_FIRST, CODE_BYTES_313},
+		{DEBUG_STATE_NEXT, PYLAYOUT_STATE_BYTES - 8},
+		{DEBUG_STATE_INTERP, PYLAYOUT_STATE_BYTES - 8},
+		{DEBUG_STATE_FRAME, PYLAYOUT_STATE_BYTES - 8},
+		{DEBUG_FRAME_PREVIOUS, PYLAYOUT_FRAME_BYTES - 8},
+		{DEBUG_FRAME_INSTR, PYLAYOUT_FRAME_BYTES - 8},
+		{DEBUG_FRAME_OWNER, PYLAYOUT_FRAME_BYTES - 1},
+		{DEBUG_CODE_FILE, code_bytes - 8},
+		{DEBUG_CODE_QUALNAME, code_bytes - 8},
+		{DEBUG_CODE_TABLE, code_bytes - 8},
+		{DEBUG_CODE_FIRST, code_bytes - 8},
 	};
 
 	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)
-		if (!d[fields[i].word] || d[fields[i].word] > fields[i].end - sizeof(uint64_t))
+		if (!d[fields[i].word] || d[fields[i].word] > fields[i].end)
 			return;
 	if (d[DEBUG_FRAME_CODE] || d[DEBUG_OBJECT_TYPE] != 8 || d[DEBUG_TYPE_NAME] != 24 ||
 	    d[DEBUG_DICT_KEYS] != 32 || d[DEBUG_BYTES_ITEMS] != 32 || d[DEBUG_TEXT_ASCII] != 40 ||
-	    d[DEBUG_CODE_BYTES] != CODE_BYTES_313 || !d[DEBUG_INTERP_MODULES] ||
+	    d[DEBUG_CODE_BYTES] != code_bytes || !d[DEBUG_INTERP_MODULES] ||
 	    d[DEBUG_INTERP_MODULES] >= INSPECTOR_GIL_REACH ||
-	    !d[DEBUG_STATE_SIZE] || d[DEBUG_STATE_SIZE] >= INSPECTOR_PLACE_REACH || d[DEBUG_STATE_SIZE] % 8)
+	    (since_314 && d[DEBUG_GEN_FRAME] != gen_frame) || !d[DEBUG_STATE_SIZE] ||
+	    d[DEBUG_STATE_SIZE] >= INSPECTOR_PLACE_REACH || d[DEBUG_STATE_SIZE] % 8)
 		return;
 	l->frames = true;
 	l->interp_modules = (uint32_t)d[DEBUG_INTERP_MODULES];
@@ -222,68 +265,61 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	l->code_name = (uint32_t)d[DEBUG_CODE_QUALNAME];
 	l->code_table = (uint32_t)d[DEBUG_CODE_TABLE];
 	l->code_first = (uint32_t)d[DEBUG_CODE_FIRST];
-	l->code_bytes = (uint32_t)d[DEBUG_CODE_BYTES];
-	l->code_traceable = 184;
-	l->state_loop = (uint32_t)d[DEBUG_STATE_SIZE]; /* follows PyThreadState */
+	l->code_bytes = code_bytes;
+	l->code_traceable = since_314 ? 192 : 184;
+	l->state_loop = since_314 ? 0 : (uint32_t)d[DEBUG_STATE_SIZE]; /* follows PyThreadState */
 	l->frame_depth = 64;
 	l->frame_locals = 72;
-	l->gen_frame = 72;
+	l->gen_frame = gen_frame;
 	l->gen_state = 67;
 	l->function_closure = 72;
 	l->function_name = 32;
 	l->type_keys = 880;
-	l->task_coro = 120;
+	l->task_coro = since_314 ? 0 : 120; /* _asyncio tells it: inspect/pyasyncio.h */
 	l->task_state = 96;
 	l->text_ascii = 40;
 	l->text_wide = 56;
 }
 
-static bool layout_told(const struct cpython *py, struct pylayout *ret)
+static enum message_why layout_told(const struct cpython *py, struct pylayout *ret)
 {
 	uint64_t d[DEBUG_WORDS];
 
-	if (py->size < sizeof(d) || !py->read(py->arg, py->address, d, sizeof(d)) ||
-	    memcmp(&d[DEBUG_COOKIE], "xdebugpy", sizeof(d[0])) != 0)
-		return false;
-	uint32_t minor = HEX_MINOR(d[DEBUG_VERSION]);
-	if (HEX_MAJOR(d[DEBUG_VERSION]) != 3 || minor < 13 || minor > 14 ||
-	    d[DEBUG_VERSION] != py->version || d[DEBUG_FREE_THREADED] ||
-	    d[DEBUG_RUNTIME_SIZE] != py->size)
-		return false;
-	const uint64_t *interp = d + (minor - 13), *state = d + 3 * (minor - 13);
+	if (!read_debug_offsets(py, d))
+		return MESSAGE_WHY_VERSION;
+	if (d[DEBUG_FREE_THREADED] == 1)
+		return MESSAGE_WHY_FREE_THREADED;
+	if (d[DEBUG_FREE_THREADED] || d[DEBUG_RUNTIME_SIZE] != py->size)
+		return MESSAGE_WHY_VERSION;
 	const uint64_t fields[] = {
-		d[DEBUG_INTERPRETERS_HEAD],	 d[DEBUG_INTERP_THREADS],
-		interp[DEBUG_INTERP_CEVAL_GIL],	 interp[DEBUG_INTERP_GIL],
-		interp[DEBUG_INTERP_GIL_HOLDER], interp[DEBUG_INTERP_GIL_LOCKED],
-		state[DEBUG_STATE_NEXT],	 state[DEBUG_STATE_INTERP],
-		state[DEBUG_STATE_NATIVE_ID],
+		d[DEBUG_INTERPRETERS_HEAD], d[DEBUG_INTERP_THREADS],	d[DEBUG_INTERP_CEVAL_GIL],
+		d[DEBUG_INTERP_GIL],	    d[DEBUG_INTERP_GIL_HOLDER], d[DEBUG_INTERP_GIL_LOCKED],
+		d[DEBUG_STATE_NEXT],	    d[DEBUG_STATE_INTERP],	d[DEBUG_STATE_NATIVE_ID],
 	};
 	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)
 		if (!fields[i] || fields[i] >= INSPECTOR_GIL_REACH || fields[i] % sizeof(uint64_t))
-			return false;
-	if (interp[DEBUG_INTERP_GIL_HOLDER] <= interp[DEBUG_INTERP_GIL] ||
-	    interp[DEBUG_INTERP_GIL_LOCKED] != interp[DEBUG_INTERP_GIL_HOLDER] + sizeof(uint64_t))
-		return false;
+			return MESSAGE_WHY_VERSION;
+	if (d[DEBUG_INTERP_GIL_HOLDER] <= d[DEBUG_INTERP_GIL] ||
+	    d[DEBUG_INTERP_GIL_LOCKED] != d[DEBUG_INTERP_GIL_HOLDER] + sizeof(uint64_t))
+		return MESSAGE_WHY_VERSION;
 	*ret = (struct pylayout){
-		.minor = minor,
+		.minor = HEX_MINOR(py->version),
 		.runtime_size = py->size,
 		.interpreters_head = (uint32_t)d[DEBUG_INTERPRETERS_HEAD],
 		.interp_threads = (uint32_t)d[DEBUG_INTERP_THREADS],
-		.interp_gil = (uint32_t)interp[DEBUG_INTERP_CEVAL_GIL],
-		.gil_last_holder =
-			(uint32_t)(interp[DEBUG_INTERP_GIL_HOLDER] - interp[DEBUG_INTERP_GIL]),
-		.state_next = (uint32_t)state[DEBUG_STATE_NEXT],
-		.state_interp = (uint32_t)state[DEBUG_STATE_INTERP],
-		.state_id = (uint32_t)state[DEBUG_STATE_NATIVE_ID],
+		.interp_gil = (uint32_t)d[DEBUG_INTERP_CEVAL_GIL],
+		.gil_last_holder = (uint32_t)(d[DEBUG_INTERP_GIL_HOLDER] - d[DEBUG_INTERP_GIL]),
+		.state_next = (uint32_t)d[DEBUG_STATE_NEXT],
+		.state_interp = (uint32_t)d[DEBUG_STATE_INTERP],
+		.state_id = (uint32_t)d[DEBUG_STATE_NATIVE_ID],
 	};
-	if (minor == 13)
-		take_frames(d, ret);
-	return true;
+	take_frames(d, ret);
+	return MESSAGE_WHY_NONE;
 }
 
-bool pylayout_find(const struct cpython *py, struct pylayout *ret)
+enum message_why pylayout_find(const struct cpython *py, struct pylayout *ret)
 {
-	return layout_known(py, ret) || layout_told(py, ret);
+	return layout_known(py, ret) ? MESSAGE_WHY_NONE : layout_told(py, ret);
 }
 
 uint32_t pylayout_thread(const struct cpython *py, const struct pylayout *l, uint64_t state)

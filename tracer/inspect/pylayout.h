@@ -44,15 +44,16 @@ struct pylayout {
 	uint32_t gen_frame, gen_state;
 	/* PyFunctionObject, and a class's keys of its instances' attributes (PyHeapTypeObject) */
 	uint32_t function_closure, function_name, type_keys;
-	/* TaskObject of _asyncio; waiter, coro and name follow each other; coro 0: tasks are not
-	 * known */
+	/* TaskObject of _asyncio up to 3.13; waiter, coro and name follow each other; coro 0: tasks
+	 * are not known */
 	uint32_t task_coro, task_state;
 	/* PyASCIIObject, PyCompactUnicodeObject: where the characters lie */
 	uint32_t text_ascii, text_wide;
 };
 
-/* The row of a version; false for a version or build without one. */
-bool pylayout_find(const struct cpython *py, struct pylayout *ret);
+/* The row of a version. MESSAGE_WHY_VERSION or MESSAGE_WHY_FREE_THREADED for a version or build
+ * without one, and *ret is not set. */
+enum message_why pylayout_find(const struct cpython *py, struct pylayout *ret);
 
 /* The main interpreter, if its thread states are as the layout says. 0 or an address. */
 uint64_t pylayout_interpreter(const struct cpython *py, const struct pylayout *l);

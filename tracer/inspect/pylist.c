@@ -122,6 +122,8 @@ static enum message_why find_all(struct pyview *v, struct pypages *pages, struct
 {
 	bool one = v->layout.minor <= 11, sound = false;
 
+	if (v->layout.minor > 13) /* linked lists, not sets, since then */
+		return MESSAGE_WHY_VERSION;
 	for (int i = 0; i < TRIES && !sound; i++) {
 		pypages_forget(pages);
 		l->n = l->omitted = 0;

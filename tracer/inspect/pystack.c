@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The interpreter evaluates in one function; each of its native frames stands for as many of Python
- * as it has run into each other. Where the numbers of both do not agree, none is believed.
+ * as it has run into each other. Where the
+ * numbers of both do not agree, none is believed.
  */
 #include "inspect/pystack.h"
 
@@ -74,8 +75,44 @@ static bool is_evaluator(const struct answer *a, const struct message_frame *f)
 	return strncmp(name, EVALUATOR, n) == 0 && (!name[n] || name[n] == '.');
 }
 
+/* The run that comes next has its own frame in the part of the stack from `from` to `to`. */
+static bool runs_within(const struct merge *m, uint64_t from, uint64_t to)
+{
+	for (size_t i = m->next; i < m->nframes; i++)
+		if (m->frames[i].last)
+			return m->frames[i].address >= from && m->frames[i].address < to;
+	return false;
+}
+
+/* Since 3.14 compilers put most of the evaluator into a part that has no name: it is where a run's
+ * own frame lies on the stack. False when it runs more often than there are frames for it. */
+static bool place_by_stack(struct merge *m)
+{
+	const struct answer *a = m->answer;
+
+	for (size_t i = 0; i < a->head.nframes; i++) {
+		size_t real = i, next;
+		while (real + 1 < a->head.nframes && a->frames[real].flags & MESSAGE_FRAME_INLINED)
+			real++;
+		next = real + 1;
+		bool named = is_evaluator(a, &a->frames[real]);
+		if (next < a->head.nframes &&
+		    runs_within(m, a->frames[real].sp, a->frames[next].sp)) {
+			put_run(m);
+			if (named || !a->frames[real].function)
+				i = next;
+		} else if (named && !m->cut) {
+			return false;
+		}
+		for (; i <= real; i++)
+			put(m, &a->frames[i]);
+		i = real;
+	}
+	return true;
+}
+
 /* False when the evaluator runs more often than there are frames for it. */
-static bool place_all(struct merge *m)
+static bool place_by_name(struct merge *m)
 {
 	const struct answer *a = m->answer;
 
@@ -97,14 +134,14 @@ static bool place_all(struct merge *m)
 	return true;
 }
 
-static void name_task(struct merge *m)
+static void name_task(struct merge *m, uint32_t tid)
 {
 	struct message_task *t = &m->answer->head.task;
 	const struct pyframe *coro;
 	char name[MESSAGE_TEXT_MAX];
 	uint64_t address;
 
-	if (!pytask_find(m->view, m->frames, m->nframes, &address, &coro, name, sizeof(name)))
+	if (!pytask_find(m->view, tid, m->frames, m->nframes, &address, &coro, name, sizeof(name)))
 		return;
 	*t = (struct message_task){.address = address,
 				   .name = answer_copy(m->answer, name),
@@ -116,11 +153,20 @@ static void name_task(struct merge *m)
 static enum message_why take_frames(struct merge *m, const struct message_job *job,
 				    const struct inspector_pyframe *seen)
 {
-	if (!seen)
-		return pyframe_walk(m->view, job->python, m->frames, &m->nframes, &m->cut);
-	m->nframes = job->nframes;
-	m->cut = job->cut;
-	return pyframe_take(m->view, seen, job->nframes, m->frames);
+	enum message_why why;
+
+	if (seen) {
+		m->nframes = job->nframes;
+		m->cut = job->cut;
+		why = pyframe_take(m->view, seen, job->nframes, m->frames);
+	} else {
+		why = pyframe_walk(m->view, job->python, m->frames, &m->nframes, &m->cut);
+	}
+	/* each thread's chain begins with a frame that no run is for */
+	if (!why && m->view->layout.minor >= 15 && !m->cut && m->nframes &&
+	    m->frames[m->nframes - 1].hidden && m->frames[m->nframes - 1].last)
+		m->nframes--;
+	return why;
 }
 
 static enum message_why merge(struct merge *m, const struct message_job *job,
@@ -134,8 +180,8 @@ static enum message_why merge(struct merge *m, const struct message_job *job,
 	enum message_why why = take_frames(m, job, seen);
 	if (why)
 		return why;
-	name_task(m); /* first: there is room for its name */
-	if (!place_all(m))
+	name_task(m, job->python); /* first: there is room for its name */
+	if (!(m->view->layout.minor >= 14 ? place_by_stack(m) : place_by_name(m)))
 		return MESSAGE_WHY_NO_FIT;
 	/* the native stack ends early: what it would have had among these is not known */
 	if (m->next < m->nframes && !broken)

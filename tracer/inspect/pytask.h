@@ -5,11 +5,12 @@
 
 #include "inspect/pyframe.h"
 
-/* The current task of the loop that the thread runs: one of _asyncio._current_tasks whose own
- * coroutine is one of these frames, so it can be no other thread's. *ret is the task's address,
- * *ret_frame the coroutine's frame; its name goes into name. False: in none, or unknown. */
-bool pytask_find(struct pyview *v, const struct pyframe *frames, size_t n, uint64_t *ret,
-		 const struct pyframe **ret_frame, char *name, size_t size);
+/* The current task of the loop that the thread runs, which the target numbers tid: one of
+ * _asyncio._current_tasks, since 3.14 the one that its state names. Its own coroutine is one of
+ * these frames, so it can be no other thread's. *ret is the task's address, *ret_frame the
+ * coroutine's frame; its name goes into name. False: in none, or unknown. */
+bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, size_t n,
+		 uint64_t *ret, const struct pyframe **ret_frame, char *name, size_t size);
 
 /* What the module _asyncio has under a name; 0: nothing, or it is not imported. */
 uint64_t pytask_global(struct pyview *v, const char *name);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "inspect/find.h"
+#include "inspect/pyasyncio.h"
 
 static bool read_mem(void *arg, uint64_t address, void *buf, size_t size)
 {
@@ -17,15 +18,19 @@ void pyview_check(struct pyview *v)
 	v->why = MESSAGE_WHY_VERSION;
 	if (v->no_version)
 		v->why = MESSAGE_WHY_LAYOUT;
-	else if (v->py.address && pylayout_find(&v->py, &v->layout) && v->layout.frames) {
-		v->interp = pylayout_interpreter(&v->py, &v->layout);
-		v->why = v->interp ? MESSAGE_WHY_NONE : MESSAGE_WHY_LAYOUT;
-	}
+	else if (v->py.address)
+		v->why = pylayout_find(&v->py, &v->layout);
+	if (v->why)
+		return;
+	v->interp = pylayout_interpreter(&v->py, &v->layout);
+	v->why = !v->layout.frames ? MESSAGE_WHY_VERSION
+		 : !v->interp	   ? MESSAGE_WHY_LAYOUT
+				   : MESSAGE_WHY_NONE;
 }
 
 struct pyview *pyview_get(struct space *s, unwind_phase_fn *phase, void *arg)
 {
-	uint64_t version, size;
+	uint64_t version, address, size;
 	struct pyview *v = s->python;
 
 	if (v) {
@@ -42,8 +47,12 @@ struct pyview *pyview_get(struct space *s, unwind_phase_fn *phase, void *arg)
 	if (find_symbol(s, "python", "_PyRuntime", &v->py.address, &v->py.size) &&
 	    find_symbol(s, "python", "Py_Version", &version, &size))
 		v->no_version = !v->py.read(s, version, &v->py.version, sizeof(v->py.version));
-	phase(MESSAGE_PHASE_UNWIND, arg);
 	pyview_check(v);
+	if (v->layout.minor >= 14 &&
+	    find_section(s, "python", PYASYNCIO_SECTION, &address, &size) &&
+	    size >= PYASYNCIO_BYTES)
+		v->asyncio = address;
+	phase(MESSAGE_PHASE_UNWIND, arg);
 	s->python = v;
 	return v;
 }

@@ -23,6 +23,7 @@ struct pyview {
 	enum message_why why; /* NONE: layout and interp are set */
 	struct pylayout layout;
 	uint64_t interp;
+	uint64_t asyncio; /* since 3.14: where _asyncio tells its offsets; 0 not loaded */
 	uint64_t types[PYTYPE_COUNT]; /* where they lie, by their first object; 0 not met yet */
 	struct {
 		uint64_t type; /* 0 none */

@@ -50,8 +50,8 @@ struct space {
 	struct space_file *files;
 	size_t nmaps, nfiles;
 	struct symbol_cache symbols;
-	struct pyview *python; /* owns; what is known of its CPython, NULL not looked for yet */
-	struct v8view *v8;     /* the same of its V8 */
+	struct pyview *python;	 /* owns; what is known of its CPython, NULL not looked for yet */
+	struct v8view *v8;	 /* the same of its V8 */
 	struct perfmap *perfmap; /* owns; names of code made at run time, NULL not looked for yet */
 };
 

@@ -100,7 +100,9 @@ const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_f
 	} else if (dwfl_module_getelf(mod, &bias)) {
 		uint64_t entry = entry_find(&file->entries, address - bias);
 		y->entry = entry ? entry + bias : 0;
-		y->near = file->has_symtab ? NULL : symtab_name(symtab_before(&file->symtab, address), mod);
+		y->near = file->has_symtab
+				  ? NULL
+				  : symtab_name(symtab_before(&file->symtab, address), mod);
 	}
 	for (size_t i = 0; i < y->ncalls; i++)
 		if (!y->calls[i].file || y->calls[i].line < 0)

@@ -32,7 +32,7 @@ static __always_inline __u64 python_frame(const struct python_place *p, __u64 at
 
 	f->address = at;
 	f->owner = f->entry = 0;
-	f->code = read_pointer(at + p->frame_code);
+	f->code = read_pointer(at + p->frame_code) & ~7ull; /* tagged since 3.14 */
 	if (p->frame_owner) {
 		f->instr = read_pointer(at + p->frame_instr);
 		bpf_probe_read_user(&f->owner, sizeof(f->owner), (void *)(at + p->frame_owner));

@@ -2,12 +2,14 @@
 """An asyncio service that runs other people's coroutines. A line on stdin is a JSON object: `kind` of
 what blocks, `seconds`, the `task`'s name, a `path` to a module and the name of its coroutine
 function. The task runs that; another thread looks at it half way through and the target tells what
-it saw, as CPython itself has it: the stack, leaf first, and where the coroutine begins."""
+it saw, as CPython itself has it: the stack, leaf first, and where the coroutine begins. The argument
+`uvloop` has it run on that."""
 import asyncio
 import importlib.util
 import json
 import os
 import queue
+import socket
 import sqlite3
 import sys
 import tempfile
@@ -40,6 +42,15 @@ class Host:
         self.path = os.path.join(self.folder, "db")
         self.other = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         self.db = sqlite3.connect(self.path, isolation_level=None, timeout=10)
+        os.environ["no_proxy"] = "*"
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}/"
+        self.unknown = "nobody.example."
+        self.hungry = threading.Event()
+        self.fed = False
+        begin = time.monotonic()
+        sum(range(1000000))  # in C, from the first to the last without letting go of the GIL
+        self.per_second = 1000000 / (time.monotonic() - begin)
         self.orders = queue.SimpleQueue()
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -48,6 +59,25 @@ class Host:
         taken = threading.Event()
         self.orders.put((order, taken))
         taken.wait()
+
+    def feed(self):
+        """Has the other thread take the GIL as soon as it can get it."""
+        self.hungry.set()
+
+    def hold_gil(self, order):
+        self.fed = False
+        self.hungry.wait()
+        self.hungry.clear()
+        time.sleep(0.01)  # until the loop's thread waits for what this one does
+        order["stack"] = snapshot(self.thread)
+        sum(range(int(order["seconds"] * self.per_second)))
+        self.fed = True
+
+    def answer(self):
+        connection, _ = self.server.accept()
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        connection.close()
 
     def serve(self):
         while True:
@@ -58,6 +88,9 @@ class Host:
             elif kind == "sqlite":
                 self.other.execute("begin exclusive")
             taken.set()
+            if kind == "gil":
+                self.hold_gil(order)
+                continue
             time.sleep(half)
             order["stack"] = snapshot(self.thread)
             time.sleep(half)
@@ -67,6 +100,8 @@ class Host:
                 self.other.execute("rollback")
             elif kind == "fifo":
                 os.close(os.open(self.fifo, os.O_WRONLY))
+            elif kind == "http":
+                self.answer()
 
 
 async def quiet():
@@ -111,4 +146,7 @@ async def main():
     await asyncio.gather(*tasks)
 
 
+if "uvloop" in sys.argv:
+    import uvloop
+    uvloop.install()
 asyncio.run(main())

@@ -157,8 +157,8 @@ static void without_a_lock_there_is_none(void **state)
 	struct cpython py = make(&locks[5]);
 	struct inspector_gil gil = {0};
 
-	put(RUNTIME + 16, 1); /* free-threaded */
-	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_VERSION);
+	put(RUNTIME + 16, 1);
+	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_FREE_THREADED);
 	py = make(&locks[3]);
 	put(RUNTIME + locks[3].gil + 8, UINT32_MAX); /* not made yet */
 	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_LAYOUT);
