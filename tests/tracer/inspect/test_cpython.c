@@ -35,6 +35,7 @@ static const struct version versions[] = {
 	{12, 459944, 48, INTERP + 1048, 72, 384, 144, 0},
 	{13, 283320, 640, INTERP + 7760, 7344, 16, 160, 0},
 	{14, 316616, 816, INTERP + 7768, 7344, 16, 160, 0},
+	{15, 346568, 944, INTERP + 7744, 7336, 16, 184, 0},
 };
 
 /* A process in little: _PyRuntime, and a heap with thread states. */
@@ -97,7 +98,7 @@ static void put_debug_offsets(const struct version *v)
 				   0,
 				   v->gil + 8u - INTERP,
 				   v->gil - INTERP};
-	const uint64_t state[] = {300, 0, 8, 16, 72, 152, v->id};
+	const uint64_t state[] = {300, 0, 8, 16, 72}, ids[] = {152, v->id};
 	uint64_t at = RUNTIME;
 
 	memcpy(bytes_at(at, 8), "xdebugpy", 8);
@@ -112,6 +113,11 @@ static void put_debug_offsets(const struct version *v)
 			put(at += 8, 10000); /* code_object_generation, tlbc_generation */
 	for (size_t i = 0; i < LSC_ARRAY_LEN(state); i++)
 		put(at += 8, state[i]);
+	if (v->minor >= 15)
+		for (int i = 0; i < 3; i++)
+			put(at += 8, 80); /* base_frame, last_profiled_frame and its number */
+	for (size_t i = 0; i < LSC_ARRAY_LEN(ids); i++)
+		put(at += 8, ids[i]);
 }
 
 static struct cpython build(const struct version *v)
@@ -170,7 +176,7 @@ static void another_size_or_version_is_not_known(void **state)
 		other.size -= 8;
 		assert_int_equal(cpython_find_gil(&other, &gil), MESSAGE_WHY_VERSION);
 		other = py;
-		other.version = 3u << 24 | 15u << 16;
+		other.version = 3u << 24 | 16u << 16;
 		assert_int_equal(cpython_find_gil(&other, &gil), MESSAGE_WHY_VERSION);
 		other.version = py.version ? 0 : 3u << 24 | 11u << 16;
 		assert_int_equal(cpython_find_gil(&other, &gil), MESSAGE_WHY_VERSION);
@@ -185,6 +191,8 @@ static void without_a_lock_there_is_none(void **state)
 	struct inspector_gil gil = {0};
 
 	put(RUNTIME + 16, 1); /* free-threaded */
+	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_FREE_THREADED);
+	put(RUNTIME + 16, 2);
 	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_VERSION);
 	py = build(&versions[3]);
 	put(RUNTIME + versions[3].gil + 8, UINT32_MAX); /* not made yet */
