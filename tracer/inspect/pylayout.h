@@ -42,8 +42,8 @@ struct pylayout {
 	uint32_t gen_frame, gen_state;
 	/* PyFunctionObject, and a class's keys of its instances' attributes (PyHeapTypeObject) */
 	uint32_t function_closure, function_name, type_keys;
-	/* TaskObject of _asyncio up to 3.13; waiter, coro and name follow each other; coro 0: tasks are not
-	 * known */
+	/* TaskObject of _asyncio up to 3.13; waiter, coro and name follow each other; coro 0: tasks
+	 * are not known */
 	uint32_t task_coro, task_state;
 	/* PyASCIIObject, PyCompactUnicodeObject: where the characters lie */
 	uint32_t text_ascii, text_wide;
