@@ -382,12 +382,13 @@ static void take_own_stack(struct collector *c, const struct job *j,
 	struct inquiry *q = find_asking(j->loop, r->cookie);
 	struct look_view now;
 
-	if (!q)
-		return; /* the block is over */
-	q->own_job = 0;
-	if (!still_blocked(c, j->loop, j->off_ns) || look_at(c->look, j->loop->tid, &now) < 0 ||
-	    !look_stood_still(&j->seen, &now))
+	if (q)
+		q->own_job = 0;
+	if (!q || !still_blocked(c, j->loop, j->off_ns) ||
+	    look_at(c->look, j->loop->tid, &now) < 0 || !look_stood_still(&j->seen, &now)) {
+		j->loop->gil_due_ns = 0; /* the block is over: the next one may tell as much */
 		return;
+	}
 	if (!r->nframes) {
 		q->why = r->why;
 		q->next_ns = 0;

@@ -19,13 +19,12 @@ CALLS = {
     "child": "subprocess.run(\n    ['sleep', str(seconds)],\n    check=True,\n)",
     "lock": "if True:\n    host.lock.acquire(); host.lock.release()",
     "spin": "until = time.monotonic() + seconds\nwhile time.monotonic() < until:\n    sum(range(1000))",
-    "gil": "host.feed()\nwhile not host.fed: pass",
     "http": "urllib.request.urlopen(\n    host.url\n).read()",
     "dns": "try:\n    socket.getaddrinfo(\n        host.unknown, 80)\nexcept OSError: pass",
     "sqlite": "host.db.execute(\n    'begin immediate'\n); host.db.execute('rollback')",
 }
 CAUSES = {"sleep": {"sleep"}, "fifo": {"pipe-io"}, "child": {"child-wait"}, "lock": {"lock"}, "sqlite": {"sleep"},
-          "spin": {"cpu-user", "runqueue"}, "gil": {"gil"}, "http": {"network-io"}, "dns": {"network-io"}}
+          "spin": {"cpu-user", "runqueue"}, "http": {"network-io"}, "dns": {"network-io"}}
 
 
 def name(letters=string.ascii_lowercase, most=60):

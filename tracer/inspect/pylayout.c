@@ -252,8 +252,9 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	    d[DEBUG_DICT_KEYS] != 32 || d[DEBUG_BYTES_ITEMS] != 32 || d[DEBUG_TEXT_ASCII] != 40 ||
 	    d[DEBUG_CODE_BYTES] != code_bytes || !d[DEBUG_INTERP_MODULES] ||
 	    d[DEBUG_INTERP_MODULES] >= INSPECTOR_GIL_REACH ||
-	    (since_314 && d[DEBUG_GEN_FRAME] != gen_frame) || !d[DEBUG_STATE_SIZE] ||
-	    d[DEBUG_STATE_SIZE] >= INSPECTOR_PLACE_REACH || d[DEBUG_STATE_SIZE] % 8)
+	    (since_314 ? d[DEBUG_GEN_FRAME] != gen_frame
+		       : !d[DEBUG_STATE_SIZE] || d[DEBUG_STATE_SIZE] >= INSPECTOR_PLACE_REACH ||
+				 d[DEBUG_STATE_SIZE] % 8))
 		return;
 	l->frames = true;
 	l->interp_modules = (uint32_t)d[DEBUG_INTERP_MODULES];

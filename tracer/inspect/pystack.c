@@ -75,17 +75,18 @@ static bool is_evaluator(const struct answer *a, const struct message_frame *f)
 	return strncmp(name, EVALUATOR, n) == 0 && (!name[n] || name[n] == '.');
 }
 
-/* The run that comes next has its own frame in the part of the stack from `from` to `to`. */
-static bool runs_within(const struct merge *m, uint64_t from, uint64_t to)
+/* The own frame of the run that comes next; NULL: no more runs, or its end was not read. */
+static const struct pyframe *next_run(const struct merge *m)
 {
 	for (size_t i = m->next; i < m->nframes; i++)
 		if (m->frames[i].last)
-			return m->frames[i].address >= from && m->frames[i].address < to;
-	return false;
+			return &m->frames[i];
+	return NULL;
 }
 
 /* Since 3.14 compilers put most of the evaluator into a part that has no name: it is where a run's
- * own frame lies on the stack. False when it runs more often than there are frames for it. */
+ * own frame lies on the stack. Where the rest of Python's frames is one whose end was not read, it
+ * ends the stack. False when it runs more often than there are frames for it. */
 static bool place_by_stack(struct merge *m)
 {
 	const struct answer *a = m->answer;
@@ -95,11 +96,15 @@ static bool place_by_stack(struct merge *m)
 		while (real + 1 < a->head.nframes && a->frames[real].flags & MESSAGE_FRAME_INLINED)
 			real++;
 		next = real + 1;
-		bool named = is_evaluator(a, &a->frames[real]);
-		if (next < a->head.nframes &&
-		    runs_within(m, a->frames[real].sp, a->frames[next].sp)) {
+		const struct message_frame *f = &a->frames[real];
+		const struct pyframe *run = next_run(m);
+		bool named = is_evaluator(a, f);
+		if (!run && m->next < m->nframes && (m->next || named || !f->function))
+			break;
+		if (run && next < a->head.nframes && run->address >= f->sp &&
+		    run->address < a->frames[next].sp) {
 			put_run(m);
-			if (named || !a->frames[real].function)
+			if (named || !f->function)
 				i = next;
 		} else if (named && !m->cut) {
 			return false;
@@ -181,10 +186,11 @@ static enum message_why merge(struct merge *m, const struct message_job *job,
 	if (why)
 		return why;
 	name_task(m, job->python); /* first: there is room for its name */
-	if (!(m->view->layout.minor >= 14 ? place_by_stack(m) : place_by_name(m)))
+	bool by_stack = m->view->layout.minor >= 14;
+	if (!(by_stack ? place_by_stack(m) : place_by_name(m)))
 		return MESSAGE_WHY_NO_FIT;
 	/* the native stack ends early: what it would have had among these is not known */
-	if (m->next < m->nframes && !broken)
+	if (m->next < m->nframes && !broken && !(by_stack && !next_run(m)))
 		return MESSAGE_WHY_NO_FIT;
 	while (put_run(m))
 		;

@@ -46,11 +46,6 @@ class Host:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}/"
         self.unknown = "nobody.example."
-        self.hungry = threading.Event()
-        self.fed = False
-        begin = time.monotonic()
-        sum(range(1000000))  # in C, from the first to the last without letting go of the GIL
-        self.per_second = 1000000 / (time.monotonic() - begin)
         self.orders = queue.SimpleQueue()
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -59,19 +54,6 @@ class Host:
         taken = threading.Event()
         self.orders.put((order, taken))
         taken.wait()
-
-    def feed(self):
-        """Has the other thread take the GIL as soon as it can get it."""
-        self.hungry.set()
-
-    def hold_gil(self, order):
-        self.fed = False
-        self.hungry.wait()
-        self.hungry.clear()
-        time.sleep(0.01)  # until the loop's thread waits for what this one does
-        order["stack"] = snapshot(self.thread)
-        sum(range(int(order["seconds"] * self.per_second)))
-        self.fed = True
 
     def answer(self):
         connection, _ = self.server.accept()
@@ -88,9 +70,6 @@ class Host:
             elif kind == "sqlite":
                 self.other.execute("begin exclusive")
             taken.set()
-            if kind == "gil":
-                self.hold_gil(order)
-                continue
             time.sleep(half)
             order["stack"] = snapshot(self.thread)
             time.sleep(half)

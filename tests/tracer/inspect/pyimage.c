@@ -22,6 +22,10 @@ const struct version versions[VERSIONS] = {
 	 70, 0,	     68, 112, 128, 136, 176, 192, 72, 136, 40, 56},
 	{13, 283320, 640, 7344, 7656, 160, 0,	0,   72, 0,   56, 8,
 	 70, 0,	     68,  112,	128,  136, 184, 200, 72, 120, 40, 56},
+	{14, 316616, 816, 7344, 7688, 160, 0,	0,   72, 0,   56, 8,
+	 74, 0,	     68,  112,	128,  136, 192, 208, 72, 128, 40, 56},
+	{15, 346568, 944, 7336, 7592, 184, 0,	0,   72, 0,   56, 8,
+	 74, 0,	     68,  112,	128,  136, 192, 208, 72, 128, 40, 56},
 };
 
 struct image image;
@@ -182,7 +186,7 @@ static void make_frames(uint64_t coro)
 		image.frame[i] = frame;
 		if (v->minor >= 11)
 			memset(bytes_at(frame, 80), 0, 80);
-		put(frame + v->code, image.code[i]);
+		put(frame + v->code, image.code[i] | (v->minor >= 14)); /* a tag */
 		if (v->minor >= 11)
 			put(frame + v->instr, instr_of(image.code[i]));
 		else
@@ -196,20 +200,82 @@ static void make_frames(uint64_t coro)
 		put(image.frame[i] + v->previous, image.frame[i + 1]);
 	if (v->minor >= 12) { /* the interpreter's own frames, on the C stack */
 		for (size_t i = 2; i < FRAMES; i++) {
-			uint64_t shim = place(80);
+			uint64_t shim = image.shim[i - 2] = place(80);
 			bytes_at(shim + v->owner, 1)[0] = 3;
 			put(shim + v->previous, i + 1 < FRAMES ? image.frame[i + 1] : 0);
 			put(image.frame[i] + v->previous, shim);
 		}
 	}
+	if (v->minor >= 15) { /* each thread has one more */
+		uint64_t base = place(80);
+		bytes_at(base + v->owner, 1)[0] = 3;
+		put(image.shim[1] + v->previous, base);
+	}
 	if (v->minor < 11)
 		put(coro + v->gen_frame, image.frame[2]);
 }
 
-/* struct _Py_DebugOffsets of 3.13, in words. */
+/* struct _Py_DebugOffsets, in words, as Debian's builds of 3.14 and 3.15 have them. */
+static const uint64_t words_314[][2] = {
+	{1, 3u << 24 | 14u << 16},
+	{5, 808},
+	{9, 7344},
+	{12, 7688},
+	{15, 16},
+	{16, 7784},
+	{18, 7800},
+	{19, 7792},
+	{24, 8},
+	{25, 16},
+	{26, 72},
+	{28, 160},
+	{32, 8},
+	{34, 56},
+	{36, 74},
+	{40, 112},
+	{42, 128},
+	{43, 136},
+	{44, 68},
+	{48, 208},
+	{51, 8},
+	{53, 24},
+	{67, 32},
+	{76, 32},
+	{80, 40},
+	{85, 72},
+};
+static const uint64_t words_315[][2] = {
+	{1, 3u << 24 | 15u << 16},
+	{5, 936},
+	{9, 7336},
+	{12, 7592},
+	{15, 16},
+	{16, 7736},
+	{18, 7752},
+	{19, 7744},
+	{24, 8},
+	{25, 16},
+	{26, 72},
+	{31, 184},
+	{40, 8},
+	{42, 56},
+	{44, 74},
+	{48, 112},
+	{50, 128},
+	{51, 136},
+	{52, 68},
+	{56, 208},
+	{59, 8},
+	{61, 24},
+	{79, 32},
+	{88, 32},
+	{92, 40},
+	{101, 72},
+};
+
 static void put_debug_offsets(const struct version *v)
 {
-	static const uint64_t words[][2] = {
+	static const uint64_t words_313[][2] = {
 		{1, 3u << 24 | 13u << 16},
 		{5, 632},
 		{9, 7344},
@@ -240,7 +306,12 @@ static void put_debug_offsets(const struct version *v)
 
 	memcpy(bytes_at(RUNTIME, 8), "xdebugpy", 8);
 	put(RUNTIME + 24, v->size);
-	for (size_t i = 0; i < LSC_ARRAY_LEN(words); i++)
+	const uint64_t(*words)[2] = v->minor == 13   ? words_313
+				    : v->minor == 14 ? words_314
+						     : words_315;
+	size_t n = v->minor == 13 ? LSC_ARRAY_LEN(words_313) : LSC_ARRAY_LEN(words_314);
+	_Static_assert(sizeof(words_314) == sizeof(words_315), "as many");
+	for (size_t i = 0; i < n; i++)
 		put(RUNTIME + words[i][0] * 8, words[i][1]);
 }
 
@@ -250,6 +321,14 @@ void make_task(uint64_t coro, uint64_t name)
 
 	put(task + image.v->coro, coro);
 	put(task + image.v->coro + 8, name);
+	if (image.v->minor >= 14) {
+		static const uint64_t told[13] = {168,	  136,	 96,  108, 109, 128, 152,
+						  225864, 10880, 936, 864, 872, 880};
+		image.asyncio = place(sizeof(told));
+		memcpy(bytes_at(image.asyncio, sizeof(told)), told, sizeof(told));
+		put(image.state + told[11], task);
+		return;
+	}
 	struct pair current = {make_object(image.type[MODULE], 16), task};
 	image.tasks = make_dict(&current, 1, false);
 	make_module(&(struct pair){make_ascii("_current_tasks"), image.tasks}, 1);
@@ -279,8 +358,8 @@ struct pyview build(const struct version *v)
 	task_base = make_type("_asyncio.Task", 0);
 	image.task_type = make_type("MyTask", task_base);
 	image.interp = v->minor >= 12 ? RUNTIME + 1000 : place(1000);
-	image.state = place(200);
-	if (v->minor == 13)
+	image.state = place(v->minor >= 14 ? 1200 : 200);
+	if (v->minor >= 13)
 		put_debug_offsets(v);
 	put(RUNTIME + v->main, image.interp);
 	put(image.interp + v->threads, image.state);
@@ -306,7 +385,8 @@ struct pyview build(const struct version *v)
 	struct pyview view = {.py = {.address = RUNTIME,
 				     .size = v->size,
 				     .version = v->minor > 10 ? 3u << 24 | v->minor << 16 : 0,
-				     .read = read_image}};
+				     .read = read_image},
+			      .asyncio = image.asyncio};
 	pyview_check(&view);
 	return view;
 }

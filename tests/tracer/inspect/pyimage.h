@@ -29,7 +29,7 @@ struct version {
 	uint32_t ascii, wide;
 };
 
-#define VERSIONS 6
+#define VERSIONS 8
 extern const struct version versions[VERSIONS]; /* 3.8 and later */
 
 extern struct image {
@@ -37,6 +37,8 @@ extern struct image {
 	uint8_t runtime[460000], heap[HEAP_END - HEAP];
 	uint64_t used; /* of the heap */
 	uint64_t interp, state, tasks;
+	uint64_t shim[2]; /* since 3.12: the runs' own frames */
+	uint64_t asyncio; /* since 3.14: what _asyncio tells of itself */
 	uint64_t frame[FRAMES], code[FRAMES], name[FRAMES], table[FRAMES];
 	uint64_t type[8], task_type;
 	unsigned int reads;

@@ -12,8 +12,9 @@
 #include "inspect/cpython.h"
 #include "pyimage.h"
 
-#define INTERP 0x1000 /* offset of the interpreter in _PyRuntime (3.12 and later) or in the heap   \
-		       */
+#define INTERP                                                                                     \
+	0x1000 /* offset of the interpreter in _PyRuntime (3.12 and later) or in the heap          \
+		*/
 #define STATE  (HEAP + 0x6000)
 #define STATES 3
 
@@ -42,6 +43,7 @@ static const struct lock locks[] = {
 	LOCK(12, 459944, 48, INTERP + 1048, 72, 384, 144, 0),
 	LOCK(13, 283320, 640, INTERP + 7760, 7344, 16, 160, 0),
 	LOCK(14, 316616, 816, INTERP + 7768, 7344, 16, 160, 0),
+	LOCK(15, 346568, 944, INTERP + 7744, 7336, 16, 184, 0),
 };
 
 static uint64_t state_at(int i)
@@ -70,7 +72,7 @@ static void put_debug_offsets(const struct lock *lock)
 				   0,
 				   lock->gil + 8u - INTERP,
 				   lock->gil - INTERP};
-	const uint64_t state[] = {300, 0, 8, 16, 72, 152, lock->v.id};
+	const uint64_t state[] = {300, 0, 8, 16, 72}, ids[] = {152, lock->v.id};
 	uint64_t at = RUNTIME;
 
 	memcpy(bytes_at(at, 8), "xdebugpy", 8);
@@ -85,6 +87,11 @@ static void put_debug_offsets(const struct lock *lock)
 			put(at += 8, 10000); /* code_object_generation, tlbc_generation */
 	for (size_t i = 0; i < LSC_ARRAY_LEN(state); i++)
 		put(at += 8, state[i]);
+	if (lock->v.minor >= 15)
+		for (int i = 0; i < 3; i++)
+			put(at += 8, 80); /* base_frame, last_profiled_frame and its number */
+	for (size_t i = 0; i < LSC_ARRAY_LEN(ids); i++)
+		put(at += 8, ids[i]);
 }
 
 static struct cpython make(const struct lock *lock)
@@ -143,7 +150,7 @@ static void another_size_or_version_is_not_known(void **state)
 		other.size -= 8;
 		assert_int_equal(cpython_find_gil(&other, &gil), MESSAGE_WHY_VERSION);
 		other = py;
-		other.version = 3u << 24 | 15u << 16;
+		other.version = 3u << 24 | 16u << 16;
 		assert_int_equal(cpython_find_gil(&other, &gil), MESSAGE_WHY_VERSION);
 		other.version = py.version ? 0 : 3u << 24 | 11u << 16;
 		assert_int_equal(cpython_find_gil(&other, &gil), MESSAGE_WHY_VERSION);
@@ -159,6 +166,8 @@ static void without_a_lock_there_is_none(void **state)
 
 	put(RUNTIME + 16, 1);
 	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_FREE_THREADED);
+	put(RUNTIME + 16, 2);
+	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_VERSION);
 	py = make(&locks[3]);
 	put(RUNTIME + locks[3].gil + 8, UINT32_MAX); /* not made yet */
 	assert_int_equal(cpython_find_gil(&py, &gil), MESSAGE_WHY_LAYOUT);

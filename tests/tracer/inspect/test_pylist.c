@@ -229,10 +229,22 @@ static bool wakes(const struct pylist_task *task, uint64_t object)
 	return false;
 }
 
+#define LISTED 6 /* of the versions: 3.8 to 3.13 */
+
+static void lists_of_later_versions_are_not_known(void **state)
+{
+	(void)state;
+	for (size_t i = LISTED; i < VERSIONS; i++) {
+		make_tasks(&versions[i]);
+		assert_int_equal(read_list(), MESSAGE_WHY_VERSION);
+		assert_int_equal(t.ntold, 0);
+	}
+}
+
 static void each_versions_tasks_are_told(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < VERSIONS; i++) {
+	for (size_t i = 0; i < LISTED; i++) {
 		make_tasks(&versions[i]);
 		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
 		assert_int_equal(t.ntold, 3);
@@ -260,7 +272,7 @@ static void each_versions_tasks_are_told(void **state)
 static void coroutines_that_await_each_other_are_cut(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < VERSIONS; i++) {
+	for (size_t i = 0; i < LISTED; i++) {
 		make_tasks(&versions[i]);
 		set_awaited(t.coro[0][1], t.coro[0][1]);
 		set_awaited(t.coro[1][1], t.coro[1][0]);
@@ -291,7 +303,7 @@ static void callbacks_that_lead_back_are_followed_once(void **state)
 static void a_task_whose_future_is_done_waits_no_more(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < VERSIONS; i++) {
+	for (size_t i = 0; i < LISTED; i++) {
 		make_tasks(&versions[i]);
 		put_int(t.future[2] + t.view.layout.task_state, 2);
 		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
@@ -303,7 +315,7 @@ static void a_task_whose_future_is_done_waits_no_more(void **state)
 static void a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < VERSIONS; i++) {
+	for (size_t i = 0; i < LISTED; i++) {
 		make_tasks(&versions[i]);
 		const struct pylayout *l = &t.view.layout;
 		int8_t created = versions[i].minor >= 13 ? -3 : -2;
@@ -360,7 +372,7 @@ static void sets_that_lie_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < LSC_ARRAY_LEN(masks); i++) {
-		make_tasks(&versions[i % VERSIONS]);
+		make_tasks(&versions[i % LISTED]);
 		put(t.set + 32, masks[i]);
 		assert_int_equal(read_list(), MESSAGE_WHY_LAYOUT);
 		assert_int_equal(t.ntold, 0);
@@ -392,7 +404,7 @@ static void memory_that_lies_at_random_ends_soon(void **state)
 	print_message("seed %u\n", seed);
 	srand(seed);
 	for (int run = 0; run < 3000; run++) {
-		make_tasks(&versions[run % VERSIONS]);
+		make_tasks(&versions[run % LISTED]);
 		size_t words = image.used / 8;
 		for (int k = rand() % 40; k >= 0; k--) {
 			uint64_t at = HEAP + 0x100 + 8 * ((size_t)rand() % words), value = 0;
@@ -428,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_tasks_are_told),
+		cmocka_unit_test(lists_of_later_versions_are_not_known),
 		cmocka_unit_test(coroutines_that_await_each_other_are_cut),
 		cmocka_unit_test(callbacks_that_lead_back_are_followed_once),
 		cmocka_unit_test(

@@ -22,12 +22,27 @@ static struct message_result result;
 static struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
 static size_t packet_size;
 
+static uint64_t sp;
+
 static void add_native(const char *name, unsigned int flags)
 {
 	struct message_frame *f = answer_frame(&answer);
 
 	f->function = answer_text(&answer, name);
 	f->flags = flags;
+	f->sp = sp;
+}
+
+/* Frames of the nth run of the evaluator and of the one that called it: on the stack about its own.
+ */
+static void add_run(int n)
+{
+	bool own = image.v->minor >= 14 && n < 2;
+
+	sp = own ? image.shim[n] - 16 : sp + 16;
+	add_native("call_function", MESSAGE_FRAME_INLINED);
+	add_native(own ? "" : n ? "_PyEval_EvalFrameDefault.cold" : "_PyEval_EvalFrameDefault", 0);
+	sp = own ? image.shim[n] + 64 : sp + 16;
 }
 
 /* Native frames as they are around `runs` runs of the evaluator, merged; the collector's check. */
@@ -36,8 +51,7 @@ static void merge(struct pyview *view, int runs)
 	answer_init(&answer, 1);
 	add_native("clock_nanosleep", 0);
 	for (int i = 0; i < runs; i++) {
-		add_native("call_function", MESSAGE_FRAME_INLINED);
-		add_native(i ? "_PyEval_EvalFrameDefault.cold" : "_PyEval_EvalFrameDefault", 0);
+		add_run(i);
 		add_native("gen_send_ex", 0);
 	}
 	add_native("main", 0);
@@ -163,6 +177,7 @@ static uint32_t see(struct inspector_pyframe *ret)
 		int32_t index;
 		*f = (struct inspector_pyframe){.address = at};
 		memcpy(&f->code, bytes_at(at + v->code, 8), 8);
+		f->code &= ~7ull;
 		memcpy(&f->instr, bytes_at(at + v->instr, 8), 8);
 		memcpy(&index, bytes_at(at + v->instr, 4), 4);
 		if (!v->owner)
@@ -182,11 +197,13 @@ static uint32_t see(struct inspector_pyframe *ret)
 static void merge_seen(struct pyview *view, const struct inspector_pyframe *seen, uint32_t n,
 		       bool cut, int runs)
 {
-	struct message_job job = {.nframes = n, .cut = cut};
+	struct message_job job = {.python = TID, .nframes = n, .cut = cut};
 
 	answer_init(&answer, 1);
 	for (int i = 0; i < runs; i++)
-		add_native("_PyEval_EvalFrameDefault", 0);
+		add_run(i);
+	if (image.v->minor >= 14)
+		add_native("main", 0);
 	pystack_merge_view(view, &job, seen, &answer);
 	packet_size = answer_write(&answer, packet);
 	assert_int_equal(message_result_read(packet, packet_size, &result, frames), 0);
@@ -200,12 +217,12 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
 		const struct version *v = &versions[i];
 		struct pyview view = build(v);
-		uint32_t n = see(seen);
-		for (size_t k = 0; k < FRAMES; k++) /* the thread has gone on */
+		uint32_t n = see(seen), outer = v->minor >= 14; /* the evaluator's caller */
+		for (size_t k = 0; k < FRAMES; k++)		/* the thread has gone on */
 			memset(bytes_at(image.frame[k] + v->previous, 8), 0xff, 8);
 		merge_seen(&view, seen, n, false, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_NONE);
-		assert_int_equal(result.nframes, FRAMES);
+		assert_int_equal(result.nframes, FRAMES + outer);
 		assert_string_equal(frames[1].function, "Bill.pay");
 		assert_int_equal(frames[1].line, 22);
 		assert_string_equal(task_text(result.task.function), "handle");
@@ -215,7 +232,7 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 		put(image.code[1] + v->name, image.name[0]); /* other code lies there now */
 		merge_seen(&view, seen, n, false, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		assert_int_equal(result.nframes, runs_of(v));
+		assert_int_equal(result.nframes, 2u * runs_of(v) + outer);
 		put(image.code[1] + 8, image.type[STR]);
 		merge_seen(&view, seen, n, false, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
@@ -365,7 +382,7 @@ static void no_word_of_the_target_does_harm(void **state)
 			if (at >= RUNTIME + 1000 + 128 && at < RUNTIME + 1000 + v->modules)
 				at = RUNTIME + 1000 + v->modules;
 		}
-		for (uint64_t at = RUNTIME; v->minor == 13 && at < RUNTIME + 71 * 8; at += 8) {
+		for (uint64_t at = RUNTIME; v->minor >= 13 && at < RUNTIME + 103 * 8; at += 8) {
 			uint64_t was;
 			assert_true(read_image(NULL, at, &was, sizeof(was)));
 			for (uint64_t told = 0; told < 2000; told += 7) {
