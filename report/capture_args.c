@@ -48,7 +48,7 @@ uint64_t capture_arg_time(const struct argp_state *state, const char *option, co
 	uint64_t ns = 0;
 
 	if (lsc_duration_parse(text, bare_ns, &ns) < 0)
-		argp_error(state, "%s: '%s' is not a time (like 10ms, 1.5s)", option, text);
+		command_misused(state, "%s: '%s' is not a time (like 10ms, 1.5s)", option, text);
 	return ns;
 }
 
@@ -62,8 +62,8 @@ void capture_arg_ids(const struct argp_state *state, const char *option, const c
 		long v = strtol(s, &end, 10);
 		if (*s < '0' || *s > '9' || errno || v <= 0 || v > INT32_MAX ||
 		    (*end && *end != ','))
-			argp_error(state, "%s: '%s' is not a number of a process or thread", option,
-				   text);
+			command_misused(state, "%s: '%s' is not a number of a process or thread",
+					option, text);
 		int *more = reallocarray(ids->id, ids->n + 1, sizeof(*more));
 		if (!more)
 			argp_failure(state, 125, ENOMEM, "%s", option);
@@ -83,7 +83,7 @@ static double parse_share(const struct argp_state *state, const char *text)
 
 	end += *end == '%';
 	if (end == text || *end || !(v > 0 && v <= 100))
-		argp_error(state, "--max-overhead: '%s' is no percentage above 0", text);
+		command_misused(state, "--max-overhead: '%s' is no percentage above 0", text);
 	return v / 100;
 }
 
@@ -94,8 +94,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'o':
 		if (!strcmp(arg, "-"))
-			argp_error(state,
-				   "a capture is a database file and cannot be written to stdout");
+			command_misused(
+				state,
+				"a capture is a database file and cannot be written to stdout");
 		a->o.output = arg;
 		return 0;
 	case KEY_STALL:
@@ -113,7 +114,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_REQUIRE:
 		if (strcmp(arg, "bpf") && strcmp(arg, "ring"))
-			argp_error(state, "--require: '%s' is neither bpf nor ring", arg);
+			command_misused(state, "--require: '%s' is neither bpf nor ring", arg);
 		a->o.require = arg;
 		return 0;
 	case KEY_MAX_OVERHEAD:
@@ -121,7 +122,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_COLOR:
 		if (strcmp(arg, "auto") && strcmp(arg, "always") && strcmp(arg, "never"))
-			argp_error(state, "--color: '%s' is none of auto, always, never", arg);
+			command_misused(state, "--color: '%s' is none of auto, always, never", arg);
 		a->color = arg;
 		return 0;
 	case 'q':

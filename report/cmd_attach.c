@@ -55,21 +55,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!o->pids.n) {
-			argp_error(state, "'%s' is too much: processes are named with -p", arg);
+			command_misused(state, "'%s' is too much: processes are named with -p",
+					arg);
 			return EINVAL;
 		}
 		capture_arg_ids(state, "-p", arg, &o->pids);
 		return 0;
 	case KEY_NAME:
 		if (!*arg)
-			argp_error(state, "--name: '' is not a process's name");
+			command_misused(state, "--name: '' is not a process's name");
 		if (o->nnames == CAPTURE_NAMES_MAX)
-			argp_error(state, "--name: too many");
+			command_misused(state, "--name: too many");
 		o->names[o->nnames++] = arg;
 		return 0;
 	case KEY_CGROUP:
 		if (!*arg || o->cgroup)
-			argp_error(state, "--cgroup: one path of a control group");
+			command_misused(state, "--cgroup: one path of a control group");
 		o->cgroup = arg;
 		return 0;
 	case KEY_TID:
@@ -81,7 +82,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'd':
 		o->duration_ns = capture_arg_time(state, "-d", arg, LSC_NS_PER_S);
 		if (!o->duration_ns)
-			argp_error(state, "-d takes a time longer than 0");
+			command_misused(state, "-d takes a time longer than 0");
 		return 0;
 	case KEY_PRINT:
 		o->print_ns = capture_arg_time(state, "--print", arg, LSC_NS_PER_MS);
@@ -91,7 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!o->pids.n && !o->nnames && !o->cgroup)
-			argp_error(state, "whom? Give -p PID, --name COMM or --cgroup PATH");
+			command_misused(state, "whom? Give -p PID, --name COMM or --cgroup PATH");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -72,22 +72,22 @@ static void check_sources(struct request *req, const struct argp_state *state)
 	int n = (req->path != NULL) + (req->pids.n > 0) + (req->command != NULL);
 
 	if (!n)
-		argp_error(state, "what to judge? FILE.lsc, -p PID -d TIME, or -- COMMAND");
+		command_misused(state, "what to judge? FILE.lsc, -p PID -d TIME, or -- COMMAND");
 	if (n > 1)
-		argp_error(state, "only one of FILE.lsc, -p PID and -- COMMAND can be judged");
+		command_misused(state, "only one of FILE.lsc, -p PID and -- COMMAND can be judged");
 	if (req->pids.n && !req->duration_ns)
-		argp_error(state, "-p needs -d TIME, longer than 0: how long to watch");
+		command_misused(state, "-p needs -d TIME, longer than 0: how long to watch");
 	if (req->require && strcmp(req->require, "bpf") != 0 && strcmp(req->require, "ring") != 0)
-		argp_error(state, "--require takes bpf or ring");
+		command_misused(state, "--require takes bpf or ring");
 }
 
 static void take_budget(struct argp_state *state, int r, const char *option, const char *arg,
 			const char *form)
 {
 	if (r == -E2BIG)
-		argp_error(state, "more than %d budgets", CHECK_BUDGETS_MAX);
+		command_misused(state, "more than %d budgets", CHECK_BUDGETS_MAX);
 	else if (r < 0)
-		argp_error(state, "%s takes %s, not '%s'", option, form, arg);
+		command_misused(state, "%s takes %s, not '%s'", option, form, arg);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -109,7 +109,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_COLOR:
 		req->color = live_color(arg, stdout);
 		if (req->color < 0)
-			argp_error(state, "--color takes auto, always or never");
+			command_misused(state, "--color takes auto, always or never");
 		return 0;
 	case KEY_STALL:
 		req->stall_ns = capture_arg_time(state, "--stall", arg, LSC_NS_PER_MS);
@@ -130,14 +130,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		req->quiet = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->quoted && state->next - 1 >= state->quoted) {
-			req->command = &state->argv[state->next - 1];
-			state->next = state->argc;
-		} else if (req->path) {
-			argp_error(state, "only one capture at a time; a command comes after --");
-		} else {
-			req->path = arg;
-		}
+		if (req->path)
+			command_misused(state,
+					"only one capture at a time; a command comes after --");
+		req->path = arg;
 		return 0;
 	case ARGP_KEY_END:
 		check_sources(req, state);
@@ -254,6 +250,17 @@ static int judge(struct request *req, struct lsc_err *err)
 	return r;
 }
 
+/* What follows the first -- is the command. */
+static void take_command(struct request *req, int *argc, char **argv)
+{
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], "--") != 0)
+			continue;
+		req->command = i + 1 < *argc ? &argv[i + 1] : NULL;
+		*argc = i;
+	}
+}
+
 int cmd_check(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -266,6 +273,7 @@ int cmd_check(int argc, char **argv)
 	struct lsc_err err = {0};
 	int status = 0;
 
+	take_command(&req, &argc, argv);
 	if (command_parse(&argp, argc, argv, 0, &req) != 0)
 		return EXIT_USAGE;
 	if (!req.path)

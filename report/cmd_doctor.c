@@ -44,7 +44,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		d->pid = ids.id[0];
 		free(ids.id);
 		if (ids.n > 1)
-			argp_error(state, "-p: one process at a time");
+			command_misused(state, "-p: one process at a time");
 		return 0;
 	case KEY_JSON:
 		d->json = true;
@@ -52,12 +52,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_COLOR: {
 		int color = live_color(arg, stdout);
 		if (color < 0)
-			argp_error(state, "--color: '%s' is none of auto, always, never", arg);
+			command_misused(state, "--color: '%s' is none of auto, always, never", arg);
 		d->color = color > 0;
 		return 0;
 	}
 	case ARGP_KEY_ARG:
-		argp_error(state, "'%s' is too much", arg);
+		command_misused(state, "'%s' is too much", arg);
 		return EINVAL;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -42,7 +42,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which command?");
+		command_misused(state, "which command?");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -46,11 +46,11 @@ static void check(struct request *req, const struct argp_state *state)
 	int to_stdout = 0;
 
 	if (!req->capture)
-		argp_error(state, "which capture? (a file *.lsc)");
+		command_misused(state, "which capture? (a file *.lsc)");
 	for (int f = 0; f < FORM_COUNT; f++)
 		to_stdout += req->wanted[f] && !req->path[f];
 	if (to_stdout > 1)
-		argp_error(
+		command_misused(
 			state,
 			"only one form can go to standard output: give --json=FILE or --html=FILE");
 	if (!req->wanted[FORM_JSON] && !req->wanted[FORM_HTML])
@@ -74,11 +74,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_COLOR:
 		req->color = live_color(arg, stdout);
 		if (req->color < 0)
-			argp_error(state, "--color takes auto, always or never");
+			command_misused(state, "--color takes auto, always or never");
 		return 0;
 	case ARGP_KEY_ARG:
 		if (req->capture)
-			argp_error(state, "only one capture at a time");
+			command_misused(state,
+					req->wanted[FORM_JSON] || req->wanted[FORM_HTML]
+						? "only one capture at a time; where it is "
+						  "written to follows a =, as in --html=%s"
+						: "only one capture at a time: '%s' is one more",
+					arg);
 		req->capture = arg;
 		return 0;
 	case ARGP_KEY_END:

@@ -10,6 +10,7 @@ extern const char schema_report[], schema_report_end[];
 extern const char schema_check[], schema_check_end[];
 extern const char schema_doctor[], schema_doctor_end[];
 extern const char schema_attach[], schema_attach_end[];
+extern const char schema_ps[], schema_ps_end[];
 
 static const struct {
 	const char *name, *summary;
@@ -19,6 +20,7 @@ static const struct {
 	{"check", "loopscope check --json", schema_check, schema_check_end},
 	{"doctor", "loopscope doctor --json", schema_doctor, schema_doctor_end},
 	{"attach", "loopscope attach --json, a line", schema_attach, schema_attach_end},
+	{"ps", "loopscope ps --json", schema_ps, schema_ps_end},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -28,7 +30,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	if (key != ARGP_KEY_ARG)
 		return ARGP_ERR_UNKNOWN;
 	if (*name)
-		argp_error(state, "only one schema at a time");
+		command_misused(state, "only one schema at a time");
 	*name = arg;
 	return 0;
 }

@@ -2,7 +2,9 @@
 /* The table of subcommands and what is derived from it. */
 #include "command.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -17,6 +19,7 @@ static const struct command {
 	{"record", cmd_record, "Run a program and watch its event loops"},
 	{"report", cmd_report, "Say what happened in a capture: text, JSON, HTML"},
 	{"check", cmd_check, "Judge a capture, a process or a command by budgets, for CI"},
+	{"ps", cmd_ps, "List the event loops of this host, or the tasks of a process"},
 	{"schema", cmd_schema, "Print a published JSON Schema"},
 	{"doctor", cmd_doctor, "Say what works on this host, what not, and why"},
 };
@@ -89,6 +92,21 @@ int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags
 	int r = argp_parse(argp, argc, argv, flags, NULL, input);
 	argv[0] = name;
 	return r;
+}
+
+void command_misused(const struct argp_state *state, const char *format, ...)
+{
+	const char *name = strrchr(state->name, ' ');
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "%s: ", state->name);
+	live_text(text, stderr);
+	fprintf(stderr, "; see loopscope help %s\n", name ? name + 1 : state->name);
+	exit(EXIT_USAGE);
 }
 
 void command_complain(const char *name, const char *text)

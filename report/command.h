@@ -18,6 +18,7 @@ int cmd_record(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 
 /* Runs the subcommand that argv names: the whole program. Returns the exit status. */
@@ -25,6 +26,11 @@ int command_main(int argc, char **argv);
 
 /* argp_parse() for a subcommand: messages begin with "loopscope NAME:". */
 int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
+
+/* Ends the program over a mistake in its use: "loopscope NAME: TEXT; see loopscope help NAME", in
+ * one line on stderr. */
+_Noreturn void command_misused(const struct argp_state *state, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Prints "loopscope NAME: TEXT" on stderr, one line, control characters stripped. */
 void command_complain(const char *name, const char *text);

@@ -214,11 +214,11 @@ static void ask_home(struct collector *c, struct loop *l)
 	    seen.tgid != (__u32)l->target->pid)
 		return;
 	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs};
-	struct job *j = evidence_job(c, l, JOB_HOME);
+	struct job *j = job_new(c, l, JOB_HOME);
 	if (!j)
 		return;
 	j->seen = seen;
-	l->home_job = evidence_job_begin(
+	l->home_job = job_begin(
 		c, j,
 		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
 }
@@ -226,8 +226,7 @@ static void ask_home(struct collector *c, struct loop *l)
 /* A loop with a ring and an interpreter have better names for what they run. */
 static bool has_callbacks(const struct loop *l)
 {
-	return !l->feed && strcmp(l->target->runtime, "cpython") != 0 &&
-	       strcmp(l->target->runtime, "node") != 0;
+	return !l->feed && !target_language(l->target);
 }
 
 void callback_steer(struct collector *c, struct loop *l, uint64_t now)

@@ -291,7 +291,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	r = start_targets(c, err);
 	if (r < 0)
 		return r;
-	r = inspector_new(NULL, evidence_result, c, &c->inspector, err);
+	r = inspector_new(NULL, job_result, c, &c->inspector, err);
 	if (r < 0)
 		return r;
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
@@ -358,7 +358,8 @@ static void collector_free(struct collector *c)
 		free(l);
 	}
 	watch_free(c);
-	evidence_free(c);
+	stacks_free(c);
+	jobs_free(c);
 	look_free(c->look);
 	overhead_free(c->overhead);
 	probe_free(c->probe);

@@ -1,230 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks, samples and their stacks, from the event to the row. A block is written at once and again
+ * Blocks and samples, from the event to the row. A block is written at once and again
  * when its stack or its stall is known; a sample is written when its tick is over.
  */
 #include "state.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- stacks ---- */
-
-static void hash_bytes(uint64_t h[2], const void *data, size_t size)
-{
-	const unsigned char *p = data;
-
-	for (size_t i = 0; i < size; i++) { /* FNV-1a, and a second one with another offset */
-		h[0] = (h[0] ^ p[i]) * 0x100000001b3ull;
-		h[1] = (h[1] ^ p[i]) * 0x10000000233ull;
-	}
-}
-
-static void hash_text(uint64_t h[2], const char *s)
-{
-	hash_bytes(h, s ? s : "\1", s ? strlen(s) + 1 : 1);
-}
-
-static void frame_name(const struct store_frame *f, char *buf, size_t size)
-{
-	const char *base = f->module ? strrchr(f->module, '/') : NULL;
-	const char *file = f->file ? strrchr(f->file, '/') : NULL;
-
-	if (f->function && f->lang == STORE_LANG_PYTHON && f->file)
-		snprintf(buf, size, "%s (%s:%d)", f->function, file ? file + 1 : f->file, f->line);
-	else if (f->function)
-		snprintf(buf, size, "%s", f->function);
-	else
-		snprintf(buf, size, "%s%s0x%llx",
-			 base	     ? base + 1
-			 : f->module ? f->module
-				     : "",
-			 f->module ? "+" : "", (unsigned long long)f->offset);
-}
-
-/* The C library's own frames around a system call say nothing that the call's name does not. */
-static bool is_wrapper(const struct store_frame *f)
-{
-	const char *base = f->module ? strrchr(f->module, '/') : NULL;
-
-	base = base ? base + 1 : f->module ? f->module : "";
-	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) ||
-	       !strncmp(base, "libpthread", 10) || !strncmp(base, "ld-", 3) ||
-	       !strcmp(base, "[vdso]");
-}
-
-static bool has_python(const struct store_frame *frames, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (frames[i].lang == STORE_LANG_PYTHON)
-			return true;
-	return false;
-}
-
-static void stack_free(struct known_stack *k)
-{
-	for (size_t i = 0; i < k->nframes; i++)
-		free((char *)k->frame[i]);
-	free(k);
-}
-
-int64_t evidence_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
-			bool truncated)
-{
-	uint64_t h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull};
-	struct known_stack *k;
-	char name[256];
-
-	hash_bytes(h, &truncated, sizeof(truncated));
-	for (size_t i = 0; i < nframes; i++) {
-		const struct store_frame *f = &frames[i];
-		hash_bytes(h, &f->lang, sizeof(f->lang));
-		hash_text(h, f->function);
-		hash_text(h, f->module);
-		hash_text(h, f->file);
-		hash_bytes(h, &f->offset, sizeof(f->offset));
-		hash_bytes(h, &f->line, sizeof(f->line)); /* Python has no offsets */
-	}
-	HASH_FIND(hh, c->stacks, h, sizeof(h), k);
-	if (k)
-		return k->id;
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return 0;
-	k->hash[0] = h[0];
-	k->hash[1] = h[1];
-	k->id = ++c->next_stack;
-	bool python = has_python(frames, nframes); /* which says all that the interpreter's would */
-	size_t first = 0;
-	while (first < nframes && is_wrapper(&frames[first]))
-		first++;
-	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
-		if (python && frames[i].lang != STORE_LANG_PYTHON)
-			continue;
-		frame_name(&frames[i], name, sizeof(name));
-		char *copy = strdup(name);
-		if (copy)
-			k->frame[k->nframes++] = copy;
-	}
-	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
-	struct store_stack row = {
-		.id = k->id, .truncated = truncated, .nframes = nframes, .frames = frames};
-	ledger_stored(c, store_put_stack(c->store, &row));
-	return k->id;
-}
-
-int64_t evidence_intern_result(struct collector *c, const struct inspector_result *r)
-{
-	struct store_frame frames[INSPECTOR_FRAMES_MAX];
-
-	for (size_t i = 0; i < r->nframes; i++) {
-		const struct inspector_frame *f = &r->frames[i];
-		frames[i] = (struct store_frame){.lang = f->python ? STORE_LANG_PYTHON
-							 : f->js   ? STORE_LANG_JS
-								   : STORE_LANG_NATIVE,
-						 .function = f->function,
-						 .file = f->file,
-						 .module = f->module,
-						 .build_id = f->build_id,
-						 .line = f->line,
-						 .offset = f->offset,
-						 .inlined = f->inlined};
-	}
-	return r->nframes ? evidence_intern(c, frames, r->nframes, r->truncated || r->why)
-			  : 0;
-}
-
-const struct known_stack *evidence_stack(const struct collector *c, int64_t id)
-{
-	for (const struct known_stack *k = c->stacks; id && k; k = k->hh.next)
-		if (k->id == id)
-			return k;
-	return NULL;
-}
-
-void evidence_unresolved(struct collector *c, const char *what, const char *why)
-{
-	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
-}
-
-void evidence_no_frames(struct collector *c, const struct loop *l, const char *why)
-{
-	const char *language = target_language(l->target);
-	char what[64];
-
-	snprintf(what, sizeof(what), "frames of %s", language ? language : "its language");
-	evidence_unresolved(c, what, why);
-}
-
-/* What is missing without it; NULL: nothing that is stored. */
-static const char *const job_texts[] = {
-	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
-	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
-	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
-
-struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind)
-{
-	struct job *j = calloc(1, sizeof(*j));
-
-	if (!j)
-		return NULL;
-	j->cookie = ++c->next_cookie;
-	j->loop = l;
-	j->kind = kind;
-	return j;
-}
-
-uint64_t evidence_job_begin(struct collector *c, struct job *j, int r)
-{
-	if (r < 0) {
-		if (job_texts[j->kind])
-			evidence_unresolved(c, job_texts[j->kind],
-					    r == -EAGAIN ? "too many stacks at once"
-							 : strerror(-r));
-		free(j);
-		return 0;
-	}
-	HASH_ADD(hh, c->jobs, cookie, sizeof(j->cookie), j);
-	return j->cookie;
-}
-
-/* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
-static uint64_t job_start(struct collector *c, struct loop *l, enum job_kind kind,
-			  const uint64_t *regs, const void *stack, size_t size)
-{
-	struct job *j = evidence_job(c, l, kind);
-
-	if (!j)
-		return 0;
-	return evidence_job_begin(c, j,
-				  inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid,
-						   regs, stack, size));
-}
-
-/* The same of a sample, with the frames of Python that were taken with it. */
-static uint64_t job_start_python(struct collector *c, struct loop *l, enum job_kind kind,
-				 const struct sample *p, const void *stack, size_t size)
-{
-	struct job *j = evidence_job(c, l, kind);
-
-	if (!j)
-		return 0;
-	j->tick_ns = p->tick_ns;
-	return evidence_job_begin(c, j,
-				  inspector_unwind_python(c->inspector, j->cookie, l->target->pid,
-							  l->tid, p->regs, stack, size, p->python));
-}
 
 static uint64_t start_sample(struct collector *c, struct loop *l, const struct sample *p,
 			     const void *stack, size_t size)
 {
 	if (p->python)
-		return job_start_python(c, l, JOB_SAMPLE, p, stack, size);
+		return job_unwind_python(c, l, JOB_SAMPLE, p, stack, size);
 	if (!strcmp(l->target->runtime, "cpython"))
-		evidence_no_frames(c, l, "a sample without the GIL, or of an unknown version");
-	return job_start(c, l, JOB_SAMPLE, p->regs, stack, size);
+		ledger_no_frames(c, l, "a sample without the GIL, or of an unknown version");
+	return job_unwind(c, l, JOB_SAMPLE, p->regs, stack, size);
 }
 
 void evidence_put_block(struct collector *c, struct block *b)
@@ -251,11 +42,12 @@ static bool lacks_language(const struct target *t, const struct inspector_result
 	return target_language(t);
 }
 
-static void take_sample(struct collector *c, const struct job *j, const struct inspector_result *r)
+void evidence_sample_found(struct collector *c, const struct job *j,
+			   const struct inspector_result *r)
 {
 	struct loop *l = j->loop;
 	uint64_t cookie = r->cookie;
-	int64_t stack = evidence_intern_result(c, r);
+	int64_t stack = stack_intern_result(c, r);
 	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task, STORE_TASK_TASK)
 						   : callback_of(c, l, r);
 
@@ -263,17 +55,17 @@ static void take_sample(struct collector *c, const struct job *j, const struct i
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
 			l->samples[i].row.stack = stack;
-			l->samples[i].broken = r->truncated || r->why ||
-					       lacks_language(l->target, r);
+			l->samples[i].broken =
+				r->truncated || r->why || lacks_language(l->target, r);
 			if (!l->samples[i].row.task)
 				l->samples[i].row.task = task;
 		}
 	}
 }
 
-static void take_block(struct collector *c, struct loop *l, const struct inspector_result *r)
+void evidence_block_found(struct collector *c, struct loop *l, const struct inspector_result *r)
 {
-	int64_t stack = evidence_intern_result(c, r), task = callback_of(c, l, r);
+	int64_t stack = stack_intern_result(c, r), task = callback_of(c, l, r);
 
 	for (struct block *b = l->blocks; b; b = b->next) {
 		if (b->job != r->cookie)
@@ -286,36 +78,6 @@ static void take_block(struct collector *c, struct loop *l, const struct inspect
 		return;
 	}
 }
-
-void evidence_result(const struct inspector_result *r, void *arg)
-{
-	struct collector *c = arg;
-	struct job *j;
-
-	HASH_FIND(hh, c->jobs, &r->cookie, sizeof(r->cookie), j);
-	if (!j)
-		return;
-	HASH_DEL(c->jobs, j);
-	if (j->loop && r->why && job_texts[j->kind])
-		evidence_unresolved(c, job_texts[j->kind], r->why);
-	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
-		evidence_no_frames(c, j->loop, r->language_why);
-	if (j->kind == JOB_GIL)
-		gil_found(c, j->target, r);
-	else if (j->loop && j->kind == JOB_ONGOING)
-		ongoing_stack(j->loop, r->cookie, evidence_intern_result(c, r));
-	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
-		inquiry_result(c, j, r);
-	else if (j->loop && j->kind == JOB_HOME)
-		callback_home(c, j, r);
-	else if (j->loop && j->kind == JOB_SAMPLE)
-		take_sample(c, j, r);
-	else if (j->loop)
-		take_block(c, j->loop, r);
-	free(j);
-}
-
-/* ---- blocks and samples ---- */
 
 static int64_t task_id(const struct loop *l, uint32_t ring_task)
 {
@@ -338,7 +100,7 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 	b->row.task = task_id(l, e->task);
 	inquiry_close(c, l, e, b);
 	if (!b->row.stack && size)
-		b->job = job_start(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
+		b->job = job_unwind(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
 	else if (!b->row.stack)
 		c->no_stack++;
 	evidence_put_block(c, b);
@@ -356,9 +118,9 @@ static void drop_copies(struct sample *p)
 	p->python = NULL;
 }
 
-/* Whether the nth sample of a tick is unwound at once, since the target may be gone when the tick is
- * over. Frames of JavaScript can be made sure of only as long as they are there: of these all are
- * that ever will be, some more of each doubling of the tick. */
+/* Whether the nth sample of a tick is unwound at once, since the target may be gone when the tick
+ * is over. Frames of JavaScript can be made sure of only as long as they are there: of these all
+ * are that ever will be, some more of each doubling of the tick. */
 static bool is_urgent(size_t nth, bool js)
 {
 	size_t step = 1;
@@ -457,14 +219,14 @@ const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns)
 
 uint64_t evidence_unwind_sample(struct collector *c, struct loop *l, const struct sample *p)
 {
-	return p->python ? job_start_python(c, l, JOB_ONGOING, p, p->stack, p->stack_size)
-			 : job_start(c, l, JOB_ONGOING, p->regs, p->stack, p->stack_size);
+	return p->python ? job_unwind_python(c, l, JOB_ONGOING, p, p->stack, p->stack_size)
+			 : job_unwind(c, l, JOB_ONGOING, p->regs, p->stack, p->stack_size);
 }
 
 uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t regs[PROBE_REGS],
 			 const void *stack, size_t size)
 {
-	return job_start(c, l, JOB_ONGOING, regs, stack, size);
+	return job_unwind(c, l, JOB_ONGOING, regs, stack, size);
 }
 
 bool evidence_is_settled(const struct loop *l, const struct stall *s)
@@ -645,13 +407,7 @@ void evidence_retire(struct collector *c, struct loop *l, uint64_t before_ns)
 void evidence_drop_loop(struct collector *c, struct loop *l)
 {
 	evidence_retire(c, l, UINT64_MAX);
-	for (struct job *j = c->jobs; j; j = j->hh.next) {
-		if (j->loop != l)
-			continue;
-		j->loop = NULL;
-		if (job_texts[j->kind])
-			evidence_unresolved(c, job_texts[j->kind], "the thread had ended");
-	}
+	jobs_drop_loop(c, l);
 	while (l->blocks) {
 		struct block *b = l->blocks;
 		l->blocks = b->next;
@@ -667,21 +423,4 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 	l->chain = NULL;
 	l->samples = NULL;
 	l->nsamples = l->nblocks = 0;
-}
-
-void evidence_free(struct collector *c)
-{
-	struct known_stack *k, *nextk;
-	struct job *j, *nextj;
-
-	HASH_ITER(hh, c->stacks, k, nextk)
-	{
-		HASH_DEL(c->stacks, k);
-		stack_free(k);
-	}
-	HASH_ITER(hh, c->jobs, j, nextj)
-	{
-		HASH_DEL(c->jobs, j);
-		free(j);
-	}
 }

@@ -19,11 +19,11 @@ void gil_look(struct collector *c, struct target *t, int tid)
 	if (t->gil_sought || !c->probe || strcmp(t->runtime, "cpython"))
 		return;
 	t->gil_sought = true;
-	struct job *j = evidence_job(c, NULL, JOB_GIL);
+	struct job *j = job_new(c, NULL, JOB_GIL);
 	if (!j)
 		return;
 	j->target = t->id;
-	if (!evidence_job_begin(c, j, inspector_cpython(c->inspector, j->cookie, t->pid, tid)))
+	if (!job_begin(c, j, inspector_cpython(c->inspector, j->cookie, t->pid, tid)))
 		t->gil_sought = false;
 }
 
@@ -39,11 +39,11 @@ void gil_found(struct collector *c, int64_t target, const struct inspector_resul
 	memcpy(&place.python, &r->place, sizeof(place.python));
 
 	if (!r->address || r->size > RUNTIME_SIZE_MAX) {
-		evidence_unresolved(c, "gil", r->why ? r->why : "the program has no _PyRuntime");
+		ledger_unresolved(c, "gil", r->why ? r->why : "the program has no _PyRuntime");
 		return;
 	}
 	if (r->why)
-		evidence_unresolved(c, HOLDER, r->why);
+		ledger_unresolved(c, HOLDER, r->why);
 	for (size_t i = 0; i < c->ntargets; i++) {
 		struct target *t = c->targets[i];
 		if (t->id != target || t->gone)
@@ -78,7 +78,7 @@ bool gil_name_owner(struct collector *c, const struct loop *l, const struct aux 
 		return true;
 	}
 	if (!t->gil_doubted)
-		evidence_unresolved(c, HOLDER, "it names no thread of the process");
+		ledger_unresolved(c, HOLDER, "it names no thread of the process");
 	t->gil_doubted = true;
 	return false;
 }

@@ -60,7 +60,7 @@ static void ask_kernel_stack(struct collector *c, struct loop *l)
 		ledger_stored(c, store_put_unseen(c->store, "kernel stacks",
 						  "not permitted; CAP_SYS_ADMIN would give them"));
 	} else if (r == 0 && still_blocked(c, l, q->off_ns)) {
-		q->kernel_stack = evidence_intern(c, k.frames, k.nframes, false);
+		q->kernel_stack = stack_intern(c, k.frames, k.nframes, false);
 	}
 }
 
@@ -170,14 +170,14 @@ static void ask_own_stack(struct collector *c, struct loop *l)
 	if (!c->look || look_at(c->look, l->tid, &seen) < 0 || seen.on_cpu ||
 	    seen.tgid != (__u32)l->target->pid)
 		return;
-	struct job *j = evidence_job(c, l, JOB_OWN);
+	struct job *j = job_new(c, l, JOB_OWN);
 	if (!j)
 		return;
 	j->seen = seen;
 	j->off_ns = q->off_ns;
 	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
 					    .python = is_python(l) ? l->ns_tid : 0};
-	q->own_job = evidence_job_begin(
+	q->own_job = job_begin(
 		c, j,
 		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
 }
@@ -202,7 +202,7 @@ static void ask_owner_stack(struct collector *c, struct loop *l)
 		watch_owner(c, l);
 	if (seen.on_cpu)
 		return;
-	struct job *j = evidence_job(c, l, JOB_OWNER);
+	struct job *j = job_new(c, l, JOB_OWNER);
 	if (!j)
 		return;
 	j->owner = q->owner;
@@ -210,9 +210,9 @@ static void ask_owner_stack(struct collector *c, struct loop *l)
 	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
 					    .words = q->owner.word,
 					    .python = is_python(l) ? q->owner.lock.ns_tid : 0};
-	q->job = evidence_job_begin(c, j,
-				    inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid,
-							    q->owner.tid, &sleeper));
+	q->job = job_begin(c, j,
+			   inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid,
+						   q->owner.tid, &sleeper));
 }
 
 static void look_into(struct collector *c, struct loop *l, const struct thread_state *t)
@@ -247,11 +247,10 @@ void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
 	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
 					    .python =
 						    strcmp(t->runtime, "cpython") ? 0 : t->ns_pid};
-	struct job *j = evidence_job(c, NULL, JOB_WARM);
+	struct job *j = job_new(c, NULL, JOB_WARM);
 	if (j)
-		evidence_job_begin(
-			c, j,
-			inspector_unwind_asleep(c->inspector, j->cookie, t->pid, tid, &sleeper));
+		job_begin(c, j,
+			  inspector_unwind_asleep(c->inspector, j->cookie, t->pid, tid, &sleeper));
 }
 
 uint64_t inquiry_least_ns(const struct collector *c)
@@ -335,7 +334,7 @@ void inquiry_steer(struct collector *c, uint64_t now)
 		if (may_look(c, age, now))
 			look_into(c, l, &t);
 		else
-			evidence_unresolved(c, "block", "too many to look into");
+			ledger_unresolved(c, "block", "too many to look into");
 	}
 }
 
@@ -349,14 +348,13 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 	if (!size || q->off_ns != e->off_ns || q->owner.tid != (int)e->owner || q->owner_stack ||
 	    q->job)
 		return;
-	struct job *j = evidence_job(c, l, JOB_OWNER);
+	struct job *j = job_new(c, l, JOB_OWNER);
 	if (!j)
 		return;
 	j->owner = q->owner;
-	q->job = evidence_job_begin(c, j,
-				    inspector_unwind(c->inspector, j->cookie, l->target->pid,
-						     q->owner.tid, (const uint64_t *)e->regs, stack,
-						     size));
+	q->job = job_begin(c, j,
+			   inspector_unwind(c->inspector, j->cookie, l->target->pid, q->owner.tid,
+					    (const uint64_t *)e->regs, stack, size));
 }
 
 /* The owner slept from before its stack was read until now, and the lock still named it when that
@@ -397,8 +395,8 @@ static void take_own_stack(struct collector *c, const struct job *j,
 	}
 	q->why = r->language_why;
 	if (r->why)
-		evidence_unresolved(c, "stack", r->why);
-	q->stack = evidence_intern_result(c, r);
+		ledger_unresolved(c, "stack", r->why);
+	q->stack = stack_intern_result(c, r);
 	q->task = task_meet(c, j->loop, &r->task, STORE_TASK_TASK);
 }
 
@@ -409,11 +407,11 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 		return;
 	}
 	bool certain = is_certain(c, j, r);
-	int64_t stack = certain ? evidence_intern_result(c, r) : 0;
+	int64_t stack = certain ? stack_intern_result(c, r) : 0;
 	struct inquiry *q = find_asking(j->loop, r->cookie);
 
 	if (certain && r->language_why)
-		evidence_no_frames(c, j->loop, r->language_why);
+		ledger_no_frames(c, j->loop, r->language_why);
 	if (q) {
 		q->job = 0;
 		q->owner_stack = stack;
@@ -428,7 +426,7 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 		b->owner_job = 0;
 		b->row.owner_stack = stack;
 		if (!certain)
-			evidence_unresolved(c, OWNER, "it ran on");
+			ledger_unresolved(c, OWNER, "it ran on");
 		evidence_put_block(c, b);
 		return;
 	}
@@ -444,12 +442,12 @@ static void close_own_stack(struct collector *c, const struct loop *l, const str
 	if (!b->row.task)
 		b->row.task = q->task;
 	if (q->why)
-		evidence_no_frames(c, l, q->why);
+		ledger_no_frames(c, l, q->why);
 	else if (!q->stack && is_python(l)) /* those of JavaScript are in the copy of the stack */
-		evidence_no_frames(c, l,
-				   b->row.cause == LSC_CAUSE_GIL ? "not each wait is looked into"
-				   : q->asked			 ? "the block was over too soon"
-								 : "the block was too short");
+		ledger_no_frames(c, l,
+				 b->row.cause == LSC_CAUSE_GIL ? "not each wait is looked into"
+				 : q->asked		       ? "the block was over too soon"
+							       : "the block was too short");
 }
 
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
@@ -479,12 +477,12 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		b->row.owner_stack = q->owner_stack;
 		b->owner_job = q->job;
 		if (!q->owner_stack && !q->job)
-			evidence_unresolved(c, OWNER,
-					    !c->look	       ? "threads cannot be looked at"
-					    : q->owner.foreign ? "it belongs to another process"
-					    : q->missed	       ? "it ran on"
-					    : q->owner.gil     ? "not each wait is looked into"
-							       : "the wait was too short");
+			ledger_unresolved(c, OWNER,
+					  !c->look	     ? "threads cannot be looked at"
+					  : q->owner.foreign ? "it belongs to another process"
+					  : q->missed	     ? "it ran on"
+					  : q->owner.gil     ? "not each wait is looked into"
+							     : "the wait was too short");
 	}
 	if (q == &none)
 		return;

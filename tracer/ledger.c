@@ -139,3 +139,17 @@ void ledger_put_end(struct collector *c, const char *reason, int exit_status,
 		store_meta_put_int(c->store, STORE_META_EXIT_STATUS, exit_status);
 	overhead_put(c->overhead);
 }
+
+void ledger_unresolved(struct collector *c, const char *what, const char *why)
+{
+	ledger_stored(c, store_add_unresolved(c->store, what, why, 1));
+}
+
+void ledger_no_frames(struct collector *c, const struct loop *l, const char *why)
+{
+	const char *language = target_language(l->target);
+	char what[64];
+
+	snprintf(what, sizeof(what), "frames of %s", language ? language : "its language");
+	ledger_unresolved(c, what, why);
+}

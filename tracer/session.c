@@ -17,6 +17,7 @@
 #include "collector.h"
 #include "control.h"
 #include "doctor.h"
+#include "ps.h"
 
 #define MAX_PIDS    8192 /* more than fit into a message */
 #define MAX_NAMES   64
@@ -289,6 +290,21 @@ static void end_job(struct session *s, const char *reason, int exit_status)
 			       "worst_ns", (json_int_t)sum.worst_ns));
 }
 
+/* The answer comes in several messages. */
+static void send_ps(json_t *msg, void *arg)
+{
+	send_message(arg, msg);
+}
+
+static void run_ps(struct session *s, int pid)
+{
+	struct lsc_err err = {0};
+
+	if (ps_run(pid, send_ps, s, &err) < 0)
+		send_error(s, 4, err.text);
+	s->over = true;
+}
+
 static void on_message(struct session *s, const json_t *msg)
 {
 	const char *type = json_string_value(json_object_get(msg, "type"));
@@ -309,6 +325,8 @@ static void on_message(struct session *s, const json_t *msg)
 	} else if (!strcmp(type, "doctor")) {
 		send_message(s, doctor_run((int)int_field(msg, "pid", 0)));
 		s->over = true;
+	} else if (!strcmp(type, "ps")) {
+		run_ps(s, (int)int_field(msg, "pid", 0));
 	}
 }
 

@@ -189,13 +189,13 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 		.cause = tick_top_cause(row->split),
 		.longest = longest,
 	};
-	const struct known_stack *k = evidence_stack(c, row->stack);
+	const struct known_stack *k = stack_of(c, row->stack);
 
 	if (k) {
 		live.frames = k->frame;
 		live.nframes = k->nframes;
 	}
-	k = evidence_stack(c, longest ? longest->owner_stack : 0);
+	k = stack_of(c, longest ? longest->owner_stack : 0);
 	if (k) {
 		live.owner_frames = k->frame;
 		live.nowner_frames = k->nframes;

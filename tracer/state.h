@@ -2,7 +2,8 @@
 /*
  * What the files of the collector share: the state of a job. Internal to tracer/.
  *   collector.c  start, time, end          watch.c    targets, threads and loops
- *   intake.c     events on their way in    evidence.c stacks, blocks, samples
+ *   intake.c     events on their way in    evidence.c blocks, samples
+ *   stacks.c     frames, each stack once   jobs.c     questions to the inspector
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
  *   precise.c    the precise mode          feed.c     rings
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
@@ -33,7 +34,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
-#define JS_SAMPLES	  16 /* those at the begin of a tick of JavaScript that are all unwound */
+#define JS_SAMPLES	  16  /* those at the begin of a tick of JavaScript that are all unwound */
 #define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
@@ -319,30 +320,42 @@ void evidence_release(struct collector *c, struct loop *l, int64_t stall);
 /* Blocks and samples of ticks before this one that no stall claimed: final. */
 void evidence_retire(struct collector *c, struct loop *l, uint64_t before_ns);
 void evidence_drop_loop(struct collector *c, struct loop *l);
-void evidence_result(const struct inspector_result *r, void *arg);
-void evidence_free(struct collector *c);
-/* A stored stack, NULL for 0. */
-const struct known_stack *evidence_stack(const struct collector *c, int64_t id);
-
-/* The id of these frames, stored now if they are new. 0 when out of memory. */
-int64_t evidence_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
-			bool truncated);
-int64_t evidence_intern_result(struct collector *c, const struct inspector_result *r);
-/* A new job, not yet known by its cookie; NULL out of memory. */
-struct job *evidence_job(struct collector *c, struct loop *l, enum job_kind kind);
-/* Takes j, which the inspector was asked to do with the result r. Its cookie, 0 when it was refused
- * (and counted). */
-uint64_t evidence_job_begin(struct collector *c, struct job *j, int r);
-/* Something of a block or sample could not be had. */
-void evidence_unresolved(struct collector *c, const char *what, const char *why);
-/* Frames of the language that the target is written in, some or all, could not be had. */
-void evidence_no_frames(struct collector *c, const struct loop *l, const char *why);
+/* The frames of a block or a sample are known, or are not to be had. */
+void evidence_block_found(struct collector *c, struct loop *l, const struct inspector_result *r);
+void evidence_sample_found(struct collector *c, const struct job *j,
+			   const struct inspector_result *r);
 /* Writes a block again: its stall, its stack or its owner is known now. */
 void evidence_put_block(struct collector *c, struct block *b);
 
+/* ---- stacks.c ---- */
+/* The id of these frames, stored now if they are new. 0 when out of memory. */
+int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
+		     bool truncated);
+int64_t stack_intern_result(struct collector *c, const struct inspector_result *r);
+/* A stored stack, NULL for 0. */
+const struct known_stack *stack_of(const struct collector *c, int64_t id);
+void stacks_free(struct collector *c);
+
+/* ---- jobs.c ---- */
+/* A new job, not yet known by its cookie; NULL out of memory. */
+struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind);
+/* Takes j, which the inspector was asked to do with the result r. Its cookie, 0 when it was refused
+ * (and counted). */
+uint64_t job_begin(struct collector *c, struct job *j, int r);
+/* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
+uint64_t job_unwind(struct collector *c, struct loop *l, enum job_kind kind, const uint64_t *regs,
+		    const void *stack, size_t size);
+/* The same of a sample, with the frames of Python that were taken with it. */
+uint64_t job_unwind_python(struct collector *c, struct loop *l, enum job_kind kind,
+			   const struct sample *p, const void *stack, size_t size);
+void job_result(const struct inspector_result *r, void *arg);
+/* The loop ends: what is under way for it is lost, and counted. */
+void jobs_drop_loop(struct collector *c, const struct loop *l);
+void jobs_free(struct collector *c);
+
 /* ---- inquiry.c ---- */
-/* Has the stack that a thread idles in unwound, for nothing: what that takes, reading the symbols of
- * its runtime above all, is then done when a first block is to be looked into while it lasts. */
+/* Has the stack that a thread idles in unwound, for nothing: what that takes, reading the symbols
+ * of its runtime above all, is then done when a first block is to be looked into while it lasts. */
 void inquiry_warm_up(struct collector *c, const struct target *t, int tid);
 /* Looks into blocks that last: where in the kernel, who holds the lock. */
 void inquiry_steer(struct collector *c, uint64_t now);
@@ -462,6 +475,10 @@ void precise_note(struct collector *c, uint64_t now);
 void precise_forbid(struct collector *c, uint64_t now);
 
 /* ---- ledger.c ---- */
+/* Something of a block or sample could not be had. */
+void ledger_unresolved(struct collector *c, const char *what, const char *why);
+/* The same of the frames of the language that the loop's program is written in. */
+void ledger_no_frames(struct collector *c, const struct loop *l, const char *why);
 void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 /* One store call: counts errors, keeps the first. Returns r. */
 int ledger_stored(struct collector *c, int r);

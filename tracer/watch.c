@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "feed.h"
 #include "own.h"
+#include "seed.h"
 #include "syscall.h"
 
 #define GONE_NS	   1000000000ull /* events of a process that has ended may still come */
@@ -296,37 +297,17 @@ struct seeding {
 	struct target *target;
 };
 
-/* Does this sleep look like a loop's idling? poll and select from two descriptors. */
-static int seed_fd(const struct target_thread *t, bool *ret_plausible)
-{
-	switch (t->nr) {
-	case NR_POLL:
-	case NR_PPOLL:
-		*ret_plausible = t->args[1] >= 2;
-		return -1;
-	case NR_SELECT:
-	case NR_PSELECT6:
-		*ret_plausible = t->args[0] >= 2;
-		return -1;
-	default:
-		*ret_plausible = probe_wait_class(t->nr) == WAIT_EPOLL;
-		return (int)t->args[0];
-	}
-}
-
 static int seed_thread(const struct target_thread *t, void *arg)
 {
 	struct seeding *s = arg;
-	bool plausible;
 
 	if (t->running) {
 		s->c->some_running = true;
 		return 0;
 	}
 	bool forced = thread_is_forced(s->c, t->tid);
-	int fd = seed_fd(t, &plausible);
-	__u64 call[3] = {t->args[0], t->args[1], t->args[2]};
-	if (t->nr == NR_FUTEX && t->tid != s->target->pid && !forced && !probe_futex_is_lock(call))
+	bool plausible = seed_idles(t);
+	if (!forced && seed_parks(t, s->target->pid))
 		/* where a worker of a pool idles, in case one of its jobs runs a loop */
 		probe_seed(s->c->probe, s->target->pid, t->tid, false, t->nr, t->sp, t->args);
 	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
@@ -344,7 +325,7 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	l->kernel = l->seeded = true;
 	l->class = probe_wait_class(t->nr);
 	l->nr = t->nr;
-	l->fd = fd;
+	l->fd = seed_set(t);
 	l->confidence = 1;
 	watch_loop_announce(s->c, l);
 	return 0;

@@ -119,6 +119,20 @@ const struct rule rule_table[] = {
 				"instead of sharing a lock with the loop."},
 	},
 	{
+		.id = "page-fault",
+		.summary = "waits on the loop for memory that has to be read from a disk",
+		.did = "waited for a page",
+		.causes = CAUSE_BIT(LSC_CAUSE_PAGE_FAULT),
+		.worst = SEVERITY_ERROR,
+		.check = rule_check_blocks,
+		.fix = {[FAMILY_C] = "Read or populate what is mapped (`MAP_POPULATE`, "
+				     "`madvise(MADV_WILLNEED)`) in a thread before the loop needs "
+				     "it; give the process enough memory not to be swapped out.",
+			[FAMILY_ASYNCIO] =
+				"Touch memory-mapped data in `await asyncio.to_thread(...)` first; "
+				"give the process enough memory not to be swapped out."},
+	},
+	{
 		.id = "slow-iteration",
 		.summary =
 			"one turn of the loop runs many short callbacks, for 50 ms or more in all",

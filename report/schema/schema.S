@@ -14,4 +14,5 @@
 	embed schema_check, "check.json"
 	embed schema_doctor, "doctor.json"
 	embed schema_attach, "attach.json"
+	embed schema_ps, "ps.json"
 	.section .note.GNU-stack, "", %progbits

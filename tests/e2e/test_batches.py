@@ -8,6 +8,7 @@ from harness import BIN, MS, PYTHON, SLACK, Attach, Case, Process, describe, mai
 
 BATCHES = BIN.parent / "tests/e2e/batches"
 TURN = 120 * MS
+BEAT = 20 * MS
 RULE = {"busy": "cpu-hog", "sleep": "blocking-sleep"}  # of one long task
 CAUSE = {"busy": "cpu-user", "sleep": "sleep"}
 
@@ -70,6 +71,16 @@ class Batches(Case):
                 self.assertNotIn("slow-iteration", findings, describe(report))
                 self.assertNotIn("cannot be told", findings[RULE[kind]]["message"])
                 self.assertEqual(stall["task"]["name"], "part-1")
+
+    def test_a_task_whose_timer_falls_due_meanwhile_waits(self):
+        """It sleeps for 20 ms at a time: it was due at some moment of the first 20, and came after the turn."""
+        stall, findings, truth, report = self.watch(rng.choice(["busy", "sleep"]), 1)
+        names = {task["id"]: task["name"] for task in report["tasks"]}
+        waits = [w["wait_ns"] for w in stall["victims"]["list"] if w["kind"] == "task" and names[w["task"]] == "beat"]
+        self.assertEqual(len(waits), 1, stall["victims"])
+        self.assertGreaterEqual(waits[0], truth["ns"] - BEAT - SLACK)
+        self.assertLessEqual(waits[0], truth["ns"] + SLACK)
+        self.assertIn("starvation", {f["rule"] for f in report["findings"]}, describe(report))
 
     def test_hundreds_of_tasks_in_one_turn(self):
         stall, findings, _, report = self.watch("busy", rng.randint(20, 900))

@@ -252,6 +252,9 @@ class ColdFile(Planted):
             self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"] + around, report)
             if told > max(own, part(stall, "runqueue"), host):
                 self.assertEqual(stall["cause"], "page-fault", f"{truth}; {describe(report)}")
+            if 2 * told >= stall["duration_ns"]:
+                explained = [i for f in report["findings"] if f["rule"] == "page-fault" for i in f["stall_ids"]]
+                self.assertIn(stall["id"], explained, describe(report))
             slow += off > truth["ns"] / 4
             clean += off > truth["ns"] / 4 and told > off - SLACK
         if not slow:

@@ -2,16 +2,11 @@
 """Frames of Python and the asyncio task, in each CPython that is here: what the report says is what
 the interpreter itself says of the thread while it is blocked."""
 import json
-import pathlib
 import string
 import textwrap
 import unittest
 
-from harness import HERE, Attach, Case, Process, frames_of, main, pause, rng
-
-PYTHONS = {"debian": pathlib.Path("/usr/bin/python3"),
-           **{version: pathlib.Path(f"/root/.pyenv/versions/{version}/bin/python3")
-              for version in ("3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0")}}
+from harness import HERE, PYTHONS, Attach, Case, Process, frames_of, main, pause, rng
 
 # What blocks, over several lines where lines are told apart by it.
 CALLS = {

@@ -50,7 +50,7 @@ class Commands(unittest.TestCase):
 
     def test_schema_lists_names_and_refuses_unknown_ones(self):
         names = [line.split()[0] for line in run("schema").stdout.decode().splitlines()]
-        self.assertEqual(names, ["report", "check", "doctor", "attach"])
+        self.assertEqual(names, ["report", "check", "doctor", "attach", "ps"])
         self.refused(run("schema", "nothing"))
 
     def test_report_json_fits_the_published_schema(self):

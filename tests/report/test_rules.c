@@ -25,6 +25,7 @@ static void each_blocking_cause_has_its_rule_and_no_other_speaks(void **state)
 		{LSC_CAUSE_LOCK, "futex", "blocking-lock"},
 		{LSC_CAUSE_GIL, "futex", "gil-wait"},
 		{LSC_CAUSE_CHILD_WAIT, "wait4", "blocking-child-wait"},
+		{LSC_CAUSE_PAGE_FAULT, NULL, "page-fault"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -38,7 +39,10 @@ static void each_blocking_cause_has_its_rule_and_no_other_speaks(void **state)
 		assert_int_equal(a.nfindings, 1);
 		assert_string_equal(a.findings[0].rule->id, cases[i].rule);
 		assert_int_equal(a.findings[0].severity, SEVERITY_WARNING);
-		assert_string_equal(a.findings[0].syscall, cases[i].syscall);
+		if (cases[i].syscall)
+			assert_string_equal(a.findings[0].syscall, cases[i].syscall);
+		else
+			assert_null(a.findings[0].syscall);
 		assert_string_equal(a.findings[0].site.function, "handler");
 		assert_int_equal(a.findings[0].site.line, 7);
 		assert_int_equal(a.findings[0].worst_ns, MS(60));

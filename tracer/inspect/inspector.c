@@ -59,6 +59,7 @@ struct inspector {
 	bool broken; /* a child does not take what it is sent */
 
 	struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
+	struct message_page_room page;
 	uint8_t buf[MESSAGE_MAX];
 };
 
@@ -243,6 +244,12 @@ static void begin(struct inspector *ins, enum activity activity, struct target *
 	ins->limit_ns = now_ns + whole_ns;
 }
 
+/* How long the job may read memory. */
+static uint64_t reading_ns(const struct inspector *ins, const struct job *job)
+{
+	return job->message.kind == MESSAGE_TASKS ? INSPECTOR_TASKS_NS : ins->unwind_ns;
+}
+
 /* Starts the next activity, when there is none and something to do. Only sends. */
 static void pump(struct inspector *ins, uint64_t now_ns)
 {
@@ -273,7 +280,8 @@ static void pump(struct inspector *ins, uint64_t now_ns)
 	} else {
 		STAILQ_REMOVE_HEAD(&ins->jobs, link);
 		ins->job = job;
-		begin(ins, UNWINDING, t, ins->unwind_ns, INDEX_PER_JOB * ins->index_ns, now_ns);
+		begin(ins, UNWINDING, t, reading_ns(ins, job), INDEX_PER_JOB * ins->index_ns,
+		      now_ns);
 	}
 }
 
@@ -339,9 +347,24 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.place = m->place,
 		.task = task_of(ins, m, size),
 		.language_why = why_texts[m->language],
+		.tally = m->tally,
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);
+}
+
+/* Some tasks, before the answer. False: it is no such page. */
+static bool take_page(struct inspector *ins, size_t size)
+{
+	uint64_t cookie = ins->job->message.cookie;
+	size_t n;
+
+	if (ins->job->message.kind != MESSAGE_TASKS ||
+	    message_page_read(ins->buf, size, cookie, &ins->page, &n) < 0)
+		return false;
+	struct inspector_result result = {.cookie = cookie, .page = ins->page.tasks, .npage = n};
+	ins->fn(&result, ins->arg);
+	return true;
 }
 
 /* One message of the worker. False: it makes no sense. */
@@ -357,6 +380,8 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 		take_result(ins, &result, size, now_ns);
 		return true;
 	}
+	if (ins->activity == UNWINDING && take_page(ins, size))
+		return true;
 	if (size != sizeof(status))
 		return false;
 	memcpy(&status, ins->buf, sizeof(status));
@@ -367,7 +392,8 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 	if (ins->activity != UNWINDING || status.kind != MESSAGE_PHASE)
 		return false;
 	ins->deadline_ns =
-		now_ns + (status.value == MESSAGE_PHASE_INDEX ? ins->index_ns : ins->unwind_ns);
+		now_ns +
+		(status.value == MESSAGE_PHASE_INDEX ? ins->index_ns : reading_ns(ins, ins->job));
 	if (ins->deadline_ns > ins->limit_ns)
 		ins->deadline_ns = ins->limit_ns;
 	return true;
@@ -503,6 +529,13 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid)
 {
 	struct message_job m = {.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid};
+
+	return add_job(ins, pid, &m, NULL, NULL);
+}
+
+int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid)
+{
+	struct message_job m = {.kind = MESSAGE_TASKS, .cookie = cookie, .tid = tid};
 
 	return add_job(ins, pid, &m, NULL, NULL);
 }

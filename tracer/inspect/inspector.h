@@ -89,6 +89,45 @@ struct inspector_task {
 	int line;			    /* 0 unknown */
 };
 
+enum inspector_pytask_state {
+	INSPECTOR_PYTASK_READY, /* it can run, or is about to begin */
+	INSPECTOR_PYTASK_RUNNING,
+	INSPECTOR_PYTASK_WAITING,
+	INSPECTOR_PYTASK_STATES,
+};
+
+struct inspector_task_frame {
+	const char *function, *file; /* NULL unknown */
+	int line;		     /* 0 unknown */
+};
+
+/* One of a process's tasks of asyncio. Addresses are the target's, and nothing but names here. A
+ * task awaits another one when its `waiter` or its `group` is among those that the other one wakes.
+ */
+struct inspector_pytask {
+	uint64_t address, loop;
+	uint64_t waiter, group; /* the future, the TaskGroup that it waits for; 0 none */
+	const char *name;	/* NULL unknown */
+	const char *waits; /* the type of what it waits for, "Future"; NULL nothing, or unknown */
+	int tid;	   /* the target's own number of the thread that runs its loop; 0 unknown */
+	enum inspector_pytask_state state;
+	const struct inspector_task_frame *frames; /* its coroutine and what that awaits, outermost
+						    * first */
+	size_t nframes;
+	bool cut;	       /* there are more frames */
+	const uint64_t *wakes; /* what waits for it: itself, futures, groups */
+	size_t nwakes;
+};
+
+/* How many tasks there are, and what is known of the CPython. */
+struct inspector_tally {
+	uint32_t told;
+	uint32_t changed; /* were not the same twice while they were read: left out */
+	uint32_t omitted; /* beyond the bound on their number */
+	uint32_t version; /* as PY_VERSION_HEX; of 3.8 to 3.10 the first two numbers alone */
+	uint64_t took_ns; /* the reading */
+};
+
 struct inspector_result {
 	uint64_t cookie;
 	size_t nframes; /* leaf first; 0 when failed */
@@ -102,6 +141,11 @@ struct inspector_result {
 	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
 	const char *language_why;     /* NULL, or why frames of Python that were asked for, or some
 				       * of JavaScript, are missing */
+	/* Of inspector_tasks(), which is answered in pages: page set, and at last once without,
+	 * with the tally. */
+	const struct inspector_pytask *page; /* npage of them */
+	size_t npage;
+	struct inspector_tally tally;
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
 			    short text */
 };
@@ -164,6 +208,11 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 /* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter. Answered like
  * inspector_find(). */
 int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid);
+
+/* Reads all tasks of asyncio. Answered by any number of results with a page, then by the last one.
+ * The reading may take INSPECTOR_TASKS_NS. */
+#define INSPECTOR_TASKS_NS 1000000000ull
+int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);

@@ -180,3 +180,69 @@ int message_result_read(const void *buf, size_t size, struct message_result *ret
 	*ret = r;
 	return 0;
 }
+
+static bool page_task_fits(const struct message_page_task *t, const struct message_page *p)
+{
+	return t->name < p->text_size && t->waits < p->text_size && t->tid >= 0 &&
+	       t->state < INSPECTOR_PYTASK_STATES;
+}
+
+int message_page_read(const void *buf, size_t size, uint64_t cookie, struct message_page_room *room,
+		      size_t *ret_ntasks)
+{
+	struct message_page p;
+	const char *at = buf;
+	size_t frame = 0, link = 0;
+
+	if (size < sizeof(p))
+		return -EBADMSG;
+	memcpy(&p, at, sizeof(p));
+	at += sizeof(p);
+	if (p.kind != MESSAGE_TASK_PAGE || p.cookie != cookie || p.ntasks > PAGE_TASKS ||
+	    p.nframes > PAGE_FRAMES || p.nlinks > PAGE_LINKS || p.text_size == 0 ||
+	    p.text_size > PAGE_TEXT ||
+	    size != sizeof(p) + p.ntasks * sizeof(struct message_page_task) +
+			    p.nframes * sizeof(struct message_page_frame) +
+			    p.nlinks * sizeof(uint64_t) + p.text_size)
+		return -EBADMSG;
+	const char *text = (const char *)buf + size - p.text_size;
+	if (text[0] || text[p.text_size - 1])
+		return -EBADMSG;
+	for (uint32_t i = 0; i < p.ntasks; i++, at += sizeof(struct message_page_task)) {
+		struct message_page_task t;
+		memcpy(&t, at, sizeof(t));
+		if (!page_task_fits(&t, &p) || t.nframes > p.nframes - frame ||
+		    t.nlinks > p.nlinks - link)
+			return -EBADMSG;
+		room->tasks[i] = (struct inspector_pytask){
+			.address = t.address,
+			.loop = t.loop,
+			.waiter = t.waiter,
+			.group = t.group,
+			.name = text_at(text, t.name),
+			.waits = text_at(text, t.waits),
+			.tid = t.tid,
+			.state = (enum inspector_pytask_state)t.state,
+			.frames = room->frames + frame,
+			.nframes = t.nframes,
+			.cut = t.cut,
+			.wakes = room->links + link,
+			.nwakes = t.nlinks,
+		};
+		frame += t.nframes;
+		link += t.nlinks;
+	}
+	if (frame != p.nframes || link != p.nlinks)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < p.nframes; i++, at += sizeof(struct message_page_frame)) {
+		struct message_page_frame f;
+		memcpy(&f, at, sizeof(f));
+		if (f.function >= p.text_size || f.file >= p.text_size || f.line < 0)
+			return -EBADMSG;
+		room->frames[i] = (struct inspector_task_frame){text_at(text, f.function),
+								text_at(text, f.file), f.line};
+	}
+	memcpy(room->links, at, p.nlinks * sizeof(uint64_t));
+	*ret_ntasks = p.ntasks;
+	return 0;
+}

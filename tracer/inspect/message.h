@@ -35,6 +35,9 @@ enum message_kind {
 	MESSAGE_FIND = 11,    /* collector -> worker: struct message_job, a file's word and a
 				 symbol's name, both with NUL; answered by MESSAGE_RESULT */
 	MESSAGE_CPYTHON = 12, /* collector -> worker: struct message_job; answered the same */
+	MESSAGE_TASKS = 16,   /* collector -> worker: struct message_job; answered by any number of
+				 MESSAGE_TASK_PAGE and then by MESSAGE_RESULT */
+	MESSAGE_TASK_PAGE = 17, /* worker -> collector: struct message_page and what it counts */
 };
 
 enum message_phase {
@@ -128,6 +131,34 @@ struct message_task {
 	int32_t line;
 };
 
+/* Some of a process's tasks: first the tasks, then all their frames, then all their links (u64),
+ * then texts as in a result. */
+struct message_page {
+	uint32_t kind;
+	uint32_t ntasks, nframes, nlinks, text_size;
+	uint32_t pad;
+	uint64_t cookie;
+};
+
+struct message_page_task {
+	uint64_t address, loop, waiter, group; /* as in struct inspector_pytask */
+	uint32_t name, waits;		       /* texts */
+	int32_t tid;
+	uint32_t state; /* enum inspector_pytask_state */
+	uint32_t nframes, nlinks;
+	uint32_t cut, pad;
+};
+
+struct message_page_frame {
+	uint32_t function, file;
+	int32_t line;
+};
+
+#define PAGE_TASKS  128
+#define PAGE_FRAMES 1024
+#define PAGE_LINKS  1024
+#define PAGE_TEXT   (32 * 1024)
+
 struct message_result {
 	uint32_t kind;
 	uint32_t flags;
@@ -141,6 +172,7 @@ struct message_result {
 	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */
 	struct inspector_place place; /* the same; code_name 0: not known */
 	struct message_task task;
+	struct inspector_tally tally; /* of MESSAGE_TASKS */
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
 };
 
@@ -162,5 +194,15 @@ const char *message_text(const void *buf, size_t size, const struct message_resu
  * point into buf). 0 or -EBADMSG. */
 int message_result_read(const void *buf, size_t size, struct message_result *ret,
 			struct inspector_frame *ret_frames);
+
+/* Checks a MESSAGE_TASK_PAGE of size bytes with this cookie; fills *ret, whose arrays have room for
+ * PAGE_TASKS, PAGE_FRAMES and PAGE_LINKS; texts point into buf. 0 or -EBADMSG. */
+struct message_page_room {
+	struct inspector_pytask tasks[PAGE_TASKS];
+	struct inspector_task_frame frames[PAGE_FRAMES];
+	uint64_t links[PAGE_LINKS];
+};
+int message_page_read(const void *buf, size_t size, uint64_t cookie, struct message_page_room *room,
+		      size_t *ret_ntasks);
 
 #endif

@@ -175,6 +175,13 @@ enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *
 	return MESSAGE_WHY_NONE;
 }
 
+bool pyframe_read(struct pyview *v, uint64_t address, struct pyframe *ret)
+{
+	uint64_t previous;
+
+	return read_frame(v, address, ret, &previous);
+}
+
 int pyframe_line(struct pyview *v, const struct pyframe *f)
 {
 	static uint8_t table[TABLE_MAX]; /* the worker has one thread */

@@ -30,6 +30,9 @@ enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *re
 enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *seen, size_t n,
 			      struct pyframe *ret);
 
+/* One frame, not where it was called from. False: there is none. */
+bool pyframe_read(struct pyview *v, uint64_t address, struct pyframe *ret);
+
 /* The line it is at; 0 unknown. */
 int pyframe_line(struct pyview *v, const struct pyframe *f);
 

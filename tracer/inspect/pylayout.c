@@ -28,7 +28,8 @@
 /* What 3.11 and later have in common. */
 #define SINCE_311                                                                                  \
 	.gil_last_holder = 8, .state_next = 8, .state_interp = 16, .frames = true,                 \
-	.frame_instr = 56, .code_file = 112, .code_name = 128, .code_table = 136
+	.frame_instr = 56, .frame_depth = 64, .frame_locals = 72, .code_file = 112,                \
+	.code_name = 128, .code_table = 136, .function_closure = 72, .function_name = 32
 
 static const struct pylayout layouts[] = {
 	{.minor = 8,
@@ -37,6 +38,13 @@ static const struct pylayout layouts[] = {
 	 .interp_modules = 56,
 	 .frame_instr = 104,
 	 .task_coro = 112,
+	 .task_state = 72,
+	 .frame_depth = 72,
+	 .frame_state = 116,
+	 .frame_locals = 360,
+	 .function_closure = 48,
+	 .function_name = 64,
+	 .type_keys = 872,
 	 UP_TO_310},
 	{.minor = 9,
 	 .runtime_size = 656,
@@ -44,6 +52,13 @@ static const struct pylayout layouts[] = {
 	 .interp_modules = 856,
 	 .frame_instr = 104,
 	 .task_coro = 152,
+	 .task_state = 80,
+	 .frame_depth = 72,
+	 .frame_state = 116,
+	 .frame_locals = 360,
+	 .function_closure = 48,
+	 .function_name = 64,
+	 .type_keys = 864,
 	 UP_TO_310},
 	{.minor = 10,
 	 .runtime_size = 672,
@@ -51,6 +66,13 @@ static const struct pylayout layouts[] = {
 	 .interp_modules = 856,
 	 .frame_instr = 96,
 	 .task_coro = 160,
+	 .task_state = 88,
+	 .frame_depth = 80,
+	 .frame_state = 108,
+	 .frame_locals = 352,
+	 .function_closure = 72,
+	 .function_name = 32,
+	 .type_keys = 872,
 	 UP_TO_310},
 	{.minor = 11,
 	 .runtime_size = 166688,
@@ -70,6 +92,9 @@ static const struct pylayout layouts[] = {
 	 .code_bytes = 184,
 	 .gen_frame = 80,
 	 .task_coro = 136,
+	 .task_state = 88,
+	 .gen_state = 75,
+	 .type_keys = 872,
 	 .text_ascii = 48,
 	 .text_wide = 72,
 	 SINCE_311},
@@ -88,6 +113,9 @@ static const struct pylayout layouts[] = {
 	 .code_bytes = 192,
 	 .gen_frame = 72,
 	 .task_coro = 136,
+	 .task_state = 88,
+	 .gen_state = 67,
+	 .type_keys = 880,
 	 .text_ascii = 40,
 	 .text_wide = 56,
 	 SINCE_311},
@@ -192,8 +220,15 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	l->code_first = (uint32_t)d[DEBUG_CODE_FIRST];
 	l->code_bytes = (uint32_t)d[DEBUG_CODE_BYTES];
 	l->code_traceable = 184;
+	l->frame_depth = 64;
+	l->frame_locals = 72;
 	l->gen_frame = 72;
+	l->gen_state = 67;
+	l->function_closure = 72;
+	l->function_name = 32;
+	l->type_keys = 880;
 	l->task_coro = 120;
+	l->task_state = 96;
 	l->text_ascii = 40;
 	l->text_wide = 56;
 }

@@ -34,10 +34,17 @@ struct pylayout {
 	uint32_t frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
 	/* PyCodeObject; name is the qualified one since 3.11, as bytes and traceable are there */
 	uint32_t code_first, code_file, code_name, code_table, code_traceable, code_bytes;
-	/* PyGenObject: a pointer up to 3.10, the frame itself from 3.11 on */
-	uint32_t gen_frame;
-	/* TaskObject of _asyncio; coro and name follow each other; 0: tasks are not known */
-	uint32_t task_coro;
+	/* the same, of one that is suspended: where its stack ends (a pointer up to 3.9, then a
+	 * number of words), its state up to 3.10, its local variables */
+	uint32_t frame_depth, frame_state, frame_locals;
+	/* PyGenObject: a pointer up to 3.10, the frame itself from 3.11 on; its state from then on
+	 */
+	uint32_t gen_frame, gen_state;
+	/* PyFunctionObject, and a class's keys of its instances' attributes (PyHeapTypeObject) */
+	uint32_t function_closure, function_name, type_keys;
+	/* TaskObject of _asyncio; waiter, coro and name follow each other; coro 0: tasks are not
+	 * known */
+	uint32_t task_coro, task_state;
 	/* PyASCIIObject, PyCompactUnicodeObject: where the characters lie */
 	uint32_t text_ascii, text_wide;
 };

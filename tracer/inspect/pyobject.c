@@ -3,6 +3,7 @@
 #include "inspect/pyobject.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -19,6 +20,8 @@
 #define TEXT_MAX	1024 /* characters of a text that are read */
 #define PAIRS_MAX	8192 /* a read or two for each */
 #define PAIRS_AT_A_TIME 64
+#define PAIRS_SPLIT	64 /* attributes of an instance; a class shares 30 names at most */
+#define VALUES_HEAD	8  /* PyDictValues since 3.13: capacity, size, embedded, valid */
 
 bool pyobject_read(const struct pyview *v, uint64_t address, void *buf, size_t size)
 {
@@ -78,6 +81,27 @@ bool pyobject_has_base(const struct pyview *v, uint64_t object, const char *name
 			return false;
 	}
 	return false;
+}
+
+bool pyobject_type_name(const struct pyview *v, uint64_t object, char *buf, size_t size)
+{
+	uint64_t type, at;
+	char text[128];
+	size_t n = 0;
+
+	if (!cpython_read_pointer(&v->py, object + TYPE, &type) || !type ||
+	    !pyobject_read(v, type + TYPE_NAME, &at, sizeof(at)))
+		return false;
+	while (n < sizeof(text) && pyobject_read(v, at + n, text + n, 1) && text[n]) {
+		if (text[n] < ' ' || text[n] > '~')
+			return false;
+		n++;
+	}
+	if (!n || n == sizeof(text) || text[n])
+		return false;
+	const char *dot = strrchr(text, '.'), *name = dot ? dot + 1 : text;
+	snprintf(buf, size, "%s", name);
+	return true;
 }
 
 /* ---- texts ---- */
@@ -175,8 +199,8 @@ struct pairs {
 	size_t size, key, value; /* of one, and where in it */
 };
 
-/* Where the keys of a dictionary have their pairs. */
-static bool find_pairs(const struct pyview *v, uint64_t keys, struct pairs *ret)
+/* Where the keys of a dictionary have their pairs; those of instances have no values there. */
+static bool find_pairs(const struct pyview *v, uint64_t keys, bool split, struct pairs *ret)
 {
 	uint64_t head[5];
 
@@ -186,7 +210,7 @@ static bool find_pairs(const struct pyview *v, uint64_t keys, struct pairs *ret)
 		/* dk_refcnt; dk_log2_size, dk_log2_index_bytes, dk_kind; dk_usable, dk_nentries */
 		unsigned int index_log = head[1] >> 8 & 0xff, kind = head[1] >> 16 & 0xff;
 		uint64_t count = head[3];
-		if (index_log > 32 || kind > 1)
+		if (index_log > 32 || kind > 2 || (kind == 2) != split)
 			return false;
 		*ret = kind ? (struct pairs){keys + 32 + (1ull << index_log), count, 16, 0, 8}
 			    : (struct pairs){keys + 32 + (1ull << index_log), count, 24, 8, 16};
@@ -201,6 +225,26 @@ static bool find_pairs(const struct pyview *v, uint64_t keys, struct pairs *ret)
 	return ret->count <= PAIRS_MAX;
 }
 
+bool pyobject_each_split(struct pyview *v, uint64_t keys, uint64_t values, pyobject_pair_fn *fn,
+			 void *arg)
+{
+	uint64_t some[PAIRS_SPLIT];
+	struct pairs p;
+
+	if (!find_pairs(v, keys, true, &p))
+		return false;
+	size_t n = p.count < PAIRS_SPLIT ? p.count : PAIRS_SPLIT;
+	if (!pyobject_read(v, values, some, n * sizeof(some[0])))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t key;
+		if (some[i] && cpython_read_pointer(&v->py, p.at + i * p.size + p.key, &key) &&
+		    key && fn(v, key, some[i], arg))
+			return true;
+	}
+	return false;
+}
+
 bool pyobject_each(struct pyview *v, uint64_t dict, pyobject_pair_fn *fn, void *arg)
 {
 	uint8_t some[PAIRS_AT_A_TIME * 24];
@@ -208,8 +252,12 @@ bool pyobject_each(struct pyview *v, uint64_t dict, pyobject_pair_fn *fn, void *
 	struct pairs p;
 
 	if (!pyobject_is(v, dict, PYTYPE_DICT) ||
-	    !pyobject_read(v, dict + DICT_KEYS, keys, sizeof(keys)) || keys[1] ||
-	    !find_pairs(v, keys[0], &p))
+	    !pyobject_read(v, dict + DICT_KEYS, keys, sizeof(keys)))
+		return false;
+	if (keys[1])
+		return pyobject_each_split(
+			v, keys[0], keys[1] + (v->layout.minor >= 13 ? VALUES_HEAD : 0), fn, arg);
+	if (!find_pairs(v, keys[0], false, &p))
 		return false;
 	for (uint64_t done = 0; done < p.count; done += PAIRS_AT_A_TIME) {
 		size_t n = p.count - done < PAIRS_AT_A_TIME ? p.count - done : PAIRS_AT_A_TIME;
@@ -251,4 +299,61 @@ uint64_t pyobject_find(struct pyview *v, uint64_t dict, const char *key)
 	struct search s = {.text = key};
 
 	return pyobject_each(v, dict, is_sought, &s) ? s.value : 0;
+}
+
+/* ---- instances ---- */
+
+#define TYPE_BASICSIZE	   32
+#define TYPE_FLAGS	   168
+#define TYPE_DICTOFFSET	   288
+#define FLAG_INLINE_VALUES (1u << 2) /* since 3.13 */
+#define FLAG_MANAGED_DICT  (1u << 4) /* since 3.11 */
+
+/* What the instance has beside a dictionary: where its values lie; 0 none. */
+static uint64_t find_values(const struct pyview *v, uint64_t object, uint64_t type, uint64_t flags)
+{
+	uint64_t at, size;
+	uint8_t head[VALUES_HEAD];
+
+	switch (v->layout.minor) {
+	case 11:
+		return cpython_read_pointer(&v->py, object - 32, &at) ? at : 0;
+	case 12: /* a pointer one less, if it is one to values */
+		return pyobject_read(v, object - 24, &at, sizeof(at)) && at & 1 ? at + 1 : 0;
+	}
+	if (!(flags & FLAG_INLINE_VALUES) ||
+	    !pyobject_read(v, type + TYPE_BASICSIZE, &size, sizeof(size)) || size > INT32_MAX ||
+	    !pyobject_read(v, object + size, head, sizeof(head)))
+		return 0;
+	return head[3] ? object + size + VALUES_HEAD : 0;
+}
+
+static bool each_attribute(struct pyview *v, uint64_t object, pyobject_pair_fn *fn, void *arg)
+{
+	uint64_t type, flags, dict, keys, values = 0;
+	int64_t offset;
+
+	if (!cpython_read_pointer(&v->py, object + TYPE, &type) || !type ||
+	    !pyobject_read(v, type + TYPE_FLAGS, &flags, sizeof(flags)))
+		return false;
+	bool managed = v->layout.minor >= 11 && flags & FLAG_MANAGED_DICT;
+	if (managed)
+		values = find_values(v, object, type, flags);
+	if (values)
+		return cpython_read_pointer(&v->py, type + v->layout.type_keys, &keys) && keys &&
+		       pyobject_each_split(v, keys, values, fn, arg);
+	if (managed)
+		return cpython_read_pointer(&v->py, object - 24, &dict) && dict &&
+		       pyobject_each(v, dict, fn, arg);
+	return pyobject_read(v, type + TYPE_DICTOFFSET, &offset, sizeof(offset)) && offset > 0 &&
+	       offset < INT32_MAX &&
+	       cpython_read_pointer(&v->py, object + (uint64_t)offset, &dict) && dict &&
+	       pyobject_each(v, dict, fn, arg);
+}
+
+uint64_t pyobject_attribute(struct pyview *v, uint64_t object, const char *name)
+{
+	struct search s = {.text = name};
+
+	return each_attribute(v, object, is_sought, &s) ? s.value : 0;
 }

@@ -20,6 +20,9 @@ bool pyobject_is(struct pyview *v, uint64_t object, enum pytype type);
 /* The object's type, or one that it is derived from, has this name. */
 bool pyobject_has_base(const struct pyview *v, uint64_t object, const char *name);
 
+/* The name of the object's type, without its module. False: none can be read. */
+bool pyobject_type_name(const struct pyview *v, uint64_t object, char *buf, size_t size);
+
 /* A `str` as UTF-8 into buf of size bytes, with a NUL, cut where it does not fit; what is no
  * character becomes U+FFFD. False, with an empty text, when it is no `str`. */
 bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size);
@@ -30,13 +33,18 @@ bool pyobject_count(struct pyview *v, uint64_t object, uint64_t *ret);
 /* The items of a `bytes`: how many there are, of which up to size are read. False: no `bytes`. */
 bool pyobject_bytes(struct pyview *v, uint64_t object, void *buf, size_t size, size_t *ret_size);
 
-/* Calls fn for each pair of a `dict` that is no instance's, until it says true. False: it never
- * did.
- */
+/* Calls fn for each pair of a `dict` until it says true. False: it never did. */
 typedef bool pyobject_pair_fn(struct pyview *v, uint64_t key, uint64_t value, void *arg);
 bool pyobject_each(struct pyview *v, uint64_t dict, pyobject_pair_fn *fn, void *arg);
 
+/* The same of keys that instances share, and of one instance's values. */
+bool pyobject_each_split(struct pyview *v, uint64_t keys, uint64_t values, pyobject_pair_fn *fn,
+			 void *arg);
+
 /* The value of a key that is an ASCII text; 0 not there. */
 uint64_t pyobject_find(struct pyview *v, uint64_t dict, const char *key);
+
+/* An attribute of an instance of a class written in Python; 0 not there. */
+uint64_t pyobject_attribute(struct pyview *v, uint64_t object, const char *name);
 
 #endif

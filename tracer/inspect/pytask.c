@@ -49,10 +49,32 @@ static bool look_at_task(struct pyview *v, uint64_t key, uint64_t task, void *ar
 	return false;
 }
 
+uint64_t pytask_global(struct pyview *v, const char *name)
+{
+	uint64_t modules, module, names;
+
+	if (!cpython_read_pointer(&v->py, v->interp + v->layout.interp_modules, &modules))
+		return 0;
+	module = pyobject_find(v, modules, "_asyncio");
+	if (!module || !cpython_read_pointer(&v->py, module + MODULE_DICT, &names))
+		return 0;
+	return pyobject_find(v, names, name);
+}
+
+bool pytask_name(struct pyview *v, uint64_t object, char *name, size_t size)
+{
+	uint64_t number;
+
+	if (!pyobject_count(v, object, &number))
+		return pyobject_text(v, object, name, size);
+	snprintf(name, size, "Task-%" PRIu64, number);
+	return true;
+}
+
 /* sys.modules['_asyncio']._current_tasks, looked for again only where that has changed. */
 static uint64_t find_tasks(struct pyview *v)
 {
-	uint64_t modules, module, names, keys[2], count;
+	uint64_t modules, keys[2], count;
 
 	if (v->tasks.dict)
 		return v->tasks.dict;
@@ -61,9 +83,7 @@ static uint64_t find_tasks(struct pyview *v)
 	    !pyobject_read(v, modules + 32, keys, sizeof(keys)) ||
 	    (v->tasks.keys == keys[0] && v->tasks.count == count))
 		return 0;
-	module = pyobject_find(v, modules, "_asyncio");
-	if (module && cpython_read_pointer(&v->py, module + MODULE_DICT, &names))
-		v->tasks.dict = pyobject_find(v, names, "_current_tasks");
+	v->tasks.dict = pytask_global(v, "_current_tasks");
 	v->tasks.keys = keys[0];
 	v->tasks.count = count;
 	return v->tasks.dict;
@@ -73,7 +93,7 @@ bool pytask_find(struct pyview *v, const struct pyframe *frames, size_t n, uint6
 		 const struct pyframe **ret_frame, char *name, size_t size)
 {
 	struct search s = {.frames = frames, .n = n};
-	uint64_t text, number;
+	uint64_t text;
 
 	if (!v->layout.task_coro)
 		return false;
@@ -85,10 +105,7 @@ bool pytask_find(struct pyview *v, const struct pyframe *frames, size_t n, uint6
 	}
 	if (!cpython_read_pointer(&v->py, s.task + v->layout.task_coro + sizeof(text), &text))
 		return false;
-	/* a task that was given no name has but its number, since 3.12 */
-	if (pyobject_count(v, text, &number))
-		snprintf(name, size, "Task-%" PRIu64, number);
-	else if (!pyobject_text(v, text, name, size))
+	if (!pytask_name(v, text, name, size))
 		return false;
 	*ret = s.task;
 	*ret_frame = &frames[s.frame];

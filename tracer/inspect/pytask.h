@@ -11,4 +11,11 @@
 bool pytask_find(struct pyview *v, const struct pyframe *frames, size_t n, uint64_t *ret,
 		 const struct pyframe **ret_frame, char *name, size_t size);
 
+/* What the module _asyncio has under a name; 0: nothing, or it is not imported. */
+uint64_t pytask_global(struct pyview *v, const char *name);
+
+/* A task's name into text of size bytes, by the object that the task has for it: a text, or since
+ * 3.12 the number of one that was given none. */
+bool pytask_name(struct pyview *v, uint64_t object, char *name, size_t size);
+
 #endif

@@ -15,6 +15,8 @@ enum pytype {
 	PYTYPE_COUNT,
 };
 
+#define PYVIEW_CLASSES 1024
+
 struct pyview {
 	struct cpython py;    /* address 0: it has no _PyRuntime */
 	bool no_version;      /* Py_Version is there and cannot be read */
@@ -22,6 +24,10 @@ struct pyview {
 	struct pylayout layout;
 	uint64_t interp;
 	uint64_t types[PYTYPE_COUNT]; /* where they lie, by their first object; 0 not met yet */
+	struct {
+		uint64_t type; /* 0 none */
+		uint8_t class; /* enum pyclass */
+	} classes[PYVIEW_CLASSES];
 	struct {
 		uint64_t dict;	      /* of the current ones; 0 not found */
 		uint64_t keys, count; /* sys.modules, in which it was not found */

@@ -16,6 +16,7 @@
 #include "inspect/message.h"
 #include "inspect/sandbox.h"
 #include "inspect/space.h"
+#include "inspect/tasklist.h"
 #include "inspect/unwind.h"
 
 struct worker {
@@ -152,6 +153,8 @@ static int serve_collector(struct worker *w)
 				w->out);
 	else if (job->kind == MESSAGE_CPYTHON)
 		size = cpython_run(w->slots[job->slot], job, tell_phase, w, w->out);
+	else if (job->kind == MESSAGE_TASKS)
+		size = tasklist_run(w->slots[job->slot], job, w->collector, tell_phase, w, w->out);
 	else
 		return -EPIPE;
 	return message_send(w->collector, w->out, size, NULL, 0, NULL, 0, 0);

@@ -27,8 +27,8 @@
 #include "thread.h"
 
 #define SELDOM_NS	100000000ull /* period of the sampler on each CPU, filtered in the kernel */
-#define OFTEN_NS	4000000ull  /* while a loop is held */
-#define EVENTS_PER_TURN 4096	    /* the ring may be filled as fast as it is emptied */
+#define OFTEN_NS	4000000ull   /* while a loop is held */
+#define EVENTS_PER_TURN 4096	     /* the ring may be filled as fast as it is emptied */
 
 static char last_log[160]; /* libbpf's newest warning; one job a process */
 
@@ -161,7 +161,7 @@ static bool fentry_works(void)
 	return link >= 0;
 }
 
-static void choose_fentry(struct probe *p)
+static void choose_fentry(struct probe *p, bool light)
 {
 	struct bpf_program *waits[] = {
 		p->skel->progs.on_epoll_wait,	p->skel->progs.on_epoll_pwait,
@@ -170,7 +170,7 @@ static void choose_fentry(struct probe *p)
 		p->skel->progs.on_pselect6,	p->skel->progs.on_io_uring_enter,
 	};
 
-	p->exact = fentry_works();
+	p->exact = !light && fentry_works();
 	p->skel->rodata->exact = p->exact;
 	for (size_t i = 0; p->exact && i < LSC_ARRAY_LEN(waits); i++)
 		bpf_program__set_autoload(waits[i], true);
@@ -187,7 +187,7 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	p->skel->rodata->stall_ns = o->stall_ns;
 	p->skel->data->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
-	choose_fentry(p);
+	choose_fentry(p, o->light);
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);

@@ -23,6 +23,7 @@ struct probe_options {
 	uint64_t stall_ns, block_ns;
 	bool grows;  /* probe_add_target() may come later */
 	bool follow; /* also the processes that they fork */
+	bool light;  /* switches and samples alone: no call is hooked, ticks are not exact */
 };
 
 /* One event, checked against its size only. Borrowed until it returns. */

@@ -252,6 +252,18 @@ static void on_task_new(struct ring_track *k, const struct ring_record *rec)
 	CALL(k, task_new, t, snapshot);
 }
 
+/* Since when it could run. What waits for a timer could from its time on; the loop says so when it
+ * looks at its timers, which it does late while something holds it. */
+static uint64_t ready_since(const struct ring_task *t, const struct ring_record *rec)
+{
+	uint64_t due = t->wait_detail;
+
+	if (t->state != LSC_TASK_SUSPENDED || t->wait_kind != LSC_WAIT_TIMER ||
+	    rec->arg8 != LSC_WAIT_TIMER || !t->since_ns || due >= rec->time_ns)
+		return rec->time_ns;
+	return due > t->since_ns ? due : t->since_ns;
+}
+
 static void on_ready(struct ring_track *k, const struct ring_record *rec)
 {
 	struct ring_task *t = meet(k, rec);
@@ -261,7 +273,7 @@ static void on_ready(struct ring_track *k, const struct ring_record *rec)
 	if (t == k->running || t->state == LSC_TASK_READY)
 		k->stats.odd++; /* the first word counts */
 	else
-		set_state(k, t, LSC_TASK_READY, rec->time_ns, rec->time_ns);
+		set_state(k, t, LSC_TASK_READY, ready_since(t, rec), rec->time_ns);
 }
 
 static void on_run(struct ring_track *k, const struct ring_record *rec)

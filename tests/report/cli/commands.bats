@@ -16,7 +16,7 @@ setup() {
 
 @test "--help lists every command, and help NAME is that command's --help" {
 	run -0 loopscope --help
-	for command in attach record report check doctor schema; do
+	for command in attach record report check doctor ps schema; do
 		[[ $output == *"  $command "* ]]
 		[ "$(loopscope help $command)" = "$(loopscope $command --help)" ]
 		[[ "$(loopscope help $command)" == *"Usage: loopscope $command "* ]]
@@ -52,6 +52,21 @@ setup() {
 	run -2 loopscope record
 	run -2 loopscope record --stall
 	run -2 loopscope doctor -p 1,2
+	[ ! -e "$FAKE_LOG" ]
+}
+
+@test "a mistake is told in one line that says where to look" {
+	run -2 --separate-stderr loopscope attach
+	[ "$stderr" = "loopscope attach: whom? Give -p PID, --name COMM or --cgroup PATH; see loopscope help attach" ]
+	run -2 --separate-stderr loopscope report a.lsc --html b.html
+	[ "$stderr" = "loopscope report: only one capture at a time; where it is written to follows a =, as in --html=b.html; see loopscope help report" ]
+	run -2 --separate-stderr loopscope report a.lsc b.lsc
+	[ "$stderr" = "loopscope report: only one capture at a time: 'b.lsc' is one more; see loopscope help report" ]
+	run -2 --separate-stderr loopscope check a.lsc -- true
+	[ "$stderr" = "loopscope check: only one of FILE.lsc, -p PID and -- COMMAND can be judged; see loopscope help check" ]
+	run -2 --separate-stderr loopscope attach -p $'1\e[31m'
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr != *$'\e'* ]]
 	[ ! -e "$FAKE_LOG" ]
 }
 

@@ -167,6 +167,41 @@ static void a_tick_names_its_culprits_longest_first_and_the_waits_of_the_others(
 	assert_log(f, "tick 700-701\n");
 }
 
+/* The loop says that a timer has ended when it looks at its timers. */
+static void a_task_could_run_from_its_timer_on(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		uint64_t due, ready_since;
+	} cases[] = {{150, 150},	     /* while something held the loop */
+		     {400, 400}, {401, 400}, /* in time; later: a cancellation ended the wait */
+		     {90, 110},		     /* due before it waited for it */
+		     {0, 110},	 {UINT64_MAX, 400}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char want[64];
+		uint32_t id = (uint32_t)i + 1;
+
+		NEW(100, id, "sleeper");
+		RUN(105, id);
+		SUSPEND(110, id, LSC_WAIT_TIMER, cases[i].due);
+		f->log[0] = '\0';
+		AT(400, .kind = LSC_REC_TASK_READY, .task = id, .arg8 = LSC_WAIT_TIMER);
+		RUN(410, id);
+		snprintf(want, sizeof(want), "wait %u %u-410\n", id,
+			 (unsigned)cases[i].ready_since);
+		assert_log(f, want);
+		SUSPEND(420, id, LSC_WAIT_FD, 7);
+		f->log[0] = '\0';
+		READY(500, id); /* of another kind */
+		RUN(510, id);
+		snprintf(want, sizeof(want), "wait %u 500-510\n", id);
+		assert_log(f, want);
+		DONE(520, id, 0);
+		f->log[0] = '\0';
+	}
+}
+
 static void nothing_is_reported_across_a_gap(void **state)
 {
 	struct fixture *f = *state;
@@ -292,6 +327,7 @@ int main(void)
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		FRESH(a_tick_names_its_culprits_longest_first_and_the_waits_of_the_others),
+		FRESH(a_task_could_run_from_its_timer_on),
 		FRESH(nothing_is_reported_across_a_gap),
 		FRESH(a_snapshot_restores_states_and_retires_tasks_that_ended_unseen),
 		FRESH(ends_are_told_apart_and_a_task_may_end_without_having_run),

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* What the inspector was asked, from the question to the answer. */
+#include "state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is missing without it; NULL: nothing that is stored. */
+static const char *const job_texts[] = {
+	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
+	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
+	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
+
+struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->cookie = ++c->next_cookie;
+	j->loop = l;
+	j->kind = kind;
+	return j;
+}
+
+uint64_t job_begin(struct collector *c, struct job *j, int r)
+{
+	if (r < 0) {
+		if (job_texts[j->kind])
+			ledger_unresolved(c, job_texts[j->kind],
+					  r == -EAGAIN ? "too many stacks at once" : strerror(-r));
+		free(j);
+		return 0;
+	}
+	HASH_ADD(hh, c->jobs, cookie, sizeof(j->cookie), j);
+	return j->cookie;
+}
+
+uint64_t job_unwind(struct collector *c, struct loop *l, enum job_kind kind, const uint64_t *regs,
+		    const void *stack, size_t size)
+{
+	struct job *j = job_new(c, l, kind);
+
+	if (!j)
+		return 0;
+	return job_begin(c, j,
+			 inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid, regs,
+					  stack, size));
+}
+
+uint64_t job_unwind_python(struct collector *c, struct loop *l, enum job_kind kind,
+			   const struct sample *p, const void *stack, size_t size)
+{
+	struct job *j = job_new(c, l, kind);
+
+	if (!j)
+		return 0;
+	j->tick_ns = p->tick_ns;
+	return job_begin(c, j,
+			 inspector_unwind_python(c->inspector, j->cookie, l->target->pid, l->tid,
+						 p->regs, stack, size, p->python));
+}
+
+void job_result(const struct inspector_result *r, void *arg)
+{
+	struct collector *c = arg;
+	struct job *j;
+
+	HASH_FIND(hh, c->jobs, &r->cookie, sizeof(r->cookie), j);
+	if (!j)
+		return;
+	HASH_DEL(c->jobs, j);
+	if (j->loop && r->why && job_texts[j->kind])
+		ledger_unresolved(c, job_texts[j->kind], r->why);
+	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
+		ledger_no_frames(c, j->loop, r->language_why);
+	if (j->kind == JOB_GIL)
+		gil_found(c, j->target, r);
+	else if (j->loop && j->kind == JOB_ONGOING)
+		ongoing_stack(j->loop, r->cookie, stack_intern_result(c, r));
+	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
+		inquiry_result(c, j, r);
+	else if (j->loop && j->kind == JOB_HOME)
+		callback_home(c, j, r);
+	else if (j->loop && j->kind == JOB_SAMPLE)
+		evidence_sample_found(c, j, r);
+	else if (j->loop)
+		evidence_block_found(c, j->loop, r);
+	free(j);
+}
+
+void jobs_drop_loop(struct collector *c, const struct loop *l)
+{
+	for (struct job *j = c->jobs; j; j = j->hh.next) {
+		if (j->loop != l)
+			continue;
+		j->loop = NULL;
+		if (job_texts[j->kind])
+			ledger_unresolved(c, job_texts[j->kind], "the thread had ended");
+	}
+}
+
+void jobs_free(struct collector *c)
+{
+	struct job *j, *next;
+
+	HASH_ITER(hh, c->jobs, j, next)
+	{
+		HASH_DEL(c->jobs, j);
+		free(j);
+	}
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* Loops are observed first; then what the inspector and the rings know of their tasks is told. */
+#include "ps.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "census.h"
+#include "control.h"
+#include "own.h"
+#include "tasks.h"
+
+#define OBSERVE_NS   LSC_NS_PER_S
+#define TASKS_NS     (2 * LSC_NS_PER_S) /* for the tasks of all processes together */
+#define LOOPS_A_TIME 50			/* in a message */
+#define BATCH_BYTES  (48 * 1024)
+#define TEXT_MAX     1024
+
+struct ps {
+	ps_send_fn *send;
+	void *arg;
+	struct inspector *inspector;
+	/* the process whose tasks are read */
+	struct tasks *tasks;
+	bool done;
+	struct inspector_tally tally;
+	bool python; /* it is a CPython */
+	char why[160];
+};
+
+static json_t *text_or_null(const char *text)
+{
+	json_t *t = control_text(text && text[0] ? text : NULL, TEXT_MAX);
+
+	return t ? t : json_null();
+}
+
+/* ---- tasks of asyncio ---- */
+
+static void on_result(const struct inspector_result *r, void *arg)
+{
+	struct ps *p = arg;
+
+	if (r->page) {
+		if (p->tasks)
+			tasks_add_page(p->tasks, r->page, r->npage);
+		return;
+	}
+	p->done = true;
+	p->tally = r->tally;
+	p->python = r->address != 0;
+	snprintf(p->why, sizeof(p->why), "%s", r->why ? r->why : "");
+}
+
+/* Has the tasks of a process read into p->tasks. Bounded by `until`. */
+static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
+{
+	p->done = p->python = false;
+	p->tally = (struct inspector_tally){0};
+	snprintf(p->why, sizeof(p->why), "no time is left");
+	p->tasks = tasks_free(p->tasks);
+	p->tasks = tasks_new(t);
+	if (!p->tasks || inspector_tasks(p->inspector, 1, t->pid, t->pid) < 0)
+		return;
+	for (uint64_t now = lsc_now_ns(); !p->done; now = lsc_now_ns()) {
+		struct pollfd fd = {.fd = inspector_fd(p->inspector), .events = POLLIN};
+		uint64_t at = inspector_deadline_ns(p->inspector);
+		int ms = at <= now ? 0 : at - now > 50 * LSC_NS_PER_MS ? 50 : 1;
+		if (now >= until)
+			break;
+		poll(&fd, 1, ms);
+		inspector_dispatch(p->inspector);
+	}
+}
+
+/* "3.11.7"; of 3.8 to 3.10 without the last number. */
+static void version_text(uint32_t version, char *buf, size_t size)
+{
+	unsigned int micro = version >> 8 & 0xff;
+
+	if ((version >> 16 & 0xff) > 10)
+		snprintf(buf, size, "%u.%u.%u", version >> 24, version >> 16 & 0xff, micro);
+	else
+		snprintf(buf, size, "%u.%u", version >> 24, version >> 16 & 0xff);
+}
+
+/* What the reading of a process's tasks tells of its loops. */
+static void learn_loops(const struct ps *p, struct census *c, int pid)
+{
+	char version[32];
+
+	version_text(p->tally.version, version, sizeof(version));
+	for (size_t i = 0; i < c->n; i++) {
+		struct census_loop *l = &c->loops[i];
+		size_t n = tasks_of_thread(p->tasks, l->tid);
+		if (l->pid != pid || !p->python || l->ring)
+			continue;
+		snprintf(l->runtime, sizeof(l->runtime), "cpython");
+		if (p->tally.version)
+			snprintf(l->runtime_version, sizeof(l->runtime_version), "%s", version);
+		/* of a loop whose thread is not known the tasks are not either */
+		if (!p->why[0] && (n || tasks_count(p->tasks) == 0))
+			l->tasks = (int64_t)n;
+	}
+}
+
+/* ---- telling ---- */
+
+static json_t *loop_json(const struct census_loop *l)
+{
+	json_t *wait = l->syscall ? json_pack("{s:s, s:o}", "syscall", l->syscall, "fd",
+					      l->fd < 0 ? json_null() : json_integer(l->fd))
+				  : json_null();
+
+	return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:s, s:b, s:o, s:o}", "pid", l->pid, "tid",
+			 l->tid, "comm", text_or_null(l->comm), "runtime", text_or_null(l->runtime),
+			 "runtime_version", text_or_null(l->runtime_version), "primary_wait", wait,
+			 "source",
+			 l->kernel && l->ring ? "both"
+			 : l->kernel	      ? "bpf"
+					      : "ring",
+			 "turned", l->turned || l->ring, "utilization",
+			 l->utilization < 0 ? json_null() : json_real(l->utilization), "tasks",
+			 l->tasks < 0 ? json_null() : json_integer(l->tasks));
+}
+
+static void send_list(struct ps *p, const char *type, const char *key, json_t *list)
+{
+	p->send(json_pack("{s:s, s:o}", "type", type, key, list), p->arg);
+}
+
+static void send_loops(struct ps *p, const struct census *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->n; i++) {
+		json_array_append_new(list, loop_json(&c->loops[i]));
+		if (json_array_size(list) == LOOPS_A_TIME) {
+			send_list(p, "ps-loops", "loops", list);
+			list = json_array();
+		}
+	}
+	send_list(p, "ps-loops", "loops", list);
+}
+
+/* As many as fit into a message at a time. */
+static void send_tasks(struct ps *p)
+{
+	json_t *list = json_array();
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < tasks_count(p->tasks); i++) {
+		json_t *task = tasks_get(p->tasks, i);
+		size_t size = json_dumpb(task, NULL, 0, JSON_ENSURE_ASCII | JSON_COMPACT);
+		if (size > BATCH_BYTES) { /* hostile: 32 frames of a kilobyte each */
+			json_object_set_new(task, "frames", json_array());
+			json_object_set_new(task, "cut", json_true());
+			size = BATCH_BYTES / 4;
+		}
+		if (bytes + size > BATCH_BYTES) {
+			send_list(p, "ps-tasks", "tasks", list);
+			list = json_array();
+			bytes = 0;
+		}
+		json_array_append(list, task);
+		bytes += size;
+	}
+	send_list(p, "ps-tasks", "tasks", list);
+}
+
+static void send_end(struct ps *p, const struct census *c, json_t *unseen, const struct target *t)
+{
+	p->send(json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "ps-end", "changed",
+			  (json_int_t)p->tally.changed, "omitted", (json_int_t)p->tally.omitted,
+			  "processes", (json_int_t)c->processes, "comm",
+			  t ? text_or_null(t->comm) : json_null(), "reading_ns",
+			  p->tally.took_ns ? json_integer((json_int_t)p->tally.took_ns)
+					   : json_null(),
+			  "unseen", unseen),
+		p->arg);
+}
+
+static void add_unseen(json_t *unseen, const char *what, const char *why)
+{
+	json_array_append_new(unseen,
+			      json_pack("{s:s, s:o}", "what", what, "why", text_or_null(why)));
+}
+
+/* ---- both ways ---- */
+
+static void tell_process(struct ps *p, struct census *c, const struct target *t, json_t *unseen)
+{
+	read_tasks(p, t, lsc_now_ns() + TASKS_NS);
+	if (p->python || p->why[0])
+		learn_loops(p, c, t->pid);
+	if (p->why[0] && (p->python || !strcmp(t->runtime, "cpython")))
+		add_unseen(unseen, "tasks of asyncio", p->why);
+	tasks_join(p->tasks);
+	uint64_t now = lsc_now_ns();
+	for (const struct ring_view *v = c->rings; v; v = v->next)
+		if (!v->broken)
+			tasks_add_ring(p->tasks, v, now);
+	if (tasks_failed(p->tasks))
+		add_unseen(unseen, "tasks", "out of memory");
+}
+
+static void tell_host(struct ps *p, struct census *c, json_t *unseen)
+{
+	uint64_t until = lsc_now_ns() + TASKS_NS;
+	struct lsc_err err;
+	struct target t;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct census_loop *l = &c->loops[i];
+		bool again = i && c->loops[i - 1].pid == l->pid;
+		if (again || strcmp(l->runtime, "cpython") != 0 ||
+		    target_open(l->pid, &t, &err) < 0)
+			continue;
+		read_tasks(p, &t, until);
+		if (p->tasks)
+			learn_loops(p, c, l->pid);
+		p->tally = (struct inspector_tally){0};
+		target_close(&t);
+	}
+	if (c->omitted)
+		add_unseen(unseen, "processes", "there is room for 4096 at once");
+}
+
+int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
+{
+	struct ps p = {.send = send, .arg = arg};
+	struct target target = {.pidfd = -1};
+	struct census *c = NULL;
+	json_t *unseen = json_array();
+	int r = target_proc_check(err);
+
+	if (r == 0 && pid) {
+		r = target_open(pid, &target, err);
+		if (r == 0 && own_process(pid))
+			r = lsc_err_set(err, -ESRCH,
+					"process %d is loopscope's own: it does not watch itself",
+					pid);
+	}
+	/* first: its children inherit no map of the probes */
+	if (r == 0)
+		r = inspector_new(NULL, on_result, &p, &p.inspector, err);
+	if (r == 0)
+		r = census_run(pid, OBSERVE_NS, &c, err);
+	if (r == 0) {
+		if (c->missing[0])
+			add_unseen(unseen, "loops without a ring", c->missing);
+		if (pid)
+			tell_process(&p, c, &target, unseen);
+		else
+			tell_host(&p, c, unseen);
+		send_loops(&p, c);
+		if (pid)
+			send_tasks(&p);
+		send_end(&p, c, json_incref(unseen), pid ? &target : NULL);
+	}
+	tasks_free(p.tasks);
+	census_free(c);
+	inspector_free(p.inspector);
+	target_close(&target);
+	json_decref(unseen);
+	return r;
+}

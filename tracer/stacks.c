@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* Stacks by their frames: equal ones are one, stored once. */
+#include "state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void hash_bytes(uint64_t h[2], const void *data, size_t size)
+{
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < size; i++) { /* FNV-1a, and a second one with another offset */
+		h[0] = (h[0] ^ p[i]) * 0x100000001b3ull;
+		h[1] = (h[1] ^ p[i]) * 0x10000000233ull;
+	}
+}
+
+static void hash_text(uint64_t h[2], const char *s)
+{
+	hash_bytes(h, s ? s : "\1", s ? strlen(s) + 1 : 1);
+}
+
+static void frame_name(const struct store_frame *f, char *buf, size_t size)
+{
+	const char *base = f->module ? strrchr(f->module, '/') : NULL;
+	const char *file = f->file ? strrchr(f->file, '/') : NULL;
+
+	if (f->function && f->lang == STORE_LANG_PYTHON && f->file)
+		snprintf(buf, size, "%s (%s:%d)", f->function, file ? file + 1 : f->file, f->line);
+	else if (f->function)
+		snprintf(buf, size, "%s", f->function);
+	else
+		snprintf(buf, size, "%s%s0x%llx",
+			 base	     ? base + 1
+			 : f->module ? f->module
+				     : "",
+			 f->module ? "+" : "", (unsigned long long)f->offset);
+}
+
+/* The C library's own frames around a system call say nothing that the call's name does not. */
+static bool is_wrapper(const struct store_frame *f)
+{
+	const char *base = f->module ? strrchr(f->module, '/') : NULL;
+
+	base = base ? base + 1 : f->module ? f->module : "";
+	return !strncmp(base, "libc.so", 7) || !strncmp(base, "libc-", 5) ||
+	       !strncmp(base, "libpthread", 10) || !strncmp(base, "ld-", 3) ||
+	       !strcmp(base, "[vdso]");
+}
+
+static bool has_python(const struct store_frame *frames, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (frames[i].lang == STORE_LANG_PYTHON)
+			return true;
+	return false;
+}
+
+static void stack_free(struct known_stack *k)
+{
+	for (size_t i = 0; i < k->nframes; i++)
+		free((char *)k->frame[i]);
+	free(k);
+}
+
+int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
+		     bool truncated)
+{
+	uint64_t h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull};
+	struct known_stack *k;
+	char name[256];
+
+	hash_bytes(h, &truncated, sizeof(truncated));
+	for (size_t i = 0; i < nframes; i++) {
+		const struct store_frame *f = &frames[i];
+		hash_bytes(h, &f->lang, sizeof(f->lang));
+		hash_text(h, f->function);
+		hash_text(h, f->module);
+		hash_text(h, f->file);
+		hash_bytes(h, &f->offset, sizeof(f->offset));
+		hash_bytes(h, &f->line, sizeof(f->line)); /* Python has no offsets */
+	}
+	HASH_FIND(hh, c->stacks, h, sizeof(h), k);
+	if (k)
+		return k->id;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return 0;
+	k->hash[0] = h[0];
+	k->hash[1] = h[1];
+	k->id = ++c->next_stack;
+	bool python = has_python(frames, nframes); /* which says all that the interpreter's would */
+	size_t first = 0;
+	while (first < nframes && is_wrapper(&frames[first]))
+		first++;
+	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
+		if (python && frames[i].lang != STORE_LANG_PYTHON)
+			continue;
+		frame_name(&frames[i], name, sizeof(name));
+		char *copy = strdup(name);
+		if (copy)
+			k->frame[k->nframes++] = copy;
+	}
+	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
+	struct store_stack row = {
+		.id = k->id, .truncated = truncated, .nframes = nframes, .frames = frames};
+	ledger_stored(c, store_put_stack(c->store, &row));
+	return k->id;
+}
+
+int64_t stack_intern_result(struct collector *c, const struct inspector_result *r)
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+
+	for (size_t i = 0; i < r->nframes; i++) {
+		const struct inspector_frame *f = &r->frames[i];
+		frames[i] = (struct store_frame){.lang = f->python ? STORE_LANG_PYTHON
+							 : f->js   ? STORE_LANG_JS
+								   : STORE_LANG_NATIVE,
+						 .function = f->function,
+						 .file = f->file,
+						 .module = f->module,
+						 .build_id = f->build_id,
+						 .line = f->line,
+						 .offset = f->offset,
+						 .inlined = f->inlined};
+	}
+	return r->nframes ? stack_intern(c, frames, r->nframes, r->truncated || r->why) : 0;
+}
+
+const struct known_stack *stack_of(const struct collector *c, int64_t id)
+{
+	for (const struct known_stack *k = c->stacks; id && k; k = k->hh.next)
+		if (k->id == id)
+			return k;
+	return NULL;
+}
+
+void stacks_free(struct collector *c)
+{
+	struct known_stack *k, *next;
+
+	HASH_ITER(hh, c->stacks, k, next)
+	{
+		HASH_DEL(c->stacks, k);
+		stack_free(k);
+	}
+}
