@@ -17,7 +17,7 @@
 #include "v8image.h"
 
 #define READS	6000 /* of one stack, at most */
-#define MUTATED 30000
+#define MUTATED 10000
 
 static struct answer answer;
 static struct v8walk walk;
