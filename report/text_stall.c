@@ -225,6 +225,8 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 	else if (f->module)
 		snprintf(name, sizeof(name), "%.60s+0x%llx", basename(f->module),
 			 (unsigned long long)f->offset);
+	else if (f->lang == STORE_LANG_JS)
+		snprintf(name, sizeof(name), "(unknown)");
 	else
 		snprintf(name, sizeof(name), "0x%llx", (unsigned long long)f->offset);
 	if (site)

@@ -21,15 +21,20 @@ static void hash_text(uint64_t h[2], const char *s)
 	hash_bytes(h, s ? s : "\1", s ? strlen(s) + 1 : 1);
 }
 
+static bool is_script(const struct store_frame *f)
+{
+	return f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS;
+}
+
 static void frame_name(const struct store_frame *f, char *buf, size_t size)
 {
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
 	const char *file = f->file ? strrchr(f->file, '/') : NULL;
 
-	if (f->function && f->lang == STORE_LANG_PYTHON && f->file)
+	if (f->function && is_script(f) && f->file)
 		snprintf(buf, size, "%s (%s:%d)", f->function, file ? file + 1 : f->file, f->line);
-	else if (f->function)
-		snprintf(buf, size, "%s", f->function);
+	else if (f->function || is_script(f))
+		snprintf(buf, size, "%s", f->function ? f->function : "(unknown)");
 	else
 		snprintf(buf, size, "%s%s0x%llx",
 			 base	     ? base + 1
@@ -49,10 +54,10 @@ static bool is_wrapper(const struct store_frame *f)
 	       !strcmp(base, "[vdso]");
 }
 
-static bool has_python(const struct store_frame *frames, size_t n)
+static bool has_script(const struct store_frame *frames, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (frames[i].lang == STORE_LANG_PYTHON)
+		if (is_script(&frames[i]))
 			return true;
 	return false;
 }
@@ -90,12 +95,12 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 	k->hash[0] = h[0];
 	k->hash[1] = h[1];
 	k->id = ++c->next_stack;
-	bool python = has_python(frames, nframes); /* which says all that the interpreter's would */
+	bool script = has_script(frames, nframes); /* which says all that the interpreter's would */
 	size_t first = 0;
 	while (first < nframes && is_wrapper(&frames[first]))
 		first++;
 	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
-		if (python && frames[i].lang != STORE_LANG_PYTHON)
+		if (script && !is_script(&frames[i]))
 			continue;
 		frame_name(&frames[i], name, sizeof(name));
 		char *copy = strdup(name);

@@ -171,6 +171,8 @@ static void frame(struct page *p, const json_t *f)
 	fputs("<li>", p->out);
 	if (function) {
 		html_text(p, function);
+	} else if (lang && !strcmp(lang, "js")) {
+		fputs("<span class=\"dim\">(unknown)</span>", p->out);
 	} else {
 		fputs("<span class=\"dim\">", p->out);
 		html_text(p, module ? module : "?");

@@ -81,9 +81,10 @@ class JavaScript(Case):
         """What node says of the stack; those of its own that have no script are left out."""
         return [[function or "(anonymous)", script, line] for function, script, line in truth["stack"] if script]
 
-    def plant(self, target, kind, warm):
+    def plant(self, target, kind, warm, **more):
         path, entry = write_module(self.dir, kind)
-        target.tell(json.dumps({"kind": kind, "ms": rng.randint(150, 250), "module": path, "entry": entry, "warm": warm}))
+        target.tell(json.dumps({"kind": kind, "ms": rng.randint(150, 250), "module": path, "entry": entry, "warm": warm,
+                                **more}))
         return json.loads(target.next_line("{", 60))
 
     def find_stall(self, report, truth):
@@ -142,6 +143,15 @@ class JavaScript(Case):
 
     def test_functions_are_those_that_node_tells_in_node_24(self):
         self.watch(nodes.published(24), options=NO_INLINING)
+
+    def test_parsing_50_mb_is_told_with_the_function_that_does_it(self):
+        with Process([nodes.machine(), *NO_INLINING, HERE / "targets/javascript_calls.js"]) as target:
+            target.next_line("running")
+            with Attach(target.pid, self.capture) as attach:
+                truth = self.plant(target, "json", True, bytes=50_000_000)
+                pause()
+                report = attach.stop()
+        self.assertTold(report, truth, True)
 
     def test_an_inlined_function_is_left_out_and_no_other_is_told(self):
         self.watch([nodes.machine()], exactly=False)

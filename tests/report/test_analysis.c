@@ -39,6 +39,14 @@ static void the_site_is_the_innermost_frame_of_the_application(void **state)
 		{{"native|uv__io_poll|||/usr/lib/libuv.so.1", "js|execSync|node:child_process|900|",
 		  "js|build|/srv/app.js|12|", NULL},
 		 "build"},
+		{{"js|(regular expression)|||", "js|test|||",
+		  "js|check|file:///srv/node_modules/valid/check.mjs|3|",
+		  "js|handle|file:///srv/app.mjs|12|", NULL},
+		 "handle"},
+		{{"native|open64|||/lib/libc.so.6", "js|openSync|node:fs|9|",
+		  "js|load|/srv/node_modules/conf/load.js|4|",
+		  "js|processTimers|node:internal/timers|5|", NULL},
+		 "load"},
 		{{"python|<module>|<string>|1|", "python|run|<frozen runpy>|9|", NULL}, "<module>"},
 		{{"native|task_step|||/opt/py/lib/python3.12/lib-dynload/_asyncio.cpython-312.so",
 		  "python|run|/opt/py/lib64/python3.12/asyncio/runners.py|5|",
@@ -243,6 +251,39 @@ static void a_hostile_capture_becomes_a_valid_document(void **state)
 	analysis_done(&a);
 }
 
+/* Of ten samples so many end in a function without rules, the others reach the application. */
+static const char *site_of_broken(struct analysis *a, int broken)
+{
+	struct fixture f;
+
+	fixture_begin(&f, NULL);
+	fixture_stack(&f, 1, (const char *const[]){"native|sha512_block|||/usr/bin/node", NULL});
+	fixture_stack(&f, 2,
+		      (const char *const[]){"native|sha512_block|||/usr/bin/node",
+					    "js|sign|/srv/app.js|12|", NULL});
+	fixture_stall(&f, 1, 1000, 100, LSC_CAUSE_CPU_USER, NULL, 0);
+	for (int i = 0; i < 10; i++)
+		store_put_sample(
+			f.s, &(struct store_sample){.loop = 1,
+						    .stall = 1,
+						    .stack = i < broken ? 1 : 2,
+						    .ns = MS(10),
+						    .ts_ns = FIXTURE_START + MS(1000 + 10 * i)});
+	fixture_analyse(&f, a);
+	return a->stalls[0].site.function;
+}
+
+static void stacks_that_end_early_do_not_hide_the_application(void **state)
+{
+	(void)state;
+	struct analysis a;
+
+	assert_string_equal(site_of_broken(&a, 7), "sign");
+	analysis_done(&a);
+	assert_string_equal(site_of_broken(&a, 9), "sha512_block"); /* it is too little of it */
+	analysis_done(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +291,7 @@ int main(void)
 		cmocka_unit_test(
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
 		cmocka_unit_test(victims_are_counted_by_what_lies_in_the_stall),
+		cmocka_unit_test(stacks_that_end_early_do_not_hide_the_application),
 		cmocka_unit_test(profiles_add_up_what_each_stack_cost),
 		cmocka_unit_test(what_a_bound_leaves_out_is_said),
 		cmocka_unit_test(the_document_holds_the_values_of_the_capture),

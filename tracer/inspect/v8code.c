@@ -4,6 +4,14 @@
 
 #include <elfutils/libdw.h>
 #include <stdlib.h>
+#include <string.h>
+
+static bool is_node(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strstr(slash ? slash : path, V8VIEW_FILE);
+}
 
 static bool has_rule(const struct space_file *file, uint64_t address)
 {
@@ -23,6 +31,8 @@ bool v8code_is(struct v8view *v, const struct space *s, const struct space_map *
 		return false;
 	if (!map->path)
 		return true;
+	if (!is_node(map->path))
+		return false;
 	struct v8code *c = &v->codes[address * 0x9e3779b97f4a7c15ull >> (64 - V8VIEW_CODES_LOG)];
 	if (c->address != address) {
 		c->generated = !has_rule(&s->files[map->file], address);

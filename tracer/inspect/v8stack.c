@@ -13,11 +13,10 @@
 #include "base/cleanup.h"
 #include "inspect/v8function.h"
 
-#define FUNCTION_TYPES                                                                             \
-	20 /* kinds of functions: constructors of arrays and the like have their own */
-#define MARKS_MAX 64
-#define ANONYMOUS "(anonymous)"
-#define REGEXP	  "(regular expression)"
+#define FUNCTION_TYPES 20 /* constructors of arrays and the like have types of their own */
+#define MARKS_MAX      64
+#define ANONYMOUS      "(anonymous)"
+#define REGEXP	       "(regular expression)"
 
 static bool is_context(const struct v8view *v, uint64_t object)
 {

@@ -41,7 +41,7 @@ struct v8view *v8view_get(struct space *s, unwind_phase_fn *phase, void *arg)
 	v->arg = s;
 	v8layout_init(&v->layout);
 	phase(MESSAGE_PHASE_INDEX, arg);
-	find_each(s, "node", take_constant, v);
+	find_each(s, V8VIEW_FILE, take_constant, v);
 	phase(MESSAGE_PHASE_UNWIND, arg);
 	v->why = v8layout_is_whole(&v->layout) ? MESSAGE_WHY_NONE : MESSAGE_WHY_VERSION;
 	s->v8 = v;

@@ -10,6 +10,7 @@
 /* Reads size bytes of the target at address; false when they are not all there. */
 typedef bool v8view_read_fn(void *arg, uint64_t address, void *buf, size_t size);
 
+#define V8VIEW_FILE	 "node" /* V8 is looked for in files whose names hold this */
 #define V8VIEW_CODES_LOG 10
 
 struct v8function;

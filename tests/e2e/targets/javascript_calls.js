@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A node service that runs other people's functions. A line on stdin is a JSON object: the `kind` of
-// what holds the loop, `ms` for how long, a `module` whose `entry` is called with the host, and
+// what holds the loop, `ms` for how long (of json also `bytes` to parse instead), a `module` whose `entry` is called with the host, and
 // whether it is `warm`: called until it is compiled, before it holds anything. What is called by
 // host.note() at the deepest place is told back as node itself has it: of each function on the
 // stack its name, its script and the line where it begins.
@@ -41,7 +41,7 @@ function amount(ms, some, call) {
 const quietly = { file: quiet, command: "true", rounds: 1, text: "[1]", ms: 0, line: "aab" };
 const pattern = /^(a+)+$/;
 
-function weigh(kind, ms) {
+function weigh(kind, ms, bytes) {
 	const real = { ...quietly, ms };
 	if (kind === "fifo") {
 		real.file = fifo;
@@ -51,7 +51,8 @@ function weigh(kind, ms) {
 		real.rounds = amount(ms, 4000, (n) => crypto.pbkdf2Sync("secret", "salt", n, 64, "sha512"));
 	} else if (kind === "json") {
 		const text = (n) => `[${"{\"name\":[1,2,3],\"text\":\"some\"},".repeat(n)}1]`;
-		real.text = text(amount(ms, 20000, (n) => JSON.parse(text(n))));
+		real.text = text(bytes ? Math.ceil(bytes / text(1).length)
+			: amount(ms, 20000, (n) => JSON.parse(text(n))));
 	} else if (kind === "regexp") {
 		let n = 16; // each letter more takes twice as long
 		while (milliseconds(() => pattern.test("a".repeat(n) + "b")) < ms / 2)
@@ -82,7 +83,7 @@ async function run(order) {
 	Object.assign(host, quietly, { told: [] });
 	for (let i = 0; order.warm && i < (order.kind === "child" ? 30 : WARM_CALLS); i++)
 		entry(host);
-	const real = weigh(order.kind, order.ms);
+	const real = weigh(order.kind, order.ms, order.bytes);
 	setTimeout(function held() {
 		Object.assign(host, real, { told: null });
 		if (order.kind === "fifo")

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one stack costs in the worker, the way there and back included: that of a thread that
+ * sleeps, named on the command line, with the frames of its language. Prints how many frames it
+ * has, what the first time takes, and of many later ones the median and the worst of a hundred.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "inspect/inspector.h"
+#include "probes/look.h"
+
+#define WARM   50
+#define ROUNDS 2000
+
+struct answer {
+	bool done;
+	size_t frames, python, js;
+	char why[64];
+};
+
+static void take(const struct inspector_result *r, void *arg)
+{
+	struct answer *a = arg;
+
+	*a = (struct answer){.done = true, .frames = r->nframes};
+	for (size_t i = 0; i < r->nframes; i++) {
+		a->python += r->frames[i].python;
+		a->js += r->frames[i].js;
+	}
+	const char *why = r->why ? r->why : r->language_why ? r->language_why : "";
+	snprintf(a->why, sizeof(a->why), "%s", why);
+}
+
+static int unwind(struct inspector *ins, int pid, const struct inspector_sleeper *sleeper,
+		  struct answer *a, uint64_t *ret_ns)
+{
+	uint64_t begin = lsc_now_ns();
+
+	a->done = false;
+	int r = inspector_unwind_asleep(ins, 1, pid, pid, sleeper);
+	while (r == 0 && !a->done) {
+		struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
+		inspector_dispatch(ins);
+		if (!a->done && poll(&p, 1, 1000) < 0 && errno != EINTR)
+			r = -errno;
+	}
+	*ret_ns = lsc_now_ns() - begin;
+	return r;
+}
+
+static int by_length(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int measure(struct inspector *ins, struct look *look, int pid, bool python, struct answer *a)
+{
+	static uint64_t ns[ROUNDS];
+	struct look_view seen;
+	uint64_t first, some;
+
+	int r = look_at(look, pid, &seen);
+	if (r == 0 && seen.on_cpu)
+		r = -EBUSY;
+	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
+					    .python = python ? pid : 0};
+	if (r == 0)
+		r = unwind(ins, pid, &sleeper, a, &first);
+	for (int i = 0; r == 0 && i < WARM; i++)
+		r = unwind(ins, pid, &sleeper, a, &some);
+	for (int i = 0; r == 0 && i < ROUNDS; i++)
+		r = unwind(ins, pid, &sleeper, a, &ns[i]);
+	if (r < 0)
+		return r;
+	qsort(ns, ROUNDS, sizeof(ns[0]), by_length);
+	printf("frames %zu\nof Python %zu\nof JavaScript %zu\n", a->frames, a->python, a->js);
+	printf("first %.1f ms\nmedian %.1f us\n99 of 100 %.1f us\n", (double)first / 1e6,
+	       (double)ns[ROUNDS / 2] / 1e3, (double)ns[ROUNDS * 99 / 100] / 1e3);
+	if (a->why[0])
+		printf("missing: %s\n", a->why);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct inspector *ins = NULL;
+	struct look *look = NULL;
+	struct lsc_err err = {0};
+	struct answer a = {0};
+	int pid = argc > 1 ? atoi(argv[1]) : 0;
+
+	if (pid <= 0) {
+		fprintf(stderr, "usage: bench_stack PID [python]\n");
+		return 2;
+	}
+	int r = inspector_new(NULL, take, &a, &ins, &err);
+	if (r == 0)
+		r = look_new(&look, &err);
+	if (r < 0) {
+		fprintf(stderr, "bench_stack: %s\n", err.text);
+	} else {
+		r = measure(ins, look, pid, argc > 2 && strcmp(argv[2], "python") == 0, &a);
+		if (r < 0)
+			fprintf(stderr, "bench_stack: %s\n", strerror(-r));
+	}
+	look_free(look);
+	inspector_free(ins);
+	return r < 0;
+}
