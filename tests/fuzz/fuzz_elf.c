@@ -40,7 +40,7 @@ static void look(struct space *s, size_t size)
 		FUZZ_MUST(y->ncalls >= 1 && y->ncalls <= SYMBOL_CALLS_MAX && y->entry <= at);
 		for (size_t k = 0; k < y->ncalls; k++)
 			FUZZ_MUST(y->calls[k].line >= 0);
-		FUZZ_MUST(entry_find(&f->entries, at) <= at);
+		FUZZ_MUST(entry_find(&f->entries, at, 0) <= at);
 	}
 	if (find_symbol(s, "x", "main", &address, &length))
 		FUZZ_MUST(length && address + length > address);

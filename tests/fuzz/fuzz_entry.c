@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct entry_table t;
 
 	entry_table_parse(in.at, in.left, lies, &t);
-	FUZZ_MUST(entry_find(&t, address) <= address);
-	FUZZ_MUST(entry_find(&t, lies + address) <= lies + address);
+	FUZZ_MUST(entry_find(&t, address, 0) <= address);
+	FUZZ_MUST(entry_find(&t, address, lies) <= address);
+	FUZZ_MUST(entry_find(&t, lies + address, lies) <= lies + address);
 	return 0;
 }

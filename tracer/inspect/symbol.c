@@ -121,8 +121,7 @@ const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_f
 		y->exported = !file->has_symtab && GELF_ST_BIND(sym.st_info) != STB_LOCAL;
 		y->entry = address - offset;
 	} else if (dwfl_module_getelf(mod, &bias)) {
-		uint64_t entry = entry_find(&file->entries, address - bias);
-		y->entry = entry ? entry + bias : 0;
+		y->entry = entry_find(&file->entries, address, bias);
 		y->near = file->has_symtab ? NULL : name_before(mod, address);
 	}
 	for (size_t i = 0; i < y->ncalls; i++)
