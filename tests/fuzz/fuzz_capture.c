@@ -18,6 +18,7 @@
 
 #define COLUMNS_MAX 256
 #define TEXT_MAX    64
+#define CHANGES_MAX 32
 
 static char path[64];
 static FILE *nowhere;
@@ -125,7 +126,7 @@ static void change_rows(struct fuzz_input *in)
 	FUZZ_MUST(sqlite3_open(path, &db) == SQLITE_OK);
 	sqlite3_exec(db, "PRAGMA synchronous=OFF; PRAGMA ignore_check_constraints=ON; BEGIN", NULL,
 		     NULL, NULL);
-	while (in->left) {
+	for (int i = 0; i < CHANGES_MAX && in->left; i++) {
 		sqlite3_stmt *s;
 		size_t column = fuzz_take(in, 1) % ncolumns;
 		FUZZ_MUST(sqlite3_prepare_v2(db, columns[column].update, -1, &s, NULL) ==
