@@ -12,8 +12,9 @@
 #include "inspect/cpython.h"
 #include "pyimage.h"
 
-#define INTERP 0x1000 /* offset of the interpreter in _PyRuntime (3.12 and later) or in the heap   \
-		       */
+#define INTERP                                                                                     \
+	0x1000 /* offset of the interpreter in _PyRuntime (3.12 and later) or in the heap          \
+		*/
 #define STATE  (HEAP + 0x6000)
 #define STATES 3
 
