@@ -21,7 +21,7 @@ set(LSC_SANITIZE "" CACHE STRING "value for -fsanitize=")
 if(LSC_SANITIZE)
   # gcc says of itself that -Wmaybe-uninitialized is wrong more often beside sanitizers
   add_compile_options(-fsanitize=${LSC_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
-                      -Wno-maybe-uninitialized)
+                      $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_link_options(-fsanitize=${LSC_SANITIZE})
 endif()
 

@@ -42,17 +42,17 @@ static uint64_t begin_at(const struct entry_table *t, size_t i)
 	return t->address + (uint64_t)(int64_t)relative;
 }
 
-uint64_t entry_find(const struct entry_table *t, uint64_t address)
+uint64_t entry_find(const struct entry_table *t, uint64_t address, uint64_t bias)
 {
 	size_t low = 0, high = t->count;
 
 	while (low < high) { /* the first that begins above */
 		size_t mid = low + (high - low) / 2;
-		if (begin_at(t, mid) <= address)
+		if (begin_at(t, mid) <= address - bias)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	uint64_t begin = low ? begin_at(t, low - 1) : 0;
-	return begin <= address ? begin : 0;
+	return begin && begin <= address - bias && begin + bias <= address ? begin + bias : 0;
 }

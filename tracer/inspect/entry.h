@@ -23,7 +23,8 @@ void entry_table_parse(const void *bytes, size_t size, uint64_t address, struct 
 /* The same of the section itself. */
 void entry_table_read(Elf_Scn *scn, const GElf_Shdr *sh, struct entry_table *ret);
 
-/* The begin of the function that the address (as in the file) lies in; 0 unknown. */
-uint64_t entry_find(const struct entry_table *t, uint64_t address);
+/* The begin of the function that the address lies in, where memory lies `bias` above what the file
+ * says; 0 unknown, never above the address. */
+uint64_t entry_find(const struct entry_table *t, uint64_t address, uint64_t bias);
 
 #endif

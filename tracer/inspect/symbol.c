@@ -98,8 +98,7 @@ const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_f
 		y->exported = !file->has_symtab && row->binding;
 		y->entry = row->start;
 	} else if (dwfl_module_getelf(mod, &bias)) {
-		uint64_t entry = entry_find(&file->entries, address - bias);
-		y->entry = entry ? entry + bias : 0;
+		y->entry = entry_find(&file->entries, address, bias);
 		y->near = file->has_symtab
 				  ? NULL
 				  : symtab_name(symtab_before(&file->symtab, address), mod);

@@ -41,8 +41,8 @@ static void a_function_begins_where_its_rules_do(void **state)
 
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
 		uint64_t begin = in_file(functions[i]);
-		assert_int_equal(entry_find(&table, begin), begin);
-		assert_int_equal(entry_find(&table, begin + 3), begin);
+		assert_int_equal(entry_find(&table, begin, 0), begin);
+		assert_int_equal(entry_find(&table, begin + 3, 0), begin);
 	}
 	assert_true(second_function(1) < 0);
 }
@@ -50,8 +50,18 @@ static void a_function_begins_where_its_rules_do(void **state)
 static void before_the_first_function_there_is_none(void **state)
 {
 	(void)state;
-	assert_int_equal(entry_find(&table, 0), 0);
-	assert_int_equal(entry_find(&(struct entry_table){0}, 4096), 0);
+	assert_int_equal(entry_find(&table, 0, 0), 0);
+	assert_int_equal(entry_find(&(struct entry_table){0}, 4096, 0), 0);
+}
+
+/* Found by fuzzing: a file that claims to be mapped further up than it is. */
+static void with_a_bias_above_the_address_there_is_none(void **state)
+{
+	(void)state;
+	uint64_t begin = in_file((void *)first_function), up = 0x7f0000000000;
+
+	assert_int_equal(entry_find(&table, begin + up + 3, up), begin + up);
+	assert_int_equal(entry_find(&table, begin, begin + 8), 0);
 }
 
 /* Words that are in no order and lie about where they are: any answer, no crash, none above. */
@@ -66,7 +76,7 @@ static void an_unordered_table_answers_nothing_above_the_address(void **state)
 		for (size_t i = 0; i < sizeof(pairs); i++)
 			pairs[i] = (unsigned char)rand();
 		uint64_t address = (uint64_t)rand() << (rand() % 33);
-		assert_true(entry_find(&t, address) <= address);
+		assert_true(entry_find(&t, address, 0) <= address);
 	}
 }
 
@@ -127,6 +137,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_function_begins_where_its_rules_do),
 		cmocka_unit_test(before_the_first_function_there_is_none),
+		cmocka_unit_test(with_a_bias_above_the_address_there_is_none),
 		cmocka_unit_test(an_unordered_table_answers_nothing_above_the_address),
 		cmocka_unit_test(a_section_of_another_shape_has_no_table),
 	};

@@ -191,7 +191,7 @@ static size_t made_frame(void)
 static void a_function_made_at_run_time_has_its_name_from_the_map(void **state)
 {
 	struct inspector *ins;
-	char name[32], names[2][40];
+	char name[32], names[2][48];
 	int ready;
 
 	(void)state;

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* seeds NAME DIR: inputs that are sound, for the targets whose input is no text. */
+#include "fuzz.h"
+
+#include "inspect/answer.h"
+
+static void write_seed(const char *dir, const char *name, const void *data, size_t size)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	FILE *f = fopen(path, "wb");
+	FUZZ_MUST(f && fwrite(data, 1, size, f) == size && fclose(f) == 0);
+}
+
+static void write_messages(const char *dir)
+{
+	static struct answer a;
+	static uint8_t packet[MESSAGE_MAX];
+
+	answer_init(&a, 7);
+	write_seed(dir, "empty", packet, answer_write(&a, packet));
+	for (int i = 0; i < 3; i++) {
+		struct message_frame *f = answer_frame(&a);
+		f->function = answer_text(&a, "nest_a");
+		f->file = answer_text(&a, "nest.c");
+		f->module = answer_text(&a, "/bin/x");
+		f->build_id = answer_text(&a, "00ff");
+		f->line = i;
+	}
+	write_seed(dir, "frames", packet, answer_write(&a, packet));
+	a.head.address = 0x1000;
+	a.head.size = 0x1000;
+	a.head.gil = (struct inspector_gil){.holder = 0x1ff0, .id_offset = 160};
+	a.head.task = (struct message_task){.address = 1, .name = answer_text(&a, "Task-1")};
+	write_seed(dir, "gil", packet, answer_write(&a, packet));
+}
+
+/* Nothing but the version: its memory as it should be. */
+static void write_images(const char *dir)
+{
+	for (uint8_t version = 0; version < 16; version++) {
+		char name[16];
+		snprintf(name, sizeof(name), "sound-%u", version);
+		write_seed(dir, name, &version, 1);
+	}
+}
+
+/* A tick with a task that runs, then its end; see fuzz_ring.c for the bytes. */
+static void write_ring(const char *dir)
+{
+	static const uint8_t ring[] = {
+		0, 0,  0,	      /* from the oldest, a sound header, no history */
+		0, 1,  0, 0, 0, 0, 1, /* TICK_BEGIN */
+		0, 3,  0, 0, 0, 1, 0, /* TASK_NEW 1 */
+		0, 4,  0, 0, 0, 1, 0, /* READY */
+		8, 5,  0, 0, 0, 1, 0, /* RUN, and read */
+		0, 6,  1, 0, 0, 1, 0, /* SUSPEND */
+		8, 7,  0, 0, 0, 1, 0, /* DONE */
+		8, 2,  0, 0, 0, 0, 0, /* TICK_END */
+		8, 11, 0, 0, 0, 0, 1, /* SNAPSHOT_BEGIN */
+		8, 13, 0, 0, 0, 0, 0, /* SNAPSHOT_END */
+	};
+
+	write_seed(dir, "tick", ring, sizeof(ring));
+}
+
+static void write_table(const char *dir)
+{
+	static const uint8_t table[16 + 28] = {[1] = 0x10, [9] = 0x20, [16] = 1, 0x1b,
+					       3,	   0x3b,       [24] = 2};
+
+	write_seed(dir, "two", table, sizeof(table));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*write)(const char *dir);
+	} seeds[] = {{"message", write_messages},
+		     {"cpython", write_images},
+		     {"ring", write_ring},
+		     {"entry", write_table}};
+
+	for (size_t i = 0; argc == 3 && i < sizeof(seeds) / sizeof(seeds[0]); i++)
+		if (!strcmp(argv[1], seeds[i].name)) {
+			seeds[i].write(argv[2]);
+			return 0;
+		}
+	return 2;
+}
