@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "loopscope/loop.h"
+#include "loopscope/loopscope.h"
 
 /* Sends all of it, waiting where the socket is full. */
 static int send_all(int fd, const char *data, size_t size)

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "loop.h"
+#include "loopscope/loopscope.h"
+#include "stack.h"
 
 #define ROUNDS 15
 #define CALLS  1000000
@@ -55,33 +57,35 @@ static void bench_record(const char *name, const char *trace)
 	ring_close(&ring);
 }
 
-static void keep_suspending(void *arg)
+static struct coro thread, inside;
+
+static void keep_switching(void *arg)
 {
+	(void)arg;
 	for (;;)
-		coro_suspend(arg);
+		coro_switch(&inside, &thread);
 }
 
 static void switch_there_and_back(void *arg)
 {
+	(void)arg;
 	for (unsigned i = 0; i < CALLS; i++)
-		coro_resume(arg);
+		coro_switch(&thread, &inside);
 }
 
 static void bench_switch(void)
 {
-	struct stack_pool stacks;
-	struct coro coro;
+	char *stack = stack_map(STACK_DEFAULT_SIZE);
 
-	stack_pool_init(&stacks, STACK_DEFAULT_SIZE);
-	void *stack = stack_take(&stacks);
 	if (!stack)
 		return;
 	/* Never unwound: nothing on this stack owns anything. */
-	coro_init(&coro, stack, stacks.size, keep_suspending, &coro);
-	report("switch", switch_there_and_back, &coro, 2 * CALLS);
-	coro_done(&coro);
-	stack_give(&stacks, stack);
-	stack_pool_done(&stacks);
+	coro_init_thread(&thread);
+	coro_init(&inside, stack, STACK_DEFAULT_SIZE, stack + STACK_DEFAULT_SIZE, keep_switching,
+		  NULL);
+	report("switch", switch_there_and_back, NULL, 2 * CALLS);
+	coro_done(&inside);
+	stack_unmap(stack, STACK_DEFAULT_SIZE);
 }
 
 #define YIELDERS 100

@@ -12,11 +12,7 @@
 #include <string.h>
 
 #include "loop.h"
-
-static struct task *task_of(struct fd_wait *wait)
-{
-	return container_of(wait, struct task, fd_wait);
-}
+#include "loopscope/fd.h"
 
 void fd_table_done(struct fd_table *table)
 {
@@ -70,14 +66,15 @@ static void take_out(struct fd_table *table, struct fd_wait *wait)
 	*at = wait->next;
 }
 
-static void stop_waiting(struct task *task)
+static bool stop_waiting(struct park *park)
 {
-	struct lsc_loop *loop = task->future.loop;
-	int fd = task->fd_wait.fd;
+	struct fd_wait *wait = container_of(park, struct fd_wait, park);
+	struct lsc_loop *loop = wait->loop;
 
-	take_out(&loop->fds, &task->fd_wait);
+	take_out(&loop->fds, wait);
 	/* The descriptor may be closed by now; then there is nothing left to watch. */
-	loop->backend->watch(loop, fd, wanted(&loop->fds, fd));
+	loop->backend->watch(loop, wait->fd, wanted(&loop->fds, wait->fd));
+	return true;
 }
 
 /* Wakes the waits that events or error end; the others stay. */
@@ -94,8 +91,7 @@ static void wake(struct lsc_loop *loop, int fd, uint32_t events, int error)
 			continue;
 		}
 		*at = w->next;
-		w->result = error != 0 ? error : (int)met;
-		task_ready(task_of(w));
+		task_unpark(&w->park, error != 0 ? error : (int)met);
 	}
 }
 
@@ -124,13 +120,17 @@ int lsc_wait_fd(int fd, uint32_t events)
 	int r = make_room(&loop->fds, fd);
 	if (r < 0)
 		return r;
-	task->fd_wait = (struct fd_wait){.fd = fd, .events = events};
-	append(&loop->fds, &task->fd_wait);
+	struct fd_wait wait = {
+		.park.cancel = stop_waiting,
+		.loop = loop,
+		.fd = fd,
+		.events = events,
+	};
+	append(&loop->fds, &wait);
 	r = loop->backend->watch(loop, fd, wanted(&loop->fds, fd));
 	if (r < 0) {
-		take_out(&loop->fds, &task->fd_wait);
+		take_out(&loop->fds, &wait);
 		return r;
 	}
-	r = task_suspend(task, LSC_WAIT_FD, (uint32_t)fd | (uint64_t)events << 32, stop_waiting);
-	return r < 0 ? r : task->fd_wait.result;
+	return task_park(task, &wait.park, LSC_WAIT_FD, (uint32_t)fd | (uint64_t)events << 32);
 }

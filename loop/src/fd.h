@@ -6,14 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "task.h"
+
 struct lsc_loop;
 
-/* One task's wait, inside the task. */
+/* One task's wait, on its stack. */
 struct fd_wait {
+	struct park park;
+	struct lsc_loop *loop;
 	struct fd_wait *next; /* of the same descriptor, in order of arrival */
 	int fd;
 	uint32_t events;
-	int result; /* the events that came, or -errno */
 };
 
 struct fd_table {

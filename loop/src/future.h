@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "list.h"
-#include "loopscope/loop.h"
+#include "loopscope/future.h"
 
 /* Variants of a future; NULL means the plain behaviour. */
 struct future_ops {

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "loop.h"
+#include "loopscope/gather.h"
 #include "loopscope/wire.h"
 
 struct member {
@@ -89,7 +91,7 @@ static void member_ended(struct future_waiter *waiter)
 
 struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsigned flags)
 {
-	struct lsc_loop *loop = lsc_loop_current();
+	struct lsc_loop *loop = loop_thread;
 
 	for (size_t i = 0; i < n; i++)
 		if (members[i]->loop != loop)

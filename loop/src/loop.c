@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop: loop_turn() is one tick, in asyncio's order - wait, descriptors, timers, then the tasks
- * that were ready at that point. What becomes ready during a tick runs in the next.
+ * The loop: loop_turn() is one tick, in asyncio's order - wait, descriptors, timers, then what is
+ * ready. asyncio looks for events after each round of what was ready; here further rounds follow
+ * while they are short, so that a chain of quick hand-overs costs no system calls.
  */
 #include "loop.h"
 
@@ -9,16 +10,22 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "stack.h"
+#include "task.h"
 
 /* How long an idle loop waits between two pieces of a large snapshot: time for the reader to
  * follow. */
 #define SNAPSHOT_PAUSE_NS (5 * LSC_NS_PER_MS)
 
-static __thread struct lsc_loop *thread_loop;
+/* How long rounds follow each other before the loop looks for events: short beside a wait that
+ * anybody notices, long beside the system call. */
+#define BURST_NS 50000u
+
+__thread struct lsc_loop *loop_thread;
 
 struct lsc_loop *lsc_loop_current(void)
 {
-	return thread_loop;
+	return loop_thread;
 }
 
 static int check_options(const struct lsc_loop_options *given, struct lsc_loop_options *ret)
@@ -46,17 +53,23 @@ static void release(struct lsc_loop *loop)
 	if (loop->backend_data)
 		loop->backend->close(loop);
 	trace_close(&loop->trace);
-	timer_heap_done(&loop->timers);
 	fd_table_done(&loop->fds);
-	stack_pool_done(&loop->stacks);
-	free(loop);
+	runner_pool_done(&loop->runners);
+	task_free_spare(loop);
+	loop_unref(loop);
+}
+
+void loop_unref(struct lsc_loop *loop)
+{
+	if (--loop->refs == 0)
+		free(loop);
 }
 
 int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 {
 	struct lsc_loop_options o;
 
-	if (thread_loop)
+	if (loop_thread)
 		return -EBUSY;
 	int r = check_options(options, &o);
 	if (r < 0)
@@ -66,9 +79,14 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		return -ENOMEM;
 	loop->backend = &backend_epoll;
 	loop->remote.fd = -1;
-	list_init(&loop->ready);
+	loop->refs = 1;
+	loop->burst_ns = BURST_NS;
+	loop->size_class = runner_class(o.stack_size);
+	job_queue_init(&loop->batch);
+	job_queue_init(&loop->ready);
 	list_init(&loop->live);
-	stack_pool_init(&loop->stacks, o.stack_size);
+	coro_init_thread(&loop->thread);
+	timer_wheel_init(&loop->timers, lsc_now_ns());
 	trace_open(&loop->trace, o.record_bits);
 	r = loop->backend->open(loop);
 	if (r == 0)
@@ -77,7 +95,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		release(loop);
 		return r;
 	}
-	thread_loop = loop;
+	loop_thread = loop;
 	*ret = loop;
 	return 0;
 }
@@ -92,44 +110,40 @@ void loop_fd_ready(struct lsc_loop *loop, int fd, uint32_t events)
 
 static uint64_t time_to_wait(const struct lsc_loop *loop, uint64_t timeout_ns)
 {
-	const struct timer *first = timer_heap_first(&loop->timers);
-
-	if (!list_empty(&loop->ready))
+	if (loop->ready.first)
 		return 0;
 	if (loop->snapshotting && timeout_ns > SNAPSHOT_PAUSE_NS)
 		timeout_ns = SNAPSHOT_PAUSE_NS;
-	if (!first)
+	uint64_t due_ns = timer_wheel_next(&loop->timers);
+	if (due_ns == UINT64_MAX)
 		return timeout_ns;
 	uint64_t now = lsc_now_ns();
-	uint64_t left = first->due_ns > now ? first->due_ns - now : 0;
+	uint64_t left = due_ns > now ? due_ns - now : 0;
 	return left < timeout_ns ? left : timeout_ns;
 }
 
-static void expire_timers(struct lsc_loop *loop)
+bool loop_next_round(struct lsc_loop *loop)
 {
-	struct timer *timer = timer_heap_first(&loop->timers);
-
-	if (!timer)
-		return;
-	for (uint64_t now = lsc_now_ns(); timer && timer->due_ns <= now;
-	     timer = timer_heap_first(&loop->timers)) {
-		timer_heap_remove(&loop->timers, timer);
-		task_ready(container_of(timer, struct task, timer));
-	}
+	if (!loop->ready.first || lsc_now_ns() >= loop->burst_end_ns)
+		return false;
+	job_splice(&loop->batch, &loop->ready);
+	return true;
 }
 
-/* Runs the tasks that are ready now. */
 static void run_ready(struct lsc_loop *loop)
 {
-	struct list batch;
+	job_splice(&loop->batch, &loop->ready);
+	for (;;) {
+		struct task *task = task_pop(loop);
+		struct coro *context = task_context(loop, task);
+		struct job *job;
 
-	list_init(&batch);
-	list_splice(&batch, &loop->ready);
-	while (!list_empty(&batch)) {
-		struct task *task = container_of(batch.next, struct task, ready);
-
-		list_remove(&task->ready);
-		task_step(task);
+		if (context != &loop->thread)
+			coro_switch(&loop->thread, context);
+		else if ((job = job_pop(&loop->batch)))
+			job->run(job);
+		else if (!loop_next_round(loop))
+			break;
 	}
 }
 
@@ -139,11 +153,14 @@ int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 	trace_tick_end(&loop->trace, timeout_ns);
 	int n = loop->backend->wait(loop, timeout_ns);
 	trace_tick_begin(&loop->trace, n > 0 ? (uint64_t)n : 0);
+	uint64_t now = lsc_now_ns();
+	loop->burst_end_ns = now + loop->burst_ns;
 	if (n > 0)
 		loop->backend->dispatch(loop, n);
-	expire_timers(loop);
+	timer_wheel_expire(&loop->timers, now);
 	loop->snapshotting = trace_snapshot(&loop->trace, &loop->live);
 	run_ready(loop);
+	runner_pool_trim(&loop->runners);
 	return n < 0 ? n : 0;
 }
 
@@ -163,7 +180,7 @@ void loop_close(struct lsc_loop *loop)
 		if (loop_turn(loop, UINT64_MAX) < 0)
 			cancel_all(loop);
 	}
-	thread_loop = NULL;
+	loop_thread = NULL;
 	release(loop);
 }
 
@@ -194,10 +211,4 @@ int lsc_run_with(const struct lsc_loop_options *options, lsc_task_fn main, void 
 int lsc_run(lsc_task_fn main, void *arg)
 {
 	return lsc_run_with(NULL, main, arg);
-}
-
-void lsc_mark(const char *text)
-{
-	if (thread_loop)
-		trace_mark(&thread_loop->trace, thread_loop->current, text);
 }

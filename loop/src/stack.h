@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stacks for coroutines, each above a guard page, and the pool that keeps finished ones warm. */
+/* Memory for stacks, each above a guard. */
 #ifndef LSC_LOOP_STACK_H
 #define LSC_LOOP_STACK_H
 
@@ -15,21 +15,13 @@
 #define STACK_MAX_SIZE (1u << 30)
 
 /*
- *  base - page      base                               base + size
- *      | guard page | ............ <- grows down, node |
+ *  base - page      base                    base + size
+ *      | guard page | ............ <- grows down |
+ *
+ * size is in whole pages. The base of a fresh stack, all zero, or NULL when out of memory (or of
+ * mappings).
  */
-struct stack_pool {
-	size_t size; /* of each stack, whole pages, without the guard */
-	size_t page;
-	struct stack_node *free; /* the latest first: its top is warm */
-	size_t nfree;
-};
-
-void stack_pool_init(struct stack_pool *pool, size_t size);
-void stack_pool_done(struct stack_pool *pool);
-
-/* The base of a stack, or NULL when out of memory (or of mappings). */
-void *stack_take(struct stack_pool *pool);
-void stack_give(struct stack_pool *pool, void *base);
+void *stack_map(size_t size);
+void stack_unmap(void *base, size_t size);
 
 #endif

@@ -7,11 +7,11 @@
 #if defined(__x86_64__)
 	.text
 	.p2align 4
-	.hidden	coro_switch
-	.globl	coro_switch
-	.type	coro_switch, @function
-/* void coro_switch(void **ret_from_sp, void *to_sp) */
-coro_switch:
+	.hidden	coro_swap
+	.globl	coro_swap
+	.type	coro_swap, @function
+/* void coro_swap(void **ret_from_sp, void *to_sp) */
+coro_swap:
 	.cfi_startproc
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
@@ -64,7 +64,7 @@ coro_switch:
 	.cfi_register %rip, %rcx
 	jmpq	*%rcx
 	.cfi_endproc
-	.size	coro_switch, . - coro_switch
+	.size	coro_swap, . - coro_swap
 
 	.p2align 4
 	.hidden	coro_enter

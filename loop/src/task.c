@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a task: spawn, ready, step, suspend, cancel, end. A stack is never abandoned: every
- * suspended call returns, with -ECANCELED if need be, and the task unwinds by returning.
+ * The life of a task: spawn, ready, step, suspend, end. A stack is never abandoned: every suspended
+ * call returns, with -ECANCELED if need be, and the task unwinds by returning. Who suspends goes on
+ * with the next task at once, without passing through the loop's own stack.
  */
 #include "task.h"
 
@@ -10,60 +11,98 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cancel.h"
 #include "loop.h"
 #include "trace.h"
 
+/* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
+ * would not see a use after free. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEP_TASKS 0u
+#else
+#define KEEP_TASKS 16384u
+#endif
+
 static const struct future_ops task_ops;
 
-static struct task *task_of(const struct lsc_future *future)
+struct task *task_of(const struct lsc_future *future)
 {
 	return future->ops == &task_ops ? container_of(future, struct task, future) : NULL;
 }
 
 struct task *task_current(void)
 {
-	struct lsc_loop *loop = lsc_loop_current();
-
-	return loop ? loop->current : NULL;
+	return loop_thread ? loop_thread->current : NULL;
 }
 
 /* ---- life ---- */
 
-static void run_body(void *arg)
+/* Marks a job as a task: the loop resumes those, it does not call them. */
+static void is_task(struct job *job)
 {
-	struct task *task = arg;
+	(void)job;
+	assert(false);
+}
 
-	task->exit = task->fn(task->arg);
-	coro_exit(&task->coro);
+static struct task *allocate(struct lsc_loop *loop, uint32_t name_length)
+{
+	struct job *job = name_length == 0 ? loop->spare_tasks : NULL;
+
+	if (!job)
+		return malloc(sizeof(struct task) + name_length + 1);
+	loop->spare_tasks = job->next;
+	loop->nspare_tasks--;
+	return container_of(job, struct task, job);
+}
+
+static void release(struct lsc_future *future)
+{
+	struct task *task = container_of(future, struct task, future);
+	struct lsc_loop *loop = future->loop;
+
+	if (task->name_length > 0 || loop->nspare_tasks >= KEEP_TASKS) {
+		free(task);
+		return;
+	}
+	task->job.next = loop->spare_tasks;
+	loop->spare_tasks = &task->job;
+	loop->nspare_tasks++;
+}
+
+void task_free_spare(struct lsc_loop *loop)
+{
+	while (loop->spare_tasks) {
+		struct job *job = loop->spare_tasks;
+
+		loop->spare_tasks = job->next;
+		free(container_of(job, struct task, job));
+	}
+	loop->nspare_tasks = KEEP_TASKS; /* what is released later is freed */
 }
 
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
 		      const char *name)
 {
 	uint32_t length = name ? trace_text_length(name) : 0;
-	struct task *task = calloc(1, sizeof(*task) + length + 1);
+	struct task *task = allocate(loop, length);
 
 	if (!task)
 		return NULL;
-	void *stack = stack_take(&loop->stacks);
-	if (!stack) {
-		free(task);
-		return NULL;
-	}
+	*task = (struct task){
+		.job.run = is_task,
+		.site = site,
+		.fn = fn,
+		.arg = arg,
+		.id = trace_next_id(&loop->trace),
+		.parent = loop->current ? loop->current->id : 0,
+		.size_class = (uint8_t)loop->size_class,
+		.must_cancel = loop->closing,
+		.name_length = length,
+	};
+	memcpy(task->name, length > 0 ? name : "", length);
+	task->name[length] = '\0';
 	future_init(&task->future, &task_ops, loop);
-	coro_init(&task->coro, stack, loop->stacks.size, run_body, task);
-	list_init(&task->ready);
-	list_init(&task->waiter.link);
-	task->site = site;
-	task->fn = fn;
-	task->arg = arg;
-	task->id = trace_next_id(&loop->trace);
-	task->must_cancel = loop->closing;
-	task->parent = loop->current ? loop->current->id : 0;
-	task->name_length = length;
-	if (length > 0)
-		memcpy(task->name, name, length);
-	lsc_ref(&task->future); /* the loop's, until it ends */
+	task->future.refs = 2; /* one is the loop's, until it ends */
 	list_append(&loop->live, &task->live);
 	trace_task_new(&loop->trace, task);
 	task_ready(task);
@@ -74,10 +113,9 @@ void task_ready(struct task *task)
 {
 	struct lsc_loop *loop = task->future.loop;
 
-	assert(list_empty(&task->ready));
-	task->unhook = NULL;
+	task->park = NULL;
 	task->state = LSC_TASK_READY;
-	list_append(&loop->ready, &task->ready);
+	job_push(&loop->ready, &task->job);
 	trace_ready(&loop->trace, task, loop->current);
 }
 
@@ -89,45 +127,21 @@ static void end(struct task *task, int result)
 	if (task->must_cancel)
 		result = -ECANCELED;
 	task->must_cancel = false;
+	task->runner = NULL;
 	task->state = result == -ECANCELED ? LSC_TASK_CANCELLED
 		      : result < 0	   ? LSC_TASK_FAILED
 					   : LSC_TASK_DONE;
 	trace_done(&loop->trace, task, result);
 	trace_forget(&loop->trace, task);
 	list_remove(&task->live);
-	stack_give(&loop->stacks, task->coro.stack);
-	coro_done(&task->coro);
 	future_complete(&task->future, result);
 	loop->current = NULL;
 	lsc_unref(&task->future);
 }
 
-void task_step(struct task *task)
-{
-	struct lsc_loop *loop = task->future.loop;
-
-	loop->current = task;
-	if (!task->started && task->must_cancel) {
-		end(task, -ECANCELED); /* the body is skipped */
-		return;
-	}
-	task->started = true;
-	task->state = LSC_TASK_RUNNING;
-	trace_run(&loop->trace, task);
-	coro_resume(&task->coro);
-	if (task->state == LSC_TASK_RUNNING)
-		end(task, task->exit);
-	loop->current = NULL;
-}
-
-static void release(struct lsc_future *future)
-{
-	free(container_of(future, struct task, future));
-}
-
 struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, void *arg, const char *name)
 {
-	struct lsc_loop *loop = lsc_loop_current();
+	struct lsc_loop *loop = loop_thread;
 	struct task *task = loop ? task_new(loop, site, fn, arg, name) : NULL;
 
 	return task ? &task->future : NULL;
@@ -140,6 +154,69 @@ const char *lsc_task_name(void)
 	return task ? task->name : NULL;
 }
 
+/* ---- who runs next ---- */
+
+struct task *task_pop(struct lsc_loop *loop)
+{
+	for (;;) {
+		struct job *job = loop->batch.first;
+
+		if (!job) {
+			if (!loop_next_round(loop))
+				return NULL;
+			continue;
+		}
+		if (job->run != is_task)
+			return NULL;
+		struct task *task = container_of(job_pop(&loop->batch), struct task, job);
+		if (task->runner || !task->must_cancel)
+			return task;
+		loop->current = task;
+		end(task, -ECANCELED); /* it never ran: the body is skipped */
+	}
+}
+
+struct coro *task_enter(struct task *task)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	loop->current = task;
+	task->state = LSC_TASK_RUNNING;
+	trace_run(&loop->trace, task);
+	return &task->runner->coro;
+}
+
+struct coro *task_context(struct lsc_loop *loop, struct task *next)
+{
+	while (next) {
+		if (next->runner || runner_assign(loop, next) == 0)
+			return task_enter(next);
+		loop->current = next;
+		end(next, -ENOMEM);
+		next = task_pop(loop);
+	}
+	return &loop->thread;
+}
+
+struct task *task_run(struct task *task)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	end(task, task->fn(task->arg));
+	return task_pop(loop);
+}
+
+/* Leaves the task for who is next; comes back when it is the task's turn again. */
+static void leave(struct task *task)
+{
+	struct lsc_loop *loop = task->future.loop;
+	struct coro *self = &task->runner->coro;
+	struct coro *next = task_context(loop, task_pop(loop));
+
+	if (next != self)
+		coro_switch(self, next);
+}
+
 /* ---- suspension ---- */
 
 static bool take_cancel(struct task *task)
@@ -150,129 +227,78 @@ static bool take_cancel(struct task *task)
 	return cancel;
 }
 
-int task_suspend(struct task *task, uint8_t wait_kind, uint64_t detail,
-		 void (*unhook)(struct task *task))
+/* Asks for the end of the wait. True when it has ended. */
+bool task_interrupt(struct park *park)
 {
-	if (take_cancel(task)) {
-		if (unhook)
-			unhook(task);
+	if (park->asked)
+		return false;
+	park->asked = true;
+	if (park->cancel && !park->cancel(park))
+		return false;
+	park->result = -ECANCELED;
+	return true;
+}
+
+int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detail)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	park->task = task;
+	park->asked = false;
+	if (task->must_cancel && task_interrupt(park)) {
+		task->must_cancel = false;
 		return -ECANCELED;
 	}
-	task->unhook = unhook;
-	task->wait_kind = wait_kind;
+	task->park = park;
+	task->wait_kind = kind;
 	task->state = LSC_TASK_SUSPENDED;
-	trace_suspend(&task->future.loop->trace, task, detail);
-	/* Others may wake it only from here on; a yield is ready at once. */
-	if (wait_kind == LSC_WAIT_YIELD) {
-		task->future.loop->current = NULL;
-		task_ready(task);
-	}
-	coro_suspend(&task->coro);
+	trace_suspend(&loop->trace, task, detail);
+	loop->current = NULL;
+	leave(task);
+	return take_cancel(task) ? -ECANCELED : park->result;
+}
+
+void task_unpark(struct park *park, int result)
+{
+	park->result = result;
+	task_ready(park->task);
+}
+
+void task_recancel(struct task *task)
+{
+	task->must_cancel = true;
+}
+
+int lsc_yield(void)
+{
+	struct task *task = task_current();
+
+	if (!task)
+		return -EPERM;
+	if (take_cancel(task))
+		return -ECANCELED;
+	struct lsc_loop *loop = task->future.loop;
+	task->wait_kind = LSC_WAIT_YIELD;
+	task->state = LSC_TASK_READY;
+	job_push(&loop->ready, &task->job);
+	trace_yield(&loop->trace, task);
+	loop->current = NULL;
+	leave(task);
 	return take_cancel(task) ? -ECANCELED : 0;
 }
 
-static void wake(struct future_waiter *waiter)
-{
-	task_ready(container_of(waiter, struct task, waiter));
-}
-
-static void stop_awaiting(struct task *task)
-{
-	list_remove(&task->waiter.link);
-}
-
-int lsc_await(struct lsc_future *future)
-{
-	struct task *task = task_current();
-	uint64_t detail = 0;
-	uint8_t kind = LSC_WAIT_FUTURE;
-
-	if (!task || future->loop != task->future.loop)
-		return -EPERM;
-	if (future == &task->future)
-		return -EDEADLK;
-	if (future->done)
-		return future->result;
-	/* As in asyncio, a request met here goes on to what is awaited. */
-	if (take_cancel(task) && (!future_cancel(future) || future->done))
-		return -ECANCELED;
-	lsc_ref(future);
-	if (future->ops->wait_kind)
-		kind = future->ops->wait_kind(future, &detail);
-	task->awaited = future;
-	task->waiter.wake = wake;
-	future_wait(future, &task->waiter);
-	int r = task_suspend(task, kind, detail, stop_awaiting);
-	task->awaited = NULL;
-	if (r == 0)
-		r = future->result;
-	lsc_unref(future);
-	return r;
-}
-
-/* ---- cancellation ---- */
-
-static void interrupt(struct task *task)
-{
-	task->must_cancel = true;
-	if (task->state != LSC_TASK_SUSPENDED)
-		return;
-	task->unhook(task);
-	task_ready(task);
-}
-
-/* Asks the task itself, or whom it awaits. Returns the task to go on with, or NULL. */
-static struct task *ask(struct task *task)
-{
-	struct lsc_future *awaited = task->state == LSC_TASK_SUSPENDED ? task->awaited : NULL;
-	struct task *next = awaited ? task_of(awaited) : NULL;
-
-	trace_cancel(&task->future.loop->trace, task, task->future.loop->current);
-	if (!next && !(awaited && future_cancel(awaited)))
-		interrupt(task);
-	return next;
-}
-
-/*
- * Follows the chain of tasks that await each other to its end, and asks there; what ends there is
- * then handed back along the chain. A task that was asked in this round already (two members of a
- * gather may await it) is not asked again; one that is still being asked closes a cycle, which is
- * broken there.
- */
-static void cancel_chain(struct task *task)
-{
-	struct lsc_loop *loop = task->future.loop;
-	struct task *path = NULL;
-
-	while (task && task->cancel_round != loop->cancel_round) {
-		task->cancel_round = loop->cancel_round;
-		task->cancelling = true;
-		task->cancel_path = path;
-		path = task;
-		task = ask(task);
-	}
-	if (task && task->cancelling)
-		interrupt(task);
-	for (; path; path = path->cancel_path)
-		path->cancelling = false;
-}
-
-static bool cancel(struct lsc_future *future)
-{
-	struct lsc_loop *loop = future->loop;
-
-	/* One round per outermost request: gathers on the way come back here. */
-	if (loop->cancel_depth++ == 0)
-		loop->cancel_round++;
-	cancel_chain(task_of(future));
-	loop->cancel_depth--;
-	return true;
-}
+/* ---- a task as a future ---- */
 
 static uint8_t wait_kind(const struct lsc_future *future, uint64_t *ret_detail)
 {
 	*ret_detail = task_of(future)->id;
 	return LSC_WAIT_TASK;
+}
+
+static bool cancel(struct lsc_future *future)
+{
+	cancel_task(task_of(future));
+	return true;
 }
 
 static const struct future_ops task_ops = {

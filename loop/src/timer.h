@@ -1,30 +1,60 @@
 /* SPDX-License-Identifier: MIT */
-/* A binary heap of timers, the earliest first; equal deadlines keep the order in which they were
- * set. */
+/*
+ * Timers on a hierarchical wheel: six levels of 256 slots. A slot of the lowest level is 16 us
+ * wide, one of the next as wide as the whole level below. A timer lies in the level of the highest
+ * digit in which its time differs from the present one, and moves down as that time comes near;
+ * so adding and removing are O(1), each timer moves at most five times, and those of one slot keep
+ * the order in which they were added. The slot that is due is sorted.
+ */
 #ifndef LSC_LOOP_TIMER_H
 #define LSC_LOOP_TIMER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define TIMER_LEVELS	6u
+#define TIMER_SLOT_BITS 8u
+#define TIMER_SLOTS	(1u << TIMER_SLOT_BITS)
+
 struct timer {
-	uint64_t due_ns; /* CLOCK_MONOTONIC */
-	uint64_t order;	 /* set by timer_heap_push() */
-	size_t at;	 /* index in the heap */
+	struct timer *next;
+	struct timer **link;		      /* what points to it; NULL: it is in no wheel */
+	uint64_t due_ns;		      /* CLOCK_MONOTONIC */
+	void (*expired)(struct timer *timer); /* it is due, and off the wheel; must not change it */
+	uint32_t slot;			      /* level * TIMER_SLOTS + index */
 };
 
-struct timer_heap {
-	struct timer **slots;
+struct timer_slot {
+	struct timer *first;
+	struct timer **last; /* only while there is a first */
+};
+
+struct timer_wheel {
+	uint64_t now; /* in units of the lowest level: all slots before it are empty */
 	size_t count;
-	size_t room;
-	uint64_t pushed;
+	uint64_t occupied[TIMER_LEVELS][TIMER_SLOTS / 64];
+	struct timer_slot slots[TIMER_LEVELS * TIMER_SLOTS];
 };
 
-/* 0 or -ENOMEM; the heap borrows the timer until it is popped or removed. */
-int timer_heap_push(struct timer_heap *heap, struct timer *timer);
-/* The earliest, or NULL. */
-struct timer *timer_heap_first(const struct timer_heap *heap);
-void timer_heap_remove(struct timer_heap *heap, struct timer *timer);
-void timer_heap_done(struct timer_heap *heap);
+/* The wheel is zeroed memory. */
+void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns);
+
+/* The wheel borrows the timer until it has expired or is removed. */
+void timer_add(struct timer_wheel *wheel, struct timer *timer);
+void timer_remove(struct timer_wheel *wheel, struct timer *timer);
+
+static inline bool timer_is_set(const struct timer *timer)
+{
+	return timer->link;
+}
+
+/* When to look again: none that is not due already is due before; UINT64_MAX when there is none.
+ * The deadline of the first timer, or something earlier when many lie in one slot. */
+uint64_t timer_wheel_next(const struct timer_wheel *wheel);
+
+/* Takes what is due by now_ns off the wheel, and calls expired() for each: in the order of their
+ * deadlines, equal ones in the order in which they were added. */
+void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns);
 
 #endif

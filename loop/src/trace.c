@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "list.h"
+#include "loop.h"
+#include "loopscope/mark.h"
 #include "task.h"
 
 static bool records(const struct trace *trace)
@@ -162,6 +164,12 @@ void trace_ready(struct trace *trace, struct task *task, const struct task *wake
 	task->since = put(trace, LSC_REC_TASK_READY, task->wait_kind, task, waker ? waker->id : 0);
 }
 
+void trace_yield(struct trace *trace, struct task *task)
+{
+	task->since = put(trace, LSC_REC_TASK_YIELD, 0, task, 0);
+	set_current(trace, 0);
+}
+
 void trace_run(struct trace *trace, struct task *task)
 {
 	set_current(trace, task->id);
@@ -189,10 +197,16 @@ void trace_cancel(struct trace *trace, struct task *task, const struct task *ask
 	put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
 }
 
-void trace_mark(struct trace *trace, const struct task *task, const char *text)
+static void trace_mark(struct trace *trace, const struct task *task, const char *text)
 {
 	ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);
 	ring_put_text(&trace->ring, text, trace_text_length(text));
+}
+
+void lsc_mark(const char *text)
+{
+	if (loop_thread)
+		trace_mark(&loop_thread->trace, loop_thread->current, text);
 }
 
 /* ---- snapshot ---- */

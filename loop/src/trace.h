@@ -42,9 +42,10 @@ void trace_task_new(struct trace *trace, struct task *task);
 void trace_ready(struct trace *trace, struct task *task, const struct task *waker);
 void trace_run(struct trace *trace, struct task *task);
 void trace_suspend(struct trace *trace, struct task *task, uint64_t detail);
+/* It goes on when the others have had their turn: suspended and ready at once. */
+void trace_yield(struct trace *trace, struct task *task);
 void trace_done(struct trace *trace, struct task *task, int result);
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker);
-void trace_mark(struct trace *trace, const struct task *task, const char *text);
 
 /* Starts a snapshot of the live tasks (a list of task.live) when a reader asks for one, and goes on
  * with one that runs: at most a quarter of the ring at a time, so that a reader can follow. Once a

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "loop.h"
+#include "loopscope/loopscope.h"
 #include "reader.h"
 
 #define RECORDED   50

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "loop.h"
+#include "loopscope/loopscope.h"
 #include "wrap.h"
 
 static int body(void *arg)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libloopscope: an event loop with coroutine tasks, in the meanings of Python's asyncio, which
+ * records each transition of its tasks in shared memory (loopscope/wire.h) where loopscoped can
+ * read it. This header is all of them; each can be included alone.
+ *
+ *   loop.h     running loops; calls from other threads
+ *   task.h     tasks, yielding
+ *   future.h   futures: await, result, cancel, callbacks, references
+ *   gather.h   many futures as one
+ *   timer.h    sleeping, calls at a time
+ *   fd.h       waiting for descriptors
+ *   mark.h     the application's own marks in the record
+ *
+ * Errors: functions return 0, a count, or -errno; functions that give an object return NULL when
+ * out of memory. Threads: one loop per thread; every function is for the loop's thread alone, but
+ * for lsc_call_soon_threadsafe(). Times are nanoseconds of CLOCK_MONOTONIC.
+ *
+ * Ownership, in four words: a function *borrows* an argument (uses it during the call), *takes* it
+ * (it is the function's from then on), *gives* a result (the caller must lsc_unref() it), or the
+ * text says who *owns* it.
+ *
+ * Calls that suspend say so. They return -EPERM outside of tasks, and -ECANCELED when the task was
+ * asked to end (lsc_cancel()); then clean up and return.
+ *
+ * Environment: LSC_TRACE=0 turns recording off for loops that are started afterwards.
+ */
+#ifndef LOOPSCOPE_LOOPSCOPE_H
+#define LOOPSCOPE_LOOPSCOPE_H
+
+#include "loopscope/fd.h"
+#include "loopscope/future.h"
+#include "loopscope/gather.h"
+#include "loopscope/loop.h"
+#include "loopscope/mark.h"
+#include "loopscope/task.h"
+#include "loopscope/timer.h"
+
+#endif

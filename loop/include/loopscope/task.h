@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks: coroutines that the loop runs. A task is a future (future.h). */
+#ifndef LOOPSCOPE_TASK_H
+#define LOOPSCOPE_TASK_H
+
+#include "loopscope/api.h"
+
+LSC_BEGIN
+
+/* A place in the source that spawns tasks. Made by lsc_spawn(), with static lifetime. */
+struct lsc_site {
+	const char *function;
+	const char *file;
+	uint32_t line;
+	uint32_t id; /* the library's; begins as 0 */
+};
+
+#define LSC_SITE_HERE_                                                                             \
+	{                                                                                          \
+		__func__, __FILE__, __LINE__, 0                                                    \
+	}
+
+/* Starts fn(arg) as a task: it is ready at once and runs after what is ready already. name (NULL:
+ * none) is copied, up to 200 bytes of it; arg must live as long as the task uses it. Gives the
+ * task's future, or NULL when out of memory or when this thread has no loop. The task goes on
+ * without the reference. It gets its stack when it first runs; one that cannot have a stack then
+ * ends with -ENOMEM. */
+#define lsc_spawn(fn, arg, name)                                                                   \
+	(__extension__({                                                                           \
+		static struct lsc_site lsc_site_ = LSC_SITE_HERE_;                                 \
+		lsc_spawn_at(&lsc_site_, (fn), (arg), (name));                                     \
+	}))
+
+/* lsc_spawn() for bindings that make their own sites; the site must outlive the process's loops. */
+LSC_API struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, void *arg,
+					const char *name);
+
+/* The name of the task that runs, "" if it has none, NULL outside of tasks. Owned by the task. */
+LSC_API const char *lsc_task_name(void);
+
+/* Suspends: lets the tasks that are ready run first. 0, -EPERM, -ECANCELED. */
+LSC_API int lsc_yield(void);
+
+LSC_END
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* See runner.h. Which task comes next is task.c's business. */
+#include "runner.h"
+
+#include <errno.h>
+
+#include "loop.h"
+#include "stack.h"
+#include "task.h"
+
+/* Idle runners kept for reuse; about 8 KiB of each are resident. */
+#define KEEP_IDLE 1024
+
+unsigned runner_class(uint64_t size)
+{
+	unsigned class = 0;
+
+	while (((uint64_t)STACK_MIN_SIZE << class) < size)
+		class ++;
+	return class;
+}
+
+static size_t size_of(unsigned class)
+{
+	return (size_t)STACK_MIN_SIZE << class;
+}
+
+/* Never returns: the stack is unmapped, or used by the next task. */
+static void run_tasks(void *arg)
+{
+	struct runner *runner = arg;
+	struct lsc_loop *loop = runner->loop;
+
+	for (;;) {
+		struct task *next = task_run(runner->task);
+
+		if (next && !next->runner && next->size_class == runner->size_class) {
+			next->runner = runner;
+			runner->task = next;
+			task_enter(next);
+			continue;
+		}
+		runner->task = NULL;
+		runner->next = loop->runners.idle[runner->size_class];
+		loop->runners.idle[runner->size_class] = runner;
+		loop->runners.nidle++;
+		coro_switch(&runner->coro, task_context(loop, next));
+	}
+}
+
+static struct runner *make(struct lsc_loop *loop, unsigned class)
+{
+	size_t size = size_of(class);
+	char *stack = stack_map(size);
+
+	if (!stack)
+		return NULL;
+	struct runner *runner = (struct runner *)(stack + size) - 1;
+	void *top = (void *)((uintptr_t)runner & ~(uintptr_t)63);
+	*runner = (struct runner){.loop = loop, .size_class = class};
+	coro_init(&runner->coro, stack, size, top, run_tasks, runner);
+	return runner;
+}
+
+int runner_assign(struct lsc_loop *loop, struct task *task)
+{
+	struct runner *runner = loop->runners.idle[task->size_class];
+
+	if (runner) {
+		loop->runners.idle[task->size_class] = runner->next;
+		loop->runners.nidle--;
+	} else {
+		runner = make(loop, task->size_class);
+		if (!runner)
+			return -ENOMEM;
+	}
+	runner->task = task;
+	task->runner = runner;
+	return 0;
+}
+
+static void unmap_first(struct runner_pool *pool, unsigned class)
+{
+	struct runner *runner = pool->idle[class];
+	void *stack = (void *)(uintptr_t)runner->coro.stack;
+
+	pool->idle[class] = runner->next;
+	pool->nidle--;
+	coro_done(&runner->coro);
+	stack_unmap(stack, size_of(class));
+}
+
+void runner_pool_trim(struct runner_pool *pool)
+{
+	for (unsigned class = RUNNER_CLASSES; pool->nidle > KEEP_IDLE && class -- > 0;)
+		while (pool->idle[class] && pool->nidle > KEEP_IDLE)
+			unmap_first(pool, class);
+}
+
+void runner_pool_done(struct runner_pool *pool)
+{
+	for (unsigned class = 0; class < RUNNER_CLASSES; class ++)
+		while (pool->idle[class])
+			unmap_first(pool, class);
+}

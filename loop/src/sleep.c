@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks that wait for a time. */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "loop.h"
+#include "loopscope/timer.h"
+#include "task.h"
+#include "timer.h"
+
+/* On the sleeping task's stack. */
+struct sleep {
+	struct park park;
+	struct timer timer;
+	struct lsc_loop *loop;
+};
+
+static void wake(struct timer *timer)
+{
+	task_unpark(&container_of(timer, struct sleep, timer)->park, 0);
+}
+
+static bool stop(struct park *park)
+{
+	struct sleep *s = container_of(park, struct sleep, park);
+
+	timer_remove(&s->loop->timers, &s->timer);
+	return true;
+}
+
+int lsc_sleep_until(uint64_t deadline_ns)
+{
+	struct task *task = task_current();
+
+	if (!task)
+		return -EPERM;
+	struct sleep s = {
+		.park.cancel = stop,
+		.timer = {.due_ns = deadline_ns, .expired = wake},
+		.loop = task->future.loop,
+	};
+	timer_add(&s.loop->timers, &s.timer);
+	return task_park(task, &s.park, LSC_WAIT_TIMER, deadline_ns);
+}
+
+int lsc_sleep(uint64_t duration_ns)
+{
+	uint64_t now = lsc_now_ns();
+
+	if (duration_ns == 0)
+		return lsc_yield();
+	return lsc_sleep_until(duration_ns > UINT64_MAX - now ? UINT64_MAX : now + duration_ns);
+}
