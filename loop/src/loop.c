@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "pool.h"
 #include "stack.h"
 #include "task.h"
 
@@ -49,6 +50,8 @@ static int check_options(const struct lsc_loop_options *given, struct lsc_loop_o
 /* Takes apart what loop_open() made, all of it or part. */
 static void release(struct lsc_loop *loop)
 {
+	resource_close_all(&loop->resources);
+	pool_close(loop);
 	remote_close(loop);
 	if (loop->backend_data)
 		loop->backend->close(loop);
@@ -77,7 +80,6 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	struct lsc_loop *loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;
-	loop->backend = &backend_epoll;
 	loop->remote.fd = -1;
 	loop->refs = 1;
 	loop->burst_ns = BURST_NS;
@@ -85,10 +87,12 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	job_queue_init(&loop->batch);
 	job_queue_init(&loop->ready);
 	list_init(&loop->live);
+	list_init(&loop->resources);
+	fd_table_init(&loop->fds);
 	coro_init_thread(&loop->thread);
 	timer_wheel_init(&loop->timers, lsc_now_ns());
 	trace_open(&loop->trace, o.record_bits);
-	r = loop->backend->open(loop);
+	r = backend_open(loop);
 	if (r == 0)
 		r = remote_open(loop);
 	if (r < 0) {
@@ -100,12 +104,12 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	return 0;
 }
 
-void loop_fd_ready(struct lsc_loop *loop, int fd, uint32_t events)
+void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 {
-	if (fd == loop->remote.fd)
+	if (token == REMOTE_TOKEN)
 		remote_run(loop);
 	else
-		fd_ready(loop, fd, events);
+		fd_ready(loop, token, events);
 }
 
 static uint64_t time_to_wait(const struct lsc_loop *loop, uint64_t timeout_ns)

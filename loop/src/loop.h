@@ -13,6 +13,7 @@
 #include "list.h"
 #include "loopscope/loop.h"
 #include "remote.h"
+#include "resource.h"
 #include "runner.h"
 #include "timer.h"
 #include "trace.h"
@@ -34,6 +35,8 @@ struct lsc_loop {
 	unsigned size_class; /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
+	struct pool *pool;     /* NULL until it is needed */
+	struct list resources; /* struct resource */
 	uint32_t refs;	   /* the owner's and one of each future */
 	bool closing;	   /* what is spawned from now on does not run */
 	bool snapshotting; /* a snapshot goes on in the next tick */
@@ -65,6 +68,6 @@ void loop_close(struct lsc_loop *loop);
 void loop_unref(struct lsc_loop *loop);
 
 /* From the backend: fd_ready(), or the loop's own descriptor. */
-void loop_fd_ready(struct lsc_loop *loop, int fd, uint32_t events);
+void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events);
 
 #endif

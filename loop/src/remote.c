@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one place of the library where threads meet. The eventfd is written once per non-empty queue.
- */
+/* The one place of the library where threads meet. The eventfd is written once per non-empty queue,
+ * and never read: each write is an edge, and its counter lasts longer than any machine. */
 #include "remote.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ int remote_open(struct lsc_loop *loop)
 	remote->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (remote->fd < 0)
 		return -errno;
-	int r = loop->backend->watch(loop, remote->fd, POLLIN);
+	int r = loop->backend->watch(loop, remote->fd, POLLIN, REMOTE_TOKEN);
 	if (r < 0) {
 		close(remote->fd);
 		remote->fd = -1;
@@ -65,12 +65,8 @@ void remote_run(struct lsc_loop *loop)
 {
 	struct remote *remote = &loop->remote;
 	struct list calls;
-	uint64_t count;
 
 	list_init(&calls);
-	/* Empty the eventfd first: a call that is queued from here on reports anew. */
-	(void)!read(remote->fd, &count, sizeof(count));
-	loop->backend->watch(loop, remote->fd, POLLIN);
 	pthread_mutex_lock(&remote->lock);
 	list_splice(&calls, &remote->calls);
 	pthread_mutex_unlock(&remote->lock);
@@ -90,8 +86,7 @@ void remote_post(struct lsc_loop *loop, struct remote_call *call)
 	pthread_mutex_lock(&remote->lock);
 	bool was_empty = list_empty(&remote->calls);
 	list_append(&remote->calls, &call->link);
-	/* Under the lock, so that the loop cannot end between the two. It cannot fail: the counter
-	 * is far from full. */
+	/* Under the lock, so that the loop cannot end between the two. */
 	if (was_empty)
 		(void)!write(remote->fd, &one, sizeof(one));
 	pthread_mutex_unlock(&remote->lock);

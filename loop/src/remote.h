@@ -5,10 +5,14 @@
 #define LSC_LOOP_REMOTE_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 #include "list.h"
 
 struct lsc_loop;
+
+/* What the backend reports when the eventfd was written; no descriptor's token. */
+#define REMOTE_TOKEN UINT64_MAX
 
 /* Lies in what is handed over; free for anything else once run() is called. */
 struct remote_call {

@@ -10,6 +10,9 @@
  *   gather.h   many futures as one
  *   timer.h    sleeping, calls at a time
  *   fd.h       waiting for descriptors
+ *   io.h       operations on descriptors: read, recv, send, accept, connect, ...
+ *   stream.h   buffered streams
+ *   thread.h   calls that block, in worker threads
  *   mark.h     the application's own marks in the record
  *
  * Errors: functions return 0, a count, or -errno; functions that give an object return NULL when
@@ -31,9 +34,12 @@
 #include "loopscope/fd.h"
 #include "loopscope/future.h"
 #include "loopscope/gather.h"
+#include "loopscope/io.h"
 #include "loopscope/loop.h"
 #include "loopscope/mark.h"
+#include "loopscope/stream.h"
 #include "loopscope/task.h"
+#include "loopscope/thread.h"
 #include "loopscope/timer.h"
 
 #endif
