@@ -57,7 +57,8 @@ int lsc_stream_open(int fd, struct lsc_stream **ret)
 	s->low = LOW_WATER;
 	s->flush = (struct fd_wait){.events = POLLOUT, .wake = flush_on};
 	list_init(&s->flush.link);
-	list_init(&s->waiters);
+	waitlist_init(&s->draining);
+	waitlist_init(&s->closed);
 	s->resource.close = close_with_loop;
 	list_append(&loop->resources, &s->resource.link);
 	/* As asyncio does; what is no TCP connection refuses, and needs it not. */
@@ -84,42 +85,12 @@ int lsc_stream_set_limits(struct lsc_stream *stream, size_t line, size_t high, s
 	return 0;
 }
 
-/* ---- who waits ---- */
-
-struct waiter {
-	struct park park;
-	struct list link;
-	bool for_close; /* else for the buffer to empty */
-};
-
-static bool stop_waiting(struct park *park)
+static int wait_in(struct waitlist *list, struct lsc_stream *s, struct task *task)
 {
-	list_remove(&container_of(park, struct waiter, park)->link);
-	return true;
-}
-
-static int wait_for(struct lsc_stream *s, struct task *task, bool close)
-{
-	struct waiter w = {.park.cancel = stop_waiting, .for_close = close};
-
 	stream_hold(s);
-	list_append(&s->waiters, &w.link);
-	int r = task_park(task, &w.park, LSC_WAIT_FD, (uint32_t)s->fd | (uint64_t)POLLOUT << 32);
+	int r = waitlist_wait(list, task, LSC_WAIT_FD, (uint32_t)s->fd | (uint64_t)POLLOUT << 32);
 	stream_release(s);
 	return r;
-}
-
-static void wake_waiters(struct lsc_stream *s)
-{
-	for (struct list *l = s->waiters.next, *next; l != &s->waiters; l = next) {
-		struct waiter *w = container_of(l, struct waiter, link);
-
-		next = l->next;
-		if (w->for_close ? s->fd >= 0 : s->paused)
-			continue;
-		list_remove(l);
-		task_unpark(&w->park, s->error);
-	}
 }
 
 /* ---- the end ---- */
@@ -159,7 +130,8 @@ static void close_now(struct lsc_stream *s)
 	list_remove(&s->resource.link);
 	buffer_done(&s->out);
 	lsc_close(fd); /* a task that reads gets -EBADF */
-	wake_waiters(s);
+	waitlist_wake(&s->draining, s->error);
+	waitlist_wake(&s->closed, s->error);
 	s->users--;
 }
 
@@ -171,16 +143,22 @@ static void close_with_loop(struct resource *resource)
 	free_if_done(s);
 }
 
+/* Draining does not suspend any more. */
+static void resume(struct lsc_stream *s)
+{
+	s->paused = false;
+	waitlist_wake(&s->draining, s->error);
+}
+
 static void fail(struct lsc_stream *s, int error)
 {
 	if (s->error == 0)
 		s->error = error;
 	buffer_done(&s->out);
-	s->paused = false;
 	if (s->closing)
 		close_now(s);
 	else
-		wake_waiters(s);
+		resume(s);
 }
 
 void lsc_stream_close(struct lsc_stream *stream)
@@ -206,7 +184,7 @@ int lsc_stream_wait_closed(struct lsc_stream *stream)
 
 	if (!task)
 		return -EPERM;
-	return stream->fd < 0 ? stream->error : wait_for(stream, task, true);
+	return stream->fd < 0 ? stream->error : wait_in(&stream->closed, stream, task);
 }
 
 struct lsc_stream *lsc_stream_free(struct lsc_stream *stream)
@@ -250,13 +228,12 @@ static void wait_to_flush(struct lsc_stream *s)
 /* Everything was sent. */
 static void flushed(struct lsc_stream *s)
 {
-	s->paused = false;
 	if (s->finished && !s->closing && s->is_socket)
 		shutdown(s->fd, SHUT_WR);
 	if (s->closing || (s->finished && !s->is_socket))
 		close_now(s);
 	else
-		wake_waiters(s);
+		resume(s);
 }
 
 static void flush_on(struct fd_wait *wait, int result)
@@ -274,8 +251,7 @@ static void flush_on(struct fd_wait *wait, int result)
 			flushed(s);
 		} else {
 			if (buffer_used(&s->out) <= s->low)
-				s->paused = false;
-			wake_waiters(s);
+				resume(s);
 			wait_to_flush(s);
 		}
 	}
@@ -336,7 +312,7 @@ int lsc_stream_drain(struct lsc_stream *stream)
 		return stream->error;
 	if (stream->fd < 0)
 		return -EBADF;
-	return stream->paused ? wait_for(stream, task, false) : 0;
+	return stream->paused ? wait_in(&stream->draining, stream, task) : 0;
 }
 
 int lsc_stream_write_eof(struct lsc_stream *stream)

@@ -11,6 +11,7 @@
 #include "list.h"
 #include "loopscope/stream.h"
 #include "resource.h"
+#include "waitlist.h"
 
 /* Bytes that wait: those in [begin, end) of data. */
 struct buffer {
@@ -64,7 +65,8 @@ struct lsc_stream {
 	size_t high;
 	size_t low;
 	struct fd_wait flush;
-	struct list waiters; /* struct waiter (stream.c): of draining and closing */
+	struct waitlist draining;
+	struct waitlist closed;
 };
 
 /* Below the filter. */

@@ -12,6 +12,8 @@
  *   fd.h       waiting for descriptors
  *   io.h       operations on descriptors: read, recv, send, accept, connect, ...
  *   stream.h   buffered streams
+ *   connection.h, server.h  both ends of connections, UDP
+ *   resolve.h  names and addresses
  *   thread.h   calls that block, in worker threads
  *   mark.h     the application's own marks in the record
  *
@@ -31,12 +33,15 @@
 #ifndef LOOPSCOPE_LOOPSCOPE_H
 #define LOOPSCOPE_LOOPSCOPE_H
 
+#include "loopscope/connection.h"
 #include "loopscope/fd.h"
 #include "loopscope/future.h"
 #include "loopscope/gather.h"
 #include "loopscope/io.h"
 #include "loopscope/loop.h"
 #include "loopscope/mark.h"
+#include "loopscope/resolve.h"
+#include "loopscope/server.h"
 #include "loopscope/stream.h"
 #include "loopscope/task.h"
 #include "loopscope/thread.h"
