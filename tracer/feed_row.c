@@ -51,6 +51,8 @@ static const char *wait_name(const struct ring_task *t, char *buf, size_t size)
 	case LSC_WAIT_CHILD:
 		snprintf(buf, size, "child %u", (unsigned)t->wait_detail);
 		return buf;
+	case LSC_WAIT_SIGNAL:
+		return "signal";
 	}
 	return NULL;
 }

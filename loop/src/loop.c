@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "pool.h"
+#include "signals.h"
 #include "stack.h"
 #include "task.h"
 
@@ -51,6 +52,7 @@ static int check_options(const struct lsc_loop_options *given, struct lsc_loop_o
 static void release(struct lsc_loop *loop)
 {
 	resource_close_all(&loop->resources);
+	signals_close(loop);
 	pool_close(loop);
 	remote_close(loop);
 	if (loop->backend_data)
@@ -106,10 +108,13 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 
 void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 {
-	if (token == REMOTE_TOKEN)
+	if (token == REMOTE_TOKEN) {
 		remote_run(loop);
-	else
-		fd_ready(loop, token, events);
+		if (loop->has_signals)
+			signals_run(loop);
+		return;
+	}
+	fd_ready(loop, token, events);
 }
 
 static uint64_t time_to_wait(const struct lsc_loop *loop, uint64_t timeout_ns)

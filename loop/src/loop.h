@@ -35,6 +35,7 @@ struct lsc_loop {
 	unsigned size_class; /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
+	bool has_signals;      /* some signal is handled, or was */
 	struct pool *pool;     /* NULL until it is needed */
 	struct list resources; /* struct resource */
 	uint32_t refs;	   /* the owner's and one of each future */

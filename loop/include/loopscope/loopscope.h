@@ -14,6 +14,8 @@
  *   stream.h   buffered streams
  *   connection.h, server.h  both ends of connections, UDP
  *   resolve.h  names and addresses
+ *   process.h  child processes
+ *   signal.h   signals of the process
  *   thread.h   calls that block, in worker threads
  *   mark.h     the application's own marks in the record
  *
@@ -40,8 +42,10 @@
 #include "loopscope/io.h"
 #include "loopscope/loop.h"
 #include "loopscope/mark.h"
+#include "loopscope/process.h"
 #include "loopscope/resolve.h"
 #include "loopscope/server.h"
+#include "loopscope/signal.h"
 #include "loopscope/stream.h"
 #include "loopscope/task.h"
 #include "loopscope/thread.h"

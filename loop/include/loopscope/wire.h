@@ -121,6 +121,8 @@ enum lsc_wait_kind {
 	LSC_WAIT_QUEUE = 8,
 	LSC_WAIT_THREAD = 9,
 	LSC_WAIT_CHILD = 10, /* [pid] */
+	/* 11 to 19 are the synchronisation objects' */
+	LSC_WAIT_SIGNAL = 20, /* a signal of the process [0] */
 };
 
 enum lsc_task_state {
