@@ -5,6 +5,8 @@
  */
 #include "cancel.h"
 
+#include <errno.h>
+
 #include "loop.h"
 #include "task.h"
 #include "trace.h"
@@ -60,4 +62,25 @@ void cancel_task(struct task *task)
 		loop->cancel_round++;
 	ask_chain(task);
 	loop->cancel_depth--;
+}
+
+uint32_t task_uncancel(struct task *task)
+{
+	if (task->cancel_requests > 0 && --task->cancel_requests == 0)
+		task->must_cancel = false;
+	return task->cancel_requests;
+}
+
+int lsc_cancelling(const struct lsc_future *task)
+{
+	struct task *t = task_of(task);
+
+	return t ? (int)t->cancel_requests : -EINVAL;
+}
+
+int lsc_uncancel(struct lsc_future *task)
+{
+	struct task *t = task_of(task);
+
+	return t ? (int)task_uncancel(t) : -EINVAL;
 }

@@ -30,11 +30,14 @@
 static void start_recheck(struct timer *timer);
 static void recheck(struct job *job);
 
+static const struct timer_ops recheck_timer = {.expired = start_recheck};
+static const struct job_ops recheck_job = {.run = recheck};
+
 void fd_table_init(struct fd_table *table)
 {
 	list_init(&table->unsure);
-	table->recheck.expired = start_recheck;
-	table->job.run = recheck;
+	table->recheck.ops = &recheck_timer;
+	table->job.ops = &recheck_job;
 }
 
 void fd_table_done(struct fd_table *table)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "debug.h"
 #include "loop.h"
 #include "task.h"
 
@@ -29,7 +30,7 @@ void future_complete(struct lsc_future *future, int result)
 			container_of(future->waiters.next, struct future_waiter, link);
 
 		list_remove(&waiter->link);
-		waiter->wake(waiter);
+		waiter->ops->wake(waiter);
 	}
 	lsc_unref(future);
 }
@@ -63,6 +64,8 @@ int lsc_resolve(struct lsc_future *future, int result)
 {
 	if (future->ops != &plain_ops)
 		return -EINVAL;
+	if (debug_is_foreign(future->loop))
+		return -EPERM;
 	if (future->done)
 		return -EALREADY;
 	future_complete(future, result);
@@ -82,8 +85,10 @@ static void wake(struct future_waiter *waiter)
 {
 	struct await *a = container_of(waiter, struct await, waiter);
 
-	task_unpark(&a->park, a->future->result);
+	task_unpark(&a->park, future_take(a->future));
 }
+
+static const struct future_waiter_ops await_ops = {.wake = wake};
 
 static bool stop_awaiting(struct park *park)
 {
@@ -102,7 +107,7 @@ int lsc_await(struct lsc_future *future)
 	if (future == &task->future)
 		return -EDEADLK;
 	if (future->done)
-		return future->result;
+		return future_take(future);
 	/* As in asyncio, a request met here goes on to what is awaited. */
 	if (task->must_cancel) {
 		task->must_cancel = false;
@@ -114,7 +119,7 @@ int lsc_await(struct lsc_future *future)
 		kind = future->ops->wait_kind(future, &detail);
 	struct await a = {
 		.park.cancel = stop_awaiting,
-		.waiter.wake = wake,
+		.waiter.ops = &await_ops,
 		.future = future,
 	};
 	future_wait(future, &a.waiter);
@@ -129,7 +134,14 @@ int lsc_await(struct lsc_future *future)
 
 int lsc_cancel(struct lsc_future *future)
 {
+	if (debug_is_foreign(future->loop))
+		return -EPERM;
 	return future_cancel(future);
+}
+
+int lsc_is_cancelled(const struct lsc_future *future)
+{
+	return future->done && future->result == -ECANCELED;
 }
 
 int lsc_is_done(const struct lsc_future *future)
@@ -137,23 +149,34 @@ int lsc_is_done(const struct lsc_future *future)
 	return future->done;
 }
 
-int lsc_result(const struct lsc_future *future)
+int lsc_result(struct lsc_future *future)
 {
-	return future->done ? future->result : -EAGAIN;
+	return future->done ? future_take(future) : -EAGAIN;
 }
 
 struct lsc_future *lsc_ref(struct lsc_future *future)
 {
+	(void)debug_is_foreign(future->loop); /* told; there is no way to refuse it */
 	future->refs++;
 	return future;
 }
 
 struct lsc_future *lsc_unref(struct lsc_future *future)
 {
+	if (future)
+		(void)debug_is_foreign(future->loop);
 	if (!future || --future->refs > 0)
 		return NULL;
-	assert(list_empty(&future->waiters));
+	while (!list_empty(&future->waiters)) {
+		struct future_waiter *waiter =
+			container_of(future->waiters.next, struct future_waiter, link);
+
+		list_remove(&waiter->link);
+		waiter->ops->forget(waiter);
+	}
 	struct lsc_loop *loop = future->loop;
+	if (loop->debug)
+		debug_released(loop->debug, future);
 	if (future->ops->release)
 		future->ops->release(future);
 	else

@@ -85,9 +85,12 @@ static void member_ended(struct future_waiter *waiter)
 	struct gather *g = m->gather;
 
 	g->pending--;
+	future_take(m->future);
 	end_if_decided(g, m->future->result);
 	lsc_unref(&g->future);
 }
+
+static const struct future_waiter_ops waiter_ops = {.wake = member_ended};
 
 struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsigned flags)
 {
@@ -108,7 +111,7 @@ struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsig
 	for (size_t i = 0; i < n; i++) {
 		struct member *m = &g->members[i];
 
-		*m = (struct member){.waiter.wake = member_ended, .gather = g};
+		*m = (struct member){.waiter.ops = &waiter_ops, .gather = g};
 		m->future = lsc_ref(members[i]);
 		list_init(&m->waiter.link);
 		if (m->future->done) {

@@ -5,10 +5,20 @@
 
 #include <stddef.h>
 
+struct job;
+
+struct job_ops {
+	/* From the loop's own stack; the job is off the queue and may be released. */
+	void (*run)(struct job *job);
+	/* The loop ends before its turn came; NULL: nothing to release. */
+	void (*drop)(struct job *job);
+};
+
 /* Lies in what it runs; in one queue at most. */
 struct job {
 	struct job *next;
-	void (*run)(struct job *job); /* from the loop's own stack */
+	struct job **link; /* what points to it */
+	const struct job_ops *ops;
 };
 
 struct job_queue {
@@ -25,8 +35,19 @@ static inline void job_queue_init(struct job_queue *queue)
 static inline void job_push(struct job_queue *queue, struct job *job)
 {
 	job->next = NULL;
+	job->link = queue->last;
 	*queue->last = job;
 	queue->last = &job->next;
+}
+
+/* Of the queue that the job is in. */
+static inline void job_remove(struct job_queue *queue, struct job *job)
+{
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+	else
+		queue->last = job->link;
 }
 
 /* The first, which leaves the queue, or NULL. */
@@ -34,11 +55,8 @@ static inline struct job *job_pop(struct job_queue *queue)
 {
 	struct job *job = queue->first;
 
-	if (!job)
-		return NULL;
-	queue->first = job->next;
-	if (!queue->first)
-		queue->last = &queue->first;
+	if (job)
+		job_remove(queue, job);
 	return job;
 }
 
@@ -47,6 +65,7 @@ static inline void job_splice(struct job_queue *queue, struct job_queue *from)
 {
 	if (!from->first)
 		return;
+	from->first->link = queue->last;
 	*queue->last = from->first;
 	queue->last = from->last;
 	job_queue_init(from);

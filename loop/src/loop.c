@@ -7,9 +7,12 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "debug.h"
 #include "pool.h"
 #include "signals.h"
 #include "stack.h"
@@ -30,22 +33,37 @@ struct lsc_loop *lsc_loop_current(void)
 	return loop_thread;
 }
 
+/* The first version ended with stack_size. */
+#define OPTIONS_MIN_SIZE (offsetof(struct lsc_loop_options, stack_size) + sizeof(uint64_t))
+
 static int check_options(const struct lsc_loop_options *given, struct lsc_loop_options *ret)
 {
-	*ret = (struct lsc_loop_options){.record_bits = RING_DEFAULT_BITS,
-					 .stack_size = STACK_DEFAULT_SIZE};
-	if (!given)
-		return 0;
-	if (given->size < sizeof(*given))
+	struct lsc_loop_options o = {.size = sizeof(o)};
+
+	if (given && given->size < OPTIONS_MIN_SIZE)
 		return -EINVAL;
-	if (given->record_bits != 0)
-		ret->record_bits = given->record_bits;
-	if (given->stack_size != 0)
-		ret->stack_size = given->stack_size;
-	if (ret->record_bits < LSC_RING_MIN_BITS || ret->record_bits > LSC_RING_MAX_BITS ||
-	    ret->stack_size < STACK_MIN_SIZE || ret->stack_size > STACK_MAX_SIZE)
+	if (given)
+		memcpy(&o, given, given->size < sizeof(o) ? given->size : sizeof(o));
+	if (o.record_bits == 0)
+		o.record_bits = RING_DEFAULT_BITS;
+	if (o.stack_size == 0)
+		o.stack_size = STACK_DEFAULT_SIZE;
+	if (o.record_bits < LSC_RING_MIN_BITS || o.record_bits > LSC_RING_MAX_BITS ||
+	    o.stack_size < STACK_MIN_SIZE || o.stack_size > STACK_MAX_SIZE ||
+	    o.debug > LSC_DEBUG_OFF)
 		return -EINVAL;
+	*ret = o;
 	return 0;
+}
+
+static void drop_jobs(struct lsc_loop *loop)
+{
+	struct job *job;
+
+	job_splice(&loop->batch, &loop->ready);
+	while ((job = job_pop(&loop->batch)))
+		if (job->ops->drop)
+			job->ops->drop(job);
 }
 
 /* Takes apart what loop_open() made, all of it or part. */
@@ -54,6 +72,8 @@ static void release(struct lsc_loop *loop)
 	resource_close_all(&loop->resources);
 	signals_close(loop);
 	pool_close(loop);
+	drop_jobs(loop);
+	timer_wheel_drop(&loop->timers);
 	remote_close(loop);
 	if (loop->backend_data)
 		loop->backend->close(loop);
@@ -66,8 +86,10 @@ static void release(struct lsc_loop *loop)
 
 void loop_unref(struct lsc_loop *loop)
 {
-	if (--loop->refs == 0)
-		free(loop);
+	if (--loop->refs > 0)
+		return;
+	free(loop->debug);
+	free(loop);
 }
 
 int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
@@ -93,6 +115,11 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	fd_table_init(&loop->fds);
 	coro_init_thread(&loop->thread);
 	timer_wheel_init(&loop->timers, lsc_now_ns());
+	r = debug_open(&loop->debug, &o);
+	if (r < 0) {
+		loop_unref(loop);
+		return r;
+	}
 	trace_open(&loop->trace, o.record_bits);
 	r = backend_open(loop);
 	if (r == 0)
@@ -139,6 +166,15 @@ bool loop_next_round(struct lsc_loop *loop)
 	return true;
 }
 
+static void run_job(struct lsc_loop *loop, struct job *job)
+{
+	if (loop->debug)
+		debug_begin(loop->debug);
+	job->ops->run(job);
+	if (loop->debug)
+		debug_end(loop->debug, NULL);
+}
+
 static void run_ready(struct lsc_loop *loop)
 {
 	job_splice(&loop->batch, &loop->ready);
@@ -150,7 +186,7 @@ static void run_ready(struct lsc_loop *loop)
 		if (context != &loop->thread)
 			coro_switch(&loop->thread, context);
 		else if ((job = job_pop(&loop->batch)))
-			job->run(job);
+			run_job(loop, job);
 		else if (!loop_next_round(loop))
 			break;
 	}
@@ -182,6 +218,8 @@ static void cancel_all(struct lsc_loop *loop)
 void loop_close(struct lsc_loop *loop)
 {
 	loop->closing = true;
+	for (struct list *l = loop->live.next; loop->debug && l != &loop->live; l = l->next)
+		debug_left(loop->debug, container_of(l, struct task, live));
 	cancel_all(loop);
 	while (!list_empty(&loop->live)) {
 		/* A loop that cannot wait any more can only insist until every stack has unwound.
@@ -191,33 +229,4 @@ void loop_close(struct lsc_loop *loop)
 	}
 	loop_thread = NULL;
 	release(loop);
-}
-
-int lsc_run_with(const struct lsc_loop_options *options, lsc_task_fn main, void *arg)
-{
-	static struct lsc_site site = {__func__, __FILE__, __LINE__, 0};
-	struct lsc_loop *loop;
-
-	int r = loop_open(&loop, options);
-	if (r < 0)
-		return r;
-	struct task *task = task_new(loop, &site, main, arg, "main");
-	if (!task) {
-		loop_close(loop);
-		return -ENOMEM;
-	}
-	while (!task->future.done) {
-		/* As in loop_close(). */
-		if (loop_turn(loop, UINT64_MAX) < 0)
-			lsc_cancel(&task->future);
-	}
-	r = task->future.result;
-	lsc_unref(&task->future);
-	loop_close(loop);
-	return r;
-}
-
-int lsc_run(lsc_task_fn main, void *arg)
-{
-	return lsc_run_with(NULL, main, arg);
 }

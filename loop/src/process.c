@@ -69,7 +69,7 @@ static void finish(struct lsc_process *p)
 	list_remove(&p->resource.link);
 	lsc_close(p->pidfd);
 	p->pidfd = -1;
-	waitlist_wake(&p->waiters, p->error);
+	waitlist_wake_all(&p->waiters, p->error);
 	free_if_done(p);
 }
 
@@ -187,13 +187,14 @@ struct lsc_stream *lsc_process_stream(const struct lsc_process *process, int n)
 int lsc_process_wait(struct lsc_process *process, int *ret_status)
 {
 	struct task *task = task_current();
-	int r = process->error;
+	int woken, r = process->error;
 
 	if (!task)
 		return -EPERM;
 	process_hold(process);
 	if (process->pidfd >= 0)
-		r = waitlist_wait(&process->waiters, task, LSC_WAIT_CHILD, (uint64_t)process->pid);
+		r = waitlist_wait(&process->waiters, task, LSC_WAIT_CHILD, (uint64_t)process->pid,
+				  &woken);
 	if (r == 0)
 		*ret_status = process->status;
 	process_release(process);

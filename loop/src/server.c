@@ -57,7 +57,7 @@ static void unref(struct lsc_server *server)
 static void wake_if_over(struct lsc_server *server)
 {
 	if (server->closed && server->connections == 0 && server->accepting == 0)
-		waitlist_wake(&server->waiters, 0);
+		waitlist_wake_all(&server->waiters, 0);
 }
 
 /* ---- a connection ---- */
@@ -79,6 +79,8 @@ static void connection_end(struct future_waiter *waiter)
 	wake_if_over(server);
 	unref(server);
 }
+
+static const struct future_waiter_ops connection_waiter = {.wake = connection_end};
 
 static int serve(void *arg)
 {
@@ -102,16 +104,18 @@ static int start_connection(struct lsc_server *server, int fd, const struct sock
 		free(c);
 		return r;
 	}
-	c->ended.wake = connection_end;
+	c->ended.ops = &connection_waiter;
 	c->server = server;
 	server->refs++;
 	server->connections++;
 	address_text(peer, size, name + strlen(name), sizeof(name) - strlen(name));
 	struct lsc_future *task = lsc_spawn(serve, c, name);
-	if (task)
+	if (task) {
 		future_wait(task, &c->ended);
-	else
+		task->taken = true; /* nobody is meant to await it */
+	} else {
 		connection_end(&c->ended);
+	}
 	lsc_unref(task);
 	return 0;
 }
@@ -163,6 +167,8 @@ static void listener_end(struct future_waiter *waiter)
 	unref(server);
 }
 
+static const struct future_waiter_ops listener_waiter = {.wake = listener_end};
+
 static int start_accepting(struct listener *listener)
 {
 	struct sockaddr_storage address;
@@ -176,8 +182,9 @@ static int start_accepting(struct listener *listener)
 	struct lsc_future *task = lsc_spawn(run_listener, listener, name);
 	if (!task)
 		return -ENOMEM;
-	listener->ended.wake = listener_end;
+	listener->ended.ops = &listener_waiter;
 	future_wait(task, &listener->ended);
+	task->taken = true;
 	lsc_unref(task);
 	listener->server->accepting++;
 	listener->server->refs++;
@@ -401,7 +408,8 @@ int lsc_server_wait_closed(struct lsc_server *server)
 	if (server->closed && server->connections == 0 && server->accepting == 0)
 		return 0;
 	server->refs++;
-	int r = waitlist_wait(&server->waiters, task, LSC_WAIT_GROUP, server->connections);
+	int woken, r = waitlist_wait(&server->waiters, task, LSC_WAIT_GROUP, server->connections,
+				     &woken);
 	unref(server);
 	return r;
 }

@@ -20,12 +20,19 @@ static void wake(struct timer *timer)
 	task_unpark(&container_of(timer, struct sleep, timer)->park, 0);
 }
 
+static const struct timer_ops timer_ops = {.expired = wake};
+
 static bool stop(struct park *park)
 {
 	struct sleep *s = container_of(park, struct sleep, park);
 
 	timer_remove(&s->loop->timers, &s->timer);
 	return true;
+}
+
+uint64_t lsc_time(void)
+{
+	return lsc_now_ns();
 }
 
 int lsc_sleep_until(uint64_t deadline_ns)
@@ -36,7 +43,7 @@ int lsc_sleep_until(uint64_t deadline_ns)
 		return -EPERM;
 	struct sleep s = {
 		.park.cancel = stop,
-		.timer = {.due_ns = deadline_ns, .expired = wake},
+		.timer = {.due_ns = deadline_ns, .ops = &timer_ops},
 		.loop = task->future.loop,
 	};
 	timer_add(&s.loop->timers, &s.timer);
@@ -45,9 +52,5 @@ int lsc_sleep_until(uint64_t deadline_ns)
 
 int lsc_sleep(uint64_t duration_ns)
 {
-	uint64_t now = lsc_now_ns();
-
-	if (duration_ns == 0)
-		return lsc_yield();
-	return lsc_sleep_until(duration_ns > UINT64_MAX - now ? UINT64_MAX : now + duration_ns);
+	return duration_ns == 0 ? lsc_yield() : lsc_sleep_until(lsc_after_ns(duration_ns));
 }

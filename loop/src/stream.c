@@ -87,8 +87,11 @@ int lsc_stream_set_limits(struct lsc_stream *stream, size_t line, size_t high, s
 
 static int wait_in(struct waitlist *list, struct lsc_stream *s, struct task *task)
 {
+	int woken;
+
 	stream_hold(s);
-	int r = waitlist_wait(list, task, LSC_WAIT_FD, (uint32_t)s->fd | (uint64_t)POLLOUT << 32);
+	int r = waitlist_wait(list, task, LSC_WAIT_FD, (uint32_t)s->fd | (uint64_t)POLLOUT << 32,
+			      &woken);
 	stream_release(s);
 	return r;
 }
@@ -130,8 +133,8 @@ static void close_now(struct lsc_stream *s)
 	list_remove(&s->resource.link);
 	buffer_done(&s->out);
 	lsc_close(fd); /* a task that reads gets -EBADF */
-	waitlist_wake(&s->draining, s->error);
-	waitlist_wake(&s->closed, s->error);
+	waitlist_wake_all(&s->draining, s->error);
+	waitlist_wake_all(&s->closed, s->error);
 	s->users--;
 }
 
@@ -147,7 +150,7 @@ static void close_with_loop(struct resource *resource)
 static void resume(struct lsc_stream *s)
 {
 	s->paused = false;
-	waitlist_wake(&s->draining, s->error);
+	waitlist_wake_all(&s->draining, s->error);
 }
 
 static void fail(struct lsc_stream *s, int error)

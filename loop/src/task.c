@@ -6,13 +6,15 @@
  */
 #include "task.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cancel.h"
+#include "lock.h"
+#include "debug.h"
 #include "loop.h"
+#include "stack.h"
 #include "trace.h"
 
 /* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
@@ -38,11 +40,7 @@ struct task *task_current(void)
 /* ---- life ---- */
 
 /* Marks a job as a task: the loop resumes those, it does not call them. */
-static void is_task(struct job *job)
-{
-	(void)job;
-	assert(false);
-}
+static const struct job_ops is_task;
 
 static struct task *allocate(struct lsc_loop *loop, uint32_t name_length)
 {
@@ -81,7 +79,7 @@ void task_free_spare(struct lsc_loop *loop)
 }
 
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
-		      const char *name)
+		      const char *name, unsigned size_class)
 {
 	uint32_t length = name ? trace_text_length(name) : 0;
 	struct task *task = allocate(loop, length);
@@ -89,13 +87,13 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	if (!task)
 		return NULL;
 	*task = (struct task){
-		.job.run = is_task,
+		.job.ops = &is_task,
 		.site = site,
 		.fn = fn,
 		.arg = arg,
 		.id = trace_next_id(&loop->trace),
 		.parent = loop->current ? loop->current->id : 0,
-		.size_class = (uint8_t)loop->size_class,
+		.size_class = (uint8_t)size_class,
 		.must_cancel = loop->closing,
 		.name_length = length,
 	};
@@ -103,6 +101,7 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	task->name[length] = '\0';
 	future_init(&task->future, &task_ops, loop);
 	task->future.refs = 2; /* one is the loop's, until it ends */
+	list_init(&task->held);
 	list_append(&loop->live, &task->live);
 	trace_task_new(&loop->trace, task);
 	task_ready(task);
@@ -119,10 +118,19 @@ void task_ready(struct task *task)
 	trace_ready(&loop->trace, task, loop->current);
 }
 
+static void step_is_over(struct task *task)
+{
+	struct debug *debug = task->future.loop->debug;
+
+	if (debug)
+		debug_end(debug, task);
+}
+
 static void end(struct task *task, int result)
 {
 	struct lsc_loop *loop = task->future.loop;
 
+	step_is_over(task);
 	/* A request that no suspension point met must not be lost. */
 	if (task->must_cancel)
 		result = -ECANCELED;
@@ -134,6 +142,13 @@ static void end(struct task *task, int result)
 	trace_done(&loop->trace, task, result);
 	trace_forget(&loop->trace, task);
 	list_remove(&task->live);
+	if (!list_empty(&task->held)) {
+		unsigned locks = lock_orphan(task);
+
+		if (loop->debug)
+			debug_locks(loop->debug, task, locks);
+	}
+	task->detached = task->future.refs == 1;
 	future_complete(&task->future, result);
 	loop->current = NULL;
 	lsc_unref(&task->future);
@@ -142,8 +157,20 @@ static void end(struct task *task, int result)
 struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, void *arg, const char *name)
 {
 	struct lsc_loop *loop = loop_thread;
-	struct task *task = loop ? task_new(loop, site, fn, arg, name) : NULL;
+	struct task *task = loop ? task_new(loop, site, fn, arg, name, loop->size_class) : NULL;
 
+	return task ? &task->future : NULL;
+}
+
+struct lsc_future *lsc_spawn_with_at(struct lsc_site *site, lsc_task_fn fn, void *arg,
+				     const struct lsc_task_options *options)
+{
+	struct lsc_loop *loop = loop_thread;
+
+	if (!loop || options->size < sizeof(*options) || options->stack_size > STACK_MAX_SIZE)
+		return NULL;
+	unsigned class = options->stack_size ? runner_class(options->stack_size) : loop->size_class;
+	struct task *task = task_new(loop, site, fn, arg, options->name, class);
 	return task ? &task->future : NULL;
 }
 
@@ -154,7 +181,37 @@ const char *lsc_task_name(void)
 	return task ? task->name : NULL;
 }
 
+struct lsc_future *lsc_current_task(void)
+{
+	struct task *task = task_current();
+
+	return task ? &task->future : NULL;
+}
+
+size_t lsc_all_tasks(struct lsc_future **ret, size_t n)
+{
+	struct lsc_loop *loop = loop_thread;
+	size_t count = 0;
+
+	if (!loop)
+		return 0;
+	for (struct list *l = loop->live.next; l != &loop->live; l = l->next, count++)
+		if (count < n)
+			ret[count] = &container_of(l, struct task, live)->future;
+	return count;
+}
+
 /* ---- who runs next ---- */
+
+/* Of a task that ends before its first step. */
+static void begin_without_running(struct task *task)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	loop->current = task;
+	if (loop->debug)
+		debug_begin(loop->debug);
+}
 
 struct task *task_pop(struct lsc_loop *loop)
 {
@@ -166,12 +223,12 @@ struct task *task_pop(struct lsc_loop *loop)
 				return NULL;
 			continue;
 		}
-		if (job->run != is_task)
+		if (job->ops != &is_task)
 			return NULL;
 		struct task *task = container_of(job_pop(&loop->batch), struct task, job);
 		if (task->runner || !task->must_cancel)
 			return task;
-		loop->current = task;
+		begin_without_running(task);
 		end(task, -ECANCELED); /* it never ran: the body is skipped */
 	}
 }
@@ -183,6 +240,8 @@ struct coro *task_enter(struct task *task)
 	loop->current = task;
 	task->state = LSC_TASK_RUNNING;
 	trace_run(&loop->trace, task);
+	if (loop->debug)
+		debug_begin(loop->debug);
 	return &task->runner->coro;
 }
 
@@ -191,7 +250,7 @@ struct coro *task_context(struct lsc_loop *loop, struct task *next)
 	while (next) {
 		if (next->runner || runner_assign(loop, next) == 0)
 			return task_enter(next);
-		loop->current = next;
+		begin_without_running(next);
 		end(next, -ENOMEM);
 		next = task_pop(loop);
 	}
@@ -252,6 +311,7 @@ int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detai
 	task->park = park;
 	task->wait_kind = kind;
 	task->state = LSC_TASK_SUSPENDED;
+	step_is_over(task);
 	trace_suspend(&loop->trace, task, detail);
 	loop->current = NULL;
 	leave(task);
@@ -280,6 +340,7 @@ int lsc_yield(void)
 	struct lsc_loop *loop = task->future.loop;
 	task->wait_kind = LSC_WAIT_YIELD;
 	task->state = LSC_TASK_READY;
+	step_is_over(task);
 	job_push(&loop->ready, &task->job);
 	trace_yield(&loop->trace, task);
 	loop->current = NULL;

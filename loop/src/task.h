@@ -40,6 +40,7 @@ struct task {
 	uint8_t wait_kind; /* enum lsc_wait_kind: of the present wait, else of the last one */
 	uint8_t size_class;
 	bool must_cancel;	    /* asked, not yet delivered */
+	bool detached;		    /* nobody held it when it ended */
 	bool cancelling;	    /* on the path of the request that is being handed on */
 	uint32_t cancel_requests;   /* asked so far, less those taken back */
 	uint64_t since;		    /* of the state, in the ring's clock */
@@ -47,13 +48,14 @@ struct task {
 	uint64_t cancel_round;	    /* lsc_loop.cancel_round when it was last asked */
 	struct park *park;	    /* while it is suspended */
 	struct lsc_future *awaited; /* by lsc_await() */
+	struct list held;	    /* lsc_lock.held of the locks it has */
 	uint32_t name_length;
 	char name[]; /* NUL-terminated */
 };
 
 /* A new, ready task, held by the loop and by the caller; NULL when out of memory. */
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
-		      const char *name);
+		      const char *name, unsigned size_class);
 
 /* The future as a task, or NULL. */
 struct task *task_of(const struct lsc_future *future);
@@ -74,6 +76,10 @@ void task_unpark(struct park *park, int result);
 /* Puts back the request that task_park() delivered; the next suspension meets it. Of the running
  * task. */
 void task_recancel(struct task *task);
+
+/* Takes a request to end back; with the last one also what is not delivered yet. Returns how many
+ * are left. */
+uint32_t task_uncancel(struct task *task);
 
 /* Asks a wait to end, once. True when it has ended; the caller then makes the task ready. */
 bool task_interrupt(struct park *park);

@@ -201,7 +201,7 @@ static void expire(struct timer_wheel *wheel, struct timer *due)
 		next = t->next;
 		t->link = NULL;
 		wheel->count--;
-		t->expired(t);
+		t->ops->expired(t);
 	}
 }
 
@@ -224,4 +224,18 @@ void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns)
 	}
 	if (now > wheel->now)
 		wheel->now = now;
+}
+
+void timer_wheel_drop(struct timer_wheel *wheel)
+{
+	uint64_t unit;
+	uint32_t at;
+
+	while (wheel->count > 0 && find_first(wheel, &at, &unit)) {
+		struct timer *t = wheel->slots[at].first;
+
+		timer_remove(wheel, t);
+		if (t->ops->dropped)
+			t->ops->dropped(t);
+	}
 }

@@ -17,11 +17,20 @@
 #define TIMER_SLOT_BITS 8u
 #define TIMER_SLOTS	(1u << TIMER_SLOT_BITS)
 
+struct timer;
+
+struct timer_ops {
+	/* It is due, and off the wheel. Must not change the wheel. */
+	void (*expired)(struct timer *timer);
+	/* The loop ends before; NULL: nothing to release. */
+	void (*dropped)(struct timer *timer);
+};
+
 struct timer {
 	struct timer *next;
 	struct timer **link;		      /* what points to it; NULL: it is in no wheel */
 	uint64_t due_ns;		      /* CLOCK_MONOTONIC */
-	void (*expired)(struct timer *timer); /* it is due, and off the wheel; must not change it */
+	const struct timer_ops *ops;
 	uint32_t slot;			      /* level * TIMER_SLOTS + index */
 };
 
@@ -52,6 +61,9 @@ static inline bool timer_is_set(const struct timer *timer)
 /* When to look again: none that is not due already is due before; UINT64_MAX when there is none.
  * The deadline of the first timer, or something earlier when many lie in one slot. */
 uint64_t timer_wheel_next(const struct timer_wheel *wheel);
+
+/* Takes all timers off, and calls dropped() for each. */
+void timer_wheel_drop(struct timer_wheel *wheel);
 
 /* Takes what is due by now_ns off the wheel, and calls expired() for each: in the order of their
  * deadlines, equal ones in the order in which they were added. */

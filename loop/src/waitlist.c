@@ -1,34 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists of waiting tasks; the entries lie on the tasks' stacks. */
+/* See waitlist.h. */
 #include "waitlist.h"
 
+#include <errno.h>
+
+#include "loop.h"
 #include "task.h"
 
+/* On the waiting task's stack. */
 struct waiter {
 	struct park park;
 	struct list link;
+	struct waitlist *list;
 };
 
-static bool leave(struct park *park)
+void waitlist_init(struct waitlist *list)
 {
-	list_remove(&container_of(park, struct waiter, park)->link);
+	list_init(&list->waiters);
+	list->count = 0;
+	list->loop = loop_thread;
+}
+
+static void take_off(struct waiter *w)
+{
+	list_remove(&w->link);
+	w->list->count--;
+}
+
+static bool stop(struct park *park)
+{
+	take_off(container_of(park, struct waiter, park));
 	return true;
 }
 
-int waitlist_wait(struct waitlist *w, struct task *task, uint8_t kind, uint64_t detail)
+int waitlist_wait(struct waitlist *list, struct task *task, uint8_t kind, uint64_t detail,
+		  int *ret_woken)
 {
-	struct waiter waiter = {.park.cancel = leave};
+	struct waiter w = {.park.cancel = stop, .list = list};
 
-	list_append(&w->waiters, &waiter.link);
-	return task_park(task, &waiter.park, kind, detail);
+	list_append(&list->waiters, &w.link);
+	list->count++;
+	int r = task_park(task, &w.park, kind, detail);
+	*ret_woken = w.park.result;
+	return r;
 }
 
-void waitlist_wake(struct waitlist *w, int result)
+struct task *waitlist_wake(struct waitlist *list, int result)
 {
-	while (!list_empty(&w->waiters)) {
-		struct waiter *waiter = container_of(w->waiters.next, struct waiter, link);
+	if (waitlist_empty(list))
+		return NULL;
+	struct waiter *w = container_of(list->waiters.next, struct waiter, link);
+	struct task *task = w->park.task;
+	take_off(w);
+	task_unpark(&w->park, result);
+	return task;
+}
 
-		list_remove(&waiter->link);
-		task_unpark(&waiter->park, result);
-	}
+void waitlist_wake_all(struct waitlist *list, int result)
+{
+	while (waitlist_wake(list, result))
+		;
 }

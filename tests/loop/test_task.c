@@ -108,7 +108,7 @@ static void what_becomes_ready_in_a_round_runs_in_the_next(void **state)
 	log_text[0] = '\0';
 	assert_int_equal(loop_open(&loop, NULL), 0);
 	loop->burst_ns = 0; /* one round a tick */
-	lsc_unref(&task_new(loop, &site, spawn_another, "n", NULL)->future);
+	lsc_unref(&task_new(loop, &site, spawn_another, "n", NULL, 0)->future);
 	assert_int_equal(loop_turn(loop, 0), 0);
 	assert_string_equal(log_text, "s");
 	assert_int_equal(loop_turn(loop, 0), 0);

@@ -117,11 +117,14 @@ enum lsc_wait_kind {
 	LSC_WAIT_TASK = 4,   /* [task id] */
 	LSC_WAIT_FUTURE = 5, /* [0] */
 	LSC_WAIT_GROUP = 6,  /* gather [number of members] */
-	LSC_WAIT_LOCK = 7,
-	LSC_WAIT_QUEUE = 8,
+	LSC_WAIT_LOCK = 7,   /* [id of the task that has it, 0: unknown] */
+	LSC_WAIT_QUEUE = 8,  /* [items in it; of a join those that are not done] */
 	LSC_WAIT_THREAD = 9,
 	LSC_WAIT_CHILD = 10, /* [pid] */
-	/* 11 to 19 are the synchronisation objects' */
+	LSC_WAIT_EVENT = 11,
+	LSC_WAIT_CONDITION = 12,
+	LSC_WAIT_SEMAPHORE = 13,
+	LSC_WAIT_BARRIER = 14, /* [number of parties] */
 	LSC_WAIT_SIGNAL = 20, /* a signal of the process [0] */
 };
 
