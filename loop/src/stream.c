@@ -305,6 +305,11 @@ int lsc_stream_write(struct lsc_stream *stream, const void *data, size_t size)
 			      : stream_send(stream, data, size);
 }
 
+size_t lsc_stream_buffered(const struct lsc_stream *stream)
+{
+	return buffer_used(&stream->out);
+}
+
 int lsc_stream_drain(struct lsc_stream *stream)
 {
 	struct task *task = task_current();

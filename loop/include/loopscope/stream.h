@@ -68,6 +68,9 @@ LSC_API int lsc_stream_at_eof(const struct lsc_stream *stream);
 /* Sends, or buffers, all of data (borrowed). 0 or -errno. Does not suspend. */
 LSC_API int lsc_stream_write(struct lsc_stream *stream, const void *data, size_t size);
 
+/* How many bytes are buffered for writing. */
+LSC_API size_t lsc_stream_buffered(const struct lsc_stream *stream);
+
 /* Suspends while the buffer is above the high-water mark, until it has fallen to the low one. 0 or
  * -errno. */
 LSC_API int lsc_stream_drain(struct lsc_stream *stream);
