@@ -40,8 +40,8 @@ int backend_open(struct lsc_loop *loop)
 	if (name && *name)
 		wanted = find(name);
 	if (!wanted)
-		say_once(name, strcmp(name, "io_uring") == 0 ? "built without liburing"
-							     : "no such backend");
+		say_once(name,
+			 strcmp(name, "io_uring") == 0 ? "built without it" : "no such backend");
 	if (wanted && wanted != &backend_epoll) {
 		loop->backend = wanted;
 		int r = wanted->open(loop);

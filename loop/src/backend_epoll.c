@@ -58,11 +58,10 @@ static int watch(struct lsc_loop *loop, int fd, uint32_t events, uint64_t token)
 	return -errno;
 }
 
-static void unwatch(struct lsc_loop *loop, int fd, uint64_t token)
+static void unwatch(struct lsc_loop *loop, int fd)
 {
 	struct epoll_backend *b = loop->backend_data;
 
-	(void)token;
 	/* It may be closed already; then the kernel has forgotten it by itself. */
 	epoll_ctl(b->fd, EPOLL_CTL_DEL, fd, NULL);
 }

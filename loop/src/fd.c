@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits for descriptors. A watch stays until the descriptor is closed, so whoever closes one tells
- * the table (lsc_close()). One that was closed behind the table's back and whose number is used
- * again would be waited for in vain: lsc_wait_fd() watches anew each time, and the operations of
- * io.c learn of it within RECHECK_NS.
+ * Waits for descriptors. A reactor's watch stays until the descriptor is closed, and a proactor's
+ * operation holds the file open, so whoever closes a descriptor tells the table (lsc_close()). One
+ * that was closed behind its back would be waited for in vain: that is found out within twice
+ * RECHECK_NS.
  */
 #include "fd.h"
 
@@ -23,8 +23,8 @@
 #include "loopscope/io.h"
 #include "task.h"
 
-/* How long a wait may rely on a watch that may be gone, and half of how long it does: an idle
- * descriptor is asked about once. */
+/* How long a wait may be in vain, and half of how long it is: an idle descriptor is asked about
+ * once. */
 #define RECHECK_NS (50 * LSC_NS_PER_MS)
 
 static void start_recheck(struct timer *timer);
@@ -114,6 +114,21 @@ static void reset(struct fd_entry *entry)
 	entry->is_tcp = entry->protocol_known = entry->empty = entry->ended = false;
 }
 
+/* The kernel may still write into the buffer of what is under way: that ends when it is done. */
+static bool ends_later(struct fd_wait *w, int error)
+{
+	if (!w->submitted)
+		return false;
+	if (w->op.buffer) {
+		w->closed = error;
+		w->loop->backend->cancel(w->loop, &w->op);
+		return true;
+	}
+	w->loop->backend->forget(w->loop, &w->op);
+	w->submitted = false;
+	return false;
+}
+
 /* Ends the waits that events or error end; the others stay. A wake may begin new waits, which are
  * not of this round. */
 static void wake(struct fd_entry *entry, uint32_t events, int error)
@@ -135,7 +150,8 @@ static void wake(struct fd_entry *entry, uint32_t events, int error)
 		uint32_t met = events & (w->events | POLLERR | POLLHUP);
 
 		list_remove(&w->link);
-		w->wake(w, error != 0 ? error : (int)met);
+		if (!ends_later(w, error))
+			w->wake(w, error != 0 ? error : (int)met);
 	}
 }
 
@@ -155,10 +171,11 @@ void fd_forget(struct lsc_loop *loop, int fd)
 
 	if (!entry)
 		return;
-	if (entry->watched)
-		loop->backend->unwatch(loop, fd, token_of(entry, fd));
+	bool known = entry->watched != 0 || !list_empty(&entry->waits);
 	reset(entry);
 	wake(entry, 0, -EBADF);
+	if (known)
+		loop->backend->unwatch(loop, fd);
 }
 
 void fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
@@ -187,11 +204,9 @@ static int watch(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t
 	return r;
 }
 
-int fd_wait_begin(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
+/* A wait that may be in vain: of a watch that is gone, or of a file that nobody else can reach. */
+static void recheck_later(struct lsc_loop *loop, struct fd_entry *entry)
 {
-	if ((entry->watched & wait->events) != wait->events)
-		return fd_wait_level(loop, fd, entry, wait);
-	list_append(&entry->waits, &wait->link);
 	entry->parked = loop->fds.round;
 	if (list_empty(&entry->unsure))
 		list_append(&loop->fds.unsure, &entry->unsure);
@@ -199,11 +214,66 @@ int fd_wait_begin(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct 
 		loop->fds.recheck.due_ns = lsc_now_ns() + RECHECK_NS;
 		timer_add(&loop->timers, &loop->fds.recheck);
 	}
+}
+
+/* ---- of a proactor ---- */
+
+static void polled(struct backend_op *op, int result)
+{
+	struct fd_wait *w = container_of(op, struct fd_wait, op);
+
+	w->submitted = false;
+	list_remove(&w->link);
+	w->wake(w, result >= 0 && (result & POLLNVAL) ? -EBADF : result);
+}
+
+static int begin_poll(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
+{
+	int r = fd_learn_kind(entry, fd);
+
+	if (r == 0 && entry->kind == FD_FILE) {
+		entry->kind = FD_UNKNOWN; /* the number may be another one's by now */
+		r = fd_learn_kind(entry, fd);
+		if (r == 0 && entry->kind == FD_FILE)
+			r = -EPERM; /* as epoll_ctl(2) says */
+	}
+	if (r < 0)
+		return r;
+	wait->loop = loop;
+	wait->op = (struct backend_op){
+		.code = BACKEND_POLL, .fd = fd, .flags = wait->events, .done = polled};
+	r = loop->backend->submit(loop, &wait->op);
+	if (r < 0)
+		return r;
+	wait->submitted = true;
+	list_append(&entry->waits, &wait->link);
+	recheck_later(loop, entry);
+	return 0;
+}
+
+void fd_wait_end(struct fd_wait *wait)
+{
+	list_remove(&wait->link);
+	if (wait->submitted)
+		wait->loop->backend->forget(wait->loop, &wait->op);
+	wait->submitted = false;
+}
+
+/* ---- of either ---- */
+
+int fd_wait_begin(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
+{
+	if (loop->backend->submit || (entry->watched & wait->events) != wait->events)
+		return fd_wait_level(loop, fd, entry, wait);
+	list_append(&entry->waits, &wait->link);
+	recheck_later(loop, entry);
 	return 0;
 }
 
 int fd_wait_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
 {
+	if (loop->backend->submit)
+		return begin_poll(loop, fd, entry, wait);
 	int r = watch(loop, fd, entry, entry->watched | wait->events);
 
 	if (r == 0)
@@ -211,7 +281,7 @@ int fd_wait_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct 
 	return r;
 }
 
-/* ---- waits that asked the kernel nothing ---- */
+/* ---- waits that may be in vain ---- */
 
 /* The wheel must not be changed now: what follows is a job. */
 static void start_recheck(struct timer *timer)
@@ -219,6 +289,13 @@ static void start_recheck(struct timer *timer)
 	struct lsc_loop *loop = container_of(timer, struct lsc_loop, fds.recheck);
 
 	job_push(&loop->ready, &loop->fds.job);
+}
+
+static int check(struct lsc_loop *loop, struct fd_entry *entry)
+{
+	if (loop->backend->submit)
+		return fcntl(entry->fd, F_GETFD) < 0 ? -EBADF : 0;
+	return watch(loop, entry->fd, entry, entry->watched);
 }
 
 static void recheck(struct job *job)
@@ -234,7 +311,7 @@ static void recheck(struct job *job)
 		if (waits && entry->parked == table->round)
 			continue; /* it has not waited for long */
 		list_remove(l);
-		int r = waits ? watch(loop, entry->fd, entry, entry->watched) : 0;
+		int r = waits ? check(loop, entry) : 0;
 		if (r < 0) {
 			reset(entry);
 			wake(entry, 0, r);
@@ -261,7 +338,7 @@ static void unpark(struct fd_wait *wait, int result)
 
 static bool stop_waiting(struct park *park)
 {
-	list_remove(&container_of(park, struct parked, park)->wait.link);
+	fd_wait_end(&container_of(park, struct parked, park)->wait);
 	return true;
 }
 
@@ -285,6 +362,48 @@ int fd_park_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_
 	int r = fd_wait_level(loop, fd, entry, &p.wait);
 
 	return r < 0 ? r : park(loop->current, fd, &p);
+}
+
+static void transferred(struct backend_op *op, int result)
+{
+	struct fd_wait *w = container_of(op, struct fd_wait, op);
+
+	w->submitted = false;
+	list_remove(&w->link);
+	unpark(w, w->closed != 0 ? w->closed : result);
+}
+
+/* The buffer is the kernel's until it has answered. */
+static bool stop_transfer(struct park *park)
+{
+	struct fd_wait *w = &container_of(park, struct parked, park)->wait;
+
+	w->loop->backend->cancel(w->loop, &w->op);
+	return false;
+}
+
+int fd_transfer(struct lsc_loop *loop, struct fd_entry *entry, const struct backend_op *op)
+{
+	struct parked p = {
+		.park.cancel = stop_transfer,
+		.wait = {.events = op->code == BACKEND_WRITE ? POLLOUT : POLLIN,
+			 .loop = loop,
+			 .op = *op,
+			 .submitted = true},
+	};
+	struct task *task = loop->current;
+
+	p.wait.op.done = transferred;
+	int r = loop->backend->submit(loop, &p.wait.op);
+	if (r < 0)
+		return r;
+	list_append(&entry->waits, &p.wait.link);
+	recheck_later(loop, entry);
+	r = park(task, op->fd, &p);
+	if (r != -ECANCELED || p.park.result == -ECANCELED)
+		return r;
+	task_recancel(task);
+	return p.park.result;
 }
 
 int lsc_wait_fd(int fd, uint32_t events)
@@ -313,6 +432,7 @@ int lsc_close(int fd)
 
 void fd_was_read(struct fd_entry *entry, int fd, size_t n, size_t size)
 {
+	entry->empty = false;
 	if (n >= size || n == 0 || entry->ended)
 		return;
 	if (!entry->protocol_known) {

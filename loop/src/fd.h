@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend.h"
 #include "job.h"
 #include "list.h"
 #include "timer.h"
@@ -24,6 +25,11 @@ struct fd_wait {
 	/* The wait has ended, and was taken off: the events that hold, or -errno. From the loop,
 	 * outside of tasks, or from lsc_close(). */
 	void (*wake)(struct fd_wait *wait, int result);
+	/* The rest is fd.c's. */
+	struct lsc_loop *loop;
+	struct backend_op op; /* of a proactor */
+	bool submitted;	      /* op is under way */
+	int closed;	      /* what to end with in place of op's result, or 0 */
 };
 
 enum fd_kind {
@@ -37,7 +43,7 @@ struct fd_entry {
 	struct list waits;
 	struct list unsure; /* in fd_table.unsure */
 	int fd;
-	uint32_t parked;     /* fd_table.round of the latest wait that asked the kernel nothing */
+	uint32_t parked;     /* fd_table.round of the latest wait */
 	uint32_t watched;    /* the events whose edges the backend reports; 0: not watched */
 	uint32_t generation; /* of watches of this number: reports of earlier ones are stale */
 	uint8_t kind;	     /* enum fd_kind */
@@ -50,7 +56,7 @@ struct fd_entry {
 struct fd_table {
 	struct fd_entry **entries; /* by descriptor; NULL where none was ever used */
 	size_t room;
-	struct list unsure;   /* fd_entry.unsure: waited for on the strength of an earlier watch */
+	struct list unsure;   /* fd_entry.unsure: waited for, perhaps in vain */
 	struct timer recheck; /* set while there are any */
 	struct job job;	      /* does it */
 	uint32_t round;	      /* of rechecks */
@@ -76,6 +82,13 @@ int fd_wait_begin(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct 
 
 /* Begins a wait for what may hold already. 0 or -errno (-EPERM: always ready). */
 int fd_wait_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait);
+
+/* Ends a wait that has begun, or none; wake() is not called. */
+void fd_wait_end(struct fd_wait *wait);
+
+/* Suspends the running task until a proactor has done it, and returns its result. What was
+ * transferred when the task was asked to end counts: the request is met by the next suspension. */
+int fd_transfer(struct lsc_loop *loop, struct fd_entry *entry, const struct backend_op *op);
 
 /* Suspends the running task until events, after EAGAIN. The events that hold, or -errno. */
 int fd_park(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t events);

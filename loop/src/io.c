@@ -50,29 +50,58 @@ static int settle(struct op *op, ssize_t *n)
 	return *n < 0;
 }
 
-/* Known to have nothing to read: a try would be wasted. Parks until it has. 0 or -errno. */
+/* Nothing is there to be read: a try would be wasted. */
+static bool is_empty(const struct op *op)
+{
+	return op->entry->empty && !op->entry->ended &&
+	       (op->loop->backend->submit || (op->entry->watched & POLLIN));
+}
+
+/* Parks while it is. 0 or -errno. */
 static int skip_empty(struct op *op)
 {
-	if (!op->entry->empty || op->entry->ended || !(op->entry->watched & POLLIN))
-		return 0;
-	int r = fd_park(op->loop, op->fd, op->entry, POLLIN);
+	int r = is_empty(op) ? fd_park(op->loop, op->fd, op->entry, POLLIN) : 0;
+
 	return r < 0 ? r : 0;
 }
 
 /* ---- sockets ---- */
+
+/* After EAGAIN. 0: it is to be repeated; otherwise what the operation returns is in *n. */
+static int receive_later(struct op *op, void *buffer, size_t size, int flags, ssize_t *n)
+{
+	struct backend_op recv_op = {.code = BACKEND_RECV,
+				     .fd = op->fd,
+				     .flags = (uint32_t)flags,
+				     .buffer = buffer,
+				     .size = size};
+
+	if (!op->loop->backend->submit) {
+		*n = fd_park(op->loop, op->fd, op->entry, POLLIN);
+		return *n < 0;
+	}
+	*n = fd_transfer(op->loop, op->entry, &recv_op);
+	return *n != -EAGAIN && *n != -EINTR;
+}
 
 ssize_t lsc_recv(int fd, void *buffer, size_t size, int flags)
 {
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLIN);
 
-	if (n == 0)
-		n = skip_empty(&op);
 	if (n < 0)
 		return n;
 	do {
-		n = recv(fd, buffer, size, flags | MSG_DONTWAIT);
-	} while (!settle(&op, &n));
+		if (!is_empty(&op)) {
+			n = recv(fd, buffer, size, flags | MSG_DONTWAIT);
+			if (n >= 0)
+				break;
+			if (errno == EINTR)
+				continue;
+			if (errno != EAGAIN)
+				return -errno;
+		}
+	} while (!receive_later(&op, buffer, size, flags, &n));
 	if (n > 0 && flags == 0)
 		fd_was_read(op.entry, fd, (size_t)n, size);
 	return n;
@@ -242,17 +271,29 @@ static int write_in_thread(void *arg)
 	return n < 0 ? -errno : (int)n;
 }
 
-/* Files go to a thread; what is blocking and not ours to change is waited for first. 0: try; else
+/* By the kernel's own threads where the backend has them, else by one of ours. */
+static int transfer_file(const struct op *op, int (*in_thread)(void *), struct transfer *t)
+{
+	struct backend_op file_op = {.code = t->buffer ? BACKEND_READ : BACKEND_WRITE,
+				     .fd = op->fd,
+				     .buffer = t->buffer ? t->buffer : (void *)(uintptr_t)t->data,
+				     .size = t->size};
+
+	if (op->loop->backend->submit && t->size > 0)
+		return fd_transfer(op->loop, op->entry, &file_op);
+	if (t->size > INT_MAX)
+		t->size = INT_MAX & ~4095;
+	return pool_call(op->loop, in_thread, t);
+}
+
+/* Files go elsewhere; what is blocking and not ours to change is waited for first. 0: try; else
  * *ret is what the operation returns. */
 static int prepare(struct op *op, ssize_t *ret, int (*in_thread)(void *), struct transfer *t)
 {
 	int r = fd_learn_kind(op->entry, op->fd);
 
 	if (r == 0 && op->entry->kind == FD_FILE) {
-		if (t->size > INT_MAX)
-			t->size = INT_MAX & ~4095;
-		r = pool_call(op->loop, in_thread, t);
-		*ret = r;
+		*ret = transfer_file(op, in_thread, t);
 		return 1;
 	}
 	if (r == 0 && op->entry->kind == FD_BLOCKING)

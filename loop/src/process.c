@@ -65,7 +65,7 @@ static bool reap(struct lsc_process *p)
 
 static void finish(struct lsc_process *p)
 {
-	list_remove(&p->ended.link);
+	fd_wait_end(&p->ended);
 	list_remove(&p->resource.link);
 	lsc_close(p->pidfd);
 	p->pidfd = -1;

@@ -129,7 +129,7 @@ static void close_now(struct lsc_stream *s)
 	s->users++;
 	s->fd = -1;
 	s->paused = false;
-	list_remove(&s->flush.link);
+	fd_wait_end(&s->flush);
 	list_remove(&s->resource.link);
 	buffer_done(&s->out);
 	lsc_close(fd); /* a task that reads gets -EBADF */
