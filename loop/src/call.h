@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A call that the loop makes outside of any task: soon, or at a time. Lies in its owner's memory. */
+/* A call that the loop makes outside of any task: soon, or at a time. Lies in its owner's memory.
+ */
 #ifndef LSC_LOOP_CALL_H
 #define LSC_LOOP_CALL_H
 
@@ -13,7 +14,7 @@ struct lsc_loop;
 struct call;
 
 struct call_ops {
-	void (*run)(struct call *call); /* may release it, or set it again */
+	void (*run)(struct call *call);	 /* may release it, or set it again */
 	void (*drop)(struct call *call); /* the loop ends before; NULL: nothing to release */
 };
 

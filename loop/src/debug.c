@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* See debug.h. Messages are single lines; who made the loop may have them, else they go to stderr. */
+/* See debug.h. Messages are single lines; who made the loop may have them, else they go to stderr.
+ */
 #include "debug.h"
 
 #include <errno.h>
@@ -22,7 +23,8 @@ static void to_stderr(const char *message, void *arg)
 
 	(void)arg;
 	if (n > 0)
-		(void)!write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+		(void)!write(STDERR_FILENO, line,
+			     (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 static bool wanted(const struct lsc_loop_options *options)

@@ -12,7 +12,7 @@ struct lsc_future;
 struct task;
 
 struct debug {
-	uint64_t slow_ns; /* a step longer than this is told */
+	uint64_t slow_ns;  /* a step longer than this is told */
 	uint64_t begin_ns; /* of the step or call that runs */
 	lsc_log_fn log;
 	void *log_arg;

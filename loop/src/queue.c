@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues between tasks. A waiter is woken, not served: it looks again when it runs, as in asyncio, so
- * that nothing is lost with a task that is cancelled then.
+ * Queues between tasks. A waiter is woken, not served: it looks again when it runs, as in asyncio,
+ * so that nothing is lost with a task that is cancelled then.
  */
 #include <errno.h>
 #include <stdlib.h>

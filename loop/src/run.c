@@ -56,7 +56,8 @@ int lsc_loop_run_until(struct lsc_loop *loop, struct lsc_future *future)
 	lsc_ref(future);
 	loop->running = true;
 	while (!future->done && !loop->stopping) {
-		/* A loop that cannot wait any more can only insist until every stack has unwound. */
+		/* A loop that cannot wait any more can only insist until every stack has unwound.
+		 */
 		if (loop_turn(loop, UINT64_MAX) < 0)
 			lsc_cancel(future);
 	}

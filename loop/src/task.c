@@ -17,14 +17,6 @@
 #include "stack.h"
 #include "trace.h"
 
-/* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
- * would not see a use after free. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KEEP_TASKS 0u
-#else
-#define KEEP_TASKS 16384u
-#endif
-
 static const struct future_ops task_ops;
 
 struct task *task_of(const struct lsc_future *future)
@@ -49,7 +41,7 @@ static struct task *allocate(struct lsc_loop *loop, uint32_t name_length)
 	if (!job)
 		return malloc(sizeof(struct task) + name_length + 1);
 	loop->spare_tasks = job->next;
-	loop->nspare_tasks--;
+	loop->spare_room++;
 	return container_of(job, struct task, job);
 }
 
@@ -58,13 +50,13 @@ static void release(struct lsc_future *future)
 	struct task *task = container_of(future, struct task, future);
 	struct lsc_loop *loop = future->loop;
 
-	if (task->name_length > 0 || loop->nspare_tasks >= KEEP_TASKS) {
+	if (task->name_length > 0 || loop->spare_room == 0) {
 		free(task);
 		return;
 	}
 	task->job.next = loop->spare_tasks;
 	loop->spare_tasks = &task->job;
-	loop->nspare_tasks++;
+	loop->spare_room--;
 }
 
 void task_free_spare(struct lsc_loop *loop)
@@ -75,7 +67,7 @@ void task_free_spare(struct lsc_loop *loop)
 		loop->spare_tasks = job->next;
 		free(container_of(job, struct task, job));
 	}
-	loop->nspare_tasks = KEEP_TASKS; /* what is released later is freed */
+	loop->spare_room = 0; /* what is released later is freed */
 }
 
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,

@@ -28,10 +28,10 @@ struct timer_ops {
 
 struct timer {
 	struct timer *next;
-	struct timer **link;		      /* what points to it; NULL: it is in no wheel */
-	uint64_t due_ns;		      /* CLOCK_MONOTONIC */
+	struct timer **link; /* what points to it; NULL: it is in no wheel */
+	uint64_t due_ns;     /* CLOCK_MONOTONIC */
 	const struct timer_ops *ops;
-	uint32_t slot;			      /* level * TIMER_SLOTS + index */
+	uint32_t slot; /* level * TIMER_SLOTS + index */
 };
 
 struct timer_slot {

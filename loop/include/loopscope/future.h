@@ -40,9 +40,9 @@ LSC_API int lsc_is_cancelled(const struct lsc_future *future);
 /* What is called at a future's end, outside of any task; must not suspend. */
 typedef void (*lsc_done_fn)(struct lsc_future *future, void *arg);
 
-/* Has fn(future, arg) called once the future (borrowed) has ended, after what is ready then; several
- * in the order in which they were added. Keeps no reference before: when the last one is dropped
- * first, there is no call. 0, -ENOMEM, -EPERM in debug mode from another thread. */
+/* Has fn(future, arg) called once the future (borrowed) has ended, after what is ready then;
+ * several in the order in which they were added. Keeps no reference before: when the last one is
+ * dropped first, there is no call. 0, -ENOMEM, -EPERM in debug mode from another thread. */
 LSC_API int lsc_add_done_callback(struct lsc_future *future, lsc_done_fn fn, void *arg);
 
 /* Takes back all of fn with arg that are not under way. Returns their number. */

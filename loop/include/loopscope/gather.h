@@ -30,7 +30,7 @@ LSC_API struct lsc_future *lsc_shield(struct lsc_future *inner);
 
 enum lsc_wait_for_what {
 	LSC_FIRST_COMPLETED, /* one has ended */
-	LSC_FIRST_ERROR,     /* one has ended with an error other than -ECANCELED, or all have ended */
+	LSC_FIRST_ERROR, /* one has ended with an error other than -ECANCELED, or all have ended */
 	LSC_ALL_COMPLETED,
 };
 

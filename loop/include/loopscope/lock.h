@@ -16,8 +16,8 @@ LSC_API struct lsc_lock *lsc_lock_new(void);
 LSC_API struct lsc_lock *lsc_lock_free(struct lsc_lock *lock);
 
 /* Suspends until the running task has the lock; those who wait get it in the order of their
- * arrival. 0; -EDEADLK when the task has it already, -EPERM, -ECANCELED (then the task does not have
- * it), -EIDRM. */
+ * arrival. 0; -EDEADLK when the task has it already, -EPERM, -ECANCELED (then the task does not
+ * have it), -EIDRM. */
 LSC_API int lsc_lock_acquire(struct lsc_lock *lock);
 
 /* Hands the lock to who has waited longest, or frees it. Any task may, as in asyncio. 0, or -EPERM

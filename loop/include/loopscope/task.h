@@ -38,8 +38,8 @@ LSC_API struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, v
 struct lsc_task_options {
 	uint64_t size;	     /* sizeof(struct lsc_task_options), so that fields can be added */
 	const char *name;    /* as of lsc_spawn() */
-	uint64_t stack_size; /* bytes, rounded up to a power of two of at least 16 KiB, at most 1 GiB;
-				0: as the loop's options say */
+	uint64_t stack_size; /* bytes, rounded up to a power of two of at least 16 KiB, at most 1
+				GiB; 0: as the loop's options say */
 };
 
 /* lsc_spawn() with options (borrowed). NULL also for options out of range. */
@@ -63,8 +63,8 @@ LSC_API size_t lsc_all_tasks(struct lsc_future **ret, size_t n);
  */
 LSC_API int lsc_cancelling(const struct lsc_future *task);
 
-/* Takes one request back: whoever asked has dealt with the answer. The last one also takes back what
- * was not delivered yet. Returns how many are left; -EINVAL for what is no task. */
+/* Takes one request back: whoever asked has dealt with the answer. The last one also takes back
+ * what was not delivered yet. Returns how many are left; -EINVAL for what is no task. */
 LSC_API int lsc_uncancel(struct lsc_future *task);
 
 /* The name of the task that runs, "" if it has none, NULL outside of tasks. Owned by the task. */

@@ -58,9 +58,9 @@ struct lsc_timer {
 /* Prepares a timer, for the loop of this thread, that calls fn(arg). */
 LSC_API void lsc_timer_init(struct lsc_timer *timer, lsc_call_fn fn, void *arg);
 
-/* Sets it to when_ns (CLOCK_MONOTONIC); one that is set is set anew. Borrows it until it has called,
- * or is stopped; from its own call on it may be set again or released. Stop it before the loop
- * ends. 0; -EPERM from another thread, or when there was no loop at its lsc_timer_init(). */
+/* Sets it to when_ns (CLOCK_MONOTONIC); one that is set is set anew. Borrows it until it has
+ * called, or is stopped; from its own call on it may be set again or released. Stop it before the
+ * loop ends. 0; -EPERM from another thread, or when there was no loop at its lsc_timer_init(). */
 LSC_API int lsc_timer_start(struct lsc_timer *timer, uint64_t when_ns);
 
 /* 1 when it was set and will not call; 0 when it was not set. */
