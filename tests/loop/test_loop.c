@@ -234,7 +234,7 @@ static void no_round_begins_after_the_burst(void **state)
 
 static char said[4096];
 
-static void listen(const char *message, void *arg)
+static void hear(const char *message, void *arg)
 {
 	assert_string_equal(arg, "arg");
 	assert_null(strchr(message, '\n'));
@@ -248,7 +248,7 @@ static int run_debug(lsc_task_fn main_fn, void *arg)
 		.size = sizeof(o),
 		.debug = LSC_DEBUG_ON,
 		.slow_step_ns = 20 * LSC_NS_PER_MS,
-		.log = listen,
+		.log = hear,
 		.log_arg = "arg",
 	};
 
