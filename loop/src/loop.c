@@ -124,6 +124,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		return r;
 	}
 	trace_open(&loop->trace, o.record_bits);
+	loop->observed = loop->debug || trace_records(&loop->trace);
 	r = loop->backend->open(loop);
 	if (r == 0)
 		r = remote_open(loop);
