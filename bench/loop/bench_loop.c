@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "loop.h"
@@ -22,11 +23,15 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static const char *only; /* the one bench to run; NULL: all */
+
 /* Runs round(arg) ROUNDS times; each makes `calls` calls. */
 static void report(const char *name, void (*round)(void *arg), void *arg, unsigned calls)
 {
 	double ns[ROUNDS];
 
+	if (only && strcmp(only, name) != 0)
+		return;
 	for (int i = 0; i < ROUNDS; i++) {
 		uint64_t begin_ns = lsc_now_ns();
 
@@ -118,14 +123,122 @@ static void yield_rounds(void *arg)
 	lsc_run(run_yielders, NULL);
 }
 
-int main(void)
+/* ---- spawn, run, finish ---- */
+
+#define BATCH 1000
+
+static unsigned finished;
+
+static int finish(void *arg)
 {
+	(void)arg;
+	finished++;
+	return 0;
+}
+
+static int run_spawner(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < CALLS / BATCH; i++) {
+		for (unsigned k = 0; k < BATCH; k++)
+			lsc_unref(lsc_spawn(finish, NULL, NULL));
+		lsc_yield();
+	}
+	return 0;
+}
+
+static void spawn_rounds(void *arg)
+{
+	(void)arg;
+	lsc_run(run_spawner, NULL);
+}
+
+static int run_awaiter(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < CALLS; i++) {
+		struct lsc_future *task = lsc_spawn(finish, NULL, NULL);
+
+		lsc_await(task);
+		lsc_unref(task);
+	}
+	return 0;
+}
+
+static void await_rounds(void *arg)
+{
+	(void)arg;
+	lsc_run(run_awaiter, NULL);
+}
+
+/* ---- timers ---- */
+
+static struct lsc_timer *timers;
+static uint64_t *when_ns;
+static unsigned fired;
+
+static void fire(void *arg)
+{
+	(void)arg;
+	fired++;
+}
+
+static int run_timers(void *arg)
+{
+	double *ns = arg;
+	uint64_t begin_ns = lsc_time();
+
+	for (unsigned i = 0; i < CALLS; i++)
+		lsc_timer_start(&timers[i], begin_ns + when_ns[i]);
+	ns[0] = (double)(lsc_time() - begin_ns) / CALLS;
+	/* All are due by then; what follows is the work of firing alone. */
+	while (lsc_time() < begin_ns + 600 * LSC_NS_PER_MS)
+		;
+	begin_ns = lsc_time();
+	while (fired < CALLS)
+		lsc_yield();
+	ns[1] = (double)(lsc_time() - begin_ns) / CALLS;
+	return 0;
+}
+
+static int init_timers(void *arg)
+{
+	for (unsigned i = 0; i < CALLS; i++)
+		lsc_timer_init(&timers[i], fire, NULL);
+	return run_timers(arg);
+}
+
+static void bench_timers(void)
+{
+	double ns[ROUNDS][2];
+
+	timers = malloc(CALLS * sizeof(*timers));
+	when_ns = malloc(CALLS * sizeof(*when_ns));
+	if (!timers || !when_ns)
+		abort();
+	srand(1);
+	for (int r = 0; r < 5; r++) {
+		for (unsigned i = 0; i < CALLS; i++)
+			when_ns[i] = (uint64_t)(500e6 * rand() / RAND_MAX);
+		fired = 0;
+		lsc_run(init_timers, ns[r]);
+		printf("timer_start %.2f ns timer_fire %.2f ns\n", ns[r][0], ns[r][1]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	only = argc > 1 ? argv[1] : NULL;
 	bench_record("record_off", "0");
 	bench_record("record_on", "1");
 	bench_switch();
-	setenv("LSC_TRACE", "0", 1);
-	report("yield_off", yield_rounds, NULL, CALLS);
-	setenv("LSC_TRACE", "1", 1);
-	report("yield_on", yield_rounds, NULL, CALLS);
+	for (int on = 0; on < 2; on++) {
+		setenv("LSC_TRACE", on ? "1" : "0", 1);
+		report(on ? "yield_on" : "yield_off", yield_rounds, NULL, CALLS);
+		report(on ? "spawn_on" : "spawn_off", spawn_rounds, NULL, CALLS);
+		report(on ? "await_on" : "await_off", await_rounds, NULL, CALLS);
+	}
+	if (!only || strcmp(only, "timer") == 0)
+		bench_timers();
 	return 0;
 }

@@ -37,6 +37,10 @@ static void begin(void *arg)
 }
 
 #if defined(__x86_64__)
+/* mxcsr of threads that run loops, as long as their x87 word is the default one. */
+extern uint32_t coro_thread_mxcsr __attribute__((visibility("hidden")));
+uint32_t coro_thread_mxcsr = 0x1f80;
+
 /* control words, r15 r14 r13 r12 rbx rbp, return address; then 0, so that the frame of coro_enter
  * begins 16-byte aligned. */
 static void *first_frame(struct coro *c, char *top)
@@ -72,6 +76,15 @@ static void *first_frame(struct coro *c, char *top)
 
 void coro_init_thread(struct coro *c)
 {
+#if defined(__x86_64__)
+	uint32_t mxcsr;
+	uint16_t x87;
+
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	__asm__ volatile("fnstcw %0" : "=m"(x87));
+	if (x87 == 0x037f)
+		__atomic_store_n(&coro_thread_mxcsr, mxcsr & ~0x3fu, __ATOMIC_RELAXED);
+#endif
 	memset(c, 0, sizeof(*c));
 #if defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 	c->fiber = __tsan_get_current_fiber();

@@ -130,6 +130,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		return r;
 	}
 	trace_open(&loop->trace, o.record_bits);
+	loop->observed = loop->debug || trace_records(&loop->trace);
 	r = backend_open(loop);
 	if (r == 0)
 		r = remote_open(loop);

@@ -2,7 +2,7 @@
 /*
  * Runners: coroutines that run tasks, one after another. A task gets one when it first runs and
  * gives it back when it ends; a runner whose task has ended runs the next new task right away,
- * without any switch, or waits in the pool. A runner lies at the top of its own stack.
+ * without any switch, or waits in the pool. A runner lies near the top of its own stack.
  */
 #ifndef LSC_LOOP_RUNNER_H
 #define LSC_LOOP_RUNNER_H
@@ -29,6 +29,7 @@ struct runner {
 struct runner_pool {
 	struct runner *idle[RUNNER_CLASSES]; /* the latest first: its top is warm */
 	size_t nidle;
+	size_t nmade;
 };
 
 /* The class of stacks of at least size bytes, at most STACK_MAX_SIZE. */

@@ -95,7 +95,8 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	task->future.refs = 2; /* one is the loop's, until it ends */
 	list_init(&task->held);
 	list_append(&loop->live, &task->live);
-	trace_task_new(&loop->trace, task);
+	if (loop->observed)
+		trace_task_new(&loop->trace, task);
 	task_ready(task);
 	return task;
 }
@@ -107,22 +108,17 @@ void task_ready(struct task *task)
 	task->park = NULL;
 	task->state = LSC_TASK_READY;
 	job_push(&loop->ready, &task->job);
-	trace_ready(&loop->trace, task, loop->current);
-}
-
-static void step_is_over(struct task *task)
-{
-	struct debug *debug = task->future.loop->debug;
-
-	if (debug)
-		debug_end(debug, task);
+	if (loop->observed)
+		trace_ready(&loop->trace, task, loop->current);
 }
 
 static void end(struct task *task, int result)
 {
 	struct lsc_loop *loop = task->future.loop;
 
-	step_is_over(task);
+	if (loop->debug)
+		debug_end(loop->debug, task);
+
 	/* A request that no suspension point met must not be lost. */
 	if (task->must_cancel)
 		result = -ECANCELED;
@@ -131,7 +127,8 @@ static void end(struct task *task, int result)
 	task->state = result == -ECANCELED ? LSC_TASK_CANCELLED
 		      : result < 0	   ? LSC_TASK_FAILED
 					   : LSC_TASK_DONE;
-	trace_done(&loop->trace, task, result);
+	if (loop->observed)
+		trace_done(&loop->trace, task, result);
 	trace_forget(&loop->trace, task);
 	list_remove(&task->live);
 	if (!list_empty(&task->held)) {
@@ -196,13 +193,14 @@ size_t lsc_all_tasks(struct lsc_future **ret, size_t n)
 /* ---- who runs next ---- */
 
 /* Of a task that ends before its first step. */
-static void begin_without_running(struct task *task)
+static void end_without_running(struct task *task, int result)
 {
 	struct lsc_loop *loop = task->future.loop;
 
 	loop->current = task;
 	if (loop->debug)
 		debug_begin(loop->debug);
+	end(task, result);
 }
 
 struct task *task_pop(struct lsc_loop *loop)
@@ -220,30 +218,33 @@ struct task *task_pop(struct lsc_loop *loop)
 		struct task *task = container_of(job_pop(&loop->batch), struct task, job);
 		if (task->runner || !task->must_cancel)
 			return task;
-		begin_without_running(task);
-		end(task, -ECANCELED); /* it never ran: the body is skipped */
+		end_without_running(task, -ECANCELED); /* the body is skipped */
 	}
 }
 
-struct coro *task_enter(struct task *task)
+static inline struct coro *enter(struct lsc_loop *loop, struct task *task)
 {
-	struct lsc_loop *loop = task->future.loop;
-
 	loop->current = task;
 	task->state = LSC_TASK_RUNNING;
-	trace_run(&loop->trace, task);
-	if (loop->debug)
-		debug_begin(loop->debug);
+	if (loop->observed) {
+		trace_run(&loop->trace, task);
+		if (loop->debug)
+			debug_begin(loop->debug);
+	}
 	return &task->runner->coro;
+}
+
+void task_enter(struct task *task)
+{
+	enter(task->future.loop, task);
 }
 
 struct coro *task_context(struct lsc_loop *loop, struct task *next)
 {
 	while (next) {
 		if (next->runner || runner_assign(loop, next) == 0)
-			return task_enter(next);
-		begin_without_running(next);
-		end(next, -ENOMEM);
+			return enter(loop, next);
+		end_without_running(next, -ENOMEM);
 		next = task_pop(loop);
 	}
 	return &loop->thread;
@@ -257,25 +258,35 @@ struct task *task_run(struct task *task)
 	return task_pop(loop);
 }
 
-/* Leaves the task for who is next; comes back when it is the task's turn again. */
-static void leave(struct task *task)
+/* Leaves the running task, whose record is written, for who is next; comes back when it is the
+ * task's turn again. */
+static inline void leave(struct lsc_loop *loop, struct task *task)
 {
-	struct lsc_loop *loop = task->future.loop;
-	struct coro *self = &task->runner->coro;
-	struct coro *next = task_context(loop, task_pop(loop));
+	struct coro *self = &task->runner->coro, *to;
+	struct job *job = loop->batch.first;
+	struct task *next = container_of(job, struct task, job);
 
-	if (next != self)
-		coro_switch(self, next);
+	/* Nearly always the next one is a task that was suspended. */
+	if (job && job->ops == &is_task && next->runner) {
+		job_remove(&loop->batch, job);
+		to = enter(loop, next);
+	} else {
+		loop->current = NULL;
+		to = task_context(loop, task_pop(loop));
+		if (to == self)
+			return;
+	}
+	coro_switch(self, to);
 }
 
 /* ---- suspension ---- */
 
-static bool take_cancel(struct task *task)
+static inline bool take_cancel(struct task *task)
 {
-	bool cancel = task->must_cancel;
-
+	if (!task->must_cancel)
+		return false;
 	task->must_cancel = false;
-	return cancel;
+	return true;
 }
 
 /* Asks for the end of the wait. True when it has ended. */
@@ -303,10 +314,12 @@ int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detai
 	task->park = park;
 	task->wait_kind = kind;
 	task->state = LSC_TASK_SUSPENDED;
-	step_is_over(task);
-	trace_suspend(&loop->trace, task, detail);
-	loop->current = NULL;
-	leave(task);
+	if (loop->observed) {
+		if (loop->debug)
+			debug_end(loop->debug, task);
+		trace_suspend(&loop->trace, task, detail);
+	}
+	leave(loop, task);
 	return take_cancel(task) ? -ECANCELED : park->result;
 }
 
@@ -323,20 +336,22 @@ void task_recancel(struct task *task)
 
 int lsc_yield(void)
 {
-	struct task *task = task_current();
+	struct lsc_loop *loop = loop_thread;
+	struct task *task = loop ? loop->current : NULL;
 
 	if (!task)
 		return -EPERM;
 	if (take_cancel(task))
 		return -ECANCELED;
-	struct lsc_loop *loop = task->future.loop;
 	task->wait_kind = LSC_WAIT_YIELD;
 	task->state = LSC_TASK_READY;
-	step_is_over(task);
 	job_push(&loop->ready, &task->job);
-	trace_yield(&loop->trace, task);
-	loop->current = NULL;
-	leave(task);
+	if (loop->observed) {
+		if (loop->debug)
+			debug_end(loop->debug, task);
+		trace_yield(&loop->trace, task);
+	}
+	leave(loop, task);
 	return take_cancel(task) ? -ECANCELED : 0;
 }
 

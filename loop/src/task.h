@@ -92,8 +92,8 @@ struct task *task_current(void);
 /* Frees the memory that is kept for new tasks. */
 void task_free_spare(struct lsc_loop *loop);
 
-/* Makes task, which has a runner, the running one; returns its context, to be switched to. */
-struct coro *task_enter(struct task *task);
+/* Makes task, which has a runner, the running one: on its own stack, or about to be switched to. */
+void task_enter(struct task *task);
 
 /* On its runner's stack: calls the body, ends the task, and returns the task that is next, if that
  * is a task. */

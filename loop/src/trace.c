@@ -10,11 +10,6 @@
 #include "loopscope/mark.h"
 #include "task.h"
 
-static bool records(const struct trace *trace)
-{
-	return trace->ring.producer->slots;
-}
-
 void trace_open(struct trace *trace, unsigned record_bits)
 {
 	*trace = (struct trace){0};
@@ -122,22 +117,6 @@ static uint64_t announce_task(struct trace *trace, const struct task *task, bool
 
 /* ---- transitions ---- */
 
-static uint64_t put(struct trace *trace, uint8_t kind, uint8_t arg8, const struct task *task,
-		    uint64_t arg64)
-{
-	if (task->id == 0)
-		return 0;
-	return ring_put(&trace->ring, kind, arg8, 0, task->id, arg64);
-}
-
-static void set_current(struct trace *trace, uint32_t id)
-{
-	struct ring_producer *p = trace->ring.producer;
-
-	if (p->slots)
-		__atomic_store_n(&p->header->current_task, id, __ATOMIC_RELAXED);
-}
-
 void trace_tick_end(struct trace *trace, uint64_t timeout_ns)
 {
 	ring_put(&trace->ring, LSC_REC_TICK_END, 0, 0, 0, timeout_ns);
@@ -155,46 +134,14 @@ void trace_tick_begin(struct trace *trace, uint64_t events)
 
 void trace_task_new(struct trace *trace, struct task *task)
 {
-	if (records(trace) && task->id != 0)
+	if (task->id != 0)
 		task->since = announce_task(trace, task, false);
-}
-
-void trace_ready(struct trace *trace, struct task *task, const struct task *waker)
-{
-	task->since = put(trace, LSC_REC_TASK_READY, task->wait_kind, task, waker ? waker->id : 0);
-}
-
-void trace_yield(struct trace *trace, struct task *task)
-{
-	task->since = put(trace, LSC_REC_TASK_YIELD, 0, task, 0);
-	set_current(trace, 0);
-}
-
-void trace_run(struct trace *trace, struct task *task)
-{
-	set_current(trace, task->id);
-	task->since = put(trace, LSC_REC_TASK_RUN, 0, task, 0);
-}
-
-void trace_suspend(struct trace *trace, struct task *task, uint64_t detail)
-{
-	task->since = put(trace, LSC_REC_TASK_SUSPEND, task->wait_kind, task, detail);
-	set_current(trace, 0);
-}
-
-void trace_done(struct trace *trace, struct task *task, int result)
-{
-	uint8_t how = task->state == LSC_TASK_CANCELLED ? 2
-		      : task->state == LSC_TASK_FAILED	? 1
-							: 0;
-
-	put(trace, LSC_REC_TASK_DONE, how, task, result < 0 ? (uint64_t) - (int64_t)result : 0);
-	set_current(trace, 0);
+	trace_share_time(trace, task->since);
 }
 
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker)
 {
-	put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
+	trace_put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
 }
 
 static void trace_mark(struct trace *trace, const struct task *task, const char *text)
