@@ -158,10 +158,22 @@ static int run_listener(void *arg)
 	return accept_all(arg);
 }
 
+static void close_listener(struct listener *listener)
+{
+	int fd = listener->fd;
+
+	listener->fd = -1;
+	if (fd >= 0)
+		lsc_close(fd);
+}
+
+/* Where nobody accepts any more, nobody shall knock in vain. */
 static void listener_end(struct future_waiter *waiter)
 {
-	struct lsc_server *server = container_of(waiter, struct listener, ended)->server;
+	struct listener *listener = container_of(waiter, struct listener, ended);
+	struct lsc_server *server = listener->server;
 
+	close_listener(listener);
 	server->accepting--;
 	wake_if_over(server);
 	unref(server);
@@ -387,13 +399,9 @@ void lsc_server_close(struct lsc_server *server)
 	if (server->closed)
 		return;
 	server->closed = true;
-	for (unsigned i = 0; i < server->count; i++) {
-		int fd = server->listeners[i].fd;
-
-		server->listeners[i].fd = -1;
-		if (fd >= 0)
-			lsc_close(fd); /* the accepting task ends by that */
-	}
+	/* The accepting tasks end by that. */
+	for (unsigned i = 0; i < server->count; i++)
+		close_listener(&server->listeners[i]);
 	if (server->path)
 		remove_socket(server->path);
 	wake_if_over(server);

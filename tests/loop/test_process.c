@@ -64,7 +64,7 @@ static int main_of_status(void *arg)
 	assert_int_equal(status_of(p), status); /* as often as you like */
 	assert_int_equal(lsc_process_kill(p, SIGTERM), -ESRCH);
 	lsc_process_free(p);
-	p = shell("sleep 100", NULL);
+	p = shell("exec sleep 100", NULL);
 	assert_int_equal(lsc_process_kill(p, 1000), -EINVAL);
 	assert_int_equal(lsc_process_kill(p, SIGTERM), 0);
 	status = status_of(p);
@@ -72,7 +72,7 @@ static int main_of_status(void *arg)
 	assert_int_equal(WTERMSIG(status), SIGTERM);
 	lsc_process_free(p);
 	/* One that nobody waits for. */
-	lsc_process_free(shell("sleep 100", NULL));
+	lsc_process_free(shell("exec sleep 100", NULL));
 	return 0;
 }
 
@@ -142,7 +142,7 @@ static int main_of_communicate(void *arg)
 	free(out.data);
 	lsc_process_free(p);
 	/* One that says too much. */
-	p = shell("cat /dev/zero", &pipes);
+	p = shell("exec cat /dev/zero", &pipes);
 	assert_int_equal(lsc_process_communicate(p, NULL, 0, 100000, &out, &err, &status),
 			 -EMSGSIZE);
 	lsc_process_free(p);
@@ -159,7 +159,7 @@ static int communicate(void *arg)
 
 static int main_of_cancelled(void *arg)
 {
-	struct lsc_process *p = shell("sleep 100", &pipes);
+	struct lsc_process *p = shell("exec sleep 100", &pipes);
 	struct lsc_future *f = lsc_spawn(communicate, p, NULL);
 
 	(void)arg;
