@@ -31,18 +31,20 @@ struct lsc_loop {
 	struct runner_pool runners;
 	struct job *spare_tasks; /* memory of ended tasks, by task.job */
 	size_t spare_room;	 /* for so many more */
-	unsigned size_class; /* of a task's stack, unless it says otherwise */
+	unsigned size_class;	 /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
 	uint32_t refs;	     /* the owner's and one of each future */
 	struct debug *debug; /* NULL: not in debug mode */
-	bool observed; /* recorded, or in debug mode */
+	bool observed;	     /* recorded, or in debug mode */
 	bool running;	     /* somebody turns it */
 	bool stopping;	     /* it is to return to who runs it */
 	bool closing;	     /* what is spawned from now on does not run */
 	bool snapshotting;   /* a snapshot goes on in the next tick */
 	uint64_t cancel_round;
 	unsigned cancel_depth;
+	bool handles_overflow; /* it has a share in the handler of SIGSEGV */
+	void *alternate_stack; /* ours; NULL: the thread had one */
 	struct timer_wheel timers;
 };
 
