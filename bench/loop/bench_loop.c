@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "loop.h"
@@ -80,17 +81,16 @@ static void switch_there_and_back(void *arg)
 
 static void bench_switch(void)
 {
-	char *stack = stack_map(STACK_DEFAULT_SIZE);
+	struct stack stack;
 
-	if (!stack)
+	if (stack_map(&stack, STACK_DEFAULT_SIZE) < 0)
 		return;
 	/* Never unwound: nothing on this stack owns anything. */
 	coro_init_thread(&thread);
-	coro_init(&inside, stack, STACK_DEFAULT_SIZE, stack + STACK_DEFAULT_SIZE, keep_switching,
-		  NULL);
+	coro_init(&inside, stack.base, stack.size, stack.base + stack.size, keep_switching, NULL);
 	report("switch", switch_there_and_back, NULL, 2 * CALLS);
 	coro_done(&inside);
-	stack_unmap(stack, STACK_DEFAULT_SIZE);
+	stack_unmap(&stack);
 }
 
 #define YIELDERS 100
@@ -192,8 +192,7 @@ static int run_timers(void *arg)
 		lsc_timer_start(&timers[i], begin_ns + when_ns[i]);
 	ns[0] = (double)(lsc_time() - begin_ns) / CALLS;
 	/* All are due by then; what follows is the work of firing alone. */
-	while (lsc_time() < begin_ns + 600 * LSC_NS_PER_MS)
-		;
+	nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
 	begin_ns = lsc_time();
 	while (fired < CALLS)
 		lsc_yield();

@@ -5,51 +5,18 @@
 #include "list.h"
 #include "loop.h"
 
-static void run(struct job *job)
+struct call *call_begin(struct job *job)
 {
-	struct call *call = container_of(job, struct call, job);
+	struct call *call = container_of(job, struct call, timer.job);
 
-	call->queued = false;
-	call->ops->run(call);
+	call->timer.queued = false;
+	return call;
 }
-
-static void drop(struct job *job)
-{
-	struct call *call = container_of(job, struct call, job);
-
-	call->queued = false;
-	if (call->ops->drop)
-		call->ops->drop(call);
-}
-
-static const struct job_ops job_ops = {.run = run, .drop = drop};
 
 void call_soon(struct call *call)
 {
-	call->queued = true;
-	job_push(&call->loop->ready, &call->job);
-}
-
-static void expired(struct timer *timer)
-{
-	call_soon(container_of(timer, struct call, timer));
-}
-
-static void dropped(struct timer *timer)
-{
-	drop(&container_of(timer, struct call, timer)->job);
-}
-
-static const struct timer_ops timer_ops = {.expired = expired, .dropped = dropped};
-
-void call_init(struct call *call, const struct call_ops *ops, struct lsc_loop *loop)
-{
-	*call = (struct call){
-		.job.ops = &job_ops,
-		.timer.ops = &timer_ops,
-		.ops = ops,
-		.loop = loop,
-	};
+	call->timer.queued = true;
+	job_push(&call->loop->ready, &call->timer.job);
 }
 
 void call_at(struct call *call, uint64_t when_ns)
@@ -61,14 +28,15 @@ void call_at(struct call *call, uint64_t when_ns)
 bool call_cancel(struct call *call)
 {
 	struct lsc_loop *loop = call->loop;
+	struct job *job = &call->timer.job;
 
-	if (timer_is_set(&call->timer)) {
+	if (call->timer.on_wheel) {
 		timer_remove(&loop->timers, &call->timer);
 		return true;
 	}
-	if (!call->queued)
+	if (!call->timer.queued)
 		return false;
-	call->queued = false;
-	job_remove(loop->ready.last == &call->job.next ? &loop->ready : &loop->batch, &call->job);
+	call->timer.queued = false;
+	job_remove(loop->ready.last == &job->next ? &loop->ready : &loop->batch, job);
 	return true;
 }

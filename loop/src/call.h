@@ -7,26 +7,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "job.h"
 #include "timer.h"
 
 struct lsc_loop;
-struct call;
-
-struct call_ops {
-	void (*run)(struct call *call);	 /* may release it, or set it again */
-	void (*drop)(struct call *call); /* the loop ends before; NULL: nothing to release */
-};
 
 struct call {
-	struct job job;
 	struct timer timer;
-	const struct call_ops *ops;
 	struct lsc_loop *loop;
-	bool queued; /* its job is in a queue of the loop */
 };
 
-void call_init(struct call *call, const struct call_ops *ops, struct lsc_loop *loop);
+/* ops->run may release it, or set it again, once it has called call_begin(). */
+static inline void call_init(struct call *call, const struct job_ops *ops, struct lsc_loop *loop)
+{
+	*call = (struct call){.timer.job.ops = ops, .loop = loop};
+}
+
+/* The call of a job that runs, or is dropped: it is set no longer. */
+struct call *call_begin(struct job *job);
 
 /* Each sets a call that is not set. */
 void call_soon(struct call *call);
@@ -34,7 +31,7 @@ void call_at(struct call *call, uint64_t when_ns);
 
 static inline bool call_is_set(const struct call *call)
 {
-	return call->queued || timer_is_set(&call->timer);
+	return timer_is_set(&call->timer);
 }
 
 /* Takes it back; false when it was not set. */

@@ -20,26 +20,28 @@ struct lsc_handle {
 	bool cancelled;
 };
 
-static struct lsc_handle *handle_of(struct call *call)
+static struct lsc_handle *begin(struct job *job)
 {
-	return container_of(call, struct lsc_handle, call);
+	return container_of(call_begin(job), struct lsc_handle, call);
 }
 
-static void run_handle(struct call *call)
+static void run_handle(struct job *job)
 {
-	struct lsc_handle *handle = handle_of(call);
+	struct lsc_handle *handle = begin(job);
 
 	handle->fn(handle->arg);
 	lsc_handle_unref(handle);
 }
 
-static void drop_handle(struct call *call)
+static void drop_handle(struct job *job)
 {
-	handle_of(call)->cancelled = true;
-	lsc_handle_unref(handle_of(call));
+	struct lsc_handle *handle = begin(job);
+
+	handle->cancelled = true;
+	lsc_handle_unref(handle);
 }
 
-static const struct call_ops handle_ops = {.run = run_handle, .drop = drop_handle};
+static const struct job_ops handle_ops = {.run = run_handle, .drop = drop_handle};
 
 static struct lsc_handle *new_handle(lsc_call_fn fn, void *arg)
 {
@@ -117,14 +119,19 @@ static struct app_timer *timer_of(const struct lsc_timer *timer)
 	return (struct app_timer *)timer;
 }
 
-static void run_timer(struct call *call)
+static void run_timer(struct job *job)
 {
-	struct app_timer *t = container_of(call, struct app_timer, call);
+	struct app_timer *t = container_of(call_begin(job), struct app_timer, call);
 
 	t->fn(t->arg); /* may release t */
 }
 
-static const struct call_ops app_timer_ops = {.run = run_timer};
+static void drop_timer(struct job *job)
+{
+	call_begin(job);
+}
+
+static const struct job_ops app_timer_ops = {.run = run_timer, .drop = drop_timer};
 
 void lsc_timer_init(struct lsc_timer *timer, lsc_call_fn fn, void *arg)
 {

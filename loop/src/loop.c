@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "debug.h"
+#include "overflow.h"
 #include "pool.h"
 #include "signals.h"
 #include "stack.h"
@@ -25,6 +26,11 @@
 /* How long rounds follow each other before the loop looks for events: short beside a wait that
  * anybody notices, long beside the system call. */
 #define BURST_NS 50000u
+
+/* Timers that one tick takes, or a slot more: those that are due together beyond that wait for the
+ * next, so that events are looked at meanwhile, and what is fetched into the cache is used there.
+ */
+#define TIMERS_MAX 256u
 
 /* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
  * would not see a use after free. */
@@ -139,6 +145,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		return r;
 	}
 	loop_thread = loop;
+	overflow_open(loop);
 	*ret = loop;
 	return 0;
 }
@@ -154,7 +161,7 @@ void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 	fd_ready(loop, token, events);
 }
 
-static uint64_t time_to_wait(const struct lsc_loop *loop, uint64_t timeout_ns)
+static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
 {
 	if (loop->ready.first)
 		return 0;
@@ -212,7 +219,7 @@ int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 	loop->burst_end_ns = now + loop->burst_ns;
 	if (n > 0)
 		loop->backend->dispatch(loop, n);
-	timer_wheel_expire(&loop->timers, now);
+	timer_wheel_expire(&loop->timers, now, TIMERS_MAX, &loop->ready);
 	loop->snapshotting = trace_snapshot(&loop->trace, &loop->live);
 	run_ready(loop);
 	runner_pool_trim(&loop->runners);
@@ -237,6 +244,7 @@ void loop_close(struct lsc_loop *loop)
 		if (loop_turn(loop, UINT64_MAX) < 0)
 			cancel_all(loop);
 	}
+	overflow_close(loop);
 	loop_thread = NULL;
 	release(loop);
 }

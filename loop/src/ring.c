@@ -185,7 +185,7 @@ void ring_close(struct ring *ring)
 	*ring = (struct ring){.producer = &producer_off, .fd = -1};
 }
 
-void ring_put_text(struct ring *ring, const char *text, uint32_t length)
+void ring_put_text(struct ring *ring, uint64_t time, const char *text, uint32_t length)
 {
 	struct ring_producer *p = ring->producer;
 	struct lsc_record_text piece;
@@ -196,7 +196,7 @@ void ring_put_text(struct ring *ring, const char *text, uint32_t length)
 		uint32_t left = length - at;
 
 		memset(&piece, 0, sizeof(piece));
-		piece.time = ring_now(p);
+		piece.time = time;
 		piece.kind = LSC_REC_TEXT;
 		piece.length = (uint8_t)(left < sizeof(piece.text) ? left : sizeof(piece.text));
 		piece.part = (uint16_t)(part | (piece.length == left ? LSC_TEXT_LAST : 0));

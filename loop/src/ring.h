@@ -35,8 +35,9 @@ struct ring {
 void ring_open(struct ring *ret, unsigned bits);
 void ring_close(struct ring *ring);
 
-/* Appends a text of at most LSC_TEXT_MAX bytes as TEXT records; nothing when length is 0. */
-void ring_put_text(struct ring *ring, const char *text, uint32_t length);
+/* Appends a text of at most LSC_TEXT_MAX bytes as TEXT records, with the time of the record that it
+ * belongs to; nothing when length is 0. */
+void ring_put_text(struct ring *ring, uint64_t time, const char *text, uint32_t length);
 
 /* The record clock where it is no register. */
 uint64_t ring_now_slow(void) __attribute__((cold));

@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "loop.h"
-#include "stack.h"
 #include "task.h"
 
 /* Idle runners kept for reuse; about 8 KiB of each are resident. */
@@ -58,15 +57,14 @@ static size_t colour(struct runner_pool *pool)
 static struct runner *make(struct lsc_loop *loop, unsigned class)
 {
 	size_t size = size_of(class);
-	char *stack = stack_map(size);
+	struct stack stack;
 
-	if (!stack)
+	if (stack_map(&stack, size) < 0)
 		return NULL;
-	struct runner *runner =
-		(struct runner *)(stack + size - colour(&loop->runners)) - 1;
+	struct runner *runner = (struct runner *)(stack.base + size - colour(&loop->runners)) - 1;
 	void *top = (void *)((uintptr_t)runner & ~(uintptr_t)63);
-	*runner = (struct runner){.loop = loop, .size_class = class};
-	coro_init(&runner->coro, stack, size, top, run_tasks, runner);
+	*runner = (struct runner){.stack = stack, .loop = loop, .size_class = class};
+	coro_init(&runner->coro, stack.base, size, top, run_tasks, runner);
 	return runner;
 }
 
@@ -90,12 +88,12 @@ int runner_assign(struct lsc_loop *loop, struct task *task)
 static void unmap_first(struct runner_pool *pool, unsigned class)
 {
 	struct runner *runner = pool->idle[class];
-	void *stack = (void *)(uintptr_t)runner->coro.stack;
+	struct stack stack = runner->stack;
 
 	pool->idle[class] = runner->next;
 	pool->nidle--;
 	coro_done(&runner->coro);
-	stack_unmap(stack, size_of(class));
+	stack_unmap(&stack);
 }
 
 void runner_pool_trim(struct runner_pool *pool)

@@ -11,12 +11,14 @@
 #include <stdint.h>
 
 #include "coro.h"
+#include "stack.h"
 
 struct lsc_loop;
 struct task;
 
 struct runner {
 	struct coro coro;
+	struct stack stack;
 	struct lsc_loop *loop;
 	struct task *task;   /* whom it runs; NULL in the pool */
 	struct runner *next; /* in the pool */

@@ -15,12 +15,12 @@ struct sleep {
 	struct lsc_loop *loop;
 };
 
-static void wake(struct timer *timer)
+static void wake(struct job *job)
 {
-	task_unpark(&container_of(timer, struct sleep, timer)->park, 0);
+	task_unpark(&container_of(job, struct sleep, timer.job)->park, 0);
 }
 
-static const struct timer_ops timer_ops = {.expired = wake};
+static const struct job_ops wake_ops = {.run = wake};
 
 static bool stop(struct park *park)
 {
@@ -43,7 +43,7 @@ int lsc_sleep_until(uint64_t deadline_ns)
 		return -EPERM;
 	struct sleep s = {
 		.park.cancel = stop,
-		.timer = {.due_ns = deadline_ns, .ops = &timer_ops},
+		.timer = {.job.ops = &wake_ops, .due_ns = deadline_ns, .direct = true},
 		.loop = task->future.loop,
 	};
 	timer_add(&s.loop->timers, &s.timer);

@@ -5,44 +5,101 @@
  */
 #include "stack.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
 
+#include "base/cleanup.h"
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
+
+#define DEFAULT_MAX_MAPS 65530u
+
+/* Of the process; loops of several threads count together. */
+static bool no_markers;
+static size_t max_guards = SIZE_MAX; /* pages of no access; SIZE_MAX: not asked for yet */
+static size_t guards;
 
 static size_t page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-void *stack_map(size_t size)
+static size_t ask_max_guards(void)
+{
+	char text[24] = "";
+	lsc_autoclose int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	unsigned long maps = n > 0 ? strtoul(text, NULL, 10) : 0;
+
+	/* Half of the mappings, two for each stack. */
+	return (maps ? maps : DEFAULT_MAX_MAPS) / 4;
+}
+
+static bool guard_with_page(char *page, size_t size)
+{
+	size_t max = __atomic_load_n(&max_guards, __ATOMIC_RELAXED);
+
+	if (max == SIZE_MAX) {
+		max = ask_max_guards();
+		__atomic_store_n(&max_guards, max, __ATOMIC_RELAXED);
+	}
+	if (__atomic_add_fetch(&guards, 1, __ATOMIC_RELAXED) <= max &&
+	    mprotect(page, size, PROT_NONE) == 0)
+		return true;
+	__atomic_sub_fetch(&guards, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+int stack_map(struct stack *ret, size_t size)
 {
 	size_t page = page_size();
 	char *map = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
 
 	if (map == MAP_FAILED)
-		return NULL;
-	/* Guard markers leave neighbouring stacks one mapping; PROT_NONE makes two of each stack,
-	 * and a process has 65,530 in all. */
-	if (madvise(map, page, MADV_GUARD_INSTALL) < 0 && mprotect(map, page, PROT_NONE) < 0) {
-		munmap(map, size + page);
-		return NULL;
+		return -ENOMEM;
+	*ret = (struct stack){.base = map + page, .size = size};
+	if (!no_markers && madvise(map, page, MADV_GUARD_INSTALL) == 0)
+		return 0;
+	if (guard_with_page(map, page)) {
+		ret->paged = true;
+		return 0;
 	}
-	return map + page;
+	ret->canary = true;
+	*(uint64_t *)ret->base = STACK_CANARY;
+	return 0;
 }
 
-void stack_unmap(void *base, size_t size)
+void stack_unmap(const struct stack *stack)
 {
 	size_t page = page_size();
 
 #if defined(__SANITIZE_ADDRESS__)
-	__asan_unpoison_memory_region(base, size);
+	__asan_unpoison_memory_region(stack->base, stack->size);
 #endif
-	munmap((char *)base - page, size + page);
+	munmap(stack->base - page, stack->size + page);
+	if (stack->paged)
+		__atomic_sub_fetch(&guards, 1, __ATOMIC_RELAXED);
+}
+
+bool stack_is_guard(const struct stack *stack, const void *address)
+{
+	uintptr_t at = (uintptr_t)address, base = (uintptr_t)stack->base;
+
+	return at < base && base - at <= 2 * page_size();
+}
+
+void stack_pretend(bool without_markers, size_t max)
+{
+	no_markers = without_markers;
+	max_guards = max;
 }

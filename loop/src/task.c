@@ -12,6 +12,7 @@
 
 #include "cancel.h"
 #include "lock.h"
+#include "overflow.h"
 #include "debug.h"
 #include "loop.h"
 #include "stack.h"
@@ -254,7 +255,10 @@ struct task *task_run(struct task *task)
 {
 	struct lsc_loop *loop = task->future.loop;
 
-	end(task, task->fn(task->arg));
+	int result = task->fn(task->arg);
+	if (!stack_is_sound(&task->runner->stack))
+		overflow_found(task);
+	end(task, result);
 	return task_pop(loop);
 }
 
@@ -264,10 +268,11 @@ static inline void leave(struct lsc_loop *loop, struct task *task)
 {
 	struct coro *self = &task->runner->coro, *to;
 	struct job *job = loop->batch.first;
-	struct task *next = container_of(job, struct task, job);
+	struct task *next =
+		job && job->ops == &is_task ? container_of(job, struct task, job) : NULL;
 
 	/* Nearly always the next one is a task that was suspended. */
-	if (job && job->ops == &is_task && next->runner) {
+	if (next && next->runner) {
 		job_remove(&loop->batch, job);
 		to = enter(loop, next);
 	} else {
@@ -276,6 +281,8 @@ static inline void leave(struct lsc_loop *loop, struct task *task)
 		if (to == self)
 			return;
 	}
+	if (!stack_is_sound(&task->runner->stack))
+		overflow_found(task);
 	coro_switch(self, to);
 }
 

@@ -26,15 +26,15 @@ static struct scope *scope_of(const struct lsc_timeout *timeout)
 	return (struct scope *)timeout;
 }
 
-static void expire(struct call *call)
+static void expire(struct job *job)
 {
-	struct scope *s = container_of(call, struct scope, call);
+	struct scope *s = container_of(call_begin(job), struct scope, call);
 
 	s->expired = true;
 	cancel_task(s->task);
 }
 
-static const struct call_ops call_ops = {.run = expire};
+static const struct job_ops call_ops = {.run = expire};
 
 int lsc_timeout_begin_at(struct lsc_timeout *timeout, uint64_t deadline_ns)
 {

@@ -3,6 +3,8 @@
  * scheme 7. */
 #include "timer.h"
 
+#include "list.h"
+
 #define UNIT_BITS 14u						   /* 16.4 us */
 #define LAST_UNIT ((1ull << (TIMER_LEVELS * TIMER_SLOT_BITS)) - 1) /* in 146 years */
 #define SLOT_MASK (TIMER_SLOTS - 1u)
@@ -22,17 +24,30 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns)
 	wheel->now = unit_of(now_ns);
 }
 
+static struct timer *timer_of(struct job *job)
+{
+	return container_of(job, struct timer, job);
+}
+
 static void append(struct timer_wheel *wheel, uint32_t at, struct timer *timer)
 {
-	struct timer_slot *slot = &wheel->slots[at];
-	struct timer **link = slot->first ? slot->last : &slot->first;
+	struct timer_list *list = &wheel->slots[at][timer->order % TIMER_LISTS];
+	struct job **link = list->first ? list->last : &list->first;
 
-	timer->slot = at;
-	timer->next = NULL;
-	timer->link = link;
-	*link = timer;
-	slot->last = &timer->next;
+	timer->slot = (uint16_t)at;
+	timer->job.next = NULL;
+	timer->job.link = link;
+	*link = &timer->job;
+	list->last = &timer->job.next;
 	wheel->occupied[at / TIMER_SLOTS][at % TIMER_SLOTS / 64] |= 1ull << at % 64;
+}
+
+static bool slot_is_empty(const struct timer_wheel *wheel, uint32_t at)
+{
+	for (unsigned i = 0; i < TIMER_LISTS; i++)
+		if (wheel->slots[at][i].first)
+			return false;
+	return true;
 }
 
 static void clear_bit(struct timer_wheel *wheel, uint32_t at)
@@ -56,22 +71,25 @@ static void place(struct timer_wheel *wheel, struct timer *timer)
 
 void timer_add(struct timer_wheel *wheel, struct timer *timer)
 {
+	timer->on_wheel = true;
+	timer->order = wheel->added++;
 	place(wheel, timer);
 	wheel->count++;
 }
 
 void timer_remove(struct timer_wheel *wheel, struct timer *timer)
 {
-	struct timer_slot *slot = &wheel->slots[timer->slot];
+	struct timer_list *list = &wheel->slots[timer->slot][timer->order % TIMER_LISTS];
+	struct job *job = &timer->job;
 
-	*timer->link = timer->next;
-	if (timer->next)
-		timer->next->link = timer->link;
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
 	else
-		slot->last = timer->link;
-	if (!slot->first)
+		list->last = job->link;
+	if (!list->first && slot_is_empty(wheel, timer->slot))
 		clear_bit(wheel, timer->slot);
-	timer->link = NULL;
+	timer->on_wheel = false;
 	wheel->count--;
 }
 
@@ -106,41 +124,80 @@ uint64_t timer_wheel_next(const struct timer_wheel *wheel)
 
 	if (wheel->count == 0 || !find_first(wheel, &at, &unit))
 		return UINT64_MAX;
-	for (const struct timer *t = wheel->slots[at].first; t; t = t->next) {
-		if (++looked > LOOK_AT)
-			return unit << UNIT_BITS;
-		if (t->due_ns < first)
-			first = t->due_ns;
-	}
+	for (unsigned i = 0; i < TIMER_LISTS; i++)
+		for (struct job *job = wheel->slots[at][i].first; job; job = job->next) {
+			if (++looked > LOOK_AT)
+				return unit << UNIT_BITS;
+			if (timer_of(job)->due_ns < first)
+				first = timer_of(job)->due_ns;
+		}
 	return first;
 }
 
 /* ---- expiry ---- */
 
-static struct timer *take_slot(struct timer_wheel *wheel, uint32_t at)
-{
-	struct timer *all = wheel->slots[at].first;
+/* The lists of a slot, off the wheel, and what is next in each. */
+struct taken {
+	struct job *heads[TIMER_LISTS];
+	unsigned turn;
+	unsigned left; /* lists that are not empty */
+};
 
-	wheel->slots[at].first = NULL;
+static struct taken take_slot(struct timer_wheel *wheel, uint32_t at)
+{
+	struct taken taken = {.turn = 0};
+
+	for (unsigned i = 0; i < TIMER_LISTS; i++) {
+		struct job *first = wheel->slots[at][i].first;
+
+		taken.heads[i] = first;
+		wheel->slots[at][i].first = NULL;
+		if (!first)
+			continue;
+		taken.left++;
+		__builtin_prefetch(first, 1);
+	}
 	clear_bit(wheel, at);
-	return all;
+	return taken;
+}
+
+/* The next timer, of each list in turn; NULL at the end. */
+static struct timer *taken_next(struct taken *taken)
+{
+	if (taken->left == 0)
+		return NULL;
+	while (!taken->heads[taken->turn % TIMER_LISTS])
+		taken->turn++;
+	struct job **head = &taken->heads[taken->turn++ % TIMER_LISTS];
+	struct job *job = *head;
+	*head = job->next;
+	if (*head)
+		__builtin_prefetch(*head, 1);
+	else
+		taken->left--;
+	return timer_of(job);
 }
 
 /* One level down with the timers of a slot whose time has begun. */
 static void move_down(struct timer_wheel *wheel, uint32_t at)
 {
-	for (struct timer *t = take_slot(wheel, at), *next; t; t = next) {
-		next = t->next;
+	struct taken taken = take_slot(wheel, at);
+
+	for (struct timer *t; (t = taken_next(&taken));)
 		place(wheel, t);
-	}
 }
 
-static struct timer *merge(struct timer *a, struct timer *b)
+static bool before(const struct timer *a, const struct timer *b)
 {
-	struct timer *first = NULL, **last = &first;
+	return a->due_ns != b->due_ns ? a->due_ns < b->due_ns : (int32_t)(a->order - b->order) < 0;
+}
+
+static struct job *merge(struct job *a, struct job *b)
+{
+	struct job *first = NULL, **last = &first;
 
 	while (a && b) {
-		struct timer **from = b->due_ns < a->due_ns ? &b : &a; /* equal ones: a was first */
+		struct job **from = before(timer_of(b), timer_of(a)) ? &b : &a;
 
 		*last = *from;
 		last = &(*from)->next;
@@ -150,18 +207,46 @@ static struct timer *merge(struct timer *a, struct timer *b)
 	return first;
 }
 
-/* By deadline; stable. Runs of 1, 2, 4, ... timers are merged as they come. */
-static struct timer *sort(struct timer *list)
+#define BLOCK 32
+
+/* A sorted list of the next timers of the slot that are due, at most BLOCK of them; those that are
+ * not go back. NULL at the end. */
+static struct job *next_block(struct timer_wheel *wheel, struct taken *taken, uint64_t now_ns)
 {
-	struct timer *runs[64] = {NULL};
+	struct timer *block[BLOCK], *t;
+	unsigned n = 0;
+
+	while (n < BLOCK && (t = taken_next(taken))) {
+		unsigned i = n;
+
+		if (t->due_ns > now_ns) {
+			append(wheel, t->slot, t);
+			continue;
+		}
+		for (; i > 0 && before(t, block[i - 1]); i--)
+			block[i] = block[i - 1];
+		block[i] = t;
+		n++;
+	}
+	struct job *first = NULL;
+	while (n-- > 0) {
+		block[n]->job.next = first;
+		first = &block[n]->job;
+	}
+	return first;
+}
+
+/* What is due of a slot of the lowest level, sorted: blocks, and lists of 2, 4, ... of them, are
+ * merged as they come. */
+static struct job *take_due(struct timer_wheel *wheel, uint32_t at, uint64_t now_ns)
+{
+	struct taken taken = take_slot(wheel, at);
+	struct job *runs[64], *run, *all = NULL;
 	unsigned top = 0;
 
-	while (list) {
-		struct timer *run = list;
+	while ((run = next_block(wheel, &taken, now_ns))) {
 		unsigned i = 0;
 
-		list = run->next;
-		run->next = NULL;
 		for (; i < top && runs[i]; i++) {
 			run = merge(runs[i], run);
 			runs[i] = NULL;
@@ -170,56 +255,50 @@ static struct timer *sort(struct timer *list)
 			top++;
 		runs[i] = run;
 	}
-	struct timer *all = NULL;
 	for (unsigned i = 0; i < top; i++)
 		if (runs[i])
 			all = merge(runs[i], all);
 	return all;
 }
 
-/* Those of the slot that is going on which are due already; the others stay. */
-static struct timer *take_due(struct timer_wheel *wheel, uint32_t at, uint64_t now_ns)
+/* Returns their number. */
+static size_t expire(struct timer_wheel *wheel, struct job *due, struct job_queue *queue)
 {
-	struct timer *due = NULL, **last = &due;
+	size_t n = 0;
 
-	for (struct timer *t = take_slot(wheel, at), *next; t; t = next) {
-		next = t->next;
-		if (t->due_ns > now_ns) {
-			append(wheel, at, t);
+	for (struct job *job = due, *next; job; job = next, n++) {
+		struct timer *timer = timer_of(job);
+
+		next = job->next;
+		timer->on_wheel = false;
+		if (timer->direct) {
+			job->ops->run(job);
 			continue;
 		}
-		t->next = NULL;
-		*last = t;
-		last = &t->next;
+		timer->queued = true;
+		job_push(queue, job);
 	}
-	return due;
+	wheel->count -= n;
+	return n;
 }
 
-static void expire(struct timer_wheel *wheel, struct timer *due)
-{
-	for (struct timer *t = sort(due), *next; t; t = next) {
-		next = t->next;
-		t->link = NULL;
-		wheel->count--;
-		t->ops->expired(t);
-	}
-}
-
-void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns)
+void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
+			struct job_queue *queue)
 {
 	uint64_t now = unit_of(now_ns), unit;
 	uint32_t at;
 
-	while (wheel->count > 0 && find_first(wheel, &at, &unit) && unit <= now) {
+	for (size_t n = 0; wheel->count > 0 && find_first(wheel, &at, &unit) && unit <= now;) {
+		if (n >= max)
+			return;
 		if (unit > wheel->now)
 			wheel->now = unit;
 		if (at >= TIMER_SLOTS) {
 			move_down(wheel, at);
-		} else if (unit < now) {
-			expire(wheel, take_slot(wheel, at));
 		} else {
-			expire(wheel, take_due(wheel, at, now_ns));
-			break;
+			n += expire(wheel, take_due(wheel, at, now_ns), queue);
+			if (unit == now)
+				break; /* the slot that goes on may keep some */
 		}
 	}
 	if (now > wheel->now)
@@ -232,10 +311,13 @@ void timer_wheel_drop(struct timer_wheel *wheel)
 	uint32_t at;
 
 	while (wheel->count > 0 && find_first(wheel, &at, &unit)) {
-		struct timer *t = wheel->slots[at].first;
+		unsigned i = 0;
 
-		timer_remove(wheel, t);
-		if (t->ops->dropped)
-			t->ops->dropped(t);
+		while (!wheel->slots[at][i].first)
+			i++;
+		struct timer *timer = timer_of(wheel->slots[at][i].first);
+		timer_remove(wheel, timer);
+		if (timer->job.ops->drop)
+			timer->job.ops->drop(&timer->job);
 	}
 }

@@ -101,8 +101,8 @@ static uint32_t announce_site(struct trace *trace, struct lsc_site *site)
 	if (at > half && at > trace->snapshot_at)
 		return id;
 	remember_site(trace, id, p->head);
-	ring_put(&trace->ring, LSC_REC_SITE, 0, 0, id, site->line);
-	ring_put_text(&trace->ring, text, site_text(site, text));
+	uint64_t now = ring_put(&trace->ring, LSC_REC_SITE, 0, 0, id, site->line);
+	ring_put_text(&trace->ring, now, text, site_text(site, text));
 	return id;
 }
 
@@ -111,7 +111,7 @@ static uint64_t announce_task(struct trace *trace, const struct task *task, bool
 	uint64_t site = announce_site(trace, task->site);
 	uint64_t now = ring_put(&trace->ring, LSC_REC_TASK_NEW, 0, in_snapshot, task->id,
 				site | (uint64_t)task->parent << 32);
-	ring_put_text(&trace->ring, task->name, task->name_length);
+	ring_put_text(&trace->ring, now, task->name, task->name_length);
 	return now;
 }
 
@@ -146,8 +146,9 @@ void trace_cancel(struct trace *trace, struct task *task, const struct task *ask
 
 static void trace_mark(struct trace *trace, const struct task *task, const char *text)
 {
-	ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);
-	ring_put_text(&trace->ring, text, trace_text_length(text));
+	uint64_t now = ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);
+
+	ring_put_text(&trace->ring, now, text, trace_text_length(text));
 }
 
 void lsc_mark(const char *text)

@@ -68,6 +68,8 @@ static inline uint64_t trace_put(struct trace *trace, uint8_t kind, uint8_t arg8
  * record costs. */
 static inline void trace_share_time(struct trace *trace, uint64_t time)
 {
+	if (time == 0)
+		return; /* there was no record */
 	trace->last_at = trace->ring.producer->head;
 	trace->last_time = time;
 }

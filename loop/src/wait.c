@@ -66,14 +66,12 @@ static void member_ended(struct future_waiter *waiter)
 
 static const struct future_waiter_ops waiter_ops = {.wake = member_ended};
 
-static void time_is_up(struct timer *timer)
+static void time_is_up(struct job *job)
 {
-	struct wait *w = container_of(timer, struct wait, timer);
-
-	finish(w);
+	finish(container_of(job, struct wait, timer.job));
 }
 
-static const struct timer_ops timer_ops = {.expired = time_is_up};
+static const struct job_ops time_ops = {.run = time_is_up};
 
 static bool stop(struct park *park)
 {
@@ -148,7 +146,7 @@ int lsc_wait(struct lsc_future *const *futures, size_t n, enum lsc_wait_for_what
 			return -EPERM;
 	struct wait w = {
 		.park.cancel = stop,
-		.timer.ops = &timer_ops,
+		.timer = {.job.ops = &time_ops, .direct = true},
 		.loop = task->future.loop,
 		.what = what,
 		.members = n > FEW ? calloc(n, sizeof(struct member)) : few,

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <netdb.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -71,13 +72,16 @@ static int ask(struct lsc_stream *stream)
 
 static int serve_and_ask(void *arg)
 {
+	char name[64];
+
+	snprintf(name, sizeof(name), "@loopscope-test-io-sweep-%d", getpid());
 	struct lsc_server *server = NULL;
 	struct lsc_stream *stream = NULL;
-	int r = arg ? lsc_start_unix_server("@loopscope-test-io-sweep", echo, NULL, NULL, &server)
+	int r = arg ? lsc_start_unix_server(name, echo, NULL, NULL, &server)
 		    : lsc_start_server("127.0.0.1", 0, echo, NULL, NULL, &server);
 
 	if (r == 0)
-		r = arg ? lsc_open_unix_connection("@loopscope-test-io-sweep", &stream)
+		r = arg ? lsc_open_unix_connection(name, &stream)
 			: lsc_open_connection("127.0.0.1", lsc_server_port(server), &stream);
 	if (r == 0)
 		r = ask(stream);

@@ -230,8 +230,7 @@ static int time_out(void *arg)
 {
 	struct lsc_timeout t;
 
-	(void)arg;
-	assert_int_equal(lsc_timeout_begin(&t, LSC_NS_PER_MS), 0);
+	assert_int_equal(lsc_timeout_begin_at(&t, *(uint64_t *)arg), 0);
 	int r = lsc_sleep(LSC_NS_PER_S * 3600);
 	/* Both asked: the timeout and main. */
 	assert_int_equal(lsc_cancelling(lsc_current_task()), 2);
@@ -245,8 +244,8 @@ static void cancel_when_expired(void *arg)
 
 static int main_of_both_ask(void *arg)
 {
-	uint64_t due_ns = lsc_time() + LSC_NS_PER_MS;
-	struct lsc_future *task = lsc_spawn(time_out, NULL, NULL);
+	uint64_t due_ns = lsc_time() + 20 * LSC_NS_PER_MS;
+	struct lsc_future *task = lsc_spawn(time_out, &due_ns, NULL);
 
 	(void)arg;
 	lsc_yield();

@@ -68,18 +68,18 @@ static void mix_inside(void *arg)
 
 static void registers_survive_a_switch(void)
 {
-	char *stack = stack_map(STACK_DEFAULT_SIZE);
+	struct stack stack;
 	struct coro coro;
 
-	CHECK(stack);
-	CHECK((uintptr_t)stack % 4096 == 0);
-	coro_init(&coro, stack, STACK_DEFAULT_SIZE, stack + STACK_DEFAULT_SIZE, mix_inside, &coro);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	CHECK((uintptr_t)stack.base % 4096 == 0);
+	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, mix_inside, &coro);
 	double outer_sum = mix(&thread, &coro, 99);
 	coro_switch(&thread, &coro);
 	CHECK(outer_sum == mix(NULL, NULL, 99));
 	CHECK(inner_sum == mix(NULL, NULL, 77));
 	coro_done(&coro);
-	stack_unmap(stack, STACK_DEFAULT_SIZE);
+	stack_unmap(&stack);
 }
 
 #if defined(__x86_64__)
@@ -94,18 +94,17 @@ static void round_upward(void *arg)
 
 static void control_words_belong_to_the_coroutine(void)
 {
-	char *stack = stack_map(STACK_DEFAULT_SIZE);
+	struct stack stack;
 	struct coro coro;
 
-	CHECK(stack);
-	coro_init(&coro, stack, STACK_DEFAULT_SIZE, stack + STACK_DEFAULT_SIZE, round_upward,
-		  &coro);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, round_upward, &coro);
 	coro_switch(&thread, &coro);
 	CHECK(fegetround() == FE_TONEAREST);
 	coro_switch(&thread, &coro);
 	CHECK(fegetround() == FE_TONEAREST);
 	coro_done(&coro);
-	stack_unmap(stack, STACK_DEFAULT_SIZE);
+	stack_unmap(&stack);
 }
 #endif
 
@@ -135,29 +134,28 @@ static void unwind_myself(void *arg)
 
 static void unwinders_end_at_the_entry(void)
 {
-	char *stack = stack_map(STACK_DEFAULT_SIZE);
+	struct stack stack;
 	struct coro coro;
 
-	CHECK(stack);
-	coro_init(&coro, stack, STACK_DEFAULT_SIZE, stack + STACK_DEFAULT_SIZE, unwind_myself,
-		  &coro);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, unwind_myself, &coro);
 	coro_switch(&thread, &coro);
 	CHECK(walk.end == _URC_END_OF_STACK);
 	CHECK(walk.frames >= 3 && walk.frames < 10);
 	CHECK(walk.last_function == (uintptr_t)coro_enter);
 	coro_done(&coro);
-	stack_unmap(stack, STACK_DEFAULT_SIZE);
+	stack_unmap(&stack);
 }
 
 static void a_fresh_stack_is_writable_and_zero(void)
 {
-	char *stack = stack_map(STACK_DEFAULT_SIZE);
+	struct stack stack;
 
-	CHECK(stack);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
 	for (size_t i = 0; i < STACK_DEFAULT_SIZE; i++)
-		CHECK(stack[i] == 0);
-	memset(stack, 0xa5, STACK_DEFAULT_SIZE);
-	stack_unmap(stack, STACK_DEFAULT_SIZE);
+		CHECK(stack.base[i] == 0);
+	memset(stack.base, 0xa5, STACK_DEFAULT_SIZE);
+	stack_unmap(&stack);
 }
 
 /* ---- a loop on it ---- */

@@ -20,7 +20,7 @@ LSC_BEGIN
  * that began it. Its content is the library's.
  */
 struct lsc_timeout {
-	uint64_t opaque[16];
+	uint64_t opaque[8];
 };
 
 /* Begins a scope of duration_ns; UINT64_MAX: no bound. 0, or -EPERM outside of tasks. */

@@ -52,7 +52,7 @@ LSC_API struct lsc_handle *lsc_handle_unref(struct lsc_handle *handle);
 
 /* A timer in the application's own memory; its content is the library's. */
 struct lsc_timer {
-	uint64_t opaque[15];
+	uint64_t opaque[8];
 };
 
 /* Prepares a timer, for the loop of this thread, that calls fn(arg). */
