@@ -27,17 +27,14 @@
  * once. */
 #define RECHECK_NS (50 * LSC_NS_PER_MS)
 
-static void start_recheck(struct timer *timer);
 static void recheck(struct job *job);
 
-static const struct timer_ops recheck_timer = {.expired = start_recheck};
 static const struct job_ops recheck_job = {.run = recheck};
 
 void fd_table_init(struct fd_table *table)
 {
 	list_init(&table->unsure);
-	table->recheck.ops = &recheck_timer;
-	table->job.ops = &recheck_job;
+	table->recheck.job.ops = &recheck_job;
 }
 
 void fd_table_done(struct fd_table *table)
@@ -283,14 +280,6 @@ int fd_wait_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct 
 
 /* ---- waits that may be in vain ---- */
 
-/* The wheel must not be changed now: what follows is a job. */
-static void start_recheck(struct timer *timer)
-{
-	struct lsc_loop *loop = container_of(timer, struct lsc_loop, fds.recheck);
-
-	job_push(&loop->ready, &loop->fds.job);
-}
-
 static int check(struct lsc_loop *loop, struct fd_entry *entry)
 {
 	if (loop->backend->submit)
@@ -300,9 +289,10 @@ static int check(struct lsc_loop *loop, struct fd_entry *entry)
 
 static void recheck(struct job *job)
 {
-	struct lsc_loop *loop = container_of(job, struct lsc_loop, fds.job);
+	struct lsc_loop *loop = container_of(job, struct lsc_loop, fds.recheck.job);
 	struct fd_table *table = &loop->fds;
 
+	table->recheck.queued = false;
 	for (struct list *l = table->unsure.next, *next; l != &table->unsure; l = next) {
 		struct fd_entry *entry = container_of(l, struct fd_entry, unsure);
 		bool waits = !list_empty(&entry->waits);

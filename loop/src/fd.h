@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include "backend.h"
-#include "job.h"
 #include "list.h"
 #include "timer.h"
 
@@ -58,7 +57,6 @@ struct fd_table {
 	size_t room;
 	struct list unsure;   /* fd_entry.unsure: waited for, perhaps in vain */
 	struct timer recheck; /* set while there are any */
-	struct job job;	      /* does it */
 	uint32_t round;	      /* of rechecks */
 };
 
