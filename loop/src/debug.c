@@ -108,8 +108,8 @@ void debug_released(struct debug *debug, const struct lsc_future *future)
 	if (future->result < 0)
 		say(debug, "%s: its error %d (%s) was never taken", text, future->result,
 		    strerror(-future->result));
-	else if (!task || !task->detached)
-		say(debug, "%s %s", text, task ? "was never awaited" : "was resolved for nobody");
+	else if (task && !task->detached)
+		say(debug, "%s was never awaited", text);
 }
 
 void debug_left(struct debug *debug, const struct task *task)
