@@ -35,7 +35,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SPARE_TASKS 0
 #else
-#define SPARE_TASKS 16384
+#define SPARE_TASKS 131072
 #endif
 
 __thread struct lsc_loop *loop_thread;
