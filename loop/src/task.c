@@ -269,15 +269,15 @@ struct task *task_run(struct task *task)
 	struct lsc_loop *loop = task->future.loop;
 
 	int result = task->fn(task->arg);
-	if (!stack_is_sound(&task->runner->stack))
+	if (loop->unguarded && !stack_is_sound(&task->runner->stack))
 		overflow_found(task);
 	end(task, result);
 	return task_pop(loop);
 }
 
 /* Leaves the running task, whose record is written, for who is next; comes back when it is the
- * task's turn again. */
-static inline void leave(struct lsc_loop *loop, struct task *task)
+ * task's turn again. All tasks wait in this one function: see the end of switch_x86_64.S. */
+static __attribute__((noinline)) void leave(struct lsc_loop *loop, struct task *task)
 {
 	struct coro *self = &task->runner->coro, *to;
 	struct job *job = loop->batch.first;
@@ -285,16 +285,20 @@ static inline void leave(struct lsc_loop *loop, struct task *task)
 		job && job->ops == &is_task ? container_of(job, struct task, job) : NULL;
 
 	/* Nearly always the next one is a task that was suspended. */
-	if (next && next->runner) {
+	if (__builtin_expect(next && next->runner, 1)) {
 		job_remove(&loop->batch, job);
 		to = enter(loop, next);
+		/* The one after that is in the cache by then. */
+		if (loop->batch.first)
+			__builtin_prefetch(
+				container_of(loop->batch.first, struct task, job)->runner);
 	} else {
 		loop->current = NULL;
 		to = task_context(loop, task_pop(loop));
 		if (to == self)
 			return;
 	}
-	if (!stack_is_sound(&task->runner->stack))
+	if (loop->unguarded && !stack_is_sound(&task->runner->stack))
 		overflow_found(task);
 	coro_switch(self, to);
 }
