@@ -271,6 +271,8 @@ struct task *task_run(struct task *task)
 	int result = task->fn(task->arg);
 	if (loop->unguarded && !stack_is_sound(&task->runner->stack))
 		overflow_found(task);
+	if (loop->debug)
+		debug_stack(loop, task);
 	end(task, result);
 	return task_pop(loop);
 }
