@@ -90,6 +90,9 @@ static void release(struct lsc_loop *loop)
 	fd_table_done(&loop->fds);
 	runner_pool_done(&loop->runners);
 	task_free_spare(loop);
+	/* Late references are no calls from another thread. */
+	free(loop->debug);
+	loop->debug = NULL;
 	loop_unref(loop);
 }
 
@@ -97,7 +100,6 @@ void loop_unref(struct lsc_loop *loop)
 {
 	if (--loop->refs > 0)
 		return;
-	free(loop->debug);
 	free(loop);
 }
 

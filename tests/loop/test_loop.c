@@ -439,6 +439,22 @@ static int main_of_stacks(void *arg)
 	return 0;
 }
 
+static int keep_reference(void *arg)
+{
+	*(struct lsc_future **)arg = lsc_future_new();
+	return 0;
+}
+
+static void debug_takes_no_late_reference_for_another_thread(void **state)
+{
+	struct lsc_future *late;
+
+	(void)state;
+	assert_int_equal(run_debug(keep_reference, &late), 0);
+	lsc_unref(late);
+	assert_string_equal(said, "");
+}
+
 static void debug_measures_the_stack_of_each_site(void **state)
 {
 	(void)state;
@@ -484,6 +500,7 @@ int main(void)
 		cmocka_unit_test(debug_tells_who_held_the_loop),
 		cmocka_unit_test(debug_tells_what_was_forgotten),
 		cmocka_unit_test(debug_refuses_calls_from_another_thread),
+		cmocka_unit_test(debug_takes_no_late_reference_for_another_thread),
 		cmocka_unit_test(debug_measures_the_stack_of_each_site),
 		cmocka_unit_test(debug_is_asked_for_by_the_environment_or_an_option),
 	};
