@@ -18,6 +18,7 @@ struct coro {
 #elif defined(__SANITIZE_THREAD__)
 	void *fiber;
 #endif
+	unsigned valgrind_id; /* of its stack */
 };
 
 void coro_swap(void **ret_from_sp, void *to_sp);

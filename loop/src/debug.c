@@ -12,7 +12,9 @@
 
 #include "base/clock.h"
 #include "future.h"
+#include "stack.h"
 #include "task.h"
+#include "trace.h"
 
 #define SLOW_NS (100 * LSC_NS_PER_MS)
 
@@ -88,6 +90,25 @@ void debug_end(struct debug *debug, const struct task *task)
 	    task ? describe(task, text, sizeof(text)) : "a call", (double)ns / LSC_NS_PER_MS);
 }
 
+void debug_stack(struct lsc_loop *loop, struct task *task)
+{
+	const struct stack *stack = &task->runner->stack;
+	uint32_t used = (uint32_t)stack_measure(stack);
+	uint32_t high = __atomic_load_n(&task->site->stack_high, __ATOMIC_RELAXED);
+	char text[400];
+
+	/* Sites are shared by the loops of all threads. */
+	while (used > high)
+		if (__atomic_compare_exchange_n(&task->site->stack_high, &high, used, false,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			trace_site_stack(&loop->trace, task->site, used);
+			if (used > stack->size / 4 * 3)
+				say(loop->debug, "%s used %u of %zu bytes of stack",
+				    describe(task, text, sizeof(text)), used, stack->size);
+			return;
+		}
+}
+
 void debug_locks(struct debug *debug, const struct task *task, unsigned locks)
 {
 	char text[400];
@@ -108,8 +129,8 @@ void debug_released(struct debug *debug, const struct lsc_future *future)
 	if (future->result < 0)
 		say(debug, "%s: its error %d (%s) was never taken", text, future->result,
 		    strerror(-future->result));
-	else if (!task || !task->detached)
-		say(debug, "%s %s", text, task ? "was never awaited" : "was resolved for nobody");
+	else if (task && !task->detached)
+		say(debug, "%s was never awaited", text);
 }
 
 void debug_left(struct debug *debug, const struct task *task)

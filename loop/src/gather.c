@@ -101,12 +101,11 @@ struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsig
 			return NULL;
 	if (!loop || n > (SIZE_MAX - sizeof(struct gather)) / sizeof(struct member))
 		return NULL;
-	struct gather *g = calloc(1, sizeof(*g) + n * sizeof(struct member));
+	struct gather *g = malloc(sizeof(*g) + n * sizeof(struct member));
 	if (!g)
 		return NULL;
+	*g = (struct gather){.count = n, .all = flags & LSC_GATHER_ALL};
 	future_init(&g->future, &gather_ops, loop);
-	g->count = n;
-	g->all = flags & LSC_GATHER_ALL;
 	int failed = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct member *m = &g->members[i];

@@ -37,7 +37,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SPARE_TASKS 0
 #else
-#define SPARE_TASKS 16384
+#define SPARE_TASKS 131072
 #endif
 
 __thread struct lsc_loop *loop_thread;
@@ -95,6 +95,9 @@ static void release(struct lsc_loop *loop)
 	fd_table_done(&loop->fds);
 	runner_pool_done(&loop->runners);
 	task_free_spare(loop);
+	/* Late references are no calls from another thread. */
+	free(loop->debug);
+	loop->debug = NULL;
 	loop_unref(loop);
 }
 
@@ -102,7 +105,6 @@ void loop_unref(struct lsc_loop *loop)
 {
 	if (--loop->refs > 0)
 		return;
-	free(loop->debug);
 	free(loop);
 }
 

@@ -40,6 +40,7 @@ struct lsc_loop {
 	struct list resources; /* struct resource */
 	uint32_t refs;	     /* the owner's and one of each future */
 	struct debug *debug; /* NULL: not in debug mode */
+	bool unguarded;	     /* some stacks have canaries */
 	bool observed;	     /* recorded, or in debug mode */
 	bool running;	     /* somebody turns it */
 	bool stopping;	     /* it is to return to who runs it */

@@ -75,7 +75,7 @@ void lsc_loop_stop(struct lsc_loop *loop)
 
 int lsc_run_with(const struct lsc_loop_options *options, lsc_task_fn main, void *arg)
 {
-	static struct lsc_site site = {__func__, __FILE__, __LINE__, 0};
+	static struct lsc_site site = {__func__, __FILE__, __LINE__, 0, 0};
 	struct lsc_loop *loop;
 
 	int r = loop_open(&loop, options);

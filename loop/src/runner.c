@@ -61,6 +61,7 @@ static struct runner *make(struct lsc_loop *loop, unsigned class)
 
 	if (stack_map(&stack, size) < 0)
 		return NULL;
+	loop->unguarded |= stack.canary;
 	struct runner *runner = (struct runner *)(stack.base + size - colour(&loop->runners)) - 1;
 	void *top = (void *)((uintptr_t)runner & ~(uintptr_t)63);
 	*runner = (struct runner){.stack = stack, .loop = loop, .size_class = class};

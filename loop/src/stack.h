@@ -46,8 +46,12 @@ static inline bool stack_is_sound(const struct stack *stack)
 /* Whether the address lies in the guard of the stack, or in the page below it. */
 bool stack_is_guard(const struct stack *stack, const void *address);
 
-/* For tests: kernels and limits that this machine does not have. SIZE_MAX: as many guard pages as it
- * allows. */
+/* Of a stack whose lower part was zero: bytes from the lowest that was written up to the top; makes
+ * what lies below the caller's frame zero again. From the stack itself. */
+size_t stack_measure(const struct stack *stack);
+
+/* For tests: kernels and limits that this machine does not have. SIZE_MAX: as many guard pages as
+ * it allows. */
 void stack_pretend(bool no_markers, size_t max_guards);
 
 #endif

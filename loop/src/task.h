@@ -28,25 +28,26 @@ struct park {
 
 struct task {
 	struct lsc_future future; /* first: a task is a future */
-	struct job job;		  /* in a queue while it is ready */
-	struct list live;	  /* in lsc_loop.live until it ends */
-	struct runner *runner;	  /* NULL: it has not run yet, or has ended */
+	/* what a switch touches lies together */
+	struct job job;	       /* in a queue while it is ready */
+	struct runner *runner; /* NULL: it has not run yet, or has ended */
+	uint8_t state;	       /* enum lsc_task_state */
+	uint8_t wait_kind;     /* enum lsc_wait_kind: of the present wait, else of the last one */
+	uint8_t size_class;
+	bool must_cancel; /* asked, not yet delivered */
+	bool detached;	  /* nobody held it when it ended */
+	bool cancelling;  /* on the path of the request that is being handed on */
+	uint32_t id;
+	uint64_t since;	   /* of the state, in the ring's clock */
+	struct park *park; /* while it is suspended */
+	struct list live;  /* in lsc_loop.live until it ends */
 	struct lsc_site *site;
 	lsc_task_fn fn;
 	void *arg;
-	uint32_t id;
-	uint32_t parent;   /* id of the task that spawned it, 0: none */
-	uint8_t state;	   /* enum lsc_task_state */
-	uint8_t wait_kind; /* enum lsc_wait_kind: of the present wait, else of the last one */
-	uint8_t size_class;
-	bool must_cancel;	    /* asked, not yet delivered */
-	bool detached;		    /* nobody held it when it ended */
-	bool cancelling;	    /* on the path of the request that is being handed on */
+	uint32_t parent;	    /* id of the task that spawned it, 0: none */
 	uint32_t cancel_requests;   /* asked so far, less those taken back */
-	uint64_t since;		    /* of the state, in the ring's clock */
 	struct task *cancel_path;   /* the task before it on that path */
 	uint64_t cancel_round;	    /* lsc_loop.cancel_round when it was last asked */
-	struct park *park;	    /* while it is suspended */
 	struct lsc_future *awaited; /* by lsc_await() */
 	struct list held;	    /* lsc_lock.held of the locks it has */
 	uint32_t name_length;

@@ -144,6 +144,12 @@ void trace_cancel(struct trace *trace, struct task *task, const struct task *ask
 	trace_put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
 }
 
+void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes)
+{
+	if (site->id != 0)
+		ring_put(&trace->ring, LSC_REC_SITE_STACK, 0, 0, site->id, bytes);
+}
+
 static void trace_mark(struct trace *trace, const struct task *task, const char *text)
 {
 	uint64_t now = ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);

@@ -40,6 +40,9 @@ void trace_tick_begin(struct trace *trace, uint64_t events);
 
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker);
 
+/* A task from the site has used more stack than any before. */
+void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes);
+
 /* Only while trace_records(). */
 void trace_task_new(struct trace *trace, struct task *task);
 

@@ -406,6 +406,61 @@ static void debug_refuses_calls_from_another_thread(void **state)
 	assert_non_null(strstr(said, "another thread"));
 }
 
+static int use_stack(void *arg)
+{
+	size_t size = *(size_t *)arg;
+	volatile char frame[size];
+
+	for (size_t i = 0; i < size; i += 64)
+		frame[i] = 1;
+	return frame[0] - 1;
+}
+
+static int main_of_stacks(void *arg)
+{
+	struct lsc_task_options o = {.size = sizeof(o), .stack_size = 4u << 20};
+	static struct lsc_site sites[3] = {
+		{"a", "a.c", 1, 0, 0}, {"b", "b.c", 2, 0, 0}, {"c", "c.c", 3, 0, 0}};
+	size_t sizes[3] = {40000, 900000, 90000};
+
+	(void)arg;
+	for (int i = 0; i < 3; i++) { /* one after the other, on the same stack */
+		struct lsc_future *f = lsc_spawn_with_at(&sites[i], use_stack, &sizes[i], &o);
+
+		assert_int_equal(lsc_await(f), 0);
+		lsc_unref(f);
+		assert_in_range(sites[i].stack_high, sizes[i], sizes[i] + 30000);
+	}
+	sizes[2] = 20000; /* less: the mark stays */
+	struct lsc_future *f = lsc_spawn_with_at(&sites[2], use_stack, &sizes[2], &o);
+	assert_int_equal(lsc_await(f), 0);
+	lsc_unref(f);
+	assert_in_range(sites[2].stack_high, 90000, 120000);
+	return 0;
+}
+
+static int keep_reference(void *arg)
+{
+	*(struct lsc_future **)arg = lsc_future_new();
+	return 0;
+}
+
+static void debug_takes_no_late_reference_for_another_thread(void **state)
+{
+	struct lsc_future *late;
+
+	(void)state;
+	assert_int_equal(run_debug(keep_reference, &late), 0);
+	lsc_unref(late);
+	assert_string_equal(said, "");
+}
+
+static void debug_measures_the_stack_of_each_site(void **state)
+{
+	(void)state;
+	assert_int_equal(run_debug(main_of_stacks, NULL), 0);
+}
+
 static int is_debug(void *arg)
 {
 	(void)arg;
@@ -445,6 +500,8 @@ int main(void)
 		cmocka_unit_test(debug_tells_who_held_the_loop),
 		cmocka_unit_test(debug_tells_what_was_forgotten),
 		cmocka_unit_test(debug_refuses_calls_from_another_thread),
+		cmocka_unit_test(debug_takes_no_late_reference_for_another_thread),
+		cmocka_unit_test(debug_measures_the_stack_of_each_site),
 		cmocka_unit_test(debug_is_asked_for_by_the_environment_or_an_option),
 	};
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

@@ -295,6 +295,7 @@ static bool plausible(const struct lsc_record *raw)
 	case LSC_REC_TASK_YIELD:
 	case LSC_REC_TASK_CANCEL:
 	case LSC_REC_SITE:
+	case LSC_REC_SITE_STACK:
 		return raw->task != 0;
 	case LSC_REC_TASK_DONE:
 		return raw->task && raw->arg8 <= 2;

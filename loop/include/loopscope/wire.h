@@ -105,7 +105,8 @@ enum lsc_record_kind {
 	LSC_REC_SNAPSHOT_END = 13,
 	LSC_REC_MARK = 14,      /* the application's own mark; TEXT follows */
 	LSC_REC_TASK_YIELD = 15, /* the step ends and the task may run from now: SUSPEND and READY in one */
-	LSC_REC_LAST = LSC_REC_TASK_YIELD, /* the last that this header knows; grows */
+	LSC_REC_SITE_STACK = 16, /* task = site id; arg64 = bytes of stack that a task from there used; grows */
+	LSC_REC_LAST = LSC_REC_SITE_STACK, /* the last that this header knows; grows */
 };
 
 /* What a suspended task waits for; in brackets the detail in arg64. */
