@@ -38,14 +38,14 @@ struct lsc_loop {
 	bool has_signals;      /* some signal is handled, or was */
 	struct pool *pool;     /* NULL until it is needed */
 	struct list resources; /* struct resource */
-	uint32_t refs;	     /* the owner's and one of each future */
-	struct debug *debug; /* NULL: not in debug mode */
-	bool unguarded;	     /* some stacks have canaries */
-	bool observed;	     /* recorded, or in debug mode */
-	bool running;	     /* somebody turns it */
-	bool stopping;	     /* it is to return to who runs it */
-	bool closing;	     /* what is spawned from now on does not run */
-	bool snapshotting;   /* a snapshot goes on in the next tick */
+	uint32_t refs;	       /* the owner's and one of each future */
+	struct debug *debug;   /* NULL: not in debug mode */
+	bool unguarded;	       /* some stacks have canaries */
+	bool observed;	       /* recorded, or in debug mode */
+	bool running;	       /* somebody turns it */
+	bool stopping;	       /* it is to return to who runs it */
+	bool closing;	       /* what is spawned from now on does not run */
+	bool snapshotting;     /* a snapshot goes on in the next tick */
 	uint64_t cancel_round;
 	unsigned cancel_depth;
 	bool handles_overflow; /* it has a share in the handler of SIGSEGV */
