@@ -221,7 +221,9 @@ int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 	loop->burst_end_ns = now + loop->burst_ns;
 	if (n > 0)
 		loop->backend->dispatch(loop, n);
-	timer_wheel_expire(&loop->timers, now, TIMERS_MAX, &loop->ready);
+	/* Those that are left have waited long enough: one round, then the next of them. */
+	if (timer_wheel_expire(&loop->timers, now, TIMERS_MAX, &loop->ready))
+		loop->burst_end_ns = now;
 	loop->snapshotting = trace_snapshot(&loop->trace, &loop->live);
 	run_ready(loop);
 	runner_pool_trim(&loop->runners);

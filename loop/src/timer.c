@@ -282,7 +282,7 @@ static size_t expire(struct timer_wheel *wheel, struct job *due, struct job_queu
 	return n;
 }
 
-void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
+bool timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
 			struct job_queue *queue)
 {
 	uint64_t now = unit_of(now_ns), unit;
@@ -290,7 +290,7 @@ void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
 
 	for (size_t n = 0; wheel->count > 0 && find_first(wheel, &at, &unit) && unit <= now;) {
 		if (n >= max)
-			return;
+			return true;
 		if (unit > wheel->now)
 			wheel->now = unit;
 		if (at >= TIMER_SLOTS) {
@@ -303,6 +303,7 @@ void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
 	}
 	if (now > wheel->now)
 		wheel->now = now;
+	return false;
 }
 
 void timer_wheel_drop(struct timer_wheel *wheel)

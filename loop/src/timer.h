@@ -69,8 +69,8 @@ void timer_wheel_drop(struct timer_wheel *wheel);
 
 /* Takes what is due by now_ns off the wheel, and appends it to queue (or runs it, if direct): in
  * the order of their deadlines, equal ones in the order in which they were added. A slot at a time,
- * until there are max; more may be due. */
-void timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
+ * until there are max. True when more may be due. */
+bool timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
 			struct job_queue *queue);
 
 #endif
