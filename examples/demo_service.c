@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
-#include "loopscope/loop.h"
+#include "loopscope/loopscope.h"
 
 #define CULPRIT	     "report-writer"
 #define HEALTHY_NS   (10 * LSC_NS_PER_MS) /* between two wakes of a few workers */

@@ -86,6 +86,7 @@ static void pack(struct feed *f, const struct ring_record *r)
 		[LSC_REC_TASK_DONE] = CHUNK_TASK_DONE,
 		[LSC_REC_TASK_CANCEL] = CHUNK_TASK_CANCEL,
 		[LSC_REC_MARK] = CHUNK_MARK,
+		[LSC_REC_TASK_YIELD] = CHUNK_TASK_SUSPEND,
 	};
 
 	if (r->kind >= LSC_ARRAY_LEN(kinds) || !kinds[r->kind])
@@ -93,7 +94,7 @@ static void pack(struct feed *f, const struct ring_record *r)
 	struct chunk_event e = {.ts_ns = r->time_ns,
 				.kind = kinds[r->kind],
 				.task = r->task,
-				.detail = r->arg8,
+				.detail = r->kind == LSC_REC_TASK_YIELD ? LSC_WAIT_YIELD : r->arg8,
 				.arg = r->arg64};
 	int err = chunk_writer_append(&f->chunk, &e);
 	if (err == -ENOSPC) {

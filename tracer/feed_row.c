@@ -44,6 +44,14 @@ static const char *wait_name(const struct ring_task *t, char *buf, size_t size)
 		return buf;
 	case LSC_WAIT_LOCK:
 		return "lock";
+	case LSC_WAIT_EVENT:
+		return "event";
+	case LSC_WAIT_CONDITION:
+		return "condition";
+	case LSC_WAIT_SEMAPHORE:
+		return "semaphore";
+	case LSC_WAIT_BARRIER:
+		return "barrier";
 	case LSC_WAIT_QUEUE:
 		return "queue";
 	case LSC_WAIT_THREAD:
@@ -51,6 +59,8 @@ static const char *wait_name(const struct ring_task *t, char *buf, size_t size)
 	case LSC_WAIT_CHILD:
 		snprintf(buf, size, "child %u", (unsigned)t->wait_detail);
 		return buf;
+	case LSC_WAIT_SIGNAL:
+		return "signal";
 	}
 	return NULL;
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The load of an echo server on a Unix socket: N connections, each sending 64 bytes as soon as the
- * last ones came back. The number of answers is kept in a mapped file, so that reading it costs
- * neither side anything: bench_echo_client SOCKET CONNECTIONS COUNT-FILE
+ * The load of an echo server on a Unix socket, or on a TCP port of this machine: N connections,
+ * each sending 64 bytes as soon as the last ones came back. The number of answers is kept in a
+ * mapped file, so that reading it costs neither side anything: bench_echo_client SOCKET|PORT
+ * CONNECTIONS COUNT-FILE
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,8 +29,25 @@ static int fail(const char *what)
 	return 1;
 }
 
+static int connect_to_port(int port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_port = htons((uint16_t)port),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		close(fd);
+		return -1;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
 static int connect_to(const char *path)
 {
+	if (atoi(path) > 0)
+		return connect_to_port(atoi(path));
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
 	if (strlen(path) >= sizeof(a.sun_path)) {
@@ -59,7 +80,8 @@ int main(int argc, char **argv)
 	size_t seen[1024] = {0}; /* bytes that came back, by descriptor */
 
 	if (argc != 4)
-		return fprintf(stderr, "usage: %s SOCKET CONNECTIONS COUNT-FILE\n", argv[0]), 2;
+		return fprintf(stderr, "usage: %s SOCKET|PORT CONNECTIONS COUNT-FILE\n", argv[0]),
+		       2;
 	_Atomic uint64_t *answers = map_counter(argv[3]);
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 	if (!answers || ep < 0)

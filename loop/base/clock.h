@@ -26,4 +26,12 @@ static inline int64_t lsc_wall_ns(void)
 	return (int64_t)t.tv_sec * (int64_t)LSC_NS_PER_S + t.tv_nsec;
 }
 
+/* So long from now; UINT64_MAX when that is beyond all time. */
+static inline uint64_t lsc_after_ns(uint64_t duration_ns)
+{
+	uint64_t now = lsc_now_ns();
+
+	return duration_ns > UINT64_MAX - now ? UINT64_MAX : now + duration_ns;
+}
+
 #endif

@@ -1,12 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* The seam between the loop and the kernel's way of waiting. POLL* and EPOLL* have the same values.
+/*
+ * The seam between the loop and the kernel's way of waiting. A reactor reports that a descriptor is
+ * ready (watch); a proactor does the operation and reports its result (submit). POLL* and EPOLL*
+ * have the same values.
  */
 #ifndef LSC_LOOP_BACKEND_H
 #define LSC_LOOP_BACKEND_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct lsc_loop;
+
+enum backend_code {
+	BACKEND_POLL,  /* flags: POLLIN, POLLOUT; the result: the events that hold */
+	BACKEND_RECV,  /* flags: of recv(2) */
+	BACKEND_READ,  /* at the file's position */
+	BACKEND_WRITE, /* at the file's position */
+};
+
+/* One operation of a proactor. Borrowed, with its buffer, until done() or a forget(). */
+struct backend_op {
+	enum backend_code code;
+	int fd;
+	uint32_t flags;
+	void *buffer;
+	size_t size;
+	uint32_t slot; /* the backend's */
+	/* It has ended: with its result, or -errno; -ECANCELED when it was cancelled in time. */
+	void (*done)(struct backend_op *op, int result);
+};
 
 struct backend_ops {
 	const char *name;
@@ -14,16 +37,35 @@ struct backend_ops {
 	int (*open)(struct lsc_loop *loop);
 	/* Releases it; nothing when it was never made. */
 	void (*close)(struct lsc_loop *loop);
-	/* Arms fd for one report of any of the events, in place of what it was armed for; 0
-	 * disarms. */
-	int (*watch)(struct lsc_loop *loop, int fd, uint32_t events);
+	/* Has each edge of the events of fd reported to loop_fd_ready() with token, in place of
+	 * what it was watched for; those that hold now count as edges. Errors, hang-ups, the peer's
+	 * end and urgent data are always reported. 0 or -errno. A proactor watches the loop's own
+	 * eventfd alone. */
+	int (*watch)(struct lsc_loop *loop, int fd, uint32_t events, uint64_t token);
+	/* Ends that, and what was cancelled and forgotten, at once: fd is about to be closed. */
+	void (*unwatch)(struct lsc_loop *loop, int fd);
+	/* Begins an operation in the next wait. 0 or -errno. NULL: a reactor. */
+	int (*submit)(struct lsc_loop *loop, struct backend_op *op);
+	/* Asks it to end; done() comes in a later tick. */
+	void (*cancel)(struct lsc_loop *loop, struct backend_op *op);
+	/* The same without done(): op is the caller's again at once. Not for those with a buffer.
+	 */
+	void (*forget)(struct lsc_loop *loop, struct backend_op *op);
 	/* The primary wait, and nothing else: up to timeout_ns, UINT64_MAX for ever. The number of
 	 * events, 0 also when a signal came, or -errno. */
 	int (*wait)(struct lsc_loop *loop, uint64_t timeout_ns);
-	/* Hands the events of the last wait to loop_fd_ready(). */
+	/* Hands on the events of the last wait. */
 	void (*dispatch)(struct lsc_loop *loop, int events);
 };
 
+/* The one that LSC_BACKEND names, or epoll. Opens it for the loop; where it is not to be had, says
+ * so on stderr once a process and takes epoll. 0 or -errno. */
+int backend_open(struct lsc_loop *loop);
+
 extern const struct backend_ops backend_epoll;
+#if __has_include(<linux/io_uring.h>)
+#define LSC_HAVE_URING 1
+extern const struct backend_ops backend_uring;
+#endif
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting with epoll. One-shot watches, so that a watch is one epoll_ctl() and no state here. */
+/* Waiting with epoll, edge-triggered: a descriptor costs one epoll_ctl(), not one a wait. */
 #include "backend.h"
 
 #include <errno.h>
@@ -45,19 +45,25 @@ static void close_backend(struct lsc_loop *loop)
 	loop->backend_data = NULL;
 }
 
-static int watch(struct lsc_loop *loop, int fd, uint32_t events)
+static int watch(struct lsc_loop *loop, int fd, uint32_t events, uint64_t token)
 {
 	struct epoll_backend *b = loop->backend_data;
-	struct epoll_event event = {.events = events | EPOLLONESHOT, .data.fd = fd};
+	struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+				    .data.u64 = token};
 
-	if (events == 0)
-		return epoll_ctl(b->fd, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0;
-	/* Most descriptors are waited for again and again. */
 	if (epoll_ctl(b->fd, EPOLL_CTL_MOD, fd, &event) == 0)
 		return 0;
 	if (errno == ENOENT && epoll_ctl(b->fd, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
 	return -errno;
+}
+
+static void unwatch(struct lsc_loop *loop, int fd)
+{
+	struct epoll_backend *b = loop->backend_data;
+
+	/* It may be closed already; then the kernel has forgotten it by itself. */
+	epoll_ctl(b->fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
@@ -77,7 +83,7 @@ static void dispatch(struct lsc_loop *loop, int events)
 	struct epoll_backend *b = loop->backend_data;
 
 	for (int i = 0; i < events; i++)
-		loop_fd_ready(loop, b->events[i].data.fd, b->events[i].events);
+		loop_fd_ready(loop, b->events[i].data.u64, b->events[i].events);
 }
 
 const struct backend_ops backend_epoll = {
@@ -85,6 +91,7 @@ const struct backend_ops backend_epoll = {
 	.open = open_backend,
 	.close = close_backend,
 	.watch = watch,
+	.unwatch = unwatch,
 	.wait = wait_events,
 	.dispatch = dispatch,
 };

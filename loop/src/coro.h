@@ -1,43 +1,46 @@
 /* SPDX-License-Identifier: MIT */
-/* A coroutine: a function on a stack of its own that can be left and entered again. Knows no tasks.
- */
+/* A coroutine: a context of its own that can be left for another one and entered again. Symmetric:
+ * the stack of the thread itself is one of them. Knows no tasks. */
 #ifndef LSC_LOOP_CORO_H
 #define LSC_LOOP_CORO_H
 
 #include <stddef.h>
 
 struct coro {
-	void *sp;	  /* its own, while it does not run */
-	void *resumer_sp; /* of who resumed it, while it runs */
-	void *stack;	  /* base; owned by who made the coroutine */
+	void *sp;	   /* while it does not run */
+	const void *stack; /* lowest address; the thread's own is learned when it is left */
 	size_t stack_size;
-	void (*fn)(void *arg); /* ends by coro_exit(), never by returning */
+	void (*fn)(void *arg); /* never returns */
 	void *arg;
 #if defined(__SANITIZE_ADDRESS__)
 	void *fake;
-	void *resumer_fake;
-	const void *resumer_stack;
-	size_t resumer_stack_size;
+	struct coro *came_from; /* who switched here last */
 #elif defined(__SANITIZE_THREAD__)
 	void *fiber;
-	void *resumer_fiber;
 #endif
+	unsigned valgrind_id; /* of its stack */
 };
 
-/* Prepares fn(arg) on the stack; nothing runs yet. */
-void coro_init(struct coro *c, void *stack, size_t stack_size, void (*fn)(void *arg), void *arg);
+void coro_swap(void **ret_from_sp, void *to_sp);
 
-/* Runs it until it suspends or exits. Not from inside itself. */
-void coro_resume(struct coro *c);
+/* Makes the running context the coroutine c. */
+void coro_init_thread(struct coro *c);
 
-/* From inside: back to who resumed it; returns at the next coro_resume(). */
-void coro_suspend(struct coro *c);
+/* Prepares fn(arg) on the stack, which ends at its top (16-byte aligned); nothing runs yet. */
+void coro_init(struct coro *c, void *stack, size_t stack_size, void *top, void (*fn)(void *arg),
+	       void *arg);
 
-/* From inside: back for the last time. coro_done() may follow, outside. */
-void coro_exit(struct coro *c) __attribute__((noreturn));
-
-/* Releases what coro_init() took, once it has exited or when it never ran; the stack is the
- * caller's. */
+/* Releases what coro_init() took: it never ran, or was left for good. The stack is the caller's. */
 void coro_done(struct coro *c);
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* Leaves from, which runs, for to; returns when somebody switches to from. */
+void coro_switch(struct coro *from, struct coro *to);
+#else
+static inline void coro_switch(struct coro *from, struct coro *to)
+{
+	coro_swap(&from->sp, to->sp);
+}
+#endif
 
 #endif

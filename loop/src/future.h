@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "list.h"
-#include "loopscope/loop.h"
+#include "loopscope/future.h"
 
 /* Variants of a future; NULL means the plain behaviour. */
 struct future_ops {
@@ -28,18 +28,36 @@ struct lsc_future {
 	uint32_t refs;
 	int result;
 	bool done;
+	bool taken; /* somebody has seen how it ended */
 };
 
-/* Owned by who waits; woken once, after it was taken off the list. */
+struct future_waiter;
+
+struct future_waiter_ops {
+	/* The future has ended; the waiter is off its list. Once. */
+	void (*wake)(struct future_waiter *waiter);
+	/* The future is released without having ended. Only for those that hold no reference. */
+	void (*forget)(struct future_waiter *waiter);
+};
+
+/* Owned by who waits. */
 struct future_waiter {
 	struct list link;
-	void (*wake)(struct future_waiter *waiter);
+	const struct future_waiter_ops *ops;
 };
 
 void future_init(struct lsc_future *future, const struct future_ops *ops, struct lsc_loop *loop);
 void future_complete(struct lsc_future *future, int result);
 /* False when it had ended, or will not. */
 bool future_cancel(struct lsc_future *future);
+/* Who waits must hold a reference, or can forget. */
 void future_wait(struct lsc_future *future, struct future_waiter *waiter);
+
+/* Its result, which somebody sees now. */
+static inline int future_take(struct lsc_future *future)
+{
+	future->taken = true;
+	return future->result;
+}
 
 #endif

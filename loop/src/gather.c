@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "loop.h"
+#include "loopscope/gather.h"
 #include "loopscope/wire.h"
 
 struct member {
@@ -83,30 +85,32 @@ static void member_ended(struct future_waiter *waiter)
 	struct gather *g = m->gather;
 
 	g->pending--;
+	future_take(m->future);
 	end_if_decided(g, m->future->result);
 	lsc_unref(&g->future);
 }
 
+static const struct future_waiter_ops waiter_ops = {.wake = member_ended};
+
 struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsigned flags)
 {
-	struct lsc_loop *loop = lsc_loop_current();
+	struct lsc_loop *loop = loop_thread;
 
 	for (size_t i = 0; i < n; i++)
 		if (members[i]->loop != loop)
 			return NULL;
 	if (!loop || n > (SIZE_MAX - sizeof(struct gather)) / sizeof(struct member))
 		return NULL;
-	struct gather *g = calloc(1, sizeof(*g) + n * sizeof(struct member));
+	struct gather *g = malloc(sizeof(*g) + n * sizeof(struct member));
 	if (!g)
 		return NULL;
+	*g = (struct gather){.count = n, .all = flags & LSC_GATHER_ALL};
 	future_init(&g->future, &gather_ops, loop);
-	g->count = n;
-	g->all = flags & LSC_GATHER_ALL;
 	int failed = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct member *m = &g->members[i];
 
-		*m = (struct member){.waiter.wake = member_ended, .gather = g};
+		*m = (struct member){.waiter.ops = &waiter_ops, .gather = g};
 		m->future = lsc_ref(members[i]);
 		list_init(&m->waiter.link);
 		if (m->future->done) {

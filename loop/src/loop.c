@@ -1,54 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop: loop_turn() is one tick, in asyncio's order - wait, descriptors, timers, then the tasks
- * that were ready at that point. What becomes ready during a tick runs in the next.
+ * The loop: loop_turn() is one tick, in asyncio's order - wait, descriptors, timers, then what is
+ * ready. asyncio looks for events after each round of what was ready; here further rounds follow
+ * while they are short, so that a chain of quick hand-overs costs no system calls.
  */
 #include "loop.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "debug.h"
+#include "overflow.h"
+#include "pool.h"
+#include "signals.h"
+#include "stack.h"
+#include "task.h"
 
 /* How long an idle loop waits between two pieces of a large snapshot: time for the reader to
  * follow. */
 #define SNAPSHOT_PAUSE_NS (5 * LSC_NS_PER_MS)
 
-static __thread struct lsc_loop *thread_loop;
+/* How long rounds follow each other before the loop looks for events: short beside a wait that
+ * anybody notices, long beside the system call. */
+#define BURST_NS 50000u
+
+/* Timers that one tick takes, or a slot more: those that are due together beyond that wait for the
+ * next, so that events are looked at meanwhile, and what is fetched into the cache is used there.
+ */
+#define TIMERS_MAX 256u
+
+/* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
+ * would not see a use after free. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SPARE_TASKS 0
+#else
+#define SPARE_TASKS 131072
+#endif
+
+__thread struct lsc_loop *loop_thread;
 
 struct lsc_loop *lsc_loop_current(void)
 {
-	return thread_loop;
+	return loop_thread;
 }
+
+/* The first version ended with stack_size. */
+#define OPTIONS_MIN_SIZE (offsetof(struct lsc_loop_options, stack_size) + sizeof(uint64_t))
 
 static int check_options(const struct lsc_loop_options *given, struct lsc_loop_options *ret)
 {
-	*ret = (struct lsc_loop_options){.record_bits = RING_DEFAULT_BITS,
-					 .stack_size = STACK_DEFAULT_SIZE};
-	if (!given)
-		return 0;
-	if (given->size < sizeof(*given))
+	struct lsc_loop_options o = {.size = sizeof(o)};
+
+	if (given && given->size < OPTIONS_MIN_SIZE)
 		return -EINVAL;
-	if (given->record_bits != 0)
-		ret->record_bits = given->record_bits;
-	if (given->stack_size != 0)
-		ret->stack_size = given->stack_size;
-	if (ret->record_bits < LSC_RING_MIN_BITS || ret->record_bits > LSC_RING_MAX_BITS ||
-	    ret->stack_size < STACK_MIN_SIZE || ret->stack_size > STACK_MAX_SIZE)
+	if (given)
+		memcpy(&o, given, given->size < sizeof(o) ? given->size : sizeof(o));
+	if (o.record_bits == 0)
+		o.record_bits = RING_DEFAULT_BITS;
+	if (o.stack_size == 0)
+		o.stack_size = STACK_DEFAULT_SIZE;
+	if (o.record_bits < LSC_RING_MIN_BITS || o.record_bits > LSC_RING_MAX_BITS ||
+	    o.stack_size < STACK_MIN_SIZE || o.stack_size > STACK_MAX_SIZE ||
+	    o.debug > LSC_DEBUG_OFF)
 		return -EINVAL;
+	*ret = o;
 	return 0;
+}
+
+static void drop_jobs(struct lsc_loop *loop)
+{
+	struct job *job;
+
+	job_splice(&loop->batch, &loop->ready);
+	while ((job = job_pop(&loop->batch)))
+		if (job->ops->drop)
+			job->ops->drop(job);
 }
 
 /* Takes apart what loop_open() made, all of it or part. */
 static void release(struct lsc_loop *loop)
 {
+	resource_close_all(&loop->resources);
+	signals_close(loop);
+	pool_close(loop);
+	drop_jobs(loop);
+	timer_wheel_drop(&loop->timers);
 	remote_close(loop);
 	if (loop->backend_data)
 		loop->backend->close(loop);
 	trace_close(&loop->trace);
-	timer_heap_done(&loop->timers);
 	fd_table_done(&loop->fds);
-	stack_pool_done(&loop->stacks);
+	runner_pool_done(&loop->runners);
+	task_free_spare(loop);
+	/* Late references are no calls from another thread. */
+	free(loop->debug);
+	loop->debug = NULL;
+	loop_unref(loop);
+}
+
+void loop_unref(struct lsc_loop *loop)
+{
+	if (--loop->refs > 0)
+		return;
 	free(loop);
 }
 
@@ -56,7 +112,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 {
 	struct lsc_loop_options o;
 
-	if (thread_loop)
+	if (loop_thread)
 		return -EBUSY;
 	int r = check_options(options, &o);
 	if (r < 0)
@@ -64,72 +120,94 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	struct lsc_loop *loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;
-	loop->backend = &backend_epoll;
 	loop->remote.fd = -1;
-	list_init(&loop->ready);
+	loop->refs = 1;
+	loop->burst_ns = BURST_NS;
+	loop->spare_room = SPARE_TASKS;
+	loop->size_class = runner_class(o.stack_size);
+	job_queue_init(&loop->batch);
+	job_queue_init(&loop->ready);
 	list_init(&loop->live);
-	stack_pool_init(&loop->stacks, o.stack_size);
+	list_init(&loop->resources);
+	fd_table_init(&loop->fds);
+	coro_init_thread(&loop->thread);
+	timer_wheel_init(&loop->timers, lsc_now_ns());
+	r = debug_open(&loop->debug, &o);
+	if (r < 0) {
+		loop_unref(loop);
+		return r;
+	}
 	trace_open(&loop->trace, o.record_bits);
-	r = loop->backend->open(loop);
+	loop->observed = loop->debug || trace_records(&loop->trace);
+	r = backend_open(loop);
 	if (r == 0)
 		r = remote_open(loop);
 	if (r < 0) {
 		release(loop);
 		return r;
 	}
-	thread_loop = loop;
+	loop_thread = loop;
+	overflow_open(loop);
 	*ret = loop;
 	return 0;
 }
 
-void loop_fd_ready(struct lsc_loop *loop, int fd, uint32_t events)
+void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 {
-	if (fd == loop->remote.fd)
+	if (token == REMOTE_TOKEN) {
 		remote_run(loop);
-	else
-		fd_ready(loop, fd, events);
+		if (loop->has_signals)
+			signals_run(loop);
+		return;
+	}
+	fd_ready(loop, token, events);
 }
 
-static uint64_t time_to_wait(const struct lsc_loop *loop, uint64_t timeout_ns)
+static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
 {
-	const struct timer *first = timer_heap_first(&loop->timers);
-
-	if (!list_empty(&loop->ready))
+	if (loop->ready.first)
 		return 0;
 	if (loop->snapshotting && timeout_ns > SNAPSHOT_PAUSE_NS)
 		timeout_ns = SNAPSHOT_PAUSE_NS;
-	if (!first)
+	uint64_t due_ns = timer_wheel_next(&loop->timers);
+	if (due_ns == UINT64_MAX)
 		return timeout_ns;
 	uint64_t now = lsc_now_ns();
-	uint64_t left = first->due_ns > now ? first->due_ns - now : 0;
+	uint64_t left = due_ns > now ? due_ns - now : 0;
 	return left < timeout_ns ? left : timeout_ns;
 }
 
-static void expire_timers(struct lsc_loop *loop)
+bool loop_next_round(struct lsc_loop *loop)
 {
-	struct timer *timer = timer_heap_first(&loop->timers);
-
-	if (!timer)
-		return;
-	for (uint64_t now = lsc_now_ns(); timer && timer->due_ns <= now;
-	     timer = timer_heap_first(&loop->timers)) {
-		timer_heap_remove(&loop->timers, timer);
-		task_ready(container_of(timer, struct task, timer));
-	}
+	if (!loop->ready.first || lsc_now_ns() >= loop->burst_end_ns)
+		return false;
+	job_splice(&loop->batch, &loop->ready);
+	return true;
 }
 
-/* Runs the tasks that are ready now. */
+static void run_job(struct lsc_loop *loop, struct job *job)
+{
+	if (loop->debug)
+		debug_begin(loop->debug);
+	job->ops->run(job);
+	if (loop->debug)
+		debug_end(loop->debug, NULL);
+}
+
 static void run_ready(struct lsc_loop *loop)
 {
-	struct list batch;
+	job_splice(&loop->batch, &loop->ready);
+	for (;;) {
+		struct task *task = task_pop(loop);
+		struct coro *context = task_context(loop, task);
+		struct job *job;
 
-	list_init(&batch);
-	list_splice(&batch, &loop->ready);
-	while (!list_empty(&batch)) {
-		struct task *task = container_of(batch.next, struct task, ready);
-
-		list_remove(&task->ready);
-		task_step(task);
+		if (context != &loop->thread)
+			coro_switch(&loop->thread, context);
+		else if ((job = job_pop(&loop->batch)))
+			run_job(loop, job);
+		else if (!loop_next_round(loop))
+			break;
 	}
 }
 
@@ -139,11 +217,16 @@ int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 	trace_tick_end(&loop->trace, timeout_ns);
 	int n = loop->backend->wait(loop, timeout_ns);
 	trace_tick_begin(&loop->trace, n > 0 ? (uint64_t)n : 0);
+	uint64_t now = lsc_now_ns();
+	loop->burst_end_ns = now + loop->burst_ns;
 	if (n > 0)
 		loop->backend->dispatch(loop, n);
-	expire_timers(loop);
+	/* Those that are left have waited long enough: one round, then the next of them. */
+	if (timer_wheel_expire(&loop->timers, now, TIMERS_MAX, &loop->ready))
+		loop->burst_end_ns = now;
 	loop->snapshotting = trace_snapshot(&loop->trace, &loop->live);
 	run_ready(loop);
+	runner_pool_trim(&loop->runners);
 	return n < 0 ? n : 0;
 }
 
@@ -156,6 +239,8 @@ static void cancel_all(struct lsc_loop *loop)
 void loop_close(struct lsc_loop *loop)
 {
 	loop->closing = true;
+	for (struct list *l = loop->live.next; loop->debug && l != &loop->live; l = l->next)
+		debug_left(loop->debug, container_of(l, struct task, live));
 	cancel_all(loop);
 	while (!list_empty(&loop->live)) {
 		/* A loop that cannot wait any more can only insist until every stack has unwound.
@@ -163,41 +248,7 @@ void loop_close(struct lsc_loop *loop)
 		if (loop_turn(loop, UINT64_MAX) < 0)
 			cancel_all(loop);
 	}
-	thread_loop = NULL;
+	overflow_close(loop);
+	loop_thread = NULL;
 	release(loop);
-}
-
-int lsc_run_with(const struct lsc_loop_options *options, lsc_task_fn main, void *arg)
-{
-	static struct lsc_site site = {__func__, __FILE__, __LINE__, 0};
-	struct lsc_loop *loop;
-
-	int r = loop_open(&loop, options);
-	if (r < 0)
-		return r;
-	struct task *task = task_new(loop, &site, main, arg, "main");
-	if (!task) {
-		loop_close(loop);
-		return -ENOMEM;
-	}
-	while (!task->future.done) {
-		/* As in loop_close(). */
-		if (loop_turn(loop, UINT64_MAX) < 0)
-			lsc_cancel(&task->future);
-	}
-	r = task->future.result;
-	lsc_unref(&task->future);
-	loop_close(loop);
-	return r;
-}
-
-int lsc_run(lsc_task_fn main, void *arg)
-{
-	return lsc_run_with(NULL, main, arg);
-}
-
-void lsc_mark(const char *text)
-{
-	if (thread_loop)
-		trace_mark(&thread_loop->trace, thread_loop->current, text);
 }

@@ -7,43 +7,75 @@
 #include <stdint.h>
 
 #include "backend.h"
+#include "coro.h"
 #include "fd.h"
+#include "job.h"
 #include "list.h"
 #include "loopscope/loop.h"
 #include "remote.h"
-#include "stack.h"
-#include "task.h"
+#include "resource.h"
+#include "runner.h"
 #include "timer.h"
 #include "trace.h"
 
 struct lsc_loop {
+	struct job_queue batch; /* of the round that goes on */
+	struct job_queue ready; /* of the next one */
+	struct task *current;
+	uint64_t burst_end_ns; /* no round of this tick begins later */
+	uint64_t burst_ns;
+	struct coro thread; /* the stack that turns the loop */
+	struct list live;   /* task.live, in the order of their ids */
 	const struct backend_ops *backend;
 	void *backend_data;
 	struct trace trace;
-	struct stack_pool stacks;
-	struct list ready; /* task.ready, in the order in which they will run */
-	struct list live;  /* task.live, in the order of their ids */
-	struct task *current;
-	struct timer_heap timers;
+	struct runner_pool runners;
+	struct job *spare_tasks; /* memory of ended tasks, by task.job */
+	size_t spare_room;	 /* for so many more */
+	unsigned size_class;	 /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
-	bool closing;	   /* what is spawned from now on does not run */
-	bool snapshotting; /* a snapshot goes on in the next tick */
+	bool has_signals;      /* some signal is handled, or was */
+	struct pool *pool;     /* NULL until it is needed */
+	struct list resources; /* struct resource */
+	uint32_t refs;	       /* the owner's and one of each future */
+	struct debug *debug;   /* NULL: not in debug mode */
+	bool unguarded;	       /* some stacks have canaries */
+	bool observed;	       /* recorded, or in debug mode */
+	bool running;	       /* somebody turns it */
+	bool stopping;	       /* it is to return to who runs it */
+	bool closing;	       /* what is spawned from now on does not run */
+	bool snapshotting;     /* a snapshot goes on in the next tick */
 	uint64_t cancel_round;
 	unsigned cancel_depth;
+	bool handles_overflow; /* it has a share in the handler of SIGSEGV */
+	void *alternate_stack; /* ours; NULL: the thread had one */
+	struct timer_wheel timers;
 };
+
+/* The loop of this thread, or NULL. */
+extern __thread struct lsc_loop *loop_thread
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* Makes the loop of this thread. 0, -EBUSY, -EINVAL, -ENOMEM or what a syscall said. */
 int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options);
 
-/* One tick: waits (not at all while tasks are ready, and for timeout_ns at most), finds out who
- * became ready, runs those and nobody who becomes ready meanwhile. 0 or -errno. */
+/* One tick: waits (not at all while something is ready, and for timeout_ns at most), finds out who
+ * became ready, and runs rounds: what is ready, and nothing that becomes ready meanwhile. Further
+ * rounds begin until nothing is ready, but none later than burst_ns after the wait. 0 or -errno. */
 int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns);
+
+/* The round is over: makes what became ready meanwhile the next one. False when nothing is ready,
+ * or when it is time to look for events. */
+bool loop_next_round(struct lsc_loop *loop);
 
 /* Cancels all tasks, turns until they have ended, and releases the loop. */
 void loop_close(struct lsc_loop *loop);
 
+/* A future is gone. */
+void loop_unref(struct lsc_loop *loop);
+
 /* From the backend: fd_ready(), or the loop's own descriptor. */
-void loop_fd_ready(struct lsc_loop *loop, int fd, uint32_t events);
+void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events);
 
 #endif

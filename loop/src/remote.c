@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one place of the library where threads meet. The eventfd is written once per non-empty queue.
- */
+/* The one place of the library where threads meet. The eventfd is written once per non-empty queue,
+ * and never read: each write is an edge, and its counter lasts longer than any machine. */
 #include "remote.h"
 
 #include <errno.h>
@@ -13,11 +13,17 @@
 
 #include "loop.h"
 
-struct call {
-	struct list link;
-	void (*fn)(void *arg);
+/* A call of the application's. */
+struct app_call {
+	struct remote_call call;
+	lsc_call_fn fn;
 	void *arg;
 };
+
+static struct remote_call *first(struct list *calls)
+{
+	return container_of(calls->next, struct remote_call, link);
+}
 
 int remote_open(struct lsc_loop *loop)
 {
@@ -26,7 +32,7 @@ int remote_open(struct lsc_loop *loop)
 	remote->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (remote->fd < 0)
 		return -errno;
-	int r = loop->backend->watch(loop, remote->fd, POLLIN);
+	int r = loop->backend->watch(loop, remote->fd, POLLIN, REMOTE_TOKEN);
 	if (r < 0) {
 		close(remote->fd);
 		remote->fd = -1;
@@ -44,10 +50,11 @@ void remote_close(struct lsc_loop *loop)
 	if (remote->fd < 0)
 		return;
 	while (!list_empty(&remote->calls)) {
-		struct call *call = container_of(remote->calls.next, struct call, link);
+		struct remote_call *call = first(&remote->calls);
 
 		list_remove(&call->link);
-		free(call);
+		if (call->drop)
+			call->drop(call);
 	}
 	pthread_mutex_destroy(&remote->lock);
 	close(remote->fd);
@@ -58,40 +65,57 @@ void remote_run(struct lsc_loop *loop)
 {
 	struct remote *remote = &loop->remote;
 	struct list calls;
-	uint64_t count;
 
 	list_init(&calls);
-	/* Empty the eventfd first: a call that is queued from here on reports anew. */
-	(void)!read(remote->fd, &count, sizeof(count));
-	loop->backend->watch(loop, remote->fd, POLLIN);
 	pthread_mutex_lock(&remote->lock);
 	list_splice(&calls, &remote->calls);
 	pthread_mutex_unlock(&remote->lock);
 	while (!list_empty(&calls)) {
-		struct call *call = container_of(calls.next, struct call, link);
+		struct remote_call *call = first(&calls);
 
 		list_remove(&call->link);
-		call->fn(call->arg);
-		free(call);
+		call->run(call);
 	}
 }
 
-int lsc_call_soon_threadsafe(struct lsc_loop *loop, void (*fn)(void *arg), void *arg)
+void remote_post(struct lsc_loop *loop, struct remote_call *call)
 {
 	struct remote *remote = &loop->remote;
-	struct call *call = malloc(sizeof(*call));
 	uint64_t one = 1;
 
-	if (!call)
-		return -ENOMEM;
-	*call = (struct call){.fn = fn, .arg = arg};
 	pthread_mutex_lock(&remote->lock);
 	bool was_empty = list_empty(&remote->calls);
 	list_append(&remote->calls, &call->link);
-	/* Under the lock, so that the loop cannot end between the two. It cannot fail: the counter
-	 * is far from full. */
+	/* Under the lock, so that the loop cannot end between the two. */
 	if (was_empty)
 		(void)!write(remote->fd, &one, sizeof(one));
 	pthread_mutex_unlock(&remote->lock);
+}
+
+static void run_app_call(struct remote_call *call)
+{
+	struct app_call *c = container_of(call, struct app_call, call);
+
+	c->fn(c->arg);
+	free(c);
+}
+
+static void drop_app_call(struct remote_call *call)
+{
+	free(container_of(call, struct app_call, call));
+}
+
+int lsc_call_soon_threadsafe(struct lsc_loop *loop, lsc_call_fn fn, void *arg)
+{
+	struct app_call *c = malloc(sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct app_call){
+		.call = {.run = run_app_call, .drop = drop_app_call},
+		.fn = fn,
+		.arg = arg,
+	};
+	remote_post(loop, &c->call);
 	return 0;
 }

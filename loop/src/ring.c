@@ -55,6 +55,11 @@ static bool tsc_usable(void)
 }
 #endif
 
+uint64_t ring_now_slow(void)
+{
+	return lsc_now_ns();
+}
+
 /* A pair of both clocks: of five tries the one that took least, so that no interrupt lies between.
  */
 static void pair_clocks(const struct ring_producer *p, struct lsc_ring_header *h)
@@ -180,7 +185,7 @@ void ring_close(struct ring *ring)
 	*ring = (struct ring){.producer = &producer_off, .fd = -1};
 }
 
-void ring_put_text(struct ring *ring, const char *text, uint32_t length)
+void ring_put_text(struct ring *ring, uint64_t time, const char *text, uint32_t length)
 {
 	struct ring_producer *p = ring->producer;
 	struct lsc_record_text piece;
@@ -191,7 +196,7 @@ void ring_put_text(struct ring *ring, const char *text, uint32_t length)
 		uint32_t left = length - at;
 
 		memset(&piece, 0, sizeof(piece));
-		piece.time = ring_now(p);
+		piece.time = time;
 		piece.kind = LSC_REC_TEXT;
 		piece.length = (uint8_t)(left < sizeof(piece.text) ? left : sizeof(piece.text));
 		piece.part = (uint16_t)(part | (piece.length == left ? LSC_TEXT_LAST : 0));

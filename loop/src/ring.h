@@ -35,8 +35,12 @@ struct ring {
 void ring_open(struct ring *ret, unsigned bits);
 void ring_close(struct ring *ring);
 
-/* Appends a text of at most LSC_TEXT_MAX bytes as TEXT records; nothing when length is 0. */
-void ring_put_text(struct ring *ring, const char *text, uint32_t length);
+/* Appends a text of at most LSC_TEXT_MAX bytes as TEXT records, with the time of the record that it
+ * belongs to; nothing when length is 0. */
+void ring_put_text(struct ring *ring, uint64_t time, const char *text, uint32_t length);
+
+/* The record clock where it is no register. */
+uint64_t ring_now_slow(void) __attribute__((cold));
 
 static inline uint64_t ring_now(const struct ring_producer *p)
 {
@@ -46,7 +50,7 @@ static inline uint64_t ring_now(const struct ring_producer *p)
 #else
 	(void)p;
 #endif
-	return lsc_now_ns();
+	return ring_now_slow();
 }
 
 /*
@@ -66,17 +70,23 @@ static inline void ring_store(struct ring_producer *p, const uint64_t words[3])
 	__atomic_store_n(&p->header->head, index + 1, __ATOMIC_RELEASE);
 }
 
+/* Appends a record with a time that was taken already. */
+static inline void ring_put_at(struct ring *ring, uint64_t time, uint8_t kind, uint8_t arg8,
+			       uint16_t arg16, uint32_t task, uint64_t arg64)
+{
+	uint64_t what = kind | (uint64_t)arg8 << 8 | (uint64_t)arg16 << 16 | (uint64_t)task << 32;
+
+	ring_store(ring->producer, (const uint64_t[3]){time, what, arg64});
+}
+
 /* Appends a record; returns its time in the ring's clock, 0 when not recording. */
 static inline uint64_t ring_put(struct ring *ring, uint8_t kind, uint8_t arg8, uint16_t arg16,
 				uint32_t task, uint64_t arg64)
 {
-	struct ring_producer *p = ring->producer;
-
-	if (!p->slots)
+	if (!ring->producer->slots)
 		return 0;
-	uint64_t now = ring_now(p);
-	uint64_t what = kind | (uint64_t)arg8 << 8 | (uint64_t)arg16 << 16 | (uint64_t)task << 32;
-	ring_store(p, (const uint64_t[3]){now, what, arg64});
+	uint64_t now = ring_now(ring->producer);
+	ring_put_at(ring, now, kind, arg8, arg16, task, arg64);
 	return now;
 }
 

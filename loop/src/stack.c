@@ -1,92 +1,122 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps, pools and unmaps stacks. A frame larger than a page can step over the guard unless the
- * program is built with -fstack-clash-protection; the guard catches ordinary overflow.
+ * Maps and unmaps stacks. A frame larger than a page can step over the guard unless the program is
+ * built with -fstack-clash-protection; the guard catches ordinary overflow.
  */
 #include "stack.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
 
+#include "base/cleanup.h"
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
-/* Warm stacks kept for reuse; about 8 KiB of each are resident. */
-#define KEEP_FREE 1024
+#define DEFAULT_MAX_MAPS 65530u
 
-/* Lies in the top bytes of a free stack, the ones that were touched for certain. */
-struct stack_node {
-	struct stack_node *next;
-	void *base;
-};
+/* Of the process; loops of several threads count together. */
+static bool no_markers;
+static size_t max_guards = SIZE_MAX; /* pages of no access; SIZE_MAX: not asked for yet */
+static size_t guards;
 
-static struct stack_node *node_of(const struct stack_pool *pool, void *base)
+static size_t page_size(void)
 {
-	return (struct stack_node *)((char *)base + pool->size) - 1;
+	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-void stack_pool_init(struct stack_pool *pool, size_t size)
+static size_t ask_max_guards(void)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char text[24] = "";
+	lsc_autoclose int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	unsigned long maps = n > 0 ? strtoul(text, NULL, 10) : 0;
 
-	*pool = (struct stack_pool){.size = (size + page - 1) & ~(page - 1), .page = page};
+	/* Half of the mappings, two for each stack. */
+	return (maps ? maps : DEFAULT_MAX_MAPS) / 4;
 }
 
-static void unmap(const struct stack_pool *pool, void *base)
+static bool guard_with_page(char *page, size_t size)
 {
-	munmap((char *)base - pool->page, pool->size + pool->page);
-}
+	size_t max = __atomic_load_n(&max_guards, __ATOMIC_RELAXED);
 
-void stack_pool_done(struct stack_pool *pool)
-{
-	while (pool->free) {
-		struct stack_node *node = pool->free;
-
-		pool->free = node->next;
-		unmap(pool, node->base);
+	if (max == SIZE_MAX) {
+		max = ask_max_guards();
+		__atomic_store_n(&max_guards, max, __ATOMIC_RELAXED);
 	}
-	pool->nfree = 0;
+	if (__atomic_add_fetch(&guards, 1, __ATOMIC_RELAXED) <= max &&
+	    mprotect(page, size, PROT_NONE) == 0)
+		return true;
+	__atomic_sub_fetch(&guards, 1, __ATOMIC_RELAXED);
+	return false;
 }
 
-void *stack_take(struct stack_pool *pool)
+int stack_map(struct stack *ret, size_t size)
 {
-	if (pool->free) {
-		struct stack_node *node = pool->free;
-
-		pool->free = node->next;
-		pool->nfree--;
-		return node->base;
-	}
-	char *map = mmap(NULL, pool->size + pool->page, PROT_READ | PROT_WRITE,
+	size_t page = page_size();
+	char *map = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+
 	if (map == MAP_FAILED)
-		return NULL;
-	/* Guard markers leave neighbouring stacks one mapping; PROT_NONE makes two of each stack,
-	 * and a process has 65,530 in all. */
-	if (madvise(map, pool->page, MADV_GUARD_INSTALL) < 0 &&
-	    mprotect(map, pool->page, PROT_NONE) < 0) {
-		munmap(map, pool->size + pool->page);
-		return NULL;
+		return -ENOMEM;
+	*ret = (struct stack){.base = map + page, .size = size};
+	if (!no_markers && madvise(map, page, MADV_GUARD_INSTALL) == 0)
+		return 0;
+	if (guard_with_page(map, page)) {
+		ret->paged = true;
+		return 0;
 	}
-	return map + pool->page;
+	ret->canary = true;
+	*(uint64_t *)ret->base = STACK_CANARY;
+	return 0;
 }
 
-void stack_give(struct stack_pool *pool, void *base)
+void stack_unmap(const struct stack *stack)
 {
+	size_t page = page_size();
+
 #if defined(__SANITIZE_ADDRESS__)
-	__asan_unpoison_memory_region(base, pool->size);
+	__asan_unpoison_memory_region(stack->base, stack->size);
 #endif
-	if (pool->nfree >= KEEP_FREE) {
-		unmap(pool, base);
-		return;
-	}
-	struct stack_node *node = node_of(pool, base);
-	*node = (struct stack_node){.next = pool->free, .base = base};
-	pool->free = node;
-	pool->nfree++;
+	munmap(stack->base - page, stack->size + page);
+	if (stack->paged)
+		__atomic_sub_fetch(&guards, 1, __ATOMIC_RELAXED);
+}
+
+bool stack_is_guard(const struct stack *stack, const void *address)
+{
+	uintptr_t at = (uintptr_t)address, base = (uintptr_t)stack->base;
+
+	return at < base && base - at <= 2 * page_size();
+}
+
+/* Room below the frame of stack_measure() that it may use itself. */
+#define OWN_USE 1024u
+
+__attribute__((no_sanitize("address"))) size_t stack_measure(const struct stack *stack)
+{
+	volatile uint64_t *word = (volatile uint64_t *)stack->base + stack->canary;
+	volatile uint64_t *end =
+		(volatile uint64_t *)((char *)__builtin_frame_address(0) - OWN_USE);
+
+	while (word < end && *word == 0)
+		word++;
+	size_t used = (size_t)(stack->base + stack->size - (char *)word);
+	for (; word < end; word++)
+		*word = 0;
+	return used;
+}
+
+void stack_pretend(bool without_markers, size_t max)
+{
+	no_markers = without_markers;
+	max_guards = max;
 }

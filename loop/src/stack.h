@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Stacks for coroutines, each above a guard page, and the pool that keeps finished ones warm. */
+/* Memory for stacks, and what stands below each. */
 #ifndef LSC_LOOP_STACK_H
 #define LSC_LOOP_STACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Frames are larger under a sanitizer. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -13,23 +15,43 @@
 #endif
 #define STACK_MIN_SIZE (16u * 1024)
 #define STACK_MAX_SIZE (1u << 30)
+#define STACK_CANARY   0x5afe57acc0ffee00ull
 
 /*
- *  base - page      base                               base + size
- *      | guard page | ............ <- grows down, node |
+ *  base - page      base                    base + size
+ *      | guard page | ............ <- grows down |
+ *
+ * The guard is a marker in the mapping (Linux 6.13), else a page of no access, which makes two
+ * mappings of each stack: only half of the process's mappings (vm.max_map_count) are used up that
+ * way. Beyond, a canary in the lowest word stands in for it, and is looked at when the stack is
+ * left.
  */
-struct stack_pool {
-	size_t size; /* of each stack, whole pages, without the guard */
-	size_t page;
-	struct stack_node *free; /* the latest first: its top is warm */
-	size_t nfree;
+struct stack {
+	char *base;
+	size_t size; /* whole pages */
+	bool paged;  /* guarded by a page of no access */
+	bool canary; /* not guarded */
 };
 
-void stack_pool_init(struct stack_pool *pool, size_t size);
-void stack_pool_done(struct stack_pool *pool);
+/* A fresh stack, all zero. 0 or -ENOMEM. */
+int stack_map(struct stack *ret, size_t size);
+void stack_unmap(const struct stack *stack);
 
-/* The base of a stack, or NULL when out of memory (or of mappings). */
-void *stack_take(struct stack_pool *pool);
-void stack_give(struct stack_pool *pool, void *base);
+/* False when the canary of an unguarded stack is dead: the stack has overflowed. */
+static inline bool stack_is_sound(const struct stack *stack)
+{
+	return !stack->canary || *(const uint64_t *)stack->base == STACK_CANARY;
+}
+
+/* Whether the address lies in the guard of the stack, or in the page below it. */
+bool stack_is_guard(const struct stack *stack, const void *address);
+
+/* Of a stack whose lower part was zero: bytes from the lowest that was written up to the top; makes
+ * what lies below the caller's frame zero again. From the stack itself. */
+size_t stack_measure(const struct stack *stack);
+
+/* For tests: kernels and limits that this machine does not have. SIZE_MAX: as many guard pages as
+ * it allows. */
+void stack_pretend(bool no_markers, size_t max_guards);
 
 #endif

@@ -7,11 +7,11 @@
 #if defined(__aarch64__)
 	.text
 	.p2align 4
-	.hidden	coro_switch
-	.globl	coro_switch
-	.type	coro_switch, %function
-/* void coro_switch(void **ret_from_sp, void *to_sp) */
-coro_switch:
+	.hidden	coro_swap
+	.globl	coro_swap
+	.type	coro_swap, %function
+/* void coro_swap(void **ret_from_sp, void *to_sp) */
+coro_swap:
 	.cfi_startproc
 	sub	sp, sp, #160
 	.cfi_def_cfa_offset 160
@@ -66,7 +66,7 @@ coro_switch:
 	.cfi_restore x30
 	ret
 	.cfi_endproc
-	.size	coro_switch, . - coro_switch
+	.size	coro_swap, . - coro_swap
 
 	.p2align 4
 	.hidden	coro_enter

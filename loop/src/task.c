@@ -1,71 +1,116 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a task: spawn, ready, step, suspend, cancel, end. A stack is never abandoned: every
- * suspended call returns, with -ECANCELED if need be, and the task unwinds by returning.
+ * The life of a task: spawn, ready, step, suspend, end. A stack is never abandoned: every suspended
+ * call returns, with -ECANCELED if need be, and the task unwinds by returning. Who suspends goes on
+ * with the next task at once, without passing through the loop's own stack.
  */
 #include "task.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cancel.h"
+#include "lock.h"
+#include "overflow.h"
+#include "debug.h"
 #include "loop.h"
+#include "stack.h"
 #include "trace.h"
 
 static const struct future_ops task_ops;
 
-static struct task *task_of(const struct lsc_future *future)
+struct task *task_of(const struct lsc_future *future)
 {
 	return future->ops == &task_ops ? container_of(future, struct task, future) : NULL;
 }
 
 struct task *task_current(void)
 {
-	struct lsc_loop *loop = lsc_loop_current();
-
-	return loop ? loop->current : NULL;
+	return loop_thread ? loop_thread->current : NULL;
 }
 
 /* ---- life ---- */
 
-static void run_body(void *arg)
-{
-	struct task *task = arg;
+/* Marks a job as a task: the loop resumes those, it does not call them. */
+static const struct job_ops is_task;
 
-	task->exit = task->fn(task->arg);
-	coro_exit(&task->coro);
+static struct task *allocate(struct lsc_loop *loop, uint32_t name_length)
+{
+	struct job *job = name_length == 0 ? loop->spare_tasks : NULL;
+
+	if (!job)
+		return malloc(sizeof(struct task) + name_length + 1);
+	loop->spare_tasks = job->next;
+	loop->spare_room++;
+	if (job->next)
+		__builtin_prefetch(container_of(job->next, struct task, job), 1);
+	return container_of(job, struct task, job);
+}
+
+static void release(struct lsc_future *future)
+{
+	struct task *task = container_of(future, struct task, future);
+	struct lsc_loop *loop = future->loop;
+
+	if (task->name_length > 0 || loop->spare_room == 0) {
+		free(task);
+		return;
+	}
+	task->job.next = loop->spare_tasks;
+	loop->spare_tasks = &task->job;
+	loop->spare_room--;
+}
+
+void task_free_spare(struct lsc_loop *loop)
+{
+	while (loop->spare_tasks) {
+		struct job *job = loop->spare_tasks;
+
+		loop->spare_tasks = job->next;
+		free(container_of(job, struct task, job));
+	}
+	loop->spare_room = 0; /* what is released later is freed */
 }
 
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
-		      const char *name)
+		      const char *name, unsigned size_class)
 {
 	uint32_t length = name ? trace_text_length(name) : 0;
-	struct task *task = calloc(1, sizeof(*task) + length + 1);
+	struct task *task = allocate(loop, length);
 
 	if (!task)
 		return NULL;
-	void *stack = stack_take(&loop->stacks);
-	if (!stack) {
-		free(task);
-		return NULL;
-	}
-	future_init(&task->future, &task_ops, loop);
-	coro_init(&task->coro, stack, loop->stacks.size, run_body, task);
-	list_init(&task->ready);
-	list_init(&task->waiter.link);
+	/* One by one: the compiler would clear it all with an instruction that is slow to begin. */
+	task->job.ops = &is_task;
+	task->runner = NULL;
 	task->site = site;
 	task->fn = fn;
 	task->arg = arg;
 	task->id = trace_next_id(&loop->trace);
-	task->must_cancel = loop->closing;
 	task->parent = loop->current ? loop->current->id : 0;
+	task->state = LSC_TASK_CREATED;
+	task->wait_kind = LSC_WAIT_NONE;
+	task->size_class = (uint8_t)size_class;
+	task->must_cancel = loop->closing;
+	task->detached = false;
+	task->cancelling = false;
+	task->cancel_requests = 0;
+	task->since = 0;
+	task->cancel_path = NULL;
+	task->cancel_round = 0;
+	task->park = NULL;
+	task->awaited = NULL;
 	task->name_length = length;
 	if (length > 0)
 		memcpy(task->name, name, length);
-	lsc_ref(&task->future); /* the loop's, until it ends */
+	task->name[length] = '\0';
+	future_init(&task->future, &task_ops, loop);
+	task->future.refs = 2; /* one is the loop's, until it ends */
+	list_init(&task->held);
 	list_append(&loop->live, &task->live);
-	trace_task_new(&loop->trace, task);
+	if (loop->observed)
+		trace_task_new(&loop->trace, task);
 	task_ready(task);
 	return task;
 }
@@ -74,62 +119,61 @@ void task_ready(struct task *task)
 {
 	struct lsc_loop *loop = task->future.loop;
 
-	assert(list_empty(&task->ready));
-	task->unhook = NULL;
+	task->park = NULL;
 	task->state = LSC_TASK_READY;
-	list_append(&loop->ready, &task->ready);
-	trace_ready(&loop->trace, task, loop->current);
+	job_push(&loop->ready, &task->job);
+	if (loop->observed)
+		trace_ready(&loop->trace, task, loop->current);
 }
 
 static void end(struct task *task, int result)
 {
 	struct lsc_loop *loop = task->future.loop;
 
+	if (loop->debug)
+		debug_end(loop->debug, task);
+
 	/* A request that no suspension point met must not be lost. */
 	if (task->must_cancel)
 		result = -ECANCELED;
 	task->must_cancel = false;
+	task->runner = NULL;
 	task->state = result == -ECANCELED ? LSC_TASK_CANCELLED
 		      : result < 0	   ? LSC_TASK_FAILED
 					   : LSC_TASK_DONE;
-	trace_done(&loop->trace, task, result);
+	if (loop->observed)
+		trace_done(&loop->trace, task, result);
 	trace_forget(&loop->trace, task);
 	list_remove(&task->live);
-	stack_give(&loop->stacks, task->coro.stack);
-	coro_done(&task->coro);
+	if (!list_empty(&task->held)) {
+		unsigned locks = lock_orphan(task);
+
+		if (loop->debug)
+			debug_locks(loop->debug, task, locks);
+	}
+	task->detached = task->future.refs == 1;
 	future_complete(&task->future, result);
 	loop->current = NULL;
 	lsc_unref(&task->future);
 }
 
-void task_step(struct task *task)
-{
-	struct lsc_loop *loop = task->future.loop;
-
-	loop->current = task;
-	if (!task->started && task->must_cancel) {
-		end(task, -ECANCELED); /* the body is skipped */
-		return;
-	}
-	task->started = true;
-	task->state = LSC_TASK_RUNNING;
-	trace_run(&loop->trace, task);
-	coro_resume(&task->coro);
-	if (task->state == LSC_TASK_RUNNING)
-		end(task, task->exit);
-	loop->current = NULL;
-}
-
-static void release(struct lsc_future *future)
-{
-	free(container_of(future, struct task, future));
-}
-
 struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, void *arg, const char *name)
 {
-	struct lsc_loop *loop = lsc_loop_current();
-	struct task *task = loop ? task_new(loop, site, fn, arg, name) : NULL;
+	struct lsc_loop *loop = loop_thread;
+	struct task *task = loop ? task_new(loop, site, fn, arg, name, loop->size_class) : NULL;
 
+	return task ? &task->future : NULL;
+}
+
+struct lsc_future *lsc_spawn_with_at(struct lsc_site *site, lsc_task_fn fn, void *arg,
+				     const struct lsc_task_options *options)
+{
+	struct lsc_loop *loop = loop_thread;
+
+	if (!loop || options->size < sizeof(*options) || options->stack_size > STACK_MAX_SIZE)
+		return NULL;
+	unsigned class = options->stack_size ? runner_class(options->stack_size) : loop->size_class;
+	struct task *task = task_new(loop, site, fn, arg, options->name, class);
 	return task ? &task->future : NULL;
 }
 
@@ -140,139 +184,215 @@ const char *lsc_task_name(void)
 	return task ? task->name : NULL;
 }
 
-/* ---- suspension ---- */
-
-static bool take_cancel(struct task *task)
+struct lsc_future *lsc_current_task(void)
 {
-	bool cancel = task->must_cancel;
+	struct task *task = task_current();
 
-	task->must_cancel = false;
-	return cancel;
+	return task ? &task->future : NULL;
 }
 
-int task_suspend(struct task *task, uint8_t wait_kind, uint64_t detail,
-		 void (*unhook)(struct task *task))
+size_t lsc_all_tasks(struct lsc_future **ret, size_t n)
 {
-	if (take_cancel(task)) {
-		if (unhook)
-			unhook(task);
+	struct lsc_loop *loop = loop_thread;
+	size_t count = 0;
+
+	if (!loop)
+		return 0;
+	for (struct list *l = loop->live.next; l != &loop->live; l = l->next, count++)
+		if (count < n)
+			ret[count] = &container_of(l, struct task, live)->future;
+	return count;
+}
+
+/* ---- who runs next ---- */
+
+/* Of a task that ends before its first step. */
+static void end_without_running(struct task *task, int result)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	loop->current = task;
+	if (loop->debug)
+		debug_begin(loop->debug);
+	end(task, result);
+}
+
+struct task *task_pop(struct lsc_loop *loop)
+{
+	for (;;) {
+		struct job *job = loop->batch.first;
+
+		if (!job) {
+			if (!loop_next_round(loop))
+				return NULL;
+			continue;
+		}
+		if (job->ops != &is_task)
+			return NULL;
+		struct task *task = container_of(job_pop(&loop->batch), struct task, job);
+		if (task->runner || !task->must_cancel)
+			return task;
+		end_without_running(task, -ECANCELED); /* the body is skipped */
+	}
+}
+
+static inline struct coro *enter(struct lsc_loop *loop, struct task *task)
+{
+	loop->current = task;
+	task->state = LSC_TASK_RUNNING;
+	if (loop->observed) {
+		trace_run(&loop->trace, task);
+		if (loop->debug)
+			debug_begin(loop->debug);
+	}
+	return &task->runner->coro;
+}
+
+void task_enter(struct task *task)
+{
+	enter(task->future.loop, task);
+}
+
+struct coro *task_context(struct lsc_loop *loop, struct task *next)
+{
+	while (next) {
+		if (next->runner || runner_assign(loop, next) == 0)
+			return enter(loop, next);
+		end_without_running(next, -ENOMEM);
+		next = task_pop(loop);
+	}
+	return &loop->thread;
+}
+
+struct task *task_run(struct task *task)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	int result = task->fn(task->arg);
+	if (loop->unguarded && !stack_is_sound(&task->runner->stack))
+		overflow_found(task);
+	if (loop->debug)
+		debug_stack(loop, task);
+	end(task, result);
+	return task_pop(loop);
+}
+
+/* Leaves the running task, whose record is written, for who is next; comes back when it is the
+ * task's turn again. All tasks wait in this one function: see the end of switch_x86_64.S. */
+static __attribute__((noinline)) void leave(struct lsc_loop *loop, struct task *task)
+{
+	struct coro *self = &task->runner->coro, *to;
+	struct job *job = loop->batch.first;
+	struct task *next =
+		job && job->ops == &is_task ? container_of(job, struct task, job) : NULL;
+
+	/* Nearly always the next one is a task that was suspended. */
+	if (__builtin_expect(next && next->runner, 1)) {
+		job_remove(&loop->batch, job);
+		to = enter(loop, next);
+		/* The one after that is in the cache by then. */
+		if (loop->batch.first)
+			__builtin_prefetch(
+				container_of(loop->batch.first, struct task, job)->runner);
+	} else {
+		loop->current = NULL;
+		to = task_context(loop, task_pop(loop));
+		if (to == self)
+			return;
+	}
+	if (loop->unguarded && !stack_is_sound(&task->runner->stack))
+		overflow_found(task);
+	coro_switch(self, to);
+}
+
+/* ---- suspension ---- */
+
+static inline bool take_cancel(struct task *task)
+{
+	if (!task->must_cancel)
+		return false;
+	task->must_cancel = false;
+	return true;
+}
+
+/* Asks for the end of the wait. True when it has ended. */
+bool task_interrupt(struct park *park)
+{
+	if (park->asked)
+		return false;
+	park->asked = true;
+	if (park->cancel && !park->cancel(park))
+		return false;
+	park->result = -ECANCELED;
+	return true;
+}
+
+int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detail)
+{
+	struct lsc_loop *loop = task->future.loop;
+
+	park->task = task;
+	park->asked = false;
+	if (task->must_cancel && task_interrupt(park)) {
+		task->must_cancel = false;
 		return -ECANCELED;
 	}
-	task->unhook = unhook;
-	task->wait_kind = wait_kind;
+	task->park = park;
+	task->wait_kind = kind;
 	task->state = LSC_TASK_SUSPENDED;
-	trace_suspend(&task->future.loop->trace, task, detail);
-	/* Others may wake it only from here on; a yield is ready at once. */
-	if (wait_kind == LSC_WAIT_YIELD) {
-		task->future.loop->current = NULL;
-		task_ready(task);
+	if (loop->observed) {
+		if (loop->debug)
+			debug_end(loop->debug, task);
+		trace_suspend(&loop->trace, task, detail);
 	}
-	coro_suspend(&task->coro);
+	leave(loop, task);
+	return take_cancel(task) ? -ECANCELED : park->result;
+}
+
+void task_unpark(struct park *park, int result)
+{
+	park->result = result;
+	task_ready(park->task);
+}
+
+void task_recancel(struct task *task)
+{
+	task->must_cancel = true;
+}
+
+int lsc_yield(void)
+{
+	struct lsc_loop *loop = loop_thread;
+	struct task *task = loop ? loop->current : NULL;
+
+	if (!task)
+		return -EPERM;
+	if (take_cancel(task))
+		return -ECANCELED;
+	task->wait_kind = LSC_WAIT_YIELD;
+	task->state = LSC_TASK_READY;
+	job_push(&loop->ready, &task->job);
+	if (loop->observed) {
+		if (loop->debug)
+			debug_end(loop->debug, task);
+		trace_yield(&loop->trace, task);
+	}
+	leave(loop, task);
 	return take_cancel(task) ? -ECANCELED : 0;
 }
 
-static void wake(struct future_waiter *waiter)
-{
-	task_ready(container_of(waiter, struct task, waiter));
-}
-
-static void stop_awaiting(struct task *task)
-{
-	list_remove(&task->waiter.link);
-}
-
-int lsc_await(struct lsc_future *future)
-{
-	struct task *task = task_current();
-	uint64_t detail = 0;
-	uint8_t kind = LSC_WAIT_FUTURE;
-
-	if (!task || future->loop != task->future.loop)
-		return -EPERM;
-	if (future == &task->future)
-		return -EDEADLK;
-	if (future->done)
-		return future->result;
-	/* As in asyncio, a request met here goes on to what is awaited. */
-	if (take_cancel(task) && (!future_cancel(future) || future->done))
-		return -ECANCELED;
-	lsc_ref(future);
-	if (future->ops->wait_kind)
-		kind = future->ops->wait_kind(future, &detail);
-	task->awaited = future;
-	task->waiter.wake = wake;
-	future_wait(future, &task->waiter);
-	int r = task_suspend(task, kind, detail, stop_awaiting);
-	task->awaited = NULL;
-	if (r == 0)
-		r = future->result;
-	lsc_unref(future);
-	return r;
-}
-
-/* ---- cancellation ---- */
-
-static void interrupt(struct task *task)
-{
-	task->must_cancel = true;
-	if (task->state != LSC_TASK_SUSPENDED)
-		return;
-	task->unhook(task);
-	task_ready(task);
-}
-
-/* Asks the task itself, or whom it awaits. Returns the task to go on with, or NULL. */
-static struct task *ask(struct task *task)
-{
-	struct lsc_future *awaited = task->state == LSC_TASK_SUSPENDED ? task->awaited : NULL;
-	struct task *next = awaited ? task_of(awaited) : NULL;
-
-	trace_cancel(&task->future.loop->trace, task, task->future.loop->current);
-	if (!next && !(awaited && future_cancel(awaited)))
-		interrupt(task);
-	return next;
-}
-
-/*
- * Follows the chain of tasks that await each other to its end, and asks there; what ends there is
- * then handed back along the chain. A task that was asked in this round already (two members of a
- * gather may await it) is not asked again; one that is still being asked closes a cycle, which is
- * broken there.
- */
-static void cancel_chain(struct task *task)
-{
-	struct lsc_loop *loop = task->future.loop;
-	struct task *path = NULL;
-
-	while (task && task->cancel_round != loop->cancel_round) {
-		task->cancel_round = loop->cancel_round;
-		task->cancelling = true;
-		task->cancel_path = path;
-		path = task;
-		task = ask(task);
-	}
-	if (task && task->cancelling)
-		interrupt(task);
-	for (; path; path = path->cancel_path)
-		path->cancelling = false;
-}
-
-static bool cancel(struct lsc_future *future)
-{
-	struct lsc_loop *loop = future->loop;
-
-	/* One round per outermost request: gathers on the way come back here. */
-	if (loop->cancel_depth++ == 0)
-		loop->cancel_round++;
-	cancel_chain(task_of(future));
-	loop->cancel_depth--;
-	return true;
-}
+/* ---- a task as a future ---- */
 
 static uint8_t wait_kind(const struct lsc_future *future, uint64_t *ret_detail)
 {
 	*ret_detail = task_of(future)->id;
 	return LSC_WAIT_TASK;
+}
+
+static bool cancel(struct lsc_future *future)
+{
+	cancel_task(task_of(future));
+	return true;
 }
 
 static const struct future_ops task_ops = {

@@ -6,12 +6,9 @@
 #include <string.h>
 
 #include "list.h"
+#include "loop.h"
+#include "loopscope/mark.h"
 #include "task.h"
-
-static bool records(const struct trace *trace)
-{
-	return trace->ring.producer->slots;
-}
 
 void trace_open(struct trace *trace, unsigned record_bits)
 {
@@ -104,8 +101,8 @@ static uint32_t announce_site(struct trace *trace, struct lsc_site *site)
 	if (at > half && at > trace->snapshot_at)
 		return id;
 	remember_site(trace, id, p->head);
-	ring_put(&trace->ring, LSC_REC_SITE, 0, 0, id, site->line);
-	ring_put_text(&trace->ring, text, site_text(site, text));
+	uint64_t now = ring_put(&trace->ring, LSC_REC_SITE, 0, 0, id, site->line);
+	ring_put_text(&trace->ring, now, text, site_text(site, text));
 	return id;
 }
 
@@ -114,27 +111,11 @@ static uint64_t announce_task(struct trace *trace, const struct task *task, bool
 	uint64_t site = announce_site(trace, task->site);
 	uint64_t now = ring_put(&trace->ring, LSC_REC_TASK_NEW, 0, in_snapshot, task->id,
 				site | (uint64_t)task->parent << 32);
-	ring_put_text(&trace->ring, task->name, task->name_length);
+	ring_put_text(&trace->ring, now, task->name, task->name_length);
 	return now;
 }
 
 /* ---- transitions ---- */
-
-static uint64_t put(struct trace *trace, uint8_t kind, uint8_t arg8, const struct task *task,
-		    uint64_t arg64)
-{
-	if (task->id == 0)
-		return 0;
-	return ring_put(&trace->ring, kind, arg8, 0, task->id, arg64);
-}
-
-static void set_current(struct trace *trace, uint32_t id)
-{
-	struct ring_producer *p = trace->ring.producer;
-
-	if (p->slots)
-		__atomic_store_n(&p->header->current_task, id, __ATOMIC_RELAXED);
-}
 
 void trace_tick_end(struct trace *trace, uint64_t timeout_ns)
 {
@@ -153,46 +134,33 @@ void trace_tick_begin(struct trace *trace, uint64_t events)
 
 void trace_task_new(struct trace *trace, struct task *task)
 {
-	if (records(trace) && task->id != 0)
+	if (task->id != 0)
 		task->since = announce_task(trace, task, false);
-}
-
-void trace_ready(struct trace *trace, struct task *task, const struct task *waker)
-{
-	task->since = put(trace, LSC_REC_TASK_READY, task->wait_kind, task, waker ? waker->id : 0);
-}
-
-void trace_run(struct trace *trace, struct task *task)
-{
-	set_current(trace, task->id);
-	task->since = put(trace, LSC_REC_TASK_RUN, 0, task, 0);
-}
-
-void trace_suspend(struct trace *trace, struct task *task, uint64_t detail)
-{
-	task->since = put(trace, LSC_REC_TASK_SUSPEND, task->wait_kind, task, detail);
-	set_current(trace, 0);
-}
-
-void trace_done(struct trace *trace, struct task *task, int result)
-{
-	uint8_t how = task->state == LSC_TASK_CANCELLED ? 2
-		      : task->state == LSC_TASK_FAILED	? 1
-							: 0;
-
-	put(trace, LSC_REC_TASK_DONE, how, task, result < 0 ? (uint64_t) - (int64_t)result : 0);
-	set_current(trace, 0);
+	trace_share_time(trace, task->since);
 }
 
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker)
 {
-	put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
+	trace_put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
 }
 
-void trace_mark(struct trace *trace, const struct task *task, const char *text)
+void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes)
 {
-	ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);
-	ring_put_text(&trace->ring, text, trace_text_length(text));
+	if (site->id != 0)
+		ring_put(&trace->ring, LSC_REC_SITE_STACK, 0, 0, site->id, bytes);
+}
+
+static void trace_mark(struct trace *trace, const struct task *task, const char *text)
+{
+	uint64_t now = ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);
+
+	ring_put_text(&trace->ring, now, text, trace_text_length(text));
+}
+
+void lsc_mark(const char *text)
+{
+	if (loop_thread)
+		trace_mark(&loop_thread->trace, loop_thread->current, text);
 }
 
 /* ---- snapshot ---- */

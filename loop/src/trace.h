@@ -11,11 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "list.h"
 #include "ring.h"
-
-struct list;
-struct task;
-struct lsc_site;
+#include "task.h"
 
 struct trace {
 	struct ring ring;
@@ -24,6 +22,8 @@ struct trace {
 	uint64_t *announced; /* by site id: index of its latest SITE record, plus 1; 0: never */
 	size_t nannounced;
 	uint64_t snapshot_at; /* index of the latest SNAPSHOT_BEGIN */
+	uint64_t last_at;     /* index behind the record that ended a step or made a task, ... */
+	uint64_t last_time;   /* ... and its time, which the record directly behind it shares */
 	struct list *next; /* the task the running snapshot comes to next; NULL: no snapshot runs */
 };
 
@@ -38,13 +38,13 @@ uint32_t trace_next_id(struct trace *trace);
 void trace_tick_end(struct trace *trace, uint64_t timeout_ns);
 void trace_tick_begin(struct trace *trace, uint64_t events);
 
-void trace_task_new(struct trace *trace, struct task *task);
-void trace_ready(struct trace *trace, struct task *task, const struct task *waker);
-void trace_run(struct trace *trace, struct task *task);
-void trace_suspend(struct trace *trace, struct task *task, uint64_t detail);
-void trace_done(struct trace *trace, struct task *task, int result);
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker);
-void trace_mark(struct trace *trace, const struct task *task, const char *text);
+
+/* A task from the site has used more stack than any before. */
+void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes);
+
+/* Only while trace_records(). */
+void trace_task_new(struct trace *trace, struct task *task);
 
 /* Starts a snapshot of the live tasks (a list of task.live) when a reader asks for one, and goes on
  * with one that runs: at most a quarter of the ring at a time, so that a reader can follow. Once a
@@ -53,5 +53,84 @@ bool trace_snapshot(struct trace *trace, struct list *live);
 
 /* To be called before a task leaves the list of live tasks. */
 void trace_forget(struct trace *trace, struct task *task);
+
+/* ---- the steps of tasks: inline, since they are most of what is recorded ---- */
+
+static inline bool trace_records(const struct trace *trace)
+{
+	return trace->ring.producer->slots;
+}
+
+static inline uint64_t trace_put(struct trace *trace, uint8_t kind, uint8_t arg8,
+				 const struct task *task, uint64_t arg64)
+{
+	return task->id ? ring_put(&trace->ring, kind, arg8, 0, task->id, arg64) : 0;
+}
+
+/* The record that follows directly belongs to the same moment: reading the clock is most of what a
+ * record costs. */
+static inline void trace_share_time(struct trace *trace, uint64_t time)
+{
+	if (time == 0)
+		return; /* there was no record */
+	trace->last_at = trace->ring.producer->head;
+	trace->last_time = time;
+}
+
+/* Like trace_put(), in the moment of the record directly before, if that shares it. */
+static inline uint64_t trace_put_behind(struct trace *trace, uint8_t kind, uint8_t arg8,
+					const struct task *task, uint64_t arg64)
+{
+	struct ring_producer *p = trace->ring.producer;
+
+	if (!p->slots || p->head != trace->last_at || task->id == 0)
+		return trace_put(trace, kind, arg8, task, arg64);
+	ring_put_at(&trace->ring, trace->last_time, kind, arg8, 0, task->id, arg64);
+	return trace->last_time;
+}
+
+static inline void trace_current(struct trace *trace, uint32_t id)
+{
+	struct ring_producer *p = trace->ring.producer;
+
+	if (p->slots)
+		__atomic_store_n(&p->header->current_task, id, __ATOMIC_RELAXED);
+}
+
+static inline void trace_ready(struct trace *trace, struct task *task, const struct task *waker)
+{
+	task->since = trace_put_behind(trace, LSC_REC_TASK_READY, task->wait_kind, task,
+				       waker ? waker->id : 0);
+}
+
+static inline void trace_run(struct trace *trace, struct task *task)
+{
+	trace_current(trace, task->id);
+	task->since = trace_put_behind(trace, LSC_REC_TASK_RUN, 0, task, 0);
+}
+
+static inline void trace_suspend(struct trace *trace, struct task *task, uint64_t detail)
+{
+	task->since = trace_put(trace, LSC_REC_TASK_SUSPEND, task->wait_kind, task, detail);
+	trace_share_time(trace, task->since);
+	trace_current(trace, 0);
+}
+
+/* It goes on when the others have had their turn: suspended and ready at once. */
+static inline void trace_yield(struct trace *trace, struct task *task)
+{
+	task->since = trace_put(trace, LSC_REC_TASK_YIELD, 0, task, 0);
+	trace_share_time(trace, task->since);
+	trace_current(trace, 0);
+}
+
+static inline void trace_done(struct trace *trace, struct task *task, int result)
+{
+	uint8_t how = task->state == LSC_TASK_CANCELLED ? 2 : task->state == LSC_TASK_FAILED;
+	uint64_t error = result < 0 ? (uint64_t) - (int64_t)result : 0;
+
+	trace_share_time(trace, trace_put(trace, LSC_REC_TASK_DONE, how, task, error));
+	trace_current(trace, 0);
+}
 
 #endif

@@ -77,7 +77,7 @@ void reader_open(struct reader *ret)
 		assert_int_equal(
 			pread(ret->fd, rec, 32, (off_t)(4096 + 32 * (index & (slots - 1)))), 32);
 		assert_int_equal(rec->seq, index + 1);
-		assert_in_range(rec->kind, LSC_REC_TICK_BEGIN, LSC_REC_MARK);
+		assert_in_range(rec->kind, LSC_REC_TICK_BEGIN, LSC_REC_LAST);
 		if (i > 0)
 			assert_true(rec->time >= rec[-1].time);
 	}

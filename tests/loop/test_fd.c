@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "loop.h"
+#include "loopscope/loopscope.h"
 
 struct wait {
 	int fd;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "loop.h"
+#include "loopscope/loopscope.h"
 
 /* Three gates in reverse order: the results still come in the order of the members. */
 static int main_of_order(void *arg)

@@ -14,6 +14,8 @@
 
 #include "base/clock.h"
 #include "loop.h"
+#include "stack.h"
+#include "loopscope/loopscope.h"
 
 #define CHECK(condition)                                                                           \
 	do {                                                                                       \
@@ -28,7 +30,7 @@ void coro_enter(void);
 /* ---- registers ---- */
 
 /* Keeps more values alive over a switch than there are callee-saved registers, and doubles too. */
-static double mix(struct coro *inside, struct coro *outside, uint64_t seed)
+static double mix(struct coro *self, struct coro *other, uint64_t seed)
 {
 	uint64_t a[24];
 	double d[12];
@@ -44,10 +46,8 @@ static double mix(struct coro *inside, struct coro *outside, uint64_t seed)
 #pragma GCC unroll 12
 		for (int i = 0; i < 12; i++)
 			d[i] = d[i] * 0.5 + (double)(a[i] >> 40);
-		if (inside)
-			coro_suspend(inside);
-		else if (outside)
-			coro_resume(outside);
+		if (self)
+			coro_switch(self, other);
 	}
 	double sum = 0;
 	for (int i = 0; i < 24; i++)
@@ -57,28 +57,29 @@ static double mix(struct coro *inside, struct coro *outside, uint64_t seed)
 	return sum;
 }
 
+static struct coro thread; /* the stack of main() */
 static double inner_sum;
 
 static void mix_inside(void *arg)
 {
-	inner_sum = mix(arg, NULL, 77);
-	coro_exit(arg);
+	inner_sum = mix(arg, &thread, 77);
+	coro_switch(arg, &thread);
 }
 
-static void registers_survive_a_switch(struct stack_pool *stacks)
+static void registers_survive_a_switch(void)
 {
-	void *stack = stack_take(stacks);
+	struct stack stack;
 	struct coro coro;
 
-	CHECK(stack);
-	CHECK((uintptr_t)stack % 4096 == 0);
-	coro_init(&coro, stack, stacks->size, mix_inside, &coro);
-	double outer_sum = mix(NULL, &coro, 99);
-	coro_resume(&coro);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	CHECK((uintptr_t)stack.base % 4096 == 0);
+	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, mix_inside, &coro);
+	double outer_sum = mix(&thread, &coro, 99);
+	coro_switch(&thread, &coro);
 	CHECK(outer_sum == mix(NULL, NULL, 99));
 	CHECK(inner_sum == mix(NULL, NULL, 77));
 	coro_done(&coro);
-	stack_give(stacks, stack);
+	stack_unmap(&stack);
 }
 
 #if defined(__x86_64__)
@@ -86,24 +87,24 @@ static void round_upward(void *arg)
 {
 	CHECK(fegetround() == FE_TONEAREST);
 	fesetround(FE_UPWARD);
-	coro_suspend(arg);
+	coro_switch(arg, &thread);
 	CHECK(fegetround() == FE_UPWARD);
-	coro_exit(arg);
+	coro_switch(arg, &thread);
 }
 
-static void control_words_belong_to_the_coroutine(struct stack_pool *stacks)
+static void control_words_belong_to_the_coroutine(void)
 {
-	void *stack = stack_take(stacks);
+	struct stack stack;
 	struct coro coro;
 
-	CHECK(stack);
-	coro_init(&coro, stack, stacks->size, round_upward, &coro);
-	coro_resume(&coro);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, round_upward, &coro);
+	coro_switch(&thread, &coro);
 	CHECK(fegetround() == FE_TONEAREST);
-	coro_resume(&coro);
+	coro_switch(&thread, &coro);
 	CHECK(fegetround() == FE_TONEAREST);
 	coro_done(&coro);
-	stack_give(stacks, stack);
+	stack_unmap(&stack);
 }
 #endif
 
@@ -128,34 +129,33 @@ static struct walk walk;
 static void unwind_myself(void *arg)
 {
 	walk.end = _Unwind_Backtrace(count_frame, &walk);
-	coro_exit(arg);
+	coro_switch(arg, &thread);
 }
 
-static void unwinders_end_at_the_entry(struct stack_pool *stacks)
+static void unwinders_end_at_the_entry(void)
 {
-	void *stack = stack_take(stacks);
+	struct stack stack;
 	struct coro coro;
 
-	CHECK(stack);
-	coro_init(&coro, stack, stacks->size, unwind_myself, &coro);
-	coro_resume(&coro);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, unwind_myself, &coro);
+	coro_switch(&thread, &coro);
 	CHECK(walk.end == _URC_END_OF_STACK);
 	CHECK(walk.frames >= 3 && walk.frames < 10);
 	CHECK(walk.last_function == (uintptr_t)coro_enter);
 	coro_done(&coro);
-	stack_give(stacks, stack);
+	stack_unmap(&stack);
 }
 
-static void a_returned_stack_is_used_again(struct stack_pool *stacks)
+static void a_fresh_stack_is_writable_and_zero(void)
 {
-	void *first = stack_take(stacks), *second = stack_take(stacks);
+	struct stack stack;
 
-	CHECK(first && second && first != second);
-	memset(first, 0xa5, stacks->size);
-	stack_give(stacks, first);
-	CHECK(stack_take(stacks) == first);
-	stack_give(stacks, first);
-	stack_give(stacks, second);
+	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
+	for (size_t i = 0; i < STACK_DEFAULT_SIZE; i++)
+		CHECK(stack.base[i] == 0);
+	memset(stack.base, 0xa5, STACK_DEFAULT_SIZE);
+	stack_unmap(&stack);
 }
 
 /* ---- a loop on it ---- */
@@ -189,16 +189,13 @@ static int main_task(void *arg)
 
 int main(void)
 {
-	struct stack_pool stacks;
-
-	stack_pool_init(&stacks, STACK_DEFAULT_SIZE);
-	registers_survive_a_switch(&stacks);
+	coro_init_thread(&thread);
+	registers_survive_a_switch();
 #if defined(__x86_64__)
-	control_words_belong_to_the_coroutine(&stacks);
+	control_words_belong_to_the_coroutine();
 #endif
-	unwinders_end_at_the_entry(&stacks);
-	a_returned_stack_is_used_again(&stacks);
-	stack_pool_done(&stacks);
+	unwinders_end_at_the_entry();
+	a_fresh_stack_is_writable_and_zero();
 	CHECK(lsc_run(main_task, NULL) == 570);
 	return 0;
 }

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The heap of timers, and sleeping. */
+/* The wheel of timers, and sleeping. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "loop.h"
+#include "loopscope/loopscope.h"
 
 #define N 2000
 
@@ -20,34 +23,138 @@ static uint32_t next_random(uint32_t *x)
 	return *x;
 }
 
-static void timers_leave_in_the_order_of_their_deadlines(void **state)
+/* ---- the wheel ---- */
+
+struct entry {
+	struct timer timer;
+	uint64_t added; /* its turn among all that were added */
+	bool removed;
+};
+
+static struct timer_wheel wheel;
+static struct entry entries[N];
+static struct entry *last_expired;
+static uint64_t now_ns, nexpired;
+
+static void note_expiry(struct job *job)
 {
-	static struct timer timers[N];
-	static bool removed[N];
-	struct timer_heap heap = {0};
-	uint32_t x = 12345;
+	struct entry *e = container_of(job, struct entry, timer.job);
+
+	assert_false(e->removed);
+	assert_false(timer_is_set(&e->timer));
+	assert_true(e->timer.due_ns <= now_ns);
+	if (last_expired) /* of this call of timer_wheel_expire() */
+		assert_true(last_expired->timer.due_ns < e->timer.due_ns ||
+			    (last_expired->timer.due_ns == e->timer.due_ns &&
+			     last_expired->added < e->added));
+	last_expired = e;
+	nexpired++;
+}
+
+static const struct job_ops entry_ops = {.run = note_expiry};
+
+/* Spans from below a slot to hours, equal deadlines among them. */
+static uint64_t random_span(uint32_t *x)
+{
+	static const uint64_t widths[] = {
+		1, 1000, 20000, 5000000, 600000000, 90000000000, LSC_NS_PER_S * 3600 * 5};
+	uint64_t width = widths[next_random(x) % 7];
+
+	return next_random(x) % 16 * width + (next_random(x) % 2 ? next_random(x) % width : 0);
+}
+
+static void advance(uint64_t to_ns)
+{
+	size_t due = 0, left = 0;
+
+	now_ns = to_ns;
+	for (int i = 0; i < N; i++)
+		if (timer_is_set(&entries[i].timer))
+			*(entries[i].timer.due_ns <= now_ns ? &due : &left) += 1;
+	uint64_t before = nexpired;
+	last_expired = NULL;
+	struct job_queue queue;
+	job_queue_init(&queue);
+	/* A few at a time is all at once. */
+	for (uint64_t n = before;; n = nexpired) {
+		timer_wheel_expire(&wheel, now_ns, 10, &queue);
+		if (nexpired == n)
+			break;
+	}
+	assert_null(queue.first); /* all of them are direct */
+	assert_int_equal(nexpired - before, due);
+	assert_int_equal(wheel.count, left);
+}
+
+static void check_next(void)
+{
+	uint64_t first = UINT64_MAX, next = timer_wheel_next(&wheel);
+
+	for (int i = 0; i < N; i++)
+		if (timer_is_set(&entries[i].timer) && entries[i].timer.due_ns < first)
+			first = entries[i].timer.due_ns;
+	assert_true(next <= (first > now_ns ? first : now_ns));
+	assert_int_equal(next == UINT64_MAX, first == UINT64_MAX);
+	/* Whoever waits until then makes progress, but for the width of the slot that goes on. */
+	if (first != UINT64_MAX && next < first && next > now_ns) {
+		advance(next);
+		assert_true(timer_wheel_next(&wheel) > next || first - next < 8192);
+	}
+}
+
+static void timers_expire_in_the_order_of_their_deadlines(void **state)
+{
+	uint32_t seed = (uint32_t)lsc_now_ns() | 1, x = seed;
+	uint64_t added = 0;
 
 	(void)state;
-	for (int i = 0; i < N; i++) {
-		timers[i].due_ns = next_random(&x) % 500;
-		assert_int_equal(timer_heap_push(&heap, &timers[i]), 0);
+	printf("# seed %u\n", seed);
+	now_ns = lsc_now_ns();
+	timer_wheel_init(&wheel, now_ns);
+	for (int round = 0; round < 300; round++) {
+		for (int k = 0; k < 200; k++) {
+			struct entry *e = &entries[next_random(&x) % N];
+
+			if (timer_is_set(&e->timer)) {
+				e->removed = true;
+				timer_remove(&wheel, &e->timer);
+				assert_false(timer_is_set(&e->timer));
+				continue;
+			}
+			*e = (struct entry){
+				.timer = {.job.ops = &entry_ops,
+					  .due_ns = now_ns - 500 + random_span(&x),
+					  .direct = true},
+				.added = added++,
+			};
+			timer_add(&wheel, &e->timer);
+		}
+		check_next();
+		advance(now_ns + random_span(&x) / 4);
 	}
-	for (int i = 0; i < N; i += 3) {
-		timer_heap_remove(&heap, &timers[i]);
-		removed[i] = true;
-	}
-	struct timer *last = NULL;
-	size_t count = 0;
-	for (struct timer *t; (t = timer_heap_first(&heap)); last = t, count++) {
-		assert_false(removed[t - timers]);
-		/* Equal deadlines leave in the order in which they were set. */
-		assert_true(!last || last->due_ns < t->due_ns ||
-			    (last->due_ns == t->due_ns && last < t));
-		timer_heap_remove(&heap, t);
-	}
-	assert_int_equal(count, N - (N + 2) / 3);
-	timer_heap_done(&heap);
+	/* The last ones: as a loop would, from one deadline to the next. */
+	for (uint64_t next; (next = timer_wheel_next(&wheel)) != UINT64_MAX;)
+		advance(next > now_ns ? next : now_ns + 1000);
+	assert_int_equal(wheel.count, 0);
+	assert_true(nexpired > N);
 }
+
+static void a_timer_beyond_all_time_never_expires(void **state)
+{
+	struct entry never = {
+		.timer = {.due_ns = UINT64_MAX, .job.ops = &entry_ops, .direct = true}};
+
+	(void)state;
+	memset(&wheel, 0, sizeof(wheel));
+	timer_wheel_init(&wheel, lsc_now_ns());
+	timer_add(&wheel, &never.timer);
+	timer_wheel_expire(&wheel, 1ull << 61, SIZE_MAX, NULL);
+	assert_int_equal(wheel.count, 1);
+	timer_remove(&wheel, &never.timer);
+	assert_int_equal(timer_wheel_next(&wheel), UINT64_MAX);
+}
+
+/* ---- sleeping ---- */
 
 struct sleeper {
 	uint64_t deadline_ns;
@@ -123,7 +230,8 @@ static void a_sleep_of_zero_lets_the_others_run(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(timers_leave_in_the_order_of_their_deadlines),
+		cmocka_unit_test(timers_expire_in_the_order_of_their_deadlines),
+		cmocka_unit_test(a_timer_beyond_all_time_never_expires),
 		cmocka_unit_test(sleepers_wake_in_order_and_never_early),
 		cmocka_unit_test(a_sleep_of_zero_lets_the_others_run),
 	};

@@ -292,8 +292,10 @@ static bool plausible(const struct lsc_record *raw)
 	case LSC_REC_TASK_READY:
 	case LSC_REC_TASK_RUN:
 	case LSC_REC_TASK_SUSPEND:
+	case LSC_REC_TASK_YIELD:
 	case LSC_REC_TASK_CANCEL:
 	case LSC_REC_SITE:
+	case LSC_REC_SITE_STACK:
 		return raw->task != 0;
 	case LSC_REC_TASK_DONE:
 		return raw->task && raw->arg8 <= 2;
@@ -338,7 +340,7 @@ static void take(struct ring *r, uint64_t index, const struct lsc_record *raw, u
 		return;
 	}
 	deliver_pending(r, fn, arg);
-	if (raw->kind > LSC_REC_MARK) {
+	if (raw->kind > LSC_REC_LAST) {
 		r->ledger.unknown += index >= r->start;
 		return;
 	}

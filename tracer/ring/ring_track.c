@@ -356,6 +356,16 @@ static void on_suspend(struct ring_track *k, const struct ring_record *rec)
 	set_state(k, t, LSC_TASK_SUSPENDED, rec->time_ns, rec->time_ns);
 }
 
+static void on_yield(struct ring_track *k, const struct ring_record *rec)
+{
+	struct ring_task *t = meet(k, rec);
+
+	if (!t)
+		return;
+	end_step(k, t, rec->time_ns);
+	set_state(k, t, LSC_TASK_READY, rec->time_ns, rec->time_ns);
+}
+
 /* Takes t out of the living; it stays in memory until its tick is over. */
 static void part(struct ring_track *k, struct ring_task *t)
 {
@@ -526,6 +536,9 @@ void ring_track_feed(struct ring_track *k, const struct ring_record *rec)
 		break;
 	case LSC_REC_TASK_SUSPEND:
 		on_suspend(k, rec);
+		break;
+	case LSC_REC_TASK_YIELD:
+		on_yield(k, rec);
 		break;
 	case LSC_REC_TASK_DONE:
 		on_done(k, rec);

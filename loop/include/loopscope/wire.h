@@ -104,6 +104,9 @@ enum lsc_record_kind {
 				  * arg16 = enum lsc_wait_kind, arg64 = since when (header's clock) */
 	LSC_REC_SNAPSHOT_END = 13,
 	LSC_REC_MARK = 14,      /* the application's own mark; TEXT follows */
+	LSC_REC_TASK_YIELD = 15, /* the step ends and the task may run from now: SUSPEND and READY in one */
+	LSC_REC_SITE_STACK = 16, /* task = site id; arg64 = bytes of stack that a task from there used; grows */
+	LSC_REC_LAST = LSC_REC_SITE_STACK, /* the last that this header knows; grows */
 };
 
 /* What a suspended task waits for; in brackets the detail in arg64. */
@@ -115,10 +118,15 @@ enum lsc_wait_kind {
 	LSC_WAIT_TASK = 4,   /* [task id] */
 	LSC_WAIT_FUTURE = 5, /* [0] */
 	LSC_WAIT_GROUP = 6,  /* gather [number of members] */
-	LSC_WAIT_LOCK = 7,
-	LSC_WAIT_QUEUE = 8,
+	LSC_WAIT_LOCK = 7,   /* [id of the task that has it, 0: unknown] */
+	LSC_WAIT_QUEUE = 8,  /* [items in it; of a join those that are not done] */
 	LSC_WAIT_THREAD = 9,
 	LSC_WAIT_CHILD = 10, /* [pid] */
+	LSC_WAIT_EVENT = 11,
+	LSC_WAIT_CONDITION = 12,
+	LSC_WAIT_SEMAPHORE = 13,
+	LSC_WAIT_BARRIER = 14, /* [number of parties] */
+	LSC_WAIT_SIGNAL = 20, /* a signal of the process [0] */
 };
 
 enum lsc_task_state {

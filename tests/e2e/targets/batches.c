@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "loopscope/loop.h"
+#include "loopscope/loopscope.h"
 
 #define ONE_S	1000000000ull
 #define TASKS	1000

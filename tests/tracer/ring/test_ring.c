@@ -358,7 +358,7 @@ static void check_span(struct ring_task *t, uint64_t from, uint64_t to, void *ar
 
 static void feed(const struct ring_record *rec, void *arg)
 {
-	assert_true(rec->kind && rec->kind <= LSC_REC_MARK && rec->kind != LSC_REC_TEXT);
+	assert_true(rec->kind && rec->kind <= LSC_REC_LAST && rec->kind != LSC_REC_TEXT);
 	assert_true(rec->text_size <= LSC_TEXT_MAX);
 	ring_track_feed(arg, rec);
 }

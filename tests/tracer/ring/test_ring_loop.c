@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "loopscope/loop.h"
+#include "loopscope/loopscope.h"
 #include "ring_track.h"
 
 #define HOG_NS (40 * LSC_NS_PER_MS)
@@ -223,7 +223,8 @@ static void assert_hog_was_seen(const struct watched *w)
 	assert_true(w->marked);
 	assert_in_range(w->hog_ns, HOG_NS, 100 * HOG_NS);
 	assert_true(w->longest_tick_ns >= w->hog_ns);
-	/* it may have become ready at the end of the tick before: the poll between them counts too */
+	/* it may have become ready at the end of the tick before: the poll between them counts too
+	 */
 	assert_in_range(w->victim_wait_ns, HOG_NS * 9 / 10, w->longest_tick_ns + HOG_NS / 10);
 	assert_int_equal(w->victim_steps, 4);
 	assert_int_equal(w->gone, 2);

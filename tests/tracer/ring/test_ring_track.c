@@ -202,6 +202,24 @@ static void a_task_could_run_from_its_timer_on(void **state)
 	}
 }
 
+static void a_yield_ends_the_step_and_is_ready_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	NEW(1, 1, "keen");
+	f->log[0] = '\0';
+	BEGIN(100);
+	RUN(101, 1);
+	AT(105, .kind = LSC_REC_TASK_YIELD, .task = 1);
+	assert_int_equal(ring_track_state(f->k, ring_track_find(f->k, 1)), LSC_TASK_READY);
+	RUN(125, 1);
+	SUSPEND(127, 1, LSC_WAIT_FUTURE, 0);
+	END(130);
+	assert_log(f, "step 1 101-105\nwait 1 105-125\nstep 1 125-127\nstate 1 suspended 5 0\n"
+		      "tick 100-130 1:6 longest 1:4\n");
+	assert_int_equal(ring_track_stats(f->k).odd, 0);
+}
+
 static void nothing_is_reported_across_a_gap(void **state)
 {
 	struct fixture *f = *state;
@@ -328,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FRESH(a_tick_names_its_culprits_longest_first_and_the_waits_of_the_others),
 		FRESH(a_task_could_run_from_its_timer_on),
+		FRESH(a_yield_ends_the_step_and_is_ready_at_once),
 		FRESH(nothing_is_reported_across_a_gap),
 		FRESH(a_snapshot_restores_states_and_retires_tasks_that_ended_unseen),
 		FRESH(ends_are_told_apart_and_a_task_may_end_without_having_run),

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* See runner.h. Which task comes next is task.c's business. */
+#include "runner.h"
+
+#include <errno.h>
+
+#include "loop.h"
+#include "task.h"
+
+/* Idle runners kept for reuse; about 8 KiB of each are resident. */
+#define KEEP_IDLE 1024
+
+unsigned runner_class(uint64_t size)
+{
+	unsigned class = 0;
+
+	while (((uint64_t)STACK_MIN_SIZE << class) < size)
+		class ++;
+	return class;
+}
+
+static size_t size_of(unsigned class)
+{
+	return (size_t)STACK_MIN_SIZE << class;
+}
+
+/* Never returns: the stack is unmapped, or used by the next task. */
+static void run_tasks(void *arg)
+{
+	struct runner *runner = arg;
+	struct lsc_loop *loop = runner->loop;
+
+	for (;;) {
+		struct task *next = task_run(runner->task);
+
+		if (next && !next->runner && next->size_class == runner->size_class) {
+			next->runner = runner;
+			runner->task = next;
+			task_enter(next);
+			continue;
+		}
+		runner->task = NULL;
+		runner->next = loop->runners.idle[runner->size_class];
+		loop->runners.idle[runner->size_class] = runner;
+		loop->runners.nidle++;
+		coro_switch(&runner->coro, task_context(loop, next));
+	}
+}
+
+/* Stacks lie whole pages apart: their tops would share a few sets of the cache, and switching among
+ * many tasks would miss it each time. So the tops are spread over a page. */
+static size_t colour(struct runner_pool *pool)
+{
+	return pool->nmade++ % 32 * 128;
+}
+
+static struct runner *make(struct lsc_loop *loop, unsigned class)
+{
+	size_t size = size_of(class);
+	struct stack stack;
+
+	if (stack_map(&stack, size) < 0)
+		return NULL;
+	loop->unguarded |= stack.canary;
+	struct runner *runner = (struct runner *)(stack.base + size - colour(&loop->runners)) - 1;
+	void *top = (void *)((uintptr_t)runner & ~(uintptr_t)63);
+	*runner = (struct runner){.stack = stack, .loop = loop, .size_class = class};
+	coro_init(&runner->coro, stack.base, size, top, run_tasks, runner);
+	return runner;
+}
+
+int runner_assign(struct lsc_loop *loop, struct task *task)
+{
+	struct runner *runner = loop->runners.idle[task->size_class];
+
+	if (runner) {
+		loop->runners.idle[task->size_class] = runner->next;
+		loop->runners.nidle--;
+	} else {
+		runner = make(loop, task->size_class);
+		if (!runner)
+			return -ENOMEM;
+	}
+	runner->task = task;
+	task->runner = runner;
+	return 0;
+}
+
+static void unmap_first(struct runner_pool *pool, unsigned class)
+{
+	struct runner *runner = pool->idle[class];
+	struct stack stack = runner->stack;
+
+	pool->idle[class] = runner->next;
+	pool->nidle--;
+	coro_done(&runner->coro);
+	stack_unmap(&stack);
+}
+
+void runner_pool_trim(struct runner_pool *pool)
+{
+	for (unsigned class = RUNNER_CLASSES; pool->nidle > KEEP_IDLE && class -- > 0;)
+		while (pool->idle[class] && pool->nidle > KEEP_IDLE)
+			unmap_first(pool, class);
+}
+
+void runner_pool_done(struct runner_pool *pool)
+{
+	for (unsigned class = 0; class < RUNNER_CLASSES; class ++)
+		while (pool->idle[class])
+			unmap_first(pool, class);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* A stream, for the files that make one work: stream.c (life, writing), stream_read.c, and filters.
+ */
+#ifndef LSC_LOOP_STREAM_H
+#define LSC_LOOP_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "fd.h"
+#include "list.h"
+#include "loopscope/stream.h"
+#include "resource.h"
+#include "waitlist.h"
+
+/* Bytes that wait: those in [begin, end) of data. */
+struct buffer {
+	char *data;
+	size_t begin;
+	size_t end;
+	size_t room;
+};
+
+static inline size_t buffer_used(const struct buffer *b)
+{
+	return b->end - b->begin;
+}
+
+/* Makes room for size more bytes at the end. 0 or -ENOMEM. */
+int buffer_reserve(struct buffer *b, size_t size);
+int buffer_append(struct buffer *b, const void *data, size_t size);
+void buffer_consume(struct buffer *b, size_t size);
+void buffer_done(struct buffer *b);
+
+/* What stands between the application's bytes and the descriptor's, such as TLS. */
+struct stream_filter {
+	/* As lsc_stream_read(), from the descriptor by stream_receive(); may suspend. */
+	ssize_t (*read)(struct lsc_stream *stream, void *buffer, size_t size);
+	/* As lsc_stream_write(), by stream_send(). */
+	int (*write)(struct lsc_stream *stream, const void *data, size_t size);
+	/* The application writes no more: sends what says so to the peer. */
+	int (*finish)(struct lsc_stream *stream);
+	void (*free)(void *data);
+};
+
+struct lsc_stream {
+	struct resource resource;
+	struct lsc_loop *loop;
+	const struct stream_filter *filter; /* NULL: none */
+	void *filter_data;		    /* the filter's */
+	int fd;				    /* -1: closed */
+	bool is_socket;
+	bool eof;
+	bool reading;	/* a task reads */
+	bool finished;	/* lsc_stream_write_eof() */
+	bool closing;	/* lsc_stream_close() */
+	bool orphan;	/* lsc_stream_free() */
+	bool paused;	/* draining suspends */
+	bool flushing;	/* flush is in the descriptor's waits */
+	unsigned users; /* calls that will still touch it */
+	int error;	/* what ended it, -errno */
+	struct buffer in;
+	struct buffer out;
+	size_t line_limit;
+	size_t high;
+	size_t low;
+	struct fd_wait flush;
+	struct waitlist draining;
+	struct waitlist closed;
+};
+
+/* Below the filter. */
+ssize_t stream_receive(struct lsc_stream *stream, void *buffer, size_t size);
+int stream_send(struct lsc_stream *stream, const void *data, size_t size);
+
+/* A call that may suspend holds the stream. */
+void stream_hold(struct lsc_stream *stream);
+void stream_release(struct lsc_stream *stream);
+
+#endif
