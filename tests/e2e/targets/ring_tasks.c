@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "loopscope/loop.h"
+#include "loopscope/loopscope.h"
 
 #define MANY 20
 
