@@ -39,8 +39,8 @@ const struct rule rule_table[] = {
 			[FAMILY_NODE] = "Use `fs.promises` instead of the `*Sync` calls.",
 			[FAMILY_LIBUV] = "Use `uv_fs_*` with a callback, or `uv_queue_work()`.",
 			[FAMILY_LOOPSCOPE] =
-				"Do it in a thread that calls `lsc_call_soon_threadsafe()` when "
-				"done, and `lsc_await()` a future meanwhile."},
+				"Use `lsc_read()` and `lsc_write()`, and `lsc_to_thread()` for the "
+				"rest: open, stat, fsync."},
 	},
 	{
 		.id = "blocking-network-io",
@@ -60,8 +60,9 @@ const struct rule rule_table[] = {
 				"on the main thread.",
 			[FAMILY_LIBUV] = "Use `uv_tcp_connect()`, `uv_read_start()` and "
 					 "`uv_getaddrinfo()`.",
-			[FAMILY_LOOPSCOPE] = "Make the socket non-blocking and wait for it with "
-					     "`lsc_wait_fd()`; resolve names in a thread."},
+			[FAMILY_LOOPSCOPE] =
+				"Use `lsc_open_connection()` and its streams, or `lsc_recv()` "
+				"and its kin; `lsc_getaddrinfo()` for names."},
 	},
 	{
 		.id = "blocking-child-wait",
@@ -80,7 +81,8 @@ const struct rule rule_table[] = {
 					"`spawnSync()`.",
 			[FAMILY_LIBUV] = "Use `uv_spawn()` with an exit callback.",
 			[FAMILY_LOOPSCOPE] =
-				"Wait for the child's pidfd, or its pipe, with `lsc_wait_fd()`."},
+				"Start it with `lsc_process_start()` and wait with "
+				"`lsc_process_wait()` or `lsc_process_communicate()`."},
 	},
 	{
 		.id = "gil-wait",
@@ -115,8 +117,9 @@ const struct rule rule_table[] = {
 				"Pass messages with `uv_async_send()` instead of sharing a mutex "
 				"with the loop.",
 			[FAMILY_LOOPSCOPE] =
-				"Let other threads hand over with `lsc_call_soon_threadsafe()` "
-				"instead of sharing a lock with the loop."},
+				"Use `lsc_lock` among tasks; let other threads hand over with "
+				"`lsc_call_soon_threadsafe()` instead of sharing a lock with the "
+				"loop."},
 	},
 	{
 		.id = "page-fault",
@@ -172,8 +175,8 @@ const struct rule rule_table[] = {
 				"Move it to `uv_queue_work()`, or continue from a `uv_idle_t` in "
 				"slices.",
 			[FAMILY_LOOPSCOPE] =
-				"Yield with `lsc_yield()` between slices, or compute in a thread "
-				"that calls `lsc_call_soon_threadsafe()` when done."},
+				"Compute in `lsc_to_thread()`, or yield with `lsc_yield()` between "
+				"slices."},
 	},
 	{
 		.id = "host-contention",
@@ -209,8 +212,9 @@ const struct rule rule_table[] = {
 		.fix = {[FAMILY_C] =
 				"Look at the split and the stacks of the stalls: no more specific "
 				"rule explains them.",
-			[FAMILY_ASYNCIO] = "Look at the split and the stacks of the stalls; run what "
-					   "waits with `await asyncio.to_thread(...)`.",
+			[FAMILY_ASYNCIO] =
+				"Look at the split and the stacks of the stalls; run what "
+				"waits with `await asyncio.to_thread(...)`.",
 			[FAMILY_NODE] = "Look at the split and the stacks of the stalls; use "
 					"`fs.promises`, or another asynchronous form, instead of "
 					"the `*Sync` calls."},

@@ -38,6 +38,7 @@ struct ring_track {
 
 	bool in_tick;
 	uint64_t tick_begin_ns, tick_events;
+	uint64_t idle_since_ns; /* the end of the tick before; 0 unknown */
 	struct ring_task **ran; /* owns; the tasks of this tick */
 	size_t nran, ran_space;
 	struct ring_task *longest;
@@ -219,6 +220,7 @@ static void on_gap(struct ring_track *k)
 	k->epoch++;
 	k->snapshot_index = 0;
 	k->stats.gaps++;
+	k->idle_since_ns = 0;
 	drop_tick(k);
 	if (k->ops->gap)
 		k->ops->gap(k->arg);
@@ -253,15 +255,19 @@ static void on_task_new(struct ring_track *k, const struct ring_record *rec)
 }
 
 /* Since when it could run. What waits for a timer could from its time on; the loop says so when it
- * looks at its timers, which it does late while something holds it. */
-static uint64_t ready_since(const struct ring_task *t, const struct ring_record *rec)
+ * looks at its timers, which it does late while something holds it. A loop that idled then was
+ * woken up late, which is nobody's doing in it: then from the begin of its tick on. */
+static uint64_t ready_since(const struct ring_track *k, const struct ring_task *t,
+			    const struct ring_record *rec)
 {
 	uint64_t due = t->wait_detail;
 
 	if (t->state != LSC_TASK_SUSPENDED || t->wait_kind != LSC_WAIT_TIMER ||
-	    rec->arg8 != LSC_WAIT_TIMER || !t->since_ns || due >= rec->time_ns)
+	    rec->arg8 != LSC_WAIT_TIMER || !t->since_ns || due >= rec->time_ns || !k->in_tick)
 		return rec->time_ns;
-	return due > t->since_ns ? due : t->since_ns;
+	if (due < t->since_ns)
+		due = t->since_ns;
+	return due >= k->idle_since_ns && due < k->tick_begin_ns ? k->tick_begin_ns : due;
 }
 
 static void on_ready(struct ring_track *k, const struct ring_record *rec)
@@ -273,7 +279,7 @@ static void on_ready(struct ring_track *k, const struct ring_record *rec)
 	if (t == k->running || t->state == LSC_TASK_READY)
 		k->stats.odd++; /* the first word counts */
 	else
-		set_state(k, t, LSC_TASK_READY, ready_since(t, rec), rec->time_ns);
+		set_state(k, t, LSC_TASK_READY, ready_since(k, t, rec), rec->time_ns);
 }
 
 static void on_run(struct ring_track *k, const struct ring_record *rec)
@@ -475,6 +481,7 @@ static void on_tick_end(struct ring_track *k, const struct ring_record *rec)
 
 	if (k->running)
 		k->stats.odd++; /* no task runs between two ticks */
+	k->idle_since_ns = rec->time_ns;
 	if (k->in_tick) {
 		if (k->nran > 1)
 			qsort(k->ran, k->nran, sizeof(k->ran[0]), longest_first);

@@ -173,7 +173,9 @@ static void a_task_could_run_from_its_timer_on(void **state)
 	struct fixture *f = *state;
 	static const struct {
 		uint64_t due, ready_since;
-	} cases[] = {{150, 150},	     /* while something held the loop */
+	} cases[] = {{150, 150},	     /* while a tick held the loop */
+		     {350, 350},	     /* while this one did */
+		     {200, 300}, {250, 300}, /* while it idled: it was woken up late */
 		     {400, 400}, {401, 400}, /* in time; later: a cancellation ended the wait */
 		     {90, 110},		     /* due before it waited for it */
 		     {0, 110},	 {UINT64_MAX, 400}};
@@ -182,9 +184,12 @@ static void a_task_could_run_from_its_timer_on(void **state)
 		char want[64];
 		uint32_t id = (uint32_t)i + 1;
 
+		BEGIN(95);
 		NEW(100, id, "sleeper");
 		RUN(105, id);
 		SUSPEND(110, id, LSC_WAIT_TIMER, cases[i].due);
+		END(200);
+		BEGIN(300);
 		f->log[0] = '\0';
 		AT(400, .kind = LSC_REC_TASK_READY, .task = id, .arg8 = LSC_WAIT_TIMER);
 		RUN(410, id);
@@ -198,6 +203,7 @@ static void a_task_could_run_from_its_timer_on(void **state)
 		snprintf(want, sizeof(want), "wait %u 500-510\n", id);
 		assert_log(f, want);
 		DONE(520, id, 0);
+		END(530);
 		f->log[0] = '\0';
 	}
 }
