@@ -20,6 +20,7 @@
 #define LOOKS_SOON   20		 /* then a look each second, ... */
 #define LOOKS_MAX    50		 /* ... and in the end none any more */
 #define LOOKS_MORE   5		 /* for other waits, when one is known */
+#define PENDING_MAX  4		 /* stacks of blocks come first */
 #define EAGER_LOOPS  32		 /* of more than these, those that block are looked at */
 #define NAMED_WITHIN 4		 /* frames that are searched for a name */
 
@@ -233,7 +234,8 @@ void callback_steer(struct collector *c, struct loop *l, uint64_t now)
 {
 	if (!c->look || !l->announced || !l->kernel || l->exited || l->home_job ||
 	    now < l->home_ns || l->home_looks >= LOOKS_MAX || !has_callbacks(l) ||
-	    (c->nloops > EAGER_LOOPS && !l->stall_count && !l->blocks))
+	    (c->nloops > EAGER_LOOPS && !l->stall_count && !l->blocks) ||
+	    inspector_pending(c->inspector) >= PENDING_MAX)
 		return;
 	l->home_ns = now + (l->home_looks < LOOKS_SOON ? LOOK_NS : LSC_NS_PER_S);
 	l->home_looks++;
