@@ -117,7 +117,8 @@ const struct rule rule_table[] = {
 				"Pass messages with `uv_async_send()` instead of sharing a mutex "
 				"with the loop.",
 			[FAMILY_LOOPSCOPE] =
-				"Use `lsc_lock` among tasks; let other threads hand over with "
+				"Use `lsc_lock_acquire()` among tasks; let other threads hand over "
+				"with "
 				"`lsc_call_soon_threadsafe()` instead of sharing a lock with the "
 				"loop."},
 	},
