@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a target has of it that its blocks are looked into; and how many blocks carry the frames of their language while an
-asyncio server answers a thousand requests a second. All do that last 100 ms. Of those that last 20 ms the aim is 95 of 100:
-a figure, which is printed (docs/benchmarks.md); the test asks for four of five, for it tells who looks in vain from who
-looks late. LSC_FULL=1 plants a hundred of each instead of forty and twenty."""
+asyncio server answers a thousand requests a second. All do that last 100 ms, and of those that last 20 ms 95 of 100:
+LSC_FULL=1 plants so many. The shortened run plants forty and twenty, and fails where 95 % would be believed of it once in
+three hundred times: with fewer than 34 of 40 (binomial)."""
 import os
 import signal
 import time
@@ -47,8 +47,8 @@ class Frames(Case):
               f"unresolved: {report['capture']['unresolved']}")
         return named / count
 
-    def test_of_short_blocks_most_carry_their_frames(self):
-        self.assertGreaterEqual(self.carried(0.02, 100 if FULL else 40), 0.8)
+    def test_of_short_blocks_nearly_all_carry_their_frames(self):
+        self.assertGreaterEqual(self.carried(0.02, 100 if FULL else 40), 0.95 if FULL else 34 / 40)
 
     def test_of_long_blocks_all_do(self):
         self.assertEqual(self.carried(0.1, 100 if FULL else 20), 1)
@@ -56,7 +56,7 @@ class Frames(Case):
 
 class Untouched(Case):
     """A thread that ticks each millisecond beside a loop whose blocks are looked into, in the same process."""
-    HELD = 5 * MS
+    HELD = 3 * MS
 
     @staticmethod
     def longest_gap(target):
@@ -74,6 +74,7 @@ class Untouched(Case):
                 report = attach.stop()
             looked = [block for stall in report["stalls"] for block in stall["blocks"] if block["kernel_stack"]]
             self.assertGreaterEqual(len(looked), 15, "of 21 blocks so many were looked into")
+            print(f"longest gaps: {[gap / MS for gap in gaps]} ms")
             self.assertLess(min(gaps), self.HELD, gaps)
 
     def test_it_would_be_noticed(self):
