@@ -29,7 +29,7 @@
 static int main_of_some_life(void *arg)
 {
 	(void)arg;
-	lsc_mark("still alive");
+	lsc_trace_mark("still alive");
 	if (lsc_yield() < 0 || lsc_sleep(LSC_NS_PER_MS) < 0)
 		return 1;
 	return reader_find() >= 0 ? RECORDED : UNRECORDED;
@@ -126,7 +126,7 @@ static int main_that_forks(void *arg)
 	assert_true(child >= 0);
 	if (child == 0) {
 		/* The inherited loop still turns, and says nothing in the parent's ring. */
-		lsc_mark("from the child");
+		lsc_trace_mark("from the child");
 		lsc_yield();
 		_exit(loop->trace.ring.producer->slots ? 1 : 0);
 	}
