@@ -10,9 +10,14 @@
 #include "loopscope/mark.h"
 #include "task.h"
 
-void trace_open(struct trace *trace, unsigned record_bits)
+void trace_init(struct trace *trace)
 {
 	*trace = (struct trace){0};
+	ring_init(&trace->ring);
+}
+
+void trace_open(struct trace *trace, unsigned record_bits)
+{
 	ring_open(&trace->ring, record_bits);
 }
 
