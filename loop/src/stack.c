@@ -98,6 +98,15 @@ bool stack_is_guard(const struct stack *stack, const void *address)
 	return at < base && base - at <= 2 * page_size();
 }
 
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#endif
+#endif
+#if !defined(VALGRIND_MAKE_MEM_DEFINED)
+#define VALGRIND_MAKE_MEM_DEFINED(start, size) ((void)(start), (void)(size))
+#endif
+
 /* Room below the frame of stack_measure() that it may use itself. */
 #define OWN_USE 1024u
 
@@ -107,6 +116,8 @@ __attribute__((no_sanitize("address"))) size_t stack_measure(const struct stack 
 	volatile uint64_t *end =
 		(volatile uint64_t *)((char *)__builtin_frame_address(0) - OWN_USE);
 
+	/* What no frame has used yet is no error to read. */
+	VALGRIND_MAKE_MEM_DEFINED((void *)word, (char *)end - (char *)word);
 	while (word < end && *word == 0)
 		word++;
 	size_t used = (size_t)(stack->base + stack->size - (char *)word);

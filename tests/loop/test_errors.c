@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "loopscope/loopscope.h"
+#include "on_valgrind.h"
 
 static int refuse_accept, refuse_names;
 
@@ -154,6 +155,7 @@ static int main_of_programs(void *arg)
 static void a_file_that_is_no_program_is_refused(void **state)
 {
 	(void)state;
+	skip_on_valgrind(NO_PIDFD);
 	assert_int_equal(lsc_run(main_of_programs, NULL), 0);
 }
 

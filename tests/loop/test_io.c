@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "loopscope/loopscope.h"
+#include "on_valgrind.h"
 
 /* Runs fn as a loop's main task. */
 static void run(int (*fn)(void *arg))
@@ -392,6 +393,7 @@ static int main_of_accept(void *arg)
 static void accept_and_connect_say_how_it_went(void **state)
 {
 	(void)state;
+	skip_on_valgrind(TAKES_AND_REFUSES);
 	run(main_of_accept);
 }
 

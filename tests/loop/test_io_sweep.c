@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "loopscope/loopscope.h"
+#include "on_valgrind.h"
 #include "wrap.h"
 
 static int open_descriptors(void)
@@ -222,6 +223,7 @@ static void threads_names_files_and_datagrams_survive_it(void **state)
 static void children_survive_it(void **state)
 {
 	(void)state;
+	skip_on_valgrind(NO_PIDFD);
 	sweep(children);
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "loopscope/loopscope.h"
+#include "on_valgrind.h"
 
 static void run(int (*fn)(void *arg))
 {
@@ -169,6 +170,7 @@ static int main_of_emfile(void *arg)
 static void accepting_pauses_without_descriptors(void **state)
 {
 	(void)state;
+	skip_on_valgrind(TAKES_AND_REFUSES);
 	run(main_of_emfile);
 }
 

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "loopscope/loopscope.h"
+#include "on_valgrind.h"
 
 #define HOUR_NS 3600000000000ull
 
@@ -187,7 +188,8 @@ static const lsc_task_fn waits[] = {
 	in_wait,    in_wait_for, in_as_completed, in_group, in_event,	    in_lock,   in_semaphore,
 	in_barrier, in_get,	 in_put,	  in_join,  in_stream_read, in_drain,  in_child,
 };
-#define WAITS (sizeof(waits) / sizeof(waits[0]))
+/* The last one needs pidfd_open, which valgrind does not know. */
+#define WAITS (sizeof(waits) / sizeof(waits[0]) - (RUNNING_ON_VALGRIND ? 1 : 0))
 
 static void make(struct things *t)
 {
