@@ -285,7 +285,9 @@ class Host(Case):
         if not shutil.which("bpftool"):
             self.skipTest("no bpftool")
         before = len(json.loads(run("bpftool", "-j", "prog").stdout))
-        ps()
+        with Process([PYTHON, HERE / "targets/blocker.py"]) as target:
+            target.next_line("running")
+            self.assertIn(target.pid, [loop["pid"] for loop in ps()["loops"]])
         self.assertEqual(len(json.loads(run("bpftool", "-j", "prog").stdout)), before)
 
 
