@@ -10,7 +10,7 @@
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
  *   gil.c        CPython's lock             host.c     what the host took
  *   task.c       tasks of loops without a ring  chain.c  frames of Python in samples
- *   callback.c   callbacks of loops in C
+ *   callback.c   callbacks of loops in C    said.c     marks and counters of applications
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H

@@ -137,8 +137,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		loop_unref(loop);
 		return r;
 	}
-	trace_open(&loop->trace, o.record_bits);
-	loop->observed = loop->debug || trace_records(&loop->trace);
+	trace_init(&loop->trace);
 	r = backend_open(loop);
 	if (r == 0)
 		r = remote_open(loop);
@@ -146,6 +145,9 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		release(loop);
 		return r;
 	}
+	/* Last: the ring must not take the descriptor or the memory that the loop needs. */
+	trace_open(&loop->trace, o.record_bits);
+	loop->observed = loop->debug || trace_records(&loop->trace);
 	loop_thread = loop;
 	overflow_open(loop);
 	*ret = loop;
