@@ -1,70 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the loop library costs: a record in the ring, a switch of stacks, yields, tasks, timers,
- * memory; recording off and on. Prints "name value unit" lines; each value is the median of several
- * rounds. An argument runs that one alone. `run` compares with other loops.
- */
+/* What the loop library costs: a switch of stacks, yields, tasks, timers, memory; recording off and
+ * on. `run` compares with other loops. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "loop.h"
+#include "coro.h"
 #include "loopscope/loopscope.h"
+#include "measure.h"
 #include "stack.h"
 
-#define ROUNDS 15
-#define CALLS  1000000
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static const char *only; /* the one bench to run; NULL: all */
-
-/* Runs round(arg) ROUNDS times; each makes `calls` calls. */
-static void report(const char *name, void (*round)(void *arg), void *arg, unsigned calls)
-{
-	double ns[ROUNDS];
-
-	if (only && strcmp(only, name) != 0)
-		return;
-	for (int i = 0; i < ROUNDS; i++) {
-		uint64_t begin_ns = lsc_now_ns();
-
-		round(arg);
-		ns[i] = (double)(lsc_now_ns() - begin_ns) / calls;
-	}
-	qsort(ns, ROUNDS, sizeof(ns[0]), compare);
-	printf("%s %.2f ns\n", name, ns[ROUNDS / 2]);
-}
-
-static void put_records(void *arg)
-{
-	for (uint32_t i = 0; i < CALLS; i++)
-		ring_put(arg, LSC_REC_TASK_RUN, 0, 0, i, 0);
-}
-
-static void bench_record(const char *name, const char *trace)
-{
-	struct ring ring;
-
-	setenv("LSC_TRACE", trace, 1);
-	ring_open(&ring, RING_DEFAULT_BITS);
-	if ((ring.fd >= 0) != (trace[0] == '1')) {
-		printf("# %s: no ring can be had here\n", name);
-		return;
-	}
-	report(name, put_records, &ring, CALLS);
-	ring_close(&ring);
-}
+#define CALLS 1000000 /* timers */
+#define SHORT 100000  /* calls of a short round */
 
 static struct coro thread, inside;
+static struct coro_stack thread_stack, inside_stack;
 
 static void keep_switching(void *arg)
 {
@@ -76,7 +28,7 @@ static void keep_switching(void *arg)
 static void switch_there_and_back(void *arg)
 {
 	(void)arg;
-	for (unsigned i = 0; i < CALLS; i++)
+	for (unsigned i = 0; i < SHORT / 2; i++)
 		coro_switch(&thread, &inside);
 }
 
@@ -87,24 +39,27 @@ static void bench_switch(void)
 	if (stack_map(&stack, STACK_DEFAULT_SIZE) < 0)
 		return;
 	/* Never unwound: nothing on this stack owns anything. */
-	coro_init_thread(&thread);
-	coro_init(&inside, stack.base, stack.size, stack.base + stack.size, keep_switching, NULL);
-	report("switch", switch_there_and_back, NULL, 2 * CALLS);
-	coro_done(&inside);
+	coro_init_thread(&thread, &thread_stack);
+	coro_init(&inside, &inside_stack, stack.base, stack.size, stack.base + stack.size,
+		  keep_switching, NULL);
+	measure("switch", switch_there_and_back, NULL, SHORT);
+	coro_done(&inside_stack);
 	stack_unmap(&stack);
 }
+
+/* ---- tasks: rounds are calls of the main task ---- */
 
 #define YIELDERS 100
 
 static int yield_often(void *arg)
 {
 	(void)arg;
-	for (unsigned i = 0; i < CALLS / YIELDERS; i++)
+	for (unsigned i = 0; i < SHORT / YIELDERS; i++)
 		lsc_yield();
 	return 0;
 }
 
-static int run_yielders(void *arg)
+static void yield_round(void *arg)
 {
 	struct lsc_future *tasks[YIELDERS];
 
@@ -115,16 +70,7 @@ static int run_yielders(void *arg)
 		lsc_await(tasks[i]);
 		lsc_unref(tasks[i]);
 	}
-	return 0;
 }
-
-static void yield_rounds(void *arg)
-{
-	(void)arg;
-	lsc_run(run_yielders, NULL);
-}
-
-/* ---- spawn, run, finish ---- */
 
 #define BATCH 1000
 
@@ -137,46 +83,30 @@ static int finish(void *arg)
 	return 0;
 }
 
-static int run_spawner(void *arg)
+static void spawn_round(void *arg)
 {
 	(void)arg;
-	for (unsigned i = 0; i < CALLS / BATCH; i++) {
+	for (unsigned i = 0; i < SHORT / BATCH; i++) {
 		for (unsigned k = 0; k < BATCH; k++)
 			lsc_unref(lsc_spawn(finish, NULL, NULL));
 		lsc_yield();
 	}
-	return 0;
 }
 
-static void spawn_rounds(void *arg)
+static void await_round(void *arg)
 {
 	(void)arg;
-	lsc_run(run_spawner, NULL);
-}
-
-static int run_awaiter(void *arg)
-{
-	(void)arg;
-	for (unsigned i = 0; i < CALLS; i++) {
+	for (unsigned i = 0; i < SHORT; i++) {
 		struct lsc_future *task = lsc_spawn(finish, NULL, NULL);
 
 		lsc_await(task);
 		lsc_unref(task);
 	}
-	return 0;
 }
-
-static void await_rounds(void *arg)
-{
-	(void)arg;
-	lsc_run(run_awaiter, NULL);
-}
-
-/* ---- spawn and gather ---- */
 
 #define CROWD 100000
 
-static int run_gather(void *arg)
+static void gather_round(void *arg)
 {
 	static struct lsc_future *tasks[CROWD];
 
@@ -184,24 +114,40 @@ static int run_gather(void *arg)
 	for (unsigned i = 0; i < CROWD; i++)
 		tasks[i] = lsc_spawn(finish, NULL, NULL);
 	struct lsc_future *all = lsc_gather(tasks, CROWD, 0);
-	int r = lsc_await(all);
+	lsc_await(all);
 	lsc_unref(all);
 	for (unsigned i = 0; i < CROWD; i++)
 		lsc_unref(tasks[i]);
-	return r;
 }
 
-static int run_gather_rounds(void *arg)
+static int bench_tasks(void *arg)
 {
-	for (unsigned i = 0; i < CALLS / CROWD; i++)
-		run_gather(arg);
+	const char *how = arg;
+	static const struct {
+		const char *name;
+		void (*round)(void *arg);
+		unsigned calls;
+	} benches[] = {
+		{"yield", yield_round, SHORT},
+		{"spawn", spawn_round, SHORT},
+		{"await", await_round, SHORT},
+		{"gather", gather_round, CROWD},
+	};
+	char name[32];
+
+	/* As a program does it once; everything it touches is new. */
+	snprintf(name, sizeof(name), "gather_first_%s", how);
+	if (measure_wants(name)) {
+		uint64_t begin_ns = lsc_time();
+
+		gather_round(NULL);
+		printf("%s %.2f ns\n", name, (double)(lsc_time() - begin_ns) / CROWD);
+	}
+	for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
+		snprintf(name, sizeof(name), "%s_%s", benches[i].name, how);
+		measure(name, benches[i].round, NULL, benches[i].calls);
+	}
 	return 0;
-}
-
-static void gather_rounds(void *arg)
-{
-	(void)arg;
-	lsc_run(run_gather_rounds, NULL);
 }
 
 /* ---- sleeping tasks ---- */
@@ -288,30 +234,23 @@ static void bench_timers(void)
 		start[r] = ns[0];
 		fire_ns[r] = ns[1];
 	}
-	qsort(start, TIMER_ROUNDS, sizeof(start[0]), compare);
-	qsort(fire_ns, TIMER_ROUNDS, sizeof(fire_ns[0]), compare);
-	printf("timer_start %.2f ns\ntimer_fire %.2f ns\n", start[TIMER_ROUNDS / 2],
-	       fire_ns[TIMER_ROUNDS / 2]);
+	printf("timer_start %.2f ns\ntimer_fire %.2f ns\n", median(start, TIMER_ROUNDS),
+	       median(fire_ns, TIMER_ROUNDS));
 	free(timers);
 	free(when_ns);
 }
 
 int main(int argc, char **argv)
 {
-	only = argc > 1 ? argv[1] : NULL;
-	bench_record("record_off", "0");
-	bench_record("record_on", "1");
+	measure_choose(argc, argv);
 	bench_switch();
 	for (int on = 0; on < 2; on++) {
 		setenv("LSC_TRACE", on ? "1" : "0", 1);
-		report(on ? "yield_on" : "yield_off", yield_rounds, NULL, CALLS);
-		report(on ? "spawn_on" : "spawn_off", spawn_rounds, NULL, CALLS);
-		report(on ? "await_on" : "await_off", await_rounds, NULL, CALLS);
-		report(on ? "gather_on" : "gather_off", gather_rounds, NULL, CALLS);
+		lsc_run(bench_tasks, on ? "on" : "off");
 	}
-	if (!only || strcmp(only, "sleeper") == 0)
+	if (measure_wants("sleeper"))
 		lsc_run(run_sleepers, NULL);
-	if (!only || strcmp(only, "timer") == 0)
+	if (measure_wants("timer"))
 		bench_timers();
 	return 0;
 }
