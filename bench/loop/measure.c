@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 
+#define ROUNDS_MIN 5
 #define ROUNDS_MAX 201
 #define BUDGET_NS  (400 * LSC_NS_PER_MS) /* of one figure */
 
@@ -36,20 +37,40 @@ double median(double *values, unsigned n)
 	return values[n / 2];
 }
 
-void measure(const char *name, void (*round)(void *arg), void *arg, unsigned calls)
+static double round_ns(void (*round)(void *arg), void *arg, unsigned calls)
+{
+	uint64_t begin_ns = lsc_now_ns();
+
+	round(arg);
+	return (double)(lsc_now_ns() - begin_ns) / calls;
+}
+
+/* Without plain: what a round of `with` costs. */
+static void run_rounds(const char *name, void (*plain)(void *arg), void (*with)(void *arg),
+		       void *arg, unsigned calls)
 {
 	double ns[ROUNDS_MAX];
 	unsigned n = 0;
 
 	if (!measure_wants(name))
 		return;
-	round(arg); /* a warm-up */
-	uint64_t start_ns = lsc_now_ns(), begin_ns = start_ns;
-	while (n < 5 || (n < ROUNDS_MAX && begin_ns - start_ns < BUDGET_NS)) {
-		round(arg);
-		uint64_t end_ns = lsc_now_ns();
-		ns[n++] = (double)(end_ns - begin_ns) / calls;
-		begin_ns = end_ns;
+	with(arg); /* a warm-up */
+	uint64_t start_ns = lsc_now_ns();
+	while (n < ROUNDS_MIN || (n < ROUNDS_MAX && lsc_now_ns() - start_ns < BUDGET_NS)) {
+		double base = plain ? round_ns(plain, arg, calls) : 0;
+
+		ns[n++] = round_ns(with, arg, calls) - base;
 	}
 	printf("%s %.2f ns\n", name, median(ns, n));
+}
+
+void measure(const char *name, void (*round)(void *arg), void *arg, unsigned calls)
+{
+	run_rounds(name, NULL, round, arg, calls);
+}
+
+void measure_added(const char *name, void (*plain)(void *arg), void (*with)(void *arg), void *arg,
+		   unsigned calls)
+{
+	run_rounds(name, plain, with, arg, calls);
 }

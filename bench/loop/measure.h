@@ -15,6 +15,10 @@ bool measure_wants(const char *name);
  * A round that was preempted does not count much. */
 void measure(const char *name, void (*round)(void *arg), void *arg, unsigned calls);
 
+/* The same of what `with` costs beyond `plain`; both take turns. */
+void measure_added(const char *name, void (*plain)(void *arg), void (*with)(void *arg), void *arg,
+		   unsigned calls);
+
 double median(double *values, unsigned n);
 
 #endif

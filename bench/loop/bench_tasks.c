@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the loop library costs: a switch of stacks, yields, tasks, timers, memory; recording off and
- * on. `run` compares with other loops. */
+/* What tasks cost: a switch of stacks, yields, spawning, gathering, memory; recording off and on.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "coro.h"
@@ -12,8 +11,7 @@
 #include "measure.h"
 #include "stack.h"
 
-#define CALLS 1000000 /* timers */
-#define SHORT 100000  /* calls of a short round */
+#define SHORT 100000 /* calls of a round */
 
 static struct coro thread, inside;
 static struct coro_stack thread_stack, inside_stack;
@@ -183,63 +181,6 @@ static int run_sleepers(void *arg)
 	return 0;
 }
 
-/* ---- timers: a million at random over 500 ms ---- */
-
-#define TIMER_ROUNDS 5
-
-static struct lsc_timer *timers;
-static uint64_t *when_ns;
-static unsigned fired;
-
-static void fire(void *arg)
-{
-	if (++fired == CALLS)
-		lsc_resolve(*(struct lsc_future **)arg, 0);
-}
-
-/* Starting them, and, once all are due, what firing them costs. */
-static int run_timers(void *arg)
-{
-	double *ns = arg;
-	struct lsc_future *all = lsc_future_new();
-
-	for (unsigned i = 0; i < CALLS; i++)
-		lsc_timer_init(&timers[i], fire, &all);
-	uint64_t begin_ns = lsc_time();
-	for (unsigned i = 0; i < CALLS; i++)
-		lsc_timer_start(&timers[i], begin_ns + when_ns[i]);
-	ns[0] = (double)(lsc_time() - begin_ns) / CALLS;
-	nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
-	begin_ns = lsc_time();
-	int r = lsc_await(all);
-	ns[1] = (double)(lsc_time() - begin_ns) / CALLS;
-	lsc_unref(all);
-	return r;
-}
-
-static void bench_timers(void)
-{
-	double ns[2], start[TIMER_ROUNDS], fire_ns[TIMER_ROUNDS];
-
-	timers = malloc(CALLS * sizeof(*timers));
-	when_ns = malloc(CALLS * sizeof(*when_ns));
-	if (!timers || !when_ns)
-		abort();
-	srand(1);
-	for (int r = 0; r < TIMER_ROUNDS; r++) {
-		for (unsigned i = 0; i < CALLS; i++)
-			when_ns[i] = (uint64_t)(500e6 * rand() / RAND_MAX);
-		fired = 0;
-		lsc_run(run_timers, ns);
-		start[r] = ns[0];
-		fire_ns[r] = ns[1];
-	}
-	printf("timer_start %.2f ns\ntimer_fire %.2f ns\n", median(start, TIMER_ROUNDS),
-	       median(fire_ns, TIMER_ROUNDS));
-	free(timers);
-	free(when_ns);
-}
-
 int main(int argc, char **argv)
 {
 	measure_choose(argc, argv);
@@ -250,7 +191,5 @@ int main(int argc, char **argv)
 	}
 	if (measure_wants("sleeper"))
 		lsc_run(run_sleepers, NULL);
-	if (measure_wants("timer"))
-		bench_timers();
 	return 0;
 }
