@@ -62,7 +62,7 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 	uint8_t b[TASK_BYTES];
 	int32_t state;
 
-	memset(t, 0, sizeof(*t));
+	t->chain.n = t->wakes.n = 0; /* the rest of these is large */
 	if (!pyobject_read(v, address, b, l->task_coro + 2 * sizeof(uint64_t)) ||
 	    pyclass_of(v, address) != PYCLASS_TASK)
 		return TASK_ENDED; /* freed, or None in a dead reference */
@@ -140,8 +140,10 @@ static bool read_chunk(struct reading *r, const uint64_t *address, size_t n)
 	pypages_forget(r->pages);
 	for (size_t i = 0; i < n; i++)
 		r->verdict[i] = read_task(r->v, address[i], &r->first[i]);
-	pypages_forget(r->pages);
-	for (size_t i = 0; i < n; i++) {
+	bool same = pypages_verify(r->pages); /* nothing has changed, nearly always */
+	if (!same)
+		pypages_forget(r->pages);
+	for (size_t i = 0; i < n && !same; i++) {
 		enum verdict b = read_task(r->v, address[i], &second), a = r->verdict[i];
 		if (a != b || a == TASK_ODD || (a == TASK_GOOD && !is_same(&r->first[i], &second)))
 			r->verdict[i] = TASK_ODD;

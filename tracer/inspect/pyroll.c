@@ -21,6 +21,7 @@
 #define STATES_MAX	4096
 #define STEPS_MAX	(4 * PYROLL_MAX) /* in all lists of a process */
 #define REPAIRS_MAX	1024		 /* in one */
+#define REPAIRS_ALL	8192
 
 /* False: it has no room any more. */
 static bool add(struct pyroll *r, uint64_t address)
@@ -131,7 +132,8 @@ static bool count_rest(struct pyview *v, uint64_t head, uint64_t at, struct pyro
 static bool add_list(struct pyview *v, struct pypages *pages, uint64_t head, struct pyroll *r)
 {
 	const uint64_t inner = v->layout.task_node;
-	const unsigned int most = r->repairs + REPAIRS_MAX;
+	const unsigned int left = REPAIRS_ALL - r->repairs;
+	const unsigned int most = r->repairs + (left < REPAIRS_MAX ? left : REPAIRS_MAX);
 	size_t base = r->n;
 	struct node last, next;
 
