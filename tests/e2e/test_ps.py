@@ -14,8 +14,9 @@ import time
 import jsonschema
 
 from apps import APP
+import pythons
 import unpacked
-from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, PYTHONS, SEED, Case, Process, loopscope, main, rng, run
+from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -72,14 +73,14 @@ class Tasks(Case):
         """Random trees of all ways to await, in several loops; names, states, where each is suspended, and who
         awaits whom."""
         tried = 0
-        for version, path in PYTHONS.items():
-            if not path.exists():
-                print(f"skipped {version}: {path} is not there")
+        for version, command, why in pythons.every():
+            if why:
+                print(f"skipped {version}: {why}")
                 continue
             tried += 1
             seed, loops, tasks = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([5, 40, 300])
             told = f"{version} seed {seed} loops {loops} tasks {tasks}; LSC_SEED={SEED}"
-            with self.subTest(version=version), Process([path, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
+            with self.subTest(version=version), Process([*command, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
                 truth = json.loads(target.next_line("{", 60))
                 document = ps(target.pid)
                 self.assertTellsTheSame(document, truth, told)
@@ -90,12 +91,35 @@ class Tasks(Case):
                 for loop in document["loops"]:
                     self.assertEqual(loop["runtime"], "cpython", told)
                     self.assertTrue(loop["primary_wait"]["syscall"].startswith("epoll"), told)
-                if version != "debian":
-                    self.assertTrue(version.startswith(document["loops"][0]["runtime_version"]), told)
+                said = run(*command, "-c", "import platform; print(platform.python_version())").stdout.strip()
+                self.assertTrue(said.startswith(document["loops"][0]["runtime_version"]), f"{said} {told}")
                 # each loop has one cycle of three, and nothing else goes round
                 self.assertEqual([len(cycle) for cycle in document["cycles"]], [3] * loops, told)
         if not tried:
             self.skipTest("no CPython is here")
+
+    def test_tasks_of_a_thread_that_has_ended_and_those_that_begin_at_once(self):
+        code = ("import asyncio, sys, threading\nasync def leaf(): await asyncio.Event().wait()\n"
+                "async def make():\n loop = asyncio.get_running_loop()\n"
+                " if hasattr(asyncio, 'eager_task_factory'): loop.set_task_factory(asyncio.eager_task_factory)\n"
+                " made = [loop.create_task(leaf(), name='%s-%d' % (threading.current_thread().name, n)) for n in range(9)]\n"
+                " await asyncio.sleep(0.01)\n return made\n"
+                "def ended(): kept.extend(loop.run_until_complete(make()))\n"
+                "kept, loop = [], asyncio.new_event_loop()\nt = threading.Thread(target=ended, name='ended')\nt.start()\nt.join()\n"
+                "async def main():\n kept.extend(await make())\n"
+                " print(*sorted(t.get_name() for l in (loop, asyncio.get_running_loop()) for t in asyncio.all_tasks(l)), flush=True)\n"
+                " await leaf()\nasyncio.run(main())")
+        for version, command, why in pythons.every():
+            if why:
+                print(f"skipped {version}: {why}")
+                continue
+            with self.subTest(version=version), Process([*command, "-c", code]) as target:
+                told = target.next_line("ended", 60).split()
+                document = ps(target.pid)
+                self.assertEqual(sorted(task["name"] for task in document["tasks"]), told)
+                self.assertEqual({(task["name"].startswith("ended"), task["loop"]) for task in document["tasks"]},
+                                 {(True, None), (False, target.pid)})
+                self.assertEqual((document["changed"], document["unseen"]), (0, []))
 
     def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
         folder = uvloop()
@@ -145,7 +169,12 @@ class Tasks(Case):
 
     def test_tasks_that_change_meanwhile_are_counted_and_the_process_goes_on(self):
         """Those that stay are all there, the others are whole or counted; no gap that it has not without us."""
-        with Process([PYTHON, HERE / "targets/busy_tasks.py"]) as target:
+        for name, command in {"machine": pythons.machine, "3.14": lambda: pythons.debian("3.14")}.items():
+            with self.subTest(python=name):
+                self.check_tasks_that_change(command())
+
+    def check_tasks_that_change(self, command):
+        with Process([*command, HERE / "targets/busy_tasks.py"]) as target:
             target.next_line("running")
 
             def gap(during):
