@@ -32,14 +32,6 @@
  */
 #define TIMERS_MAX 256u
 
-/* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
- * would not see a use after free. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SPARE_TASKS 0
-#else
-#define SPARE_TASKS 131072
-#endif
-
 __thread struct lsc_loop *loop_thread;
 
 struct lsc_loop *lsc_loop_current(void)
@@ -94,7 +86,7 @@ static void release(struct lsc_loop *loop)
 	trace_close(&loop->trace);
 	fd_table_done(&loop->fds);
 	runner_pool_done(&loop->runners);
-	task_free_spare(loop);
+	slab_pool_done(&loop->tasks);
 	/* Late references are no calls from another thread. */
 	free(loop->debug);
 	loop->debug = NULL;
@@ -123,7 +115,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	loop->remote.fd = -1;
 	loop->refs = 1;
 	loop->burst_ns = BURST_NS;
-	loop->spare_room = SPARE_TASKS;
+	slab_pool_init(&loop->tasks, sizeof(struct task));
 	loop->size_class = runner_class(o.stack_size);
 	job_queue_init(&loop->batch);
 	job_queue_init(&loop->ready);
