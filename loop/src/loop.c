@@ -156,8 +156,10 @@ void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 	fd_ready(loop, token, events);
 }
 
-static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
+/* *ret_alarm: the backend ends the wait by then without being told. */
+static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns, bool *ret_alarm)
 {
+	*ret_alarm = false;
 	if (loop->ready.first)
 		return 0;
 	if (loop->snapshotting && timeout_ns > SNAPSHOT_PAUSE_NS)
@@ -167,7 +169,10 @@ static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
 		return timeout_ns;
 	uint64_t now = lsc_now_ns();
 	uint64_t left = due_ns > now ? due_ns - now : 0;
-	return left < timeout_ns ? left : timeout_ns;
+	if (left >= timeout_ns)
+		return timeout_ns;
+	*ret_alarm = left > 0 && loop->backend->alarm && loop->backend->alarm(loop, due_ns);
+	return left;
 }
 
 bool loop_next_round(struct lsc_loop *loop)
@@ -206,9 +211,11 @@ static void run_ready(struct lsc_loop *loop)
 
 int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 {
-	timeout_ns = time_to_wait(loop, timeout_ns);
+	bool alarm;
+
+	timeout_ns = time_to_wait(loop, timeout_ns, &alarm);
 	trace_tick_end(&loop->trace, timeout_ns);
-	int n = loop->backend->wait(loop, timeout_ns);
+	int n = loop->backend->wait(loop, alarm ? UINT64_MAX : timeout_ns);
 	trace_tick_begin(&loop->trace, n > 0 ? (uint64_t)n : 0);
 	uint64_t now = lsc_now_ns();
 	loop->burst_end_ns = now + loop->burst_ns;
