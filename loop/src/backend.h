@@ -7,6 +7,7 @@
 #ifndef LSC_LOOP_BACKEND_H
 #define LSC_LOOP_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,11 @@ struct backend_ops {
 	/* The same without done(): op is the caller's again at once. Not for those with a buffer.
 	 */
 	void (*forget)(struct lsc_loop *loop, struct backend_op *op);
+	/* Has waits end at due_ns (of CLOCK_MONOTONIC) without being told each time, in place of
+	 * what was said before: a wait with a timeout makes the kernel set a timer of its own.
+	 * False when it does not pay, or cannot be had: the wait needs its timeout. NULL: it never
+	 * pays. */
+	bool (*alarm)(struct lsc_loop *loop, uint64_t due_ns);
 	/* The primary wait, and nothing else: up to timeout_ns, UINT64_MAX for ever. The number of
 	 * events, 0 also when a signal came, or -errno. */
 	int (*wait)(struct lsc_loop *loop, uint64_t timeout_ns);

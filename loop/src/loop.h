@@ -15,6 +15,7 @@
 #include "remote.h"
 #include "resource.h"
 #include "runner.h"
+#include "slab.h"
 #include "timer.h"
 #include "trace.h"
 
@@ -31,9 +32,8 @@ struct lsc_loop {
 	void *backend_data;
 	struct trace trace;
 	struct runner_pool runners;
-	struct job *spare_tasks; /* memory of ended tasks, by task.job */
-	size_t spare_room;	 /* for so many more */
-	unsigned size_class;	 /* of a task's stack, unless it says otherwise */
+	struct slab_pool tasks;
+	unsigned size_class; /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
 	bool has_signals;      /* some signal is handled, or was */
