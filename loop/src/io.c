@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fd.h"
 #include "loop.h"
 #include "pool.h"
@@ -15,6 +16,9 @@
 #include "task.h"
 
 #define SENDFILE_CHUNK (1u << 20)
+
+/* So many operations between two looks at the clock: a few us of work. */
+#define TRIES 16u
 
 /* One operation under way. */
 struct op {
@@ -24,6 +28,16 @@ struct op {
 	uint32_t events;
 };
 
+/* What is always ready would keep its task from ever suspending, and all others from running: every
+ * so often the task has its turn taken when the tick has lasted for long enough. 0 or -ECANCELED.
+ */
+static int let_others(struct lsc_loop *loop)
+{
+	if (++loop->tries % TRIES != 0 || lsc_now_ns() < loop->burst_end_ns)
+		return 0;
+	return lsc_yield();
+}
+
 static int begin(struct op *op, int fd, uint32_t events)
 {
 	struct task *task = task_current();
@@ -31,7 +45,8 @@ static int begin(struct op *op, int fd, uint32_t events)
 	if (!task)
 		return -EPERM;
 	*op = (struct op){.loop = task->future.loop, .fd = fd, .events = events};
-	return fd_entry_get(op->loop, fd, &op->entry);
+	int r = let_others(op->loop);
+	return r < 0 ? r : fd_entry_get(op->loop, fd, &op->entry);
 }
 
 /* What became of a try: n and errno. 0: it is to be repeated, the descriptor is ready now;

@@ -78,9 +78,9 @@ static void release(struct lsc_loop *loop)
 	resource_close_all(&loop->resources);
 	signals_close(loop);
 	pool_close(loop);
+	remote_close(loop); /* with what came back from the pool */
 	drop_jobs(loop);
 	timer_wheel_drop(&loop->timers);
-	remote_close(loop);
 	if (loop->backend_data)
 		loop->backend->close(loop);
 	trace_close(&loop->trace);
@@ -241,6 +241,7 @@ static void cancel_all(struct lsc_loop *loop)
 void loop_close(struct lsc_loop *loop)
 {
 	loop->closing = true;
+	loop->running = true; /* nobody else turns or frees it */
 	for (struct list *l = loop->live.next; loop->debug && l != &loop->live; l = l->next)
 		debug_left(loop->debug, container_of(l, struct task, live));
 	cancel_all(loop);

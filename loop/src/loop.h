@@ -25,6 +25,7 @@ struct lsc_loop {
 	struct task *current;
 	uint64_t burst_end_ns; /* no round of this tick begins later */
 	uint64_t burst_ns;
+	uint32_t tries; /* operations on descriptors, for io.c */
 	struct coro thread; /* the stack that turns the loop */
 	struct coro_stack thread_stack;
 	struct list live; /* task.live, in the order of their ids */

@@ -54,9 +54,9 @@ struct lsc_queue *lsc_queue_free(struct lsc_queue *queue)
 {
 	if (!queue)
 		return NULL;
-	waitlist_wake_all(&queue->getters, -EIDRM);
-	waitlist_wake_all(&queue->putters, -EIDRM);
-	waitlist_wake_all(&queue->joiners, -EIDRM);
+	waitlist_close(&queue->getters);
+	waitlist_close(&queue->putters);
+	waitlist_close(&queue->joiners);
 	free(queue->items);
 	free(queue);
 	return NULL;

@@ -115,8 +115,8 @@ static void end(struct task *task, int result)
 	if (loop->debug)
 		debug_end(loop->debug, task);
 
-	/* A request that no suspension point met must not be lost. */
-	if (task->must_cancel)
+	/* A request that no suspension point met must not be lost; nor must an error. */
+	if (task->must_cancel && result >= 0)
 		result = -ECANCELED;
 	task->must_cancel = false;
 	task->runner = NULL;
