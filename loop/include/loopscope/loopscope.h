@@ -15,6 +15,7 @@
  *              between tasks of one loop
  *   fd.h       waiting for descriptors
  *   io.h       operations on descriptors: read, recv, send, accept, connect, ...
+ *   file.h     operations on files: open, pread, fsync, statx, ...
  *   stream.h   buffered streams
  *   filter.h   what stands between a stream and its descriptor
  *   connection.h, server.h  both ends of connections, UDP
@@ -48,6 +49,7 @@
 #include "loopscope/connection.h"
 #include "loopscope/event.h"
 #include "loopscope/fd.h"
+#include "loopscope/file.h"
 #include "loopscope/filter.h"
 #include "loopscope/future.h"
 #include "loopscope/gather.h"
