@@ -326,6 +326,6 @@ int lsc_tls_start(struct lsc_stream *stream, struct lsc_tls_context *context,
 		return r;
 	r = lsc_filter_set(stream, &filter, t);
 	if (r == -EPROTO || r == -EKEYREJECTED || r == -EKEYEXPIRED || r == -ECONNABORTED)
-		lsc_mark(lsc_tls_error());
+		lsc_trace_mark(lsc_tls_error());
 	return r;
 }

@@ -32,11 +32,12 @@ LSC_API int lsc_open(const char *path, int flags, mode_t mode);
 LSC_API ssize_t lsc_pread(int fd, void *buffer, size_t size, off_t offset);
 LSC_API ssize_t lsc_pwrite(int fd, const void *data, size_t size, off_t offset);
 
-/* fsync(2) and fdatasync(2). */
+/* fsync(2) and fdatasync(2). 0; errors are those named above, and the system calls' own. */
 LSC_API int lsc_fsync(int fd);
 LSC_API int lsc_fdatasync(int fd);
 
-/* statx(2): directory is a descriptor or AT_FDCWD, ret is written on success. */
+/* statx(2): directory is a descriptor or AT_FDCWD, *ret is written on
+ * success. 0; errors are those named above, and the system call's own. */
 LSC_API int lsc_statx(int directory, const char *path, int flags, unsigned mask, struct statx *ret);
 
 LSC_END

@@ -46,10 +46,11 @@ LSC_API void *lsc_filter_data(const struct lsc_stream *stream, const struct lsc_
 
 /* ---- below the filter, for its functions ---- */
 
-/* lsc_stream_read() of the descriptor's own bytes; not buffered. */
+/* lsc_stream_read() of the descriptor's own bytes; not buffered. Errors are those of
+ * lsc_stream_read(). */
 LSC_API ssize_t lsc_filter_receive(struct lsc_stream *stream, void *buffer, size_t size);
 
-/* lsc_stream_write() of the descriptor's own bytes. */
+/* lsc_stream_write() of the descriptor's own bytes. Errors are those of lsc_stream_write(). */
 LSC_API int lsc_filter_send(struct lsc_stream *stream, const void *bytes, size_t size);
 
 LSC_END

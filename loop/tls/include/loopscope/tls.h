@@ -68,8 +68,8 @@ struct lsc_tls_options {
 
 /* Makes a context and gives *ret, one reference. options (borrowed) may be NULL for a client. Reads
  * files, so make it before serving, or in a thread. -EINVAL: options of another size, a server
- * without a certificate, a file that is not what it should be, a key that does not fit; -ENOENT,
- * -EACCES, ... of files; -ENOMEM. */
+ * without a certificate, a file that is not what it should be, a key that does not fit; -ENOENT and
+ * the like of files; -ENOMEM. */
 LSC_API int lsc_tls_context_new(enum lsc_tls_side side, const struct lsc_tls_options *options,
 				struct lsc_tls_context **ret);
 
@@ -99,16 +99,17 @@ LSC_API int lsc_tls_start(struct lsc_stream *stream, struct lsc_tls_context *con
 			  const char *server_name);
 
 /* Why the latest call of this thread failed that returned one of the errors above; "" when none
- * did. Until the next call that suspends or fails. Borrowed. */
+ * did. Until the next call that suspends or fails. Borrowed. Never fails. */
 LSC_API const char *lsc_tls_error(void);
 
 /* ---- what was agreed ---- */
 
-/* Each returns NULL for a stream without TLS; borrowed, while the stream lives. */
-LSC_API const char *lsc_tls_version(const struct lsc_stream *stream); /* "TLSv1.3" */
-LSC_API const char *lsc_tls_cipher(const struct lsc_stream *stream);  /* "TLS_AES_256_GCM_SHA384" */
-LSC_API const char *lsc_tls_alpn(const struct lsc_stream *stream);    /* NULL also for none */
-/* What the client called the server; NULL also when it did not. */
+/* The version, as "TLSv1.3"; the cipher, as "TLS_AES_256_GCM_SHA384"; the protocol by ALPN; what
+ * the client called the server. NULL without TLS, and of the latter two also where there is none;
+ * borrowed, while the stream lives. */
+LSC_API const char *lsc_tls_version(const struct lsc_stream *stream);
+LSC_API const char *lsc_tls_cipher(const struct lsc_stream *stream);
+LSC_API const char *lsc_tls_alpn(const struct lsc_stream *stream);
 LSC_API const char *lsc_tls_server_name(const struct lsc_stream *stream);
 
 /* Gives *ret_der, the peer's certificate in DER, to be released with free(), and returns its
