@@ -116,7 +116,7 @@ static bool ends_later(struct fd_wait *w, int error)
 {
 	if (!w->submitted)
 		return false;
-	if (w->op.buffer) {
+	if (w->op.code != BACKEND_POLL) {
 		w->closed = error;
 		w->loop->backend->cancel(w->loop, &w->op);
 		return true;
@@ -393,13 +393,18 @@ int fd_transfer(struct lsc_loop *loop, struct fd_entry *entry, const struct back
 	};
 	struct task *task = loop->current;
 
+	list_init(&p.wait.link);
 	p.wait.op.done = transferred;
 	int r = loop->backend->submit(loop, &p.wait.op);
 	if (r < 0)
 		return r;
-	list_append(&entry->waits, &p.wait.link);
-	recheck_later(loop, entry);
-	r = park_task(task, op->fd, &p);
+	if (entry) {
+		list_append(&entry->waits, &p.wait.link);
+		recheck_later(loop, entry);
+		r = park_task(task, op->fd, &p);
+	} else {
+		r = task_park(task, &p.park, LSC_WAIT_THREAD, 0);
+	}
 	if (r != -ECANCELED || p.park.result == -ECANCELED)
 		return r;
 	task_recancel(task);

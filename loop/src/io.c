@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 #include "fd.h"
+#include "file.h"
 #include "loop.h"
-#include "pool.h"
 #include "quiet.h"
 #include "task.h"
 
@@ -263,52 +263,16 @@ int lsc_connect(int fd, const struct sockaddr *address, socklen_t size)
 
 /* ---- any descriptor ---- */
 
-struct transfer {
-	int fd;
-	void *buffer;
-	const void *data;
-	size_t size;
-};
-
-static int read_in_thread(void *arg)
-{
-	struct transfer *t = arg;
-	ssize_t n = read(t->fd, t->buffer, t->size);
-
-	return n < 0 ? -errno : (int)n;
-}
-
-static int write_in_thread(void *arg)
-{
-	struct transfer *t = arg;
-	ssize_t n = write(t->fd, t->data, t->size);
-
-	return n < 0 ? -errno : (int)n;
-}
-
-/* By the kernel's own threads where the backend has them, else by one of ours. */
-static int transfer_file(const struct op *op, int (*in_thread)(void *), struct transfer *t)
-{
-	struct backend_op file_op = {.code = t->buffer ? BACKEND_READ : BACKEND_WRITE,
-				     .fd = op->fd,
-				     .buffer = t->buffer ? t->buffer : (void *)(uintptr_t)t->data,
-				     .size = t->size};
-
-	if (op->loop->backend->submit && t->size > 0)
-		return fd_transfer(op->loop, op->entry, &file_op);
-	if (t->size > INT_MAX)
-		t->size = INT_MAX & ~4095;
-	return pool_call(op->loop, in_thread, t);
-}
-
 /* Files go elsewhere; what is blocking and not ours to change is waited for first. 0: try; else
  * *ret is what the operation returns. */
-static int prepare(struct op *op, ssize_t *ret, int (*in_thread)(void *), struct transfer *t)
+static int prepare(struct op *op, ssize_t *ret, enum backend_code code, void *buffer, size_t size)
 {
+	struct backend_op file_op = {
+		.code = code, .fd = op->fd, .buffer = buffer, .size = size, .offset = -1};
 	int r = fd_learn_kind(op->entry, op->fd);
 
 	if (r == 0 && op->entry->kind == FD_FILE) {
-		*ret = transfer_file(op, in_thread, t);
+		*ret = file_do(op->loop, op->entry, &file_op);
 		return 1;
 	}
 	if (r == 0 && op->entry->kind == FD_BLOCKING)
@@ -319,7 +283,6 @@ static int prepare(struct op *op, ssize_t *ret, int (*in_thread)(void *), struct
 
 ssize_t lsc_read(int fd, void *buffer, size_t size)
 {
-	struct transfer t = {.fd = fd, .buffer = buffer, .size = size};
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLIN);
 
@@ -328,7 +291,8 @@ ssize_t lsc_read(int fd, void *buffer, size_t size)
 	if (n < 0)
 		return n;
 	do {
-		if (op.entry->kind != FD_NONBLOCKING && prepare(&op, &n, read_in_thread, &t))
+		if (op.entry->kind != FD_NONBLOCKING &&
+		    prepare(&op, &n, BACKEND_READ, buffer, size))
 			return n;
 		n = read(fd, buffer, size);
 	} while (!settle(&op, &n));
@@ -339,14 +303,14 @@ ssize_t lsc_read(int fd, void *buffer, size_t size)
 
 ssize_t lsc_write(int fd, const void *data, size_t size)
 {
-	struct transfer t = {.fd = fd, .data = data, .size = size};
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLOUT);
 
 	if (n < 0)
 		return n;
 	do {
-		if (op.entry->kind != FD_NONBLOCKING && prepare(&op, &n, write_in_thread, &t))
+		if (op.entry->kind != FD_NONBLOCKING &&
+		    prepare(&op, &n, BACKEND_WRITE, (void *)(uintptr_t)data, size))
 			return n;
 		/* So much fits where a pipe says that it is writable. */
 		if (op.entry->kind == FD_BLOCKING && size > PIPE_BUF)

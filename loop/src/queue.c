@@ -235,9 +235,13 @@ int lsc_queue_join(struct lsc_queue *queue)
 	return waitlist_wait(&queue->joiners, task, LSC_WAIT_QUEUE, queue->unfinished, &woken);
 }
 
-void lsc_queue_shutdown(struct lsc_queue *queue)
+void lsc_queue_shutdown(struct lsc_queue *queue, void (*drop)(void *item))
 {
 	queue->shut = true;
+	while (drop && queue->count > 0) {
+		drop(extract(queue));
+		lsc_queue_task_done(queue);
+	}
 	waitlist_wake_all(&queue->getters, 0);
 	waitlist_wake_all(&queue->putters, 0);
 }
