@@ -9,15 +9,14 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
-import unittest
 
 import jsonschema
 
 from apps import APP
 import pythons
-from harness import BIN, CACHE, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
+import unpacked
+from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -42,19 +41,9 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
 def uvloop():
     """The folder that has Debian's uvloop: installed, or unpacked once."""
     installed = pathlib.Path("/usr/lib/python3/dist-packages")
-    root = CACHE / "uvloop"
     if (installed / "uvloop").exists():
         return installed
-    if not root.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            os.chmod(folder, 0o755)
-            got = run("apt-get", "download", "python3-uvloop", cwd=folder, status=None)
-            packages = list(pathlib.Path(folder).glob("*.deb"))
-            if not packages:
-                raise unittest.SkipTest(f"python3-uvloop is not here and cannot be had: {got.stderr.strip()[-200:]}")
-            unpacked = CACHE / f"uvloop.{os.getpid()}"
-            run("dpkg", "-x", packages[0], unpacked)
-            unpacked.rename(root)
+    root = unpacked.folder("uvloop", lambda folder: unpacked.debian(folder, ["python3-uvloop"]))
     return root / "usr/lib/python3/dist-packages"
 
 
@@ -325,7 +314,9 @@ class Host(Case):
         if not shutil.which("bpftool"):
             self.skipTest("no bpftool")
         before = len(json.loads(run("bpftool", "-j", "prog").stdout))
-        ps()
+        with Process([PYTHON, HERE / "targets/blocker.py"]) as target:
+            target.next_line("running")
+            self.assertIn(target.pid, [loop["pid"] for loop in ps()["loops"]])
         self.assertEqual(len(json.loads(run("bpftool", "-j", "prog").stdout)), before)
 
 
