@@ -20,7 +20,9 @@
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
 #define INSPECTOR_WORDS	     6
-#define INSPECTOR_REGS	     17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define INSPECTOR_RED_ZONE                                                                         \
+	128 /* bytes below the stack pointer that are the function's own (System V ABI) */
+#define INSPECTOR_REGS 17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 struct inspector;
 
@@ -211,10 +213,10 @@ uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);
 
-/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at
- * rsp. pid/tid in the reader's namespace. The job is answered exactly once through fn, with the
- * same cookie, possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not
- * answered then). */
+/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory,
+ * from INSPECTOR_RED_ZONE below rsp on. pid/tid in the reader's namespace. The job is answered
+ * exactly once through fn, with the same cookie, possibly with why set. Copies all it needs.
+ * -EAGAIN when too many jobs wait (not answered then). */
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
