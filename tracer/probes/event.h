@@ -389,11 +389,16 @@ struct event_python {
 	struct python_frame frames[PYTHON_FRAMES]; /* leaf first; count of them */
 };
 
-struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 0 */
-	struct event e;
-	__u32 child;
-	__u32 group_dead;
+struct event_process {
+	struct event e; /* fork: of the parent */
+	__u32 child;	/* fork: the new process; exec: the thread's number until then */
+	__u32 pad;
 	char comm[16];
+};
+
+struct event_exec {
+	struct event_process p;
+	struct thread_state last; /* of the thread; tid 0: it had none */
 };
 
 struct socket_end {
