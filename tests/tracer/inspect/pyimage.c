@@ -317,7 +317,7 @@ static void put_debug_offsets(const struct version *v)
 
 void make_task(uint64_t coro, uint64_t name)
 {
-	uint64_t task = make_object(image.task_type, 200);
+	uint64_t task = image.task = make_object(image.task_type, 200);
 
 	put(task + image.v->coro, coro);
 	put(task + image.v->coro + 8, name);
