@@ -5,11 +5,12 @@
  * What is cooked waits on a tray, and the waiter serves from it first, before he takes another
  * order.
  *
- *     restaurant [--tables N] [--courses N] [--cooking MS] [--waiter-cooks]
+ *     restaurant [--tables N] [--courses N] [--cooking MS] [--waiter-cooks] [--each]
  *
  * With --waiter-cooks he goes into the kitchen and cooks each dish by himself. Nothing else happens
  * meanwhile: dishes get cold on the tray, tables starve. `loopscope record -- restaurant
- * --waiter-cooks` says so.
+ * --waiter-cooks` says so; with --each the restaurant tells by itself how long each table starved:
+ * its dish stood before it and the waiter did not let it eat.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -30,6 +31,7 @@ struct options {
 	unsigned courses;
 	unsigned cooking_ms;
 	bool waiter_cooks;
+	bool each;
 };
 
 struct restaurant {
@@ -41,17 +43,21 @@ struct restaurant {
 	unsigned served;
 	uint64_t longest_on_tray_ns;
 	uint64_t longest_wait_ns; /* of a table, from the order to the dish */
+	uint64_t cooked_ns;	  /* by the waiter */
+	uint64_t *starved_ns;	  /* of each table */
+	unsigned seated;
 };
 
 /* On the stack of the table's task, which waits until it is served. */
 struct dish {
 	struct lsc_event *served;
 	uint64_t ready_ns;
+	uint64_t served_ns;
 };
 
 /* ---- the tables ---- */
 
-static int eat_one_course(struct restaurant *r, struct dish *dish)
+static int eat_one_course(struct restaurant *r, struct dish *dish, unsigned number)
 {
 	uint64_t ordered_ns = lsc_time();
 
@@ -64,6 +70,7 @@ static int eat_one_course(struct restaurant *r, struct dish *dish)
 	if (e < 0)
 		return e;
 	uint64_t waited_ns = lsc_time() - ordered_ns;
+	r->starved_ns[number] += lsc_time() - dish->served_ns;
 	if (waited_ns > r->longest_wait_ns)
 		r->longest_wait_ns = waited_ns;
 	return lsc_sleep(r->options.cooking_ms * NS_PER_MS / 2); /* eating takes time, too */
@@ -73,10 +80,11 @@ static int table(void *arg)
 {
 	struct restaurant *r = arg;
 	struct dish dish = {.served = lsc_event_new()};
+	unsigned number = r->seated++;
 	int e = dish.served ? 0 : -ENOMEM;
 
 	for (unsigned course = 0; course < r->options.courses && e == 0; course++)
-		e = eat_one_course(r, &dish);
+		e = eat_one_course(r, &dish, number);
 	lsc_event_free(dish.served);
 	return e;
 }
@@ -112,9 +120,11 @@ static void cook_by_himself(struct restaurant *r, struct dish *dish)
 {
 	struct timespec left = {.tv_nsec = (long)(r->options.cooking_ms % 1000 * NS_PER_MS),
 				.tv_sec = r->options.cooking_ms / 1000};
+	uint64_t begin_ns = lsc_time();
 
 	while (nanosleep(&left, &left) < 0 && errno == EINTR)
 		;
+	r->cooked_ns += lsc_time() - begin_ns;
 	put_on_tray(r, dish);
 }
 
@@ -131,6 +141,7 @@ static void serve_ready_dishes(struct restaurant *r)
 		if (lay_ns > r->longest_on_tray_ns)
 			r->longest_on_tray_ns = lay_ns;
 		r->served++;
+		dish->served_ns = lsc_time();
 		lsc_event_set(dish->served);
 	}
 }
@@ -191,7 +202,9 @@ static int open_restaurant(void *arg)
 			snprintf(name, sizeof(name), "cook %d", i);
 			staff[i] = lsc_spawn(cook, r, name);
 		}
-		e = seat_guests(r);
+		e = lsc_sleep(r->options.cooking_ms * NS_PER_MS); /* the stoves get warm */
+		if (e == 0)
+			e = seat_guests(r);
 	}
 	for (int i = 0; i <= COOKS; i++) {
 		if (staff[i]) {
@@ -227,6 +240,7 @@ static int parse(int argc, char **argv, struct options *o)
 		{"courses", required_argument, NULL, 'c'},
 		{"cooking", required_argument, NULL, 'm'},
 		{"waiter-cooks", no_argument, NULL, 'w'},
+		{"each", no_argument, NULL, 'e'},
 		{NULL, 0, NULL, 0},
 	};
 	int r = 0, opt;
@@ -240,10 +254,25 @@ static int parse(int argc, char **argv, struct options *o)
 			r = number(optarg, 60000, &o->cooking_ms);
 		else if (opt == 'w')
 			o->waiter_cooks = true;
+		else if (opt == 'e')
+			o->each = true;
 		else
 			r = -1;
 	}
 	return r == 0 && optind < argc ? -1 : r;
+}
+
+static void tell(const struct restaurant *r, uint64_t evening_ns)
+{
+	printf("%u dishes in %.3f s; the longest on the tray %.3f ms, the longest wait of a table "
+	       "%.3f ms\n",
+	       r->served, (double)evening_ns / 1e9, (double)r->longest_on_tray_ns / 1e6,
+	       (double)r->longest_wait_ns / 1e6);
+	if (!r->options.each)
+		return;
+	printf("the waiter cooked for %.3f ms\n", (double)r->cooked_ns / 1e6);
+	for (unsigned i = 0; i < r->seated; i++)
+		printf("table %u starved for %.3f ms\n", i + 1, (double)r->starved_ns[i] / 1e6);
 }
 
 int main(int argc, char **argv)
@@ -252,20 +281,17 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv, &r.options) < 0) {
 		fputs("usage: restaurant [--tables N] [--courses N] [--cooking MS] "
-		      "[--waiter-cooks]\n",
+		      "[--waiter-cooks] [--each]\n",
 		      stderr);
 		return 2;
 	}
+	r.starved_ns = calloc(r.options.tables, sizeof(*r.starved_ns));
 	uint64_t begin_ns = lsc_time();
-	int e = lsc_run(open_restaurant, &r);
-	if (e < 0) {
+	int e = r.starved_ns ? lsc_run(open_restaurant, &r) : -ENOMEM;
+	if (e < 0)
 		fprintf(stderr, "restaurant: %s\n", strerror(-e));
-		return 1;
-	}
-	printf("%u dishes in %.3f s; the longest on the tray %.3f ms, the longest wait of a table "
-	       "%.3f "
-	       "ms\n",
-	       r.served, (double)(lsc_time() - begin_ns) / 1e9, (double)r.longest_on_tray_ns / 1e6,
-	       (double)r.longest_wait_ns / 1e6);
-	return 0;
+	else
+		tell(&r, lsc_time() - begin_ns);
+	free(r.starved_ns);
+	return e < 0;
 }

@@ -137,6 +137,7 @@ static int body(struct page *p)
 	html_findings(p);
 	html_stalls(p);
 	html_tables(p);
+	html_said(p);
 	html_capture(p);
 	fputs("</main>\n<footer><p>Written by loopscope ", p->out);
 	html_text(p, field_text(json_object_get(p->doc, "tool"), "version"));

@@ -325,6 +325,7 @@ int text_render(const struct analysis *a, const struct text_options *options, FI
 	print_findings(&p);
 	int r = page_stalls(&p);
 	print_loops(&p);
+	page_said(&p);
 	print_unseen(&p);
 	if (r < 0)
 		return r;

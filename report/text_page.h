@@ -36,5 +36,7 @@ enum style page_severity_style(enum severity s);
 
 /* text_stall.c: the worst stalls. */
 int page_stalls(const struct page *p);
+/* text_said.c: counters and marks. */
+void page_said(const struct page *p);
 
 #endif

@@ -16,6 +16,7 @@
 #define ARGS_SHOWN   4
 #define CALLS_SHOWN  3
 #define CHAIN_SHOWN  4
+#define MARKS_SHOWN  5
 #define LABEL	     "      %-9s"
 
 static void print_head(const struct page *p, const struct analysis_stall *s)
@@ -216,6 +217,40 @@ static void print_calls(const struct page *p, const struct analysis_stall *s)
 		fprintf(p->out, LABEL "and %zu shorter ones\n", "", s->nblocks - shown);
 }
 
+/* "checkout begin" 3 ms before the longest call, or so far into the stall. */
+static void print_mark(const struct page *p, const struct store_mark *m,
+		       const struct analysis_stall *s, const struct store_block *call, bool first)
+{
+	bool before = call && m->ts_ns <= call->start_ns;
+
+	fprintf(p->out, LABEL, first ? "mark" : "");
+	page_text(p, m->text ? m->text : "(without a text)", 48);
+	fputs("  ", p->out);
+	page_duration(p, before ? call->start_ns - m->ts_ns : m->ts_ns - s->row.start_ns);
+	fputs(before ? " before " : " into it\n", p->out);
+	if (before) {
+		page_text(p, call->syscall ? call->syscall : lsc_cause_name(call->cause), 32);
+		fputc('\n', p->out);
+	}
+}
+
+/* Those nearest to the longest call: the last ones before it, then those behind. */
+static void print_marks(const struct page *p, const struct analysis_stall *s)
+{
+	const struct store_block *call = analysis_longest_block(p->a, s);
+	const struct store_mark *marks = p->a->marks + s->first_mark;
+	size_t before = 0, first, shown;
+
+	while (call && before < s->nmarks && marks[before].ts_ns <= call->start_ns)
+		before++;
+	first = before > MARKS_SHOWN ? before - MARKS_SHOWN : 0;
+	shown = s->nmarks - first < MARKS_SHOWN ? s->nmarks - first : MARKS_SHOWN;
+	for (size_t i = 0; i < shown; i++)
+		print_mark(p, &marks[first + i], s, call, i == 0);
+	if (s->nmarks > shown)
+		fprintf(p->out, LABEL "and %zu more marks\n", "", s->nmarks - shown);
+}
+
 static void print_frame(const struct page *p, const struct store_frame *f, bool site)
 {
 	char name[96];
@@ -335,6 +370,7 @@ int page_stalls(const struct page *p)
 		print_split(p, &order[i]->row);
 		print_task(p, order[i]);
 		print_calls(p, order[i]);
+		print_marks(p, order[i]);
 		print_stack(p, order[i]);
 		print_victims(p, order[i]);
 	}

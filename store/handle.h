@@ -10,11 +10,11 @@
 
 #include "store.h"
 
-#define STORE_APPLICATION_OFFSET 68 /* big-endian, 4 bytes */
-#define STORE_APPLICATION_ID 0x4c534331 /* "LSC1", bytes 68-71 of the file */
-#define STORE_VERSION	     1		/* user_version, bytes 60-63 */
-#define STORE_PAGE_SIZE	     4096
-#define STORE_FRAMES_MAX     1024 /* of one stack */
+#define STORE_APPLICATION_OFFSET 68	    /* big-endian, 4 bytes */
+#define STORE_APPLICATION_ID	 0x4c534331 /* "LSC1", bytes 68-71 of the file */
+#define STORE_VERSION		 2	    /* user_version, bytes 60-63 */
+#define STORE_PAGE_SIZE		 4096
+#define STORE_FRAMES_MAX	 1024 /* of one stack */
 
 /* The statements that a writer keeps prepared. */
 enum store_statement {
@@ -38,6 +38,8 @@ enum store_statement {
 	STATEMENT_CHUNK,
 	STATEMENT_MODE,
 	STATEMENT_STEP,
+	STATEMENT_MARK,
+	STATEMENT_COUNTER,
 	STATEMENT_LOSS,
 	STATEMENT_UNSEEN,
 	STATEMENT_UNRESOLVED,
@@ -55,7 +57,7 @@ struct store {
 	char value[STORE_TEXT_MAX + 1]; /* what store_meta_get lent last */
 };
 
-extern const char schema_sql[]; /* schema.S */
+extern const char schema_sql[], migration_2_sql[]; /* schema.S */
 
 /* -errno of one of SQLite's result codes (extended ones too). */
 int store_errno(int rc);

@@ -2,8 +2,9 @@
 /*
  * Opening a capture that somebody else may have crafted. What it is gets read from its first bytes;
  * only then SQLite sees it, with everything off that could run or write; its schema must be ours to
- * the letter and its pages must be sound. Nothing is written, created or removed: a capture without
- * a -wal is opened as immutable, one that was cut off with a WAL index on the heap.
+ * the letter (of an older one: once it is migrated, in a copy) and its pages must be sound. Nothing
+ * is written, created or removed: a capture without a -wal is opened as immutable, one that was cut
+ * off with a WAL index on the heap.
  */
 #include "handle.h"
 
@@ -201,6 +202,47 @@ static int same_schema(sqlite3 *a, sqlite3 *b)
 	return r < 0 ? r : same;
 }
 
+/* What turns a capture of the version before into one of this version. */
+static const char *const migrations[STORE_VERSION + 1] = {[2] = migration_2_sql};
+
+/* Puts a copy of a capture of that version, migrated, in the place of *db: in a temporary database,
+ * which SQLite keeps in memory and moves to an unnamed file when it grows. The statements only
+ * create what the schema lacked, so nothing that the file holds is evaluated before
+ * has_our_schema() has seen it. */
+static int migrate(sqlite3 **db, int version)
+{
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	sqlite3 *copy;
+	int r = store_errno(sqlite3_open_v2("", &copy, flags, NULL));
+
+	if (!r) {
+		sqlite3_backup *backup = sqlite3_backup_init(copy, "main", *db, "main");
+		int rc = backup ? sqlite3_backup_step(backup, -1) : sqlite3_errcode(copy);
+
+		sqlite3_backup_finish(backup);
+		r = rc == SQLITE_DONE ? 0 : store_errno(rc) ? store_errno(rc) : -EIO;
+	}
+	if (!r)
+		restrain(copy);
+	for (int v = version + 1; !r && v <= STORE_VERSION; v++) {
+		r = store_exec(copy, migrations[v]);
+		if (r ==
+		    -EBADMSG) { /* it has what its version lacks: has_our_schema() will say so */
+			r = 0;
+			break;
+		}
+	}
+	if (!r)
+		r = store_exec(copy, "PRAGMA query_only = ON");
+	if (r < 0) {
+		sqlite3_close(copy);
+		return r;
+	}
+	sqlite3_close(*db);
+	*db = copy;
+	return 0;
+}
+
 static int has_our_schema(sqlite3 *db)
 {
 	sqlite3 *fresh;
@@ -215,31 +257,35 @@ static int has_our_schema(sqlite3 *db)
 	return r;
 }
 
-static int check(sqlite3 *db, const char *path, struct lsc_err *err)
+/* *db becomes the migrated copy of an older capture. */
+static int check(sqlite3 **db, const char *path, struct lsc_err *err)
 {
 	char text[160] = "";
-	int r = get_value(db, "PRAGMA user_version", text, sizeof(text));
+	int r = get_value(*db, "PRAGMA user_version", text, sizeof(text));
+	int version = atoi(text);
 
-	if (!r && atoi(text) > STORE_VERSION)
+	if (!r && version > STORE_VERSION)
 		return lsc_err_set(err, -EPROTO,
 				   "'%s' was written by a newer loopscope (schema %d, this one "
 				   "reads up to %d)",
-				   path, atoi(text), STORE_VERSION);
-	if (!r && atoi(text) < 1)
+				   path, version, STORE_VERSION);
+	if (!r && version < 1)
 		return lsc_err_set(err, -EBADMSG, "'%s' is damaged: it has no schema version",
 				   path);
+	if (!r && version < STORE_VERSION)
+		r = migrate(db, version);
 	if (!r)
-		r = has_our_schema(db);
+		r = has_our_schema(*db);
 	if (!r)
 		return lsc_err_set(err, -EBADMSG,
 				   "'%s' is damaged: its tables are not those of schema %d", path,
-				   STORE_VERSION);
+				   version);
 	if (r > 0)
-		r = get_value(db, "PRAGMA quick_check(1)", text, sizeof(text));
+		r = get_value(*db, "PRAGMA quick_check(1)", text, sizeof(text));
 	if (!r && strcmp(text, "ok") != 0)
 		return lsc_err_set(err, -EBADMSG, "'%s' is damaged: %s", path, text);
 	if (r == -EBADMSG) {
-		copy_line(text, sizeof(text), sqlite3_errmsg(db));
+		copy_line(text, sizeof(text), sqlite3_errmsg(*db));
 		return lsc_err_set(err, r, "'%s' is damaged: %s", path, text);
 	}
 	if (r < 0)
@@ -264,7 +310,7 @@ int store_open(const char *path, struct store **ret_store, struct lsc_err *err)
 		return lsc_err_set(err, r, "'%s' is damaged: it cannot be read", path);
 	if (r < 0)
 		return lsc_err_set(err, r, "cannot open '%s': %s", path, strerror(-r));
-	r = check(db, path, err);
+	r = check(&db, path, err);
 	if (r < 0) {
 		sqlite3_close(db);
 		return r;

@@ -468,6 +468,39 @@ int store_each_step(struct store *s, store_step_fn *fn, void *arg)
 	return done(&r);
 }
 
+int store_each_mark(struct store *s, store_mark_fn *fn, void *arg)
+{
+	struct row r = query(s, "SELECT loop, task, ts_ns, text FROM mark ORDER BY ts_ns, id");
+
+	while (next(&r)) {
+		struct store_mark m = {.loop = get_ref(&r)};
+		m.task = get_ref(&r);
+		m.ts_ns = get_u64(&r);
+		m.text = get_text(&r);
+		GIVE(&r, fn, &m, arg);
+	}
+	return done(&r);
+}
+
+int store_each_counter(struct store *s, store_counter_fn *fn, void *arg)
+{
+	struct row r = query(s, "SELECT * FROM counter ORDER BY id");
+
+	while (next(&r)) {
+		struct store_counter c = {.id = get_id(&r)};
+		c.loop = get_ref(&r);
+		c.name = get_text(&r);
+		c.count = get_u64(&r);
+		c.first_ns = get_u64(&r);
+		c.last_ns = get_u64(&r);
+		c.last = (int64_t)get_u64(&r);
+		c.min = (int64_t)get_u64(&r);
+		c.max = (int64_t)get_u64(&r);
+		GIVE(&r, fn, &c, arg);
+	}
+	return done(&r);
+}
+
 int store_each_loss(struct store *s, store_loss_fn *fn, void *arg)
 {
 	struct row r = query(s, "SELECT id, n FROM loss WHERE n > 0 ORDER BY id");

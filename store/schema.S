@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Embeds schema.sql as the NUL-terminated string schema_sql. */
+/* Embeds schema.sql, and what turns a capture of version n - 1 into one of version n, as
+ * NUL-terminated strings. */
 	.section .rodata
-	.global schema_sql
-	.hidden schema_sql
-	.type schema_sql, %object
-schema_sql:
-	.incbin "schema.sql"
+	.macro embed name, file
+	.global \name
+	.hidden \name
+	.type \name, %object
+\name:
+	.incbin "\file"
 	.byte 0
-	.size schema_sql, . - schema_sql
+	.size \name, . - \name
+	.endm
+
+	embed schema_sql, schema.sql
+	embed migration_2_sql, migrations/2.sql
 	.section .note.GNU-stack, "", %progbits

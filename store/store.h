@@ -197,6 +197,23 @@ struct store_mode_span {
 	enum store_mode mode;
 };
 
+struct store_mark { /* the application's own: lsc_trace_mark() */
+	int64_t loop;
+	int64_t task; /* in whose step; 0 unknown */
+	uint64_t ts_ns;
+	const char *text; /* NULL: none, or it was lost */
+};
+
+/* A counter of the application: lsc_trace_counter(). The least and the greatest include the value
+ * that it had when the capture began. */
+struct store_counter {
+	int64_t id, loop;
+	const char *name;
+	uint64_t count; /* set so often while captured */
+	uint64_t first_ns, last_ns;
+	int64_t last, min, max;
+};
+
 /* ---- meta: one value each. Text; numbers in decimal. Unknown keys are kept. ---- */
 #define STORE_META_TOOL_VERSION	 "tool.version"
 #define STORE_META_HOSTNAME	 "host.hostname"
@@ -251,10 +268,12 @@ int store_put_block(struct store *s, const struct store_block *row);
 int store_put_stack(struct store *s, const struct store_stack *row);
 int store_put_wait(struct store *s, const struct store_wait *row);
 int store_put_culprit(struct store *s, const struct store_culprit *row); /* key (stall, task) */
+int store_put_counter(struct store *s, const struct store_counter *row);
 /* Appends. */
 int store_put_sample(struct store *s, const struct store_sample *row);
 int store_put_chunk(struct store *s, const struct store_chunk *row);
 int store_put_mode(struct store *s, const struct store_mode_span *row);
+int store_put_mark(struct store *s, const struct store_mark *row);
 int store_put_step(struct store *s, uint64_t ts_ns,
 		   const char *what); /* a step of --max-overhead */
 /* Adds to the ledger; n may be 0. */
@@ -279,9 +298,10 @@ struct store *store_close(struct store *s);
 /* Opens a capture read-only and treats it as hostile (DEFENSIVE, trusted_schema off, quick_check).
  * Errors say what is wrong in one line: "'x.lsc' is not a loopscope capture", "... is damaged:
  * ...",
- * "... was written by a newer loopscope (schema 7, this one reads up to 1)". -ENOENT, -EACCES,
- * -EBADMSG (foreign or damaged), -EPROTO (newer). The file is never changed. A capture that was cut
- * off (no end, -wal still beside it) opens. */
+ * "... was written by a newer loopscope (schema 7, this one reads up to 2)". -ENOENT, -EACCES,
+ * -EBADMSG (foreign or damaged), -EPROTO (newer). The file is never changed: one of an older schema
+ * is copied into a temporary database and migrated there. A capture that was cut off (no end, -wal
+ * still beside it) opens. */
 int store_open(const char *path, struct store **ret_store, struct lsc_err *err);
 
 /* The value, borrowed until the next call on s, or NULL. */
@@ -289,8 +309,8 @@ const char *store_meta_get(struct store *s, const char *key);
 /* The number, or fallback when absent or not a number. */
 int64_t store_meta_get_int(struct store *s, const char *key, int64_t fallback);
 
-/* Each calls fn for every row, in order of id (samples, waits, blocks, stalls, chunks: of time),
- * until fn returns non-zero, which it then returns; -errno when the file is damaged. */
+/* Each calls fn for every row, in order of id (samples, waits, blocks, stalls, chunks, marks: of
+ * time), until fn returns non-zero, which it then returns; -errno when the file is damaged. */
 typedef int store_meta_fn(const char *key, const char *value, void *arg);
 typedef int store_target_fn(const struct store_target *row, void *arg);
 typedef int store_loop_fn(const struct store_loop *row, void *arg);
@@ -303,6 +323,8 @@ typedef int store_culprit_fn(const struct store_culprit *row, void *arg);
 typedef int store_sample_fn(const struct store_sample *row, void *arg);
 typedef int store_chunk_fn(const struct store_chunk *row, void *arg);
 typedef int store_mode_fn(const struct store_mode_span *row, void *arg);
+typedef int store_mark_fn(const struct store_mark *row, void *arg);
+typedef int store_counter_fn(const struct store_counter *row, void *arg);
 typedef int store_step_fn(uint64_t ts_ns, const char *what, void *arg);
 typedef int store_loss_fn(enum lsc_loss reason, uint64_t n, void *arg); /* rows with n > 0 */
 typedef int store_unseen_fn(const char *what, const char *why, void *arg);
@@ -320,6 +342,8 @@ int store_each_culprit(struct store *s, store_culprit_fn *fn, void *arg);
 int store_each_sample(struct store *s, store_sample_fn *fn, void *arg);
 int store_each_chunk(struct store *s, store_chunk_fn *fn, void *arg);
 int store_each_mode(struct store *s, store_mode_fn *fn, void *arg);
+int store_each_mark(struct store *s, store_mark_fn *fn, void *arg);
+int store_each_counter(struct store *s, store_counter_fn *fn, void *arg);
 int store_each_step(struct store *s, store_step_fn *fn, void *arg);
 int store_each_loss(struct store *s, store_loss_fn *fn, void *arg);
 int store_each_unseen(struct store *s, store_unseen_fn *fn, void *arg);

@@ -40,6 +40,8 @@ static const char *const statements[STATEMENT_COUNT] = {
 	[STATEMENT_CHUNK] = "INSERT OR REPLACE INTO chunk VALUES(?,?,?,?,?,?)",
 	[STATEMENT_MODE] = "INSERT INTO mode VALUES(NULL,?,?,?,?)",
 	[STATEMENT_STEP] = "INSERT INTO step VALUES(NULL,?,?)",
+	[STATEMENT_MARK] = "INSERT INTO mark VALUES(NULL,?,?,?,?)",
+	[STATEMENT_COUNTER] = "INSERT OR REPLACE INTO counter VALUES(?,?,?,?,?,?,?,?,?)",
 	[STATEMENT_LOSS] = "INSERT INTO loss VALUES(?,?,?)"
 			   " ON CONFLICT(id) DO UPDATE SET n = n + excluded.n",
 	[STATEMENT_UNSEEN] = "INSERT OR IGNORE INTO unseen VALUES(?,?)",
@@ -526,6 +528,33 @@ int store_put_step(struct store *s, uint64_t ts_ns, const char *what)
 	put_u64(&r, ts_ns);
 	put_required(&r, what);
 	return put(&r, true);
+}
+
+int store_put_mark(struct store *s, const struct store_mark *row)
+{
+	struct row r = begin(s, STATEMENT_MARK);
+
+	put_ref(&r, row->loop);
+	put_ref(&r, row->task);
+	put_u64(&r, row->ts_ns);
+	put_text(&r, row->text);
+	return put(&r, false);
+}
+
+int store_put_counter(struct store *s, const struct store_counter *row)
+{
+	struct row r = begin(s, STATEMENT_COUNTER);
+
+	put_id(&r, row->id);
+	put_ref(&r, row->loop);
+	put_required(&r, row->name);
+	put_u64(&r, row->count);
+	put_u64(&r, row->first_ns);
+	put_u64(&r, row->last_ns);
+	put_i64(&r, row->last);
+	put_i64(&r, row->min);
+	put_i64(&r, row->max);
+	return put(&r, false);
 }
 
 int store_add_loss(struct store *s, enum lsc_loss reason, uint64_t n)

@@ -13,6 +13,7 @@
 #include "feed_row.h"
 #include "ring.h"
 #include "ring_track.h"
+#include "said.h"
 #include "state.h"
 
 #define READ_MAX      16384 /* records of one ring at a time */
@@ -52,6 +53,7 @@ struct feed {
 	size_t npending;
 	uint64_t ticks, busy_ns, idle_ns, last_end_ns;
 	struct lsc_histogram lag;
+	struct said *said;   /* owns */
 	struct feed_row row; /* of feed_task() */
 };
 
@@ -191,6 +193,22 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 	}
 }
 
+static void on_mark(struct ring_task *t, uint64_t ns, const char *text, size_t size, void *arg)
+{
+	struct feed *f = arg;
+
+	said_mark(f->said, t, ns, text, size);
+}
+
+static void on_counter(struct ring_task *t, uint64_t ns, const char *name, size_t size,
+		       int64_t value, void *arg)
+{
+	struct feed *f = arg;
+
+	(void)t;
+	said_counter(f->said, ns, name, size, value);
+}
+
 static void on_gap(void *arg)
 {
 	struct feed *f = arg;
@@ -204,6 +222,8 @@ static const struct ring_track_ops track_ops = {
 	.task_gone = on_task_gone,
 	.ready_wait = on_ready_wait,
 	.tick = on_tick,
+	.mark = on_mark,
+	.counter = on_counter,
 	.gap = on_gap,
 };
 
@@ -309,6 +329,7 @@ void feed_store(struct collector *c, struct loop *l)
 {
 	(void)c;
 	flush_chunk(l->feed);
+	said_store(l->feed->said);
 	store_tasks(l->feed, false);
 }
 
@@ -322,6 +343,7 @@ void feed_end(struct collector *c, struct loop *l)
 	settle_ticks(f, true);
 	stall_settle(c, l, lsc_now_ns(), true);
 	flush_chunk(f);
+	said_store(f->said);
 	store_tasks(f, true);
 	struct ring_ledger led = ring_ledger(f->ring);
 	c->ring_emitted += led.emitted;
@@ -334,6 +356,7 @@ struct feed *feed_free(struct feed *f)
 	if (!f)
 		return NULL;
 	ring_track_free(f->track);
+	said_free(f->said);
 	ring_close(f->ring);
 	chunk_writer_done(&f->chunk);
 	free(f);
@@ -443,8 +466,11 @@ static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *r
 	f->ino = ring_info(ring)->ino;
 	f->ring = ring;
 	f->track = ring_track_new(&track_ops, f);
-	if (f->track)
+	f->said = said_new(c, l);
+	if (f->track && f->said)
 		return f;
+	ring_track_free(f->track);
+	said_free(f->said);
 	free(f);
 	return NULL;
 }

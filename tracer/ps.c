@@ -264,6 +264,8 @@ static void tell_process(struct ps *p, struct census *c, const struct target *t,
 		learn_loops(p, c, t->pid);
 	if (p->why[0] && (p->python || !strcmp(t->runtime, "cpython")))
 		add_unseen(unseen, "tasks of asyncio", p->why);
+	if (p->tally.torn)
+		add_unseen(unseen, "some tasks of asyncio", "their list changed while it was read");
 	tasks_join(p->tasks);
 	uint64_t now = lsc_now_ns();
 	for (const struct ring_view *v = c->rings; v; v = v->next)

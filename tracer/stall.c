@@ -111,6 +111,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	watch_loop_totals(c, l);
 	tick_bounds(e, watch_loop_rests(l, high), &begin, &duration);
 	uint64_t queued = e->split[LSC_CAUSE_RUNQUEUE] + e->split[LSC_CAUSE_THROTTLED];
+	queued = (uint64_t)((double)queued * (double)duration / (double)high);
 	/* It may have been shorter turns; that a CPU was lacked is the host's to be told. */
 	if (duration < c->o.stall_ns && queued < c->o.stall_ns / 2) {
 		l->unsure_ns += tick_unsure(high, 0, e->split, c->o.stall_ns);

@@ -10,7 +10,7 @@
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
  *   gil.c        CPython's lock             host.c     what the host took
  *   task.c       tasks of loops without a ring  chain.c  frames of Python in samples
- *   callback.c   callbacks of loops in C
+ *   callback.c   callbacks of loops in C    said.c     marks and counters of applications
  */
 #ifndef LSC_STATE_H
 #define LSC_STATE_H
@@ -103,9 +103,15 @@ struct precise_turn {
 	bool asked;			    /* in the span that is armed, or was last */
 	uint64_t idle_ns;		    /* at the begin of the span, or of the pause */
 	uint64_t stalls;		    /* at the begin of the span */
-	uint64_t pause_ns;		    /* the last pause, 0 none */
+	bool saturated;			    /* it gets glances */
 	uint64_t paused_ns;		    /* since when it pauses, 0: it does not */
 	uint64_t wanted_ns, wanted_idle_ns; /* when it was last held, and had idled till then */
+};
+
+/* How long something is kept that was wanted for a held loop. */
+struct hold {
+	uint64_t last_ns; /* when it was wanted last, 0: it is not */
+	uint64_t until_ns;
 };
 
 /* The tick that a loop is in, while it is announced. */
@@ -251,13 +257,12 @@ struct collector {
 	struct host_look host; /* as last looked at: each second, and when a tick gets long */
 	/* precise mode */
 	bool imprecise; /* it is not to be armed */
-	uint64_t armed_ns, wanted_ns, disarmed_ns;
-	uint64_t span_ns;   /* since when it is looked at who is saturated */
-	uint64_t waking_ns; /* when wakers were last wanted; 0: not watched */
+	uint64_t armed_ns, disarmed_ns;
+	struct hold armed, waking, sampled;
+	uint64_t span_ns; /* since when it is looked at who is saturated */
 	int64_t armed_loop;
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold
 			      */
-	uint64_t held_ns;    /* when some had, last */
 	bool paused;	     /* some loop was saturated */
 	uint64_t next_walk_ns; /* sockets are not looked through before */
 	bool no_victims;       /* said already that sockets cannot be watched */

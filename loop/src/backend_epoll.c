@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "own_fd.h"
 
 #define EVENTS_MAX 256
 
@@ -23,9 +24,9 @@ static int open_backend(struct lsc_loop *loop)
 
 	if (!b)
 		return -ENOMEM;
-	b->fd = epoll_create1(EPOLL_CLOEXEC);
+	b->fd = own_fd(epoll_create1(EPOLL_CLOEXEC));
 	if (b->fd < 0) {
-		int r = -errno;
+		int r = b->fd;
 
 		free(b);
 		return r;

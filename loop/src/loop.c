@@ -76,7 +76,7 @@ static void drop_jobs(struct lsc_loop *loop)
 
 	job_splice(&loop->batch, &loop->ready);
 	while ((job = job_pop(&loop->batch)))
-		if (job->ops->drop)
+		if (job->ops && job->ops->drop)
 			job->ops->drop(job);
 }
 
@@ -130,15 +130,14 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	list_init(&loop->live);
 	list_init(&loop->resources);
 	fd_table_init(&loop->fds);
-	coro_init_thread(&loop->thread);
+	coro_init_thread(&loop->thread, &loop->thread_stack);
 	timer_wheel_init(&loop->timers, lsc_now_ns());
 	r = debug_open(&loop->debug, &o);
 	if (r < 0) {
 		loop_unref(loop);
 		return r;
 	}
-	trace_open(&loop->trace, o.record_bits);
-	loop->observed = loop->debug || trace_records(&loop->trace);
+	trace_init(&loop->trace);
 	r = backend_open(loop);
 	if (r == 0)
 		r = remote_open(loop);
@@ -146,6 +145,10 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 		release(loop);
 		return r;
 	}
+	/* Last: the ring must not take the descriptor or the memory that the loop needs. */
+	trace_open(&loop->trace, o.record_bits);
+	loop->observed = loop->debug || trace_records(&loop->trace);
+	loop->attended = loop->observed;
 	loop_thread = loop;
 	overflow_open(loop);
 	*ret = loop;

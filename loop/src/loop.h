@@ -25,7 +25,8 @@ struct lsc_loop {
 	uint64_t burst_end_ns; /* no round of this tick begins later */
 	uint64_t burst_ns;
 	struct coro thread; /* the stack that turns the loop */
-	struct list live;   /* task.live, in the order of their ids */
+	struct coro_stack thread_stack;
+	struct list live; /* task.live, in the order of their ids */
 	const struct backend_ops *backend;
 	void *backend_data;
 	struct trace trace;
@@ -42,6 +43,7 @@ struct lsc_loop {
 	struct debug *debug;   /* NULL: not in debug mode */
 	bool unguarded;	       /* some stacks have canaries */
 	bool observed;	       /* recorded, or in debug mode */
+	bool attended;	       /* observed, or unguarded: a step is more than a switch */
 	bool running;	       /* somebody turns it */
 	bool stopping;	       /* it is to return to who runs it */
 	bool closing;	       /* what is spawned from now on does not run */

@@ -14,6 +14,7 @@
 #include "loop.h"
 #include "loopscope/io.h"
 #include "loopscope/stream.h"
+#include "own_fd.h"
 #include "task.h"
 
 /* How long the loop's end waits for children that it has killed. One that the kernel does not let
@@ -124,9 +125,9 @@ static int adopt(struct lsc_process *p, int ends[3])
 {
 	int r = open_streams(p, ends);
 
-	p->pidfd = pidfd_open(p->pid);
+	p->pidfd = own_fd(pidfd_open(p->pid));
 	if (p->pidfd < 0) {
-		r = r < 0 ? r : -errno;
+		r = r < 0 ? r : p->pidfd;
 		kill(p->pid, SIGKILL);
 		waitpid(p->pid, &p->status, 0);
 		return r;

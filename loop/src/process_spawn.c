@@ -6,6 +6,8 @@
 #include <spawn.h>
 #include <unistd.h>
 
+#include "own_fd.h"
+
 #include "process.h"
 
 extern char **environ;
@@ -24,32 +26,19 @@ static void close_all(const int fds[3])
 			close(fds[n]);
 }
 
-/* A copy above the standard descriptors; takes the original unless it is only borrowed. */
-static int lift(int fd, bool borrowed)
-{
-	if (fd < 0)
-		return -errno;
-	if (fd > 2 && !borrowed)
-		return fd;
-	int lifted = fcntl(fd, F_DUPFD_CLOEXEC, 3), r = lifted < 0 ? -errno : lifted;
-	if (!borrowed)
-		close(fd);
-	return r;
-}
-
 static int make_pipe(struct ends *e, int n)
 {
 	int both[2], child = n == 0 ? 0 : 1;
 
 	if (pipe2(both, O_CLOEXEC) < 0)
 		return -errno;
-	int r = lift(both[child], false);
+	int r = own_fd(both[child]);
 	if (r < 0) {
 		close(both[!child]);
 		return r;
 	}
 	e->child[n] = r;
-	r = lift(both[!child], false);
+	r = own_fd(both[!child]);
 	if (r >= 0)
 		e->ours[n] = r;
 	return r;
@@ -65,15 +54,15 @@ static int make_end(struct ends *e, int n, const struct lsc_process_options *opt
 	case LSC_STDIO_PIPE:
 		return make_pipe(e, n);
 	case LSC_STDIO_NULL:
-		r = lift(open("/dev/null", (n == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC), false);
+		r = own_fd(open("/dev/null", (n == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
 		break;
 	case LSC_STDIO_FD:
-		r = lift(options->fd[n], true);
+		r = own_fd_copy(options->fd[n]);
 		break;
 	case LSC_STDIO_STDOUT:
 		if (n != 2)
 			return -EINVAL;
-		r = lift(e->child[1] >= 0 ? e->child[1] : 1, true);
+		r = own_fd_copy(e->child[1] >= 0 ? e->child[1] : 1);
 		break;
 	default:
 		return -EINVAL;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "loop.h"
+#include "own_fd.h"
 
 /* A call of the application's. */
 struct app_call {
@@ -29,15 +30,15 @@ int remote_open(struct lsc_loop *loop)
 {
 	struct remote *remote = &loop->remote;
 
-	remote->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (remote->fd < 0)
-		return -errno;
-	int r = loop->backend->watch(loop, remote->fd, POLLIN, REMOTE_TOKEN);
+	int fd = own_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	int r = fd < 0 ? fd : loop->backend->watch(loop, fd, POLLIN, REMOTE_TOKEN);
+
 	if (r < 0) {
-		close(remote->fd);
-		remote->fd = -1;
+		if (fd >= 0)
+			close(fd);
 		return r;
 	}
+	remote->fd = fd;
 	pthread_mutex_init(&remote->lock, NULL);
 	list_init(&remote->calls);
 	return 0;

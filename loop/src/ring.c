@@ -19,6 +19,8 @@
 #endif
 
 #include "base/cleanup.h"
+#include "headroom.h"
+#include "own_fd.h"
 
 /* Little-endian is the wire's order, so only such machines record. */
 #define RECORDS_HERE (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -102,7 +104,8 @@ static int make_memfd(size_t size)
 
 	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur < size)
 		return -1;
-	lsc_autoclose int fd = memfd_create(LSC_RING_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	lsc_autoclose int fd =
+		own_fd(memfd_create(LSC_RING_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (fd < 0)
 		return -1;
 	/* A pending signal interrupts it; a stream of signals must not hold the host up. */
@@ -137,12 +140,17 @@ static struct ring_producer *make_producer(void)
 	return page;
 }
 
+void ring_init(struct ring *ret)
+{
+	*ret = (struct ring){.producer = &producer_off, .fd = -1};
+}
+
 void ring_open(struct ring *ret, unsigned bits)
 {
 	size_t size = LSC_RING_HEADER_SIZE + ((size_t)LSC_RECORD_SIZE << bits);
 
-	*ret = (struct ring){.producer = &producer_off, .fd = -1};
-	if (!tracing_allowed())
+	ring_init(ret);
+	if (!tracing_allowed() || !headroom_for(size))
 		return;
 	struct ring_producer *p = make_producer();
 	if (!p)
@@ -182,7 +190,7 @@ void ring_close(struct ring *ring)
 		close(ring->fd);
 		munmap(p, sizeof(*p));
 	}
-	*ring = (struct ring){.producer = &producer_off, .fd = -1};
+	ring_init(ring);
 }
 
 void ring_put_text(struct ring *ring, uint64_t time, const char *text, uint32_t length)

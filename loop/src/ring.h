@@ -30,6 +30,9 @@ struct ring {
 	int fd;				/* -1 when not recording */
 };
 
+/* A ring that records nothing. */
+void ring_init(struct ring *ret);
+
 /* Opens a ring of 2^bits records. Always succeeds: where the machine, a limit or LSC_TRACE=0
  * forbids recording, the ring records nothing. */
 void ring_open(struct ring *ret, unsigned bits);

@@ -141,7 +141,7 @@ static int accept_all(struct listener *listener)
 			/* A flood of connections must not keep their tasks from running. */
 			r = n % BACKLOG == 0 ? lsc_yield() : 0;
 		} else if (is_out_of_resources(fd)) {
-			lsc_mark("accept: out of descriptors or memory, pausing");
+			lsc_trace_mark("accept: out of descriptors or memory, pausing");
 			r = lsc_sleep(ACCEPT_PAUSE_NS);
 		} else if (fd == -ECANCELED || fd == -EBADF || fd == -EINVAL || fd == -ENOTSOCK ||
 			   fd == -EOPNOTSUPP || fd == -EPERM) {

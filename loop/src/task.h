@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "coro.h"
 #include "future.h"
 #include "job.h"
 #include "list.h"
@@ -27,20 +28,19 @@ struct park {
 };
 
 struct task {
-	struct lsc_future future; /* first: a task is a future */
-	/* what a switch touches lies together */
-	struct job job;	       /* in a queue while it is ready */
-	struct runner *runner; /* NULL: it has not run yet, or has ended */
-	uint8_t state;	       /* enum lsc_task_state */
-	uint8_t wait_kind;     /* enum lsc_wait_kind: of the present wait, else of the last one */
+	/* what a switch touches: one line of the cache */
+	struct job job;	   /* in a queue while it is ready */
+	struct coro coro;  /* where it goes on; sp is NULL while that is the begin */
+	uint8_t state;	   /* enum lsc_task_state */
+	uint8_t wait_kind; /* enum lsc_wait_kind: of the present wait, else of the last one */
 	uint8_t size_class;
 	bool must_cancel; /* asked, not yet delivered */
-	bool detached;	  /* nobody held it when it ended */
-	bool cancelling;  /* on the path of the request that is being handed on */
 	uint32_t id;
-	uint64_t since;	   /* of the state, in the ring's clock */
-	struct park *park; /* while it is suspended */
-	struct list live;  /* in lsc_loop.live until it ends */
+	struct lsc_future future;
+	struct runner *runner; /* NULL: it has not run yet, or has ended */
+	uint64_t since;	       /* of the state, in the ring's clock */
+	struct park *park;     /* while it is suspended */
+	struct list live;      /* in lsc_loop.live until it ends */
 	struct lsc_site *site;
 	lsc_task_fn fn;
 	void *arg;
@@ -50,7 +50,9 @@ struct task {
 	uint64_t cancel_round;	    /* lsc_loop.cancel_round when it was last asked */
 	struct lsc_future *awaited; /* by lsc_await() */
 	struct list held;	    /* lsc_lock.held of the locks it has */
-	uint32_t name_length;
+	bool detached;		    /* nobody held it when it ended */
+	bool cancelling;	    /* on the path of the request that is being handed on */
+	uint16_t name_length;
 	char name[]; /* NUL-terminated */
 };
 

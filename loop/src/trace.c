@@ -10,9 +10,14 @@
 #include "loopscope/mark.h"
 #include "task.h"
 
-void trace_open(struct trace *trace, unsigned record_bits)
+void trace_init(struct trace *trace)
 {
 	*trace = (struct trace){0};
+	ring_init(&trace->ring);
+}
+
+void trace_open(struct trace *trace, unsigned record_bits)
+{
 	ring_open(&trace->ring, record_bits);
 }
 
@@ -150,17 +155,28 @@ void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t
 		ring_put(&trace->ring, LSC_REC_SITE_STACK, 0, 0, site->id, bytes);
 }
 
-static void trace_mark(struct trace *trace, const struct task *task, const char *text)
-{
-	uint64_t now = ring_put(&trace->ring, LSC_REC_MARK, 0, 0, task ? task->id : 0, 0);
+/* ---- what the application says ---- */
 
-	ring_put_text(&trace->ring, now, text, trace_text_length(text));
+static void say(uint8_t kind, uint64_t arg64, const char *text)
+{
+	if (!loop_thread)
+		return;
+	const struct task *task = loop_thread->current;
+	struct ring *ring = &loop_thread->trace.ring;
+	uint64_t now = ring_put(ring, kind, 0, 0, task ? task->id : 0, arg64);
+
+	ring_put_text(ring, now, text, trace_text_length(text));
 }
 
-void lsc_mark(const char *text)
+void lsc_trace_mark(const char *text)
 {
-	if (loop_thread)
-		trace_mark(&loop_thread->trace, loop_thread->current, text);
+	say(LSC_REC_MARK, 0, text ? text : "");
+}
+
+void lsc_trace_counter(const char *name, int64_t value)
+{
+	if (name && *name)
+		say(LSC_REC_COUNTER, (uint64_t)value, name);
 }
 
 /* ---- snapshot ---- */

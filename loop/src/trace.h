@@ -27,6 +27,8 @@ struct trace {
 	struct list *next; /* the task the running snapshot comes to next; NULL: no snapshot runs */
 };
 
+/* Records nothing until trace_open(), which may fail to record, and says nothing. */
+void trace_init(struct trace *trace);
 void trace_open(struct trace *trace, unsigned record_bits);
 void trace_close(struct trace *trace);
 

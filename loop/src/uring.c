@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "own_fd.h"
 
 /* Completions are made by the thread that waits for them, and by nobody else (Linux 6.1). */
 #if defined(IORING_SETUP_DEFER_TASKRUN) && defined(IORING_SETUP_SINGLE_ISSUER)
@@ -30,7 +31,12 @@ static int setup(unsigned entries, struct io_uring_params *p, unsigned cq_entrie
 		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | flags,
 		.cq_entries = cq_entries,
 	};
-	return (int)syscall(SYS_io_uring_setup, entries, p);
+	int fd = own_fd((int)syscall(SYS_io_uring_setup, entries, p));
+
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return -1;
 }
 
 static int map(struct uring *u, const struct io_uring_params *p)

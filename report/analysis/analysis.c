@@ -72,6 +72,20 @@ int64_t analysis_holder_stack(const struct analysis *a, const struct analysis_st
 	return best ? best->owner_stack : 0;
 }
 
+const struct store_block *analysis_longest_block(const struct analysis *a,
+						 const struct analysis_stall *s)
+{
+	const struct store_block *longest = NULL;
+
+	for (size_t i = 0; i < s->nblocks; i++) {
+		const struct store_block *b = &a->blocks[s->first_block + i].row;
+
+		if (!longest || b->duration_ns > longest->duration_ns)
+			longest = b;
+	}
+	return longest;
+}
+
 struct analysis_task *analysis_task_of(const struct analysis *a, int64_t id)
 {
 	return find(a->tasks, a->ntasks, sizeof(*a->tasks), id);
@@ -130,6 +144,8 @@ void analysis_done(struct analysis *a)
 	free(a->culprits);
 	free(a->waits);
 	free(a->victims);
+	free(a->marks);
+	free(a->counters);
 	free(a->modes);
 	free(a->steps);
 	free(a->overhead);

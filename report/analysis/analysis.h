@@ -26,6 +26,8 @@
 #include "store.h"
 
 #define ANALYSIS_VICTIMS_MAX  100  /* listed per stall; the rest is counted */
+#define ANALYSIS_MARKS_MAX    100  /* listed per stall */
+#define ANALYSIS_SAID_MAX     2000 /* marks listed in the JSON */
 #define ANALYSIS_TASKS_MAX    2000 /* listed in the JSON */
 #define ANALYSIS_BLAME_MAX    200
 #define ANALYSIS_PROFILE_MAX  2000 /* stacks per loop and kind */
@@ -47,7 +49,7 @@ struct site {
 	enum store_lang lang;
 	const char *function, *file, *module; /* file and module NULL unknown */
 	int line;			      /* 0 unknown */
-	int rank; /* how much it is the application's own; 0 none */
+	int rank;			      /* how much it is the application's own; 0 none */
 };
 
 struct analysis_stack {
@@ -86,7 +88,7 @@ struct analysis_stall {
 	const struct rule *rule; /* explains it */
 	struct site site;	 /* function NULL: unknown */
 	size_t first_block, nblocks, first_sample, nsamples, first_culprit, nculprits, first_victim,
-		nvictims;
+		nvictims, first_mark, nmarks;
 	uint64_t victim_sum_ns, victim_max_ns;
 	uint64_t sampled_tasks_ns; /* of its samples, those in any task */
 };
@@ -173,13 +175,15 @@ struct analysis {
 	struct analysis_sample *samples;
 	struct store_culprit *culprits;
 	struct store_wait *waits;
-	struct victim *victims; /* by stall, the worst first */
+	struct victim *victims;	  /* by stall, the worst first */
+	struct store_mark *marks; /* by loop, then time */
+	struct store_counter *counters;
 	struct store_mode_span *modes;
 	struct step *steps;
 	struct overhead_step *overhead;
 	struct named *unseen, *unresolved;
 	size_t ntargets, nloops, ntasks, nstalls, nstacks, nblocks, nsamples, nculprits, nwaits,
-		nvictims, nmodes, nsteps, noverhead, nunseen, nunresolved;
+		nvictims, nmarks, ncounters, nmodes, nsteps, noverhead, nunseen, nunresolved;
 	/* conclusions */
 	struct finding *findings; /* worst first */
 	struct blame *blame;	  /* most first */
@@ -203,6 +207,9 @@ const struct analysis_stack *analysis_stack_of(const struct analysis *a, int64_t
  * have one: without its own, that of the longest for the same thread. 0: none. s may be NULL. */
 int64_t analysis_holder_stack(const struct analysis *a, const struct analysis_stall *s,
 			      const struct store_block *b);
+/* What stands for a stall's call in words: its longest block. NULL: it has none. */
+const struct store_block *analysis_longest_block(const struct analysis *a,
+						 const struct analysis_stall *s);
 struct analysis_task *analysis_task_of(const struct analysis *a, int64_t id);
 
 /* How long the capture lasted; ANALYSIS_UNKNOWN when it was cut off. */

@@ -262,6 +262,30 @@ static json_t *blame(const struct analysis *a, size_t i)
 			 "wait_ns", json_count(b->wait_ns));
 }
 
+static json_t *mark(const struct analysis *a, size_t i)
+{
+	return json_mark(a, &a->marks[i], true);
+}
+
+static json_t *marks(const struct analysis *a)
+{
+	size_t n = a->nmarks < ANALYSIS_SAID_MAX ? a->nmarks : ANALYSIS_SAID_MAX;
+
+	return json_pack("{s:o, s:o, s:o}", "count", json_count(a->nmarks), "list",
+			 list(a, n, mark), "omitted", json_count(a->nmarks - n));
+}
+
+static json_t *counter(const struct analysis *a, size_t i)
+{
+	const struct store_counter *c = &a->counters[i];
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "loop", json_id(c->loop),
+			 "name", json_text(c->name), "count", json_count(c->count), "first_ns",
+			 json_when(a, c->first_ns), "last_ns", json_when(a, c->last_ns), "last",
+			 json_integer(c->last), "min", json_integer(c->min), "max",
+			 json_integer(c->max));
+}
+
 static json_t *profile(const struct analysis *a, size_t i)
 {
 	const struct profile *p = &a->profiles[i];
@@ -333,12 +357,13 @@ json_t *report_json(const struct analysis *a)
 
 	return json_pack(
 		"{s:s, s:{s:s, s:s}, s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o, s:o}",
 		"schema", "loopscope.report/1", "tool", "name", "loopscope", "version", LSC_VERSION,
 		"host", "hostname", json_text(a->hostname), "kernel", json_text(a->kernel), "arch",
 		json_text(a->arch), "cpus", json_known(a->cpus), "boot_id", json_text(a->boot_id),
 		"capture", capture(a), "loops", list(a, a->nloops, loop), "tasks", tasks(a),
 		"omitted", json_count(a->ntasks - ntasks), "stalls", list(a, a->nstalls, stall),
 		"stacks", list(a, a->nstacks, stack), "findings", list(a, a->nfindings, finding),
-		"blame", list(a, a->nblame, blame), "profiles", list(a, a->nprofiles, profile));
+		"blame", list(a, a->nblame, blame), "profiles", list(a, a->nprofiles, profile),
+		"marks", marks(a), "counters", list(a, a->ncounters, counter));
 }

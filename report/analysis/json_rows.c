@@ -179,6 +179,32 @@ static json_t *victims(const struct analysis *a, const struct analysis_stall *s)
 			 json_count(s->nvictims - n));
 }
 
+json_t *json_mark(const struct analysis *a, const struct store_mark *m, bool with_loop)
+{
+	json_t *j = json_pack("{s:o, s:o, s:o}", "ts_ns", json_when(a, m->ts_ns), "task",
+			      json_id(m->task), "text", json_text(m->text));
+
+	if (j && with_loop && json_object_set_new(j, "loop", json_id(m->loop)) < 0) {
+		json_decref(j);
+		return NULL;
+	}
+	return j;
+}
+
+static json_t *marks(const struct analysis *a, const struct analysis_stall *s)
+{
+	size_t n = s->nmarks < ANALYSIS_MARKS_MAX ? s->nmarks : ANALYSIS_MARKS_MAX;
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < n; i++)
+		if (json_put(list, json_mark(a, &a->marks[s->first_mark + i], false)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	return json_pack("{s:o, s:o, s:o}", "count", json_count(s->nmarks), "list", list, "omitted",
+			 json_count(s->nmarks - n));
+}
+
 static json_t *inner_rows(const struct analysis *a, const struct analysis_stall *s,
 			  json_t *culprits, json_t *blocks, json_t *samples)
 {
@@ -214,7 +240,8 @@ json_t *json_stall(const struct analysis *a, const struct analysis_stall *s)
 	const struct store_stall *row = &s->row;
 	json_t *rows = inner_rows(a, s, json_array(), json_array(), json_array());
 	json_t *j = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o}",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:o, "
+		"s:o}",
 		"id", json_id(row->id), "loop", json_id(row->loop), "start_ns",
 		json_when(a, row->start_ns), "duration_ns", json_count(row->duration_ns),
 		"duration_min_ns", json_count(row->duration_min_ns), "duration_max_ns",
@@ -223,7 +250,8 @@ json_t *json_stall(const struct analysis *a, const struct analysis_stall *s)
 		lsc_cause_name(s->cause), "split", split(row), "confidence",
 		row->inferred ? "inferred" : "observed", "site",
 		json_site(s->site.function, s->site.file, s->site.line), "task",
-		task_brief(a, row->task), "stack", json_id(row->stack), "victims", victims(a, s));
+		task_brief(a, row->task), "stack", json_id(row->stack), "victims", victims(a, s),
+		"marks", marks(a, s));
 
 	if (!j || !rows || json_object_update_new(j, LSC_TAKE(rows))) {
 		json_decref(rows);

@@ -15,6 +15,8 @@ json_t *json_when(const struct analysis *a,
 		  uint64_t ns); /* from the capture's start; 0 and unknown: null */
 json_t *json_site(const char *function, const char *file, int line); /* nothing known: null */
 json_t *json_stall(const struct analysis *a, const struct analysis_stall *s);
+/* One of the application's marks; with_loop: and of which loop. */
+json_t *json_mark(const struct analysis *a, const struct store_mark *m, bool with_loop);
 json_t *json_stack(const struct analysis_stack *k);
 
 /* Appends to array; 0, or -ENOMEM when value is NULL. */

@@ -25,6 +25,8 @@ enum bound {
 	BOUND_SAMPLES,
 	BOUND_CULPRITS,
 	BOUND_WAITS,
+	BOUND_MARKS,
+	BOUND_COUNTERS,
 	BOUND_MODES,
 	BOUND_STEPS,
 	BOUND_COUNT,
@@ -39,7 +41,8 @@ static const struct {
 	[BOUND_STACKS] = {"stacks", 200000},	 [BOUND_BLOCKS] = {"blocks", 500000},
 	[BOUND_SAMPLES] = {"samples", 1000000},	 [BOUND_CULPRITS] = {"culprits", 500000},
 	[BOUND_WAITS] = {"ready waits", 500000}, [BOUND_MODES] = {"mode changes", 10000},
-	[BOUND_STEPS] = {"long steps", 500000},
+	[BOUND_STEPS] = {"long steps", 500000},	 [BOUND_MARKS] = {"marks", 200000},
+	[BOUND_COUNTERS] = {"counters", 10000},
 };
 
 struct running { /* the step that is open on a loop while its chunks are read */
@@ -248,6 +251,32 @@ static int on_wait(const struct store_wait *row, void *arg)
 	return KEEP(l->a, &t->peer, &t->name);
 }
 
+static int on_mark(const struct store_mark *row, void *arg)
+{
+	struct load *l = arg;
+
+	if (!fits(l, BOUND_MARKS, l->a->nmarks))
+		return 0;
+	struct store_mark *t = rows_push(&l->a->marks, &l->a->nmarks, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	*t = *row;
+	return KEEP(l->a, &t->text);
+}
+
+static int on_counter(const struct store_counter *row, void *arg)
+{
+	struct load *l = arg;
+
+	if (!fits(l, BOUND_COUNTERS, l->a->ncounters))
+		return 0;
+	struct store_counter *t = rows_push(&l->a->counters, &l->a->ncounters, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	*t = *row;
+	return KEEP(l->a, &t->name);
+}
+
 static int on_mode(const struct store_mode_span *row, void *arg)
 {
 	struct load *l = arg;
@@ -359,6 +388,10 @@ int load_rows(struct store *s, struct analysis *a)
 		r = store_each_culprit(s, on_culprit, &l);
 	if (!r)
 		r = store_each_wait(s, on_wait, &l);
+	if (!r)
+		r = store_each_mark(s, on_mark, &l);
+	if (!r)
+		r = store_each_counter(s, on_counter, &l);
 	if (!r)
 		r = store_each_mode(s, on_mode, &l);
 	if (!r && a->nloops) {

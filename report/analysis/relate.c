@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts rows to their stalls: blocks, samples and culprits by the stall they name, ready waits by
- * overlap in time. Then says of each stall what caused it and where.
+ * Puts rows to their stalls: blocks, samples and culprits by the stall they name, ready waits and
+ * marks by time. Then says of each stall what caused it and where.
  */
 #include "analysis/internal.h"
 
@@ -71,6 +71,14 @@ static int wait_by_loop(const void *x, const void *y)
 
 	r = r ? r : COMPARE(a->ready_ns, b->ready_ns);
 	return r ? r : COMPARE(a->id, b->id);
+}
+
+static int mark_by_loop(const void *x, const void *y)
+{
+	const struct store_mark *a = x, *b = y;
+	int r = COMPARE(a->loop, b->loop);
+
+	return r ? r : COMPARE(a->ts_ns, b->ts_ns);
 }
 
 static int victim_by_stall(const void *x, const void *y)
@@ -246,6 +254,42 @@ static int put_waits(struct analysis *a)
 			t->referenced = true;
 	}
 	return r;
+}
+
+/* The first mark of the loop that is not earlier. */
+static size_t mark_from(const struct analysis *a, int64_t loop, uint64_t ns)
+{
+	const struct store_mark key = {.loop = loop, .ts_ns = ns};
+	size_t low = 0, high = a->nmarks;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (mark_by_loop(&a->marks[mid], &key) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void put_marks(struct analysis *a)
+{
+	sort(a->marks, a->nmarks, sizeof(*a->marks), mark_by_loop);
+	for (size_t i = 0; i < a->nstalls; i++) {
+		struct analysis_stall *s = &a->stalls[i];
+		uint64_t end_ns = add_sat(s->row.start_ns, s->row.duration_ns);
+
+		s->first_mark = mark_from(a, s->row.loop, s->row.start_ns);
+		s->nmarks = mark_from(a, s->row.loop, add_sat(end_ns, 1)) - s->first_mark;
+		for (size_t m = 0; m < s->nmarks && m < ANALYSIS_MARKS_MAX; m++) {
+			struct analysis_task *t =
+				analysis_task_of(a, a->marks[s->first_mark + m].task);
+
+			if (t)
+				t->referenced = true;
+		}
+	}
 }
 
 static bool is_cpu(enum lsc_cause cause)
@@ -456,6 +500,7 @@ int relate_all(struct analysis *a)
 	put_culprits(a, ids);
 	free(ids);
 	clear_sites(a);
+	put_marks(a);
 	int r = put_waits(a);
 	for (size_t i = 0; !r && i < a->nstalls; i++)
 		conclude(a, &a->stalls[i]);

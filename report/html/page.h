@@ -17,9 +17,10 @@ enum {
 	HTML_FINDINGS = 50,
 	HTML_STALLS = 100,
 	HTML_LANES = 24,
-	HTML_MARKS = 1000, /* stalls a lane */
+	HTML_MARKS = 1000, /* stalls a lane, and the same of the application's marks */
 	HTML_LOOPS = 64,
 	HTML_TASKS = 30,
+	HTML_SAID = 50, /* marks, counters */
 	HTML_ROWS = 20, /* of the smaller lists */
 	HTML_FRAMES = 40,
 	HTML_TEXT = 400, /* bytes of one text */
@@ -66,12 +67,20 @@ void html_stack(struct page *p, int64_t id, const char *title);
 /* "Not on this page: 12 more TEXT" when total > shown. */
 void html_left_out(struct page *p, uint64_t total, size_t shown, const char *what);
 
+/* A table that may scroll; columns is the markup of its head's cells. */
+void html_open_table(struct page *p, const char *title, const char *columns);
+void html_close_table(struct page *p);
+
+/* The marks in a stall; longest is its longest block, NULL: none. */
+void html_stall_marks(struct page *p, const json_t *stall, const json_t *longest);
+
 /* The parts, in their order on the page. */
 void html_verdict(struct page *p);
 void html_timeline(struct page *p);
 void html_findings(struct page *p);
 void html_stalls(struct page *p);
 void html_tables(struct page *p);
+void html_said(struct page *p);
 void html_capture(struct page *p);
 
 #endif

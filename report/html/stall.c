@@ -144,8 +144,7 @@ static int64_t holder_stack(json_t *list, const json_t *block)
 	return stack;
 }
 
-/* What else was seen of the longest block. */
-static void other_stacks(struct page *p, json_t *list)
+static const json_t *longest_block(json_t *list)
 {
 	const json_t *longest = NULL;
 	size_t i;
@@ -154,6 +153,12 @@ static void other_stacks(struct page *p, json_t *list)
 	json_array_foreach(list, i, b)
 		if (!longest || field_u64(b, "duration_ns") > field_u64(longest, "duration_ns"))
 			longest = b;
+	return longest;
+}
+
+/* What else was seen of the longest block. */
+static void other_stacks(struct page *p, json_t *list, const json_t *longest)
+{
 	html_stack(p, holder_stack(list, longest), "Stack of the lock's holder");
 	html_stack(p, field_int(longest, "kernel_stack", -1), "In the kernel");
 }
@@ -282,15 +287,18 @@ void html_stalls(struct page *p)
 		fputs("<p class=\"note\">Worst first.</p>\n", p->out);
 	for (size_t i = 0; i < p->nstalls && i < HTML_STALLS; i++) {
 		const json_t *s = p->stalls[i];
+		json_t *list = json_object_get(s, "blocks");
+		const json_t *longest = longest_block(list);
 
 		fprintf(p->out, "<article class=\"stall\" id=\"s%lld\">\n",
 			(long long)field_int(s, "id", 0));
 		heading(p, s, p->loops.n > 1);
 		split(p, json_object_get(s, "split"), field_u64(s, "duration_ns"));
-		blocks(p, json_object_get(s, "blocks"));
+		blocks(p, list);
+		html_stall_marks(p, s, longest);
 		culprits(p, json_object_get(s, "culprits"));
 		html_stack(p, field_int(s, "stack", -1), "Stack");
-		other_stacks(p, json_object_get(s, "blocks"));
+		other_stacks(p, list, longest);
 		victims(p, json_object_get(s, "victims"));
 		fputs("</article>\n", p->out);
 	}

@@ -7,19 +7,6 @@
 #include "field.h"
 #include "page.h"
 
-static void open_table(struct page *p, const char *title, const char *columns)
-{
-	fprintf(p->out,
-		"<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
-		"aria-label=\"%s\"><table>\n<thead><tr>%s</tr></thead>\n<tbody>\n",
-		title, columns);
-}
-
-static void close_table(struct page *p)
-{
-	fputs("</tbody></table></div>\n", p->out);
-}
-
 static void cell_duration(struct page *p, const json_t *o, const char *key)
 {
 	fputs("<td class=\"n\">", p->out);
@@ -90,19 +77,19 @@ static void loops(struct page *p)
 		"<section>\n<h2>Loops <span class=\"tally\" data-count=\"loops\">%zu</span></h2>\n",
 		p->loops.n);
 	if (p->loops.n) {
-		open_table(p, "Loops",
-			   "<th>Loop</th><th>Idles in</th><th class=\"n\">Turns</th><th "
-			   "class=\"n\">Busy</th>"
-			   "<th class=\"n\">Lag p50</th><th class=\"n\">p90</th><th "
-			   "class=\"n\">p99</th>"
-			   "<th class=\"n\">max</th><th class=\"n\">Stalls</th><th "
-			   "class=\"n\">Stalled</th>");
+		html_open_table(p, "Loops",
+				"<th>Loop</th><th>Idles in</th><th class=\"n\">Turns</th><th "
+				"class=\"n\">Busy</th>"
+				"<th class=\"n\">Lag p50</th><th class=\"n\">p90</th><th "
+				"class=\"n\">p99</th>"
+				"<th class=\"n\">max</th><th class=\"n\">Stalls</th><th "
+				"class=\"n\">Stalled</th>");
 		json_array_foreach(list, i, loop) {
 			if (i == HTML_LOOPS)
 				break;
 			loop_row(p, loop);
 		}
-		close_table(p);
+		html_close_table(p);
 	} else {
 		fputs("<p>None was seen.</p>\n", p->out);
 	}
@@ -159,14 +146,15 @@ static void tasks(struct page *p)
 	}
 	qsort(order, n, sizeof(*order), longest_step_first);
 	fputs("<section>\n<h2>Tasks with the longest steps</h2>\n", p->out);
-	open_table(p, "Tasks",
-		   "<th>Task</th><th>Spawned in</th><th>State</th><th class=\"n\">Steps</th><th "
-		   "class=\"n\">Run</th>"
-		   "<th class=\"n\">Longest step</th><th class=\"n\">Ready wait p99</th><th "
-		   "class=\"n\">max</th>");
+	html_open_table(
+		p, "Tasks",
+		"<th>Task</th><th>Spawned in</th><th>State</th><th class=\"n\">Steps</th><th "
+		"class=\"n\">Run</th>"
+		"<th class=\"n\">Longest step</th><th class=\"n\">Ready wait p99</th><th "
+		"class=\"n\">max</th>");
 	for (size_t i = 0; i < n && i < HTML_TASKS; i++)
 		task_row(p, order[i].value);
-	close_table(p);
+	html_close_table(p);
 	html_left_out(p, n + field_u64(p->doc, "omitted"), HTML_TASKS < n ? HTML_TASKS : n,
 		      "tasks");
 	fputs("</section>\n", p->out);
@@ -192,9 +180,9 @@ static void blame(struct page *p)
 	if (!json_array_size(list))
 		return;
 	fputs("<section>\n<h2>Who held up whom</h2>\n", p->out);
-	open_table(p, "Who held up whom",
-		   "<th>Held the loop</th><th>Waited</th><th class=\"n\">Times</th><th "
-		   "class=\"n\">Waited in all</th>");
+	html_open_table(p, "Who held up whom",
+			"<th>Held the loop</th><th>Waited</th><th class=\"n\">Times</th><th "
+			"class=\"n\">Waited in all</th>");
 	json_array_foreach(list, i, row) {
 		if (i == HTML_ROWS)
 			break;
@@ -205,7 +193,7 @@ static void blame(struct page *p)
 		cell_duration(p, row, "wait_ns");
 		fputs("</tr>\n", p->out);
 	}
-	close_table(p);
+	html_close_table(p);
 	html_left_out(p, json_array_size(list), HTML_ROWS, "pairs");
 	fputs("</section>\n", p->out);
 }

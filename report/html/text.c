@@ -228,3 +228,16 @@ void html_left_out(struct page *p, uint64_t total, size_t shown, const char *wha
 	html_count(p, total - shown);
 	fprintf(p->out, " more %s.</p>\n", what);
 }
+
+void html_open_table(struct page *p, const char *title, const char *columns)
+{
+	fprintf(p->out,
+		"<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+		"aria-label=\"%s\"><table>\n<thead><tr>%s</tr></thead>\n<tbody>\n",
+		title, columns);
+}
+
+void html_close_table(struct page *p)
+{
+	fputs("</tbody></table></div>\n", p->out);
+}

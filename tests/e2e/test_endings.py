@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How captures end: the target exits, is killed or becomes another program; the user loses patience."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -9,9 +10,10 @@ import sqlite3
 import time
 
 from harness import (HERE, LOOPSCOPE, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of,
-                     rng, wait_until)
+                     rng, run, wait_until)
 
 BLOCKER = HERE / "targets/blocker.py"
+REOPENED = HERE / "targets/reopened.py"
 
 
 def target():
@@ -62,6 +64,29 @@ class TargetEnds(Case):
         self.assertEqual(stall["cause"], "sleep", describe(report))
         self.assertGreaterEqual(stall["duration_ns"], seconds * 1e9, describe(report))
         self.assertLess(stall["duration_ns"], seconds * 1e9 + 30_000_000, describe(report))
+
+
+class LoopEnds(Case):
+    def assertOnlyTurns(self, runtime):
+        """Of a program that runs one loop after the other the stalls within them are told, no others."""
+        seed = rng.randrange(1 << 32)
+        with Process([LOOPSCOPE, "record", "-o", self.capture, "--", PYTHON, REOPENED, runtime, seed]) as recorder:
+            self.assertEqual(recorder.finish(60), 0, recorder.stderr())
+        truths = [json.loads(line) for line in recorder.lines]
+        self.assertEqual(len(truths), 6)
+        report = report_of(self.capture)
+        stalls = self.planted(report)
+        self.assertEqual(len(stalls), len(truths), f"planted {truths}; {describe(report)}")
+        for stall, truth in zip(stalls, truths):
+            self.assertStall(stall, truth["ns"], truth["cause"], report)
+
+    def test_what_a_program_does_outside_of_its_asyncio_loops_is_no_stall(self):
+        self.assertOnlyTurns("asyncio")
+
+    def test_what_a_program_does_outside_of_its_libuv_loops_is_no_stall(self):
+        if run(PYTHON, "-c", "import uvloop", status=None).returncode != 0:
+            self.skipTest(f"{PYTHON} has no uvloop")
+        self.assertOnlyTurns("uvloop")
 
 
 class UserEnds(Case):

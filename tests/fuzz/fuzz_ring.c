@@ -33,7 +33,7 @@ static void check(const struct ring *r)
 
 static void put(struct made *m, struct fuzz_input *in, unsigned int lies)
 {
-	struct lsc_record record = {.kind = (uint8_t)fuzz_take(in, 1) % (LSC_REC_MARK + 3),
+	struct lsc_record record = {.kind = (uint8_t)fuzz_take(in, 1) % (LSC_REC_LAST + 2),
 				    .arg8 = (uint8_t)fuzz_take(in, 1),
 				    .arg16 = (uint16_t)fuzz_take(in, 2),
 				    .task = (uint32_t)fuzz_take(in, 1)};

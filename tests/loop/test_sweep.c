@@ -131,14 +131,16 @@ static int use_calls(void)
 
 	soon = lsc_call_soon(count_call, &calls);
 	later = lsc_call_later(1, count_call, &calls);
+	int remote = lsc_call_soon_threadsafe(lsc_loop_current(), count_call, &calls);
+	assert_true(remote == 0 || remote == -ENOMEM);
 	if (soon && later)
 		r = lsc_sleep(2000000);
-	assert_true(!soon || !later || r < 0 || calls == 2);
+	assert_true(!soon || !later || r < 0 || calls == 2 + (remote == 0));
 	if (soon)
 		lsc_handle_cancel(soon);
 	if (later)
 		lsc_handle_cancel(later);
-	r = soon && later ? r : -ENOMEM;
+	r = soon && later && remote == 0 ? r : -ENOMEM;
 	lsc_handle_unref(soon);
 	lsc_handle_unref(later);
 	return r;

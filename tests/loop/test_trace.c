@@ -68,7 +68,7 @@ static int child_body(void *arg)
 	deadline_ns = lsc_now_ns() + 2 * LSC_NS_PER_MS;
 	assert_int_equal(lsc_sleep_until(deadline_ns), 0);
 	assert_int_equal(lsc_wait_fd(pipe_fd[0], POLLIN), POLLIN);
-	lsc_mark("half way");
+	lsc_trace_mark("half way");
 	return -EIO;
 }
 
@@ -227,6 +227,48 @@ static void record_times_convert_to_the_monotonic_clock(void **state)
 			(double)h->mono0_ns + (double)(int64_t)(r.records[i].time - h->tsc0) * rate;
 		assert_true(ns > (double)begin_ns - 20000 && ns < (double)end_ns + 20000);
 	}
+	reader_close(&r);
+}
+
+static int main_of_marks(void *arg)
+{
+	static char full[LSC_TEXT_MAX + 2]; /* é across the bound */
+
+	memset(full, 'x', LSC_TEXT_MAX - 1);
+	memcpy(full + LSC_TEXT_MAX - 1, "\xc3\xa9", 2);
+	lsc_trace_mark("");
+	lsc_trace_mark(NULL);
+	lsc_trace_mark(full);
+	lsc_trace_counter("depth", 7);
+	lsc_trace_counter("depth", INT64_MIN);
+	lsc_trace_counter("", 1);
+	lsc_trace_counter(NULL, 1);
+	reader_open(arg);
+	return 0;
+}
+
+static void marks_and_counters_are_recorded_as_they_were_said(void **state)
+{
+	char text[LSC_TEXT_MAX + 1];
+	struct reader r;
+
+	(void)state;
+	lsc_trace_mark("without a loop");
+	lsc_trace_counter("without a loop", 1);
+	assert_int_equal(lsc_run(main_of_marks, &r), 0);
+	size_t first = reader_next(&r, 0, LSC_REC_MARK, 1);
+	size_t second = reader_next(&r, first + 1, LSC_REC_MARK, 1);
+	assert_int_equal(second, first + 1); /* no text */
+	size_t third = reader_next(&r, second + 1, LSC_REC_MARK, 1);
+	assert_int_equal(third, second + 1);
+	assert_int_equal(reader_text(&r, third, text), LSC_TEXT_MAX - 1);
+	size_t at = reader_next(&r, third, LSC_REC_COUNTER, 1);
+	reader_text(&r, at, text);
+	assert_string_equal(text, "depth");
+	assert_int_equal(r.records[at].arg64, 7);
+	at = reader_next(&r, at + 1, LSC_REC_COUNTER, 1);
+	assert_true((int64_t)r.records[at].arg64 == INT64_MIN);
+	assert_int_equal(reader_next(&r, at + 1, LSC_REC_COUNTER, 0), r.count);
 	reader_close(&r);
 }
 
@@ -468,6 +510,7 @@ int main(void)
 		cmocka_unit_test(names_and_sites_are_announced),
 		cmocka_unit_test(a_yield_is_ready_at_once),
 		cmocka_unit_test(record_times_convert_to_the_monotonic_clock),
+		cmocka_unit_test(marks_and_counters_are_recorded_as_they_were_said),
 		cmocka_unit_test(an_overrun_ring_holds_the_newest_records),
 		cmocka_unit_test(a_site_is_announced_again_before_it_is_overwritten),
 		cmocka_unit_test(a_changed_listener_gets_one_snapshot_of_the_live_tasks),

@@ -198,6 +198,14 @@ void fixture_wait(struct fixture *f, int64_t id, enum store_wait_kind kind, unsi
 	MUST(store_put_wait(f->s, &row));
 }
 
+void fixture_mark(struct fixture *f, uint64_t at_ns, int64_t task, const char *text)
+{
+	MUST(store_put_mark(f->s, &(struct store_mark){.loop = 1,
+						       .task = task,
+						       .ts_ns = FIXTURE_START + at_ns,
+						       .text = text}));
+}
+
 void fixture_healthy(struct fixture *f)
 {
 	MUST(store_put_mode(f->s, &(struct store_mode_span){.loop = 1,
@@ -297,6 +305,17 @@ void fixture_hostile(struct fixture *f)
 		f->s, &(struct store_sample){.loop = 1, .stall = 1, .ns = INT64_MAX, .stack = 1}));
 	MUST(store_put_sample(
 		f->s, &(struct store_sample){.loop = 1, .stall = 1, .ns = INT64_MAX, .stack = 1}));
+	MUST(store_put_mark(
+		f->s,
+		&(struct store_mark){.loop = 1, .task = 1, .ts_ns = UINT64_MAX / 4, .text = evil}));
+	MUST(store_put_counter(f->s, &(struct store_counter){.id = 1,
+							     .loop = 1,
+							     .name = evil,
+							     .count = UINT64_MAX,
+							     .first_ns = UINT64_MAX,
+							     .last = INT64_MIN,
+							     .min = INT64_MIN,
+							     .max = INT64_MAX}));
 	MUST(store_put_unseen(f->s, evil, evil));
 	MUST(store_add_unresolved(f->s, evil, evil, INT64_MAX));
 	MUST(store_add_loss(f->s, LSC_LOSS_QUOTA, INT64_MAX));

@@ -39,6 +39,8 @@ void fixture_callback(struct fixture *f, int64_t id, const char *name);
 void fixture_wait(struct fixture *f, int64_t id, enum store_wait_kind kind, unsigned at_ms,
 		  unsigned ms, int64_t task);
 
+void fixture_mark(struct fixture *f, uint64_t at_ns, int64_t task, const char *text);
+
 /* Scenes that the command tests use too. */
 void fixture_healthy(struct fixture *f);
 void fixture_sleeping(

@@ -251,6 +251,47 @@ static void a_hostile_capture_becomes_a_valid_document(void **state)
 	analysis_done(&a);
 }
 
+static void marks_belong_to_the_stall_in_which_they_were_said(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+	const struct store_mark other = {
+		.loop = 2, .ts_ns = FIXTURE_START + MS(1001), .text = "of another loop"};
+
+	fixture_begin(&f, NULL);
+	fixture_task(&f, 7, "checkout");
+	fixture_stall(&f, 1, 1000, 100, LSC_CAUSE_SLEEP, NULL, 0);
+	fixture_stall(&f, 2, 2000, 50, LSC_CAUSE_SLEEP, NULL, 0);
+	fixture_mark(&f, MS(1100), 7, "its last ns");
+	fixture_mark(&f, MS(1000), 7, "its first ns");
+	fixture_mark(&f, MS(1000) - 1, 0, "before");
+	fixture_mark(&f, MS(1100) + 1, 0, "behind");
+	for (unsigned i = 0; i < ANALYSIS_MARKS_MAX + 5; i++)
+		fixture_mark(&f, MS(2000) + i, 0, "one of many");
+	assert_int_equal(store_put_mark(f.s, &other), 0);
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.stalls[0].nmarks, 2);
+	assert_string_equal(a.marks[a.stalls[0].first_mark].text, "its first ns");
+	assert_string_equal(a.marks[a.stalls[0].first_mark + 1].text, "its last ns");
+	assert_true(analysis_task_of(&a, 7)->referenced);
+
+	json_t *j = report_json(&a), *stall, *said;
+	assert_non_null(j);
+	stall = json_array_get(json_object_get(j, "stalls"), 1);
+	said = json_object_get(stall, "marks");
+	assert_int_equal(json_integer_value(json_object_get(said, "count")),
+			 ANALYSIS_MARKS_MAX + 5);
+	assert_int_equal(json_array_size(json_object_get(said, "list")), ANALYSIS_MARKS_MAX);
+	assert_int_equal(json_integer_value(json_object_get(said, "omitted")), 5);
+	said = json_object_get(json_object_get(j, "marks"), "list");
+	assert_int_equal(json_array_size(said), ANALYSIS_MARKS_MAX + 10);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(said, 0), "ts_ns")),
+			 MS(1000) - 1);
+	json_decref(j);
+	analysis_done(&a);
+}
+
 /* Of ten samples so many end in a function without rules, the others reach the application. */
 static const char *site_of_broken(struct analysis *a, int broken)
 {
@@ -292,6 +333,7 @@ int main(void)
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
 		cmocka_unit_test(victims_are_counted_by_what_lies_in_the_stall),
 		cmocka_unit_test(stacks_that_end_early_do_not_hide_the_application),
+		cmocka_unit_test(marks_belong_to_the_stall_in_which_they_were_said),
 		cmocka_unit_test(profiles_add_up_what_each_stack_cost),
 		cmocka_unit_test(what_a_bound_leaves_out_is_said),
 		cmocka_unit_test(the_document_holds_the_values_of_the_capture),

@@ -59,6 +59,34 @@ static void a_sleeping_redis_reads_verdict_first(void **state)
 	assert_golden(fixture_sleeping, "sleeping");
 }
 
+/* The call begins with the stall: what stands with it are the five marks nearest to its begin. */
+static void marked(struct fixture *f)
+{
+	struct store_counter counter = {.id = 1,
+					.loop = 1,
+					.name = "open orders",
+					.count = 12345,
+					.last = 4,
+					.min = -1,
+					.max = 41};
+
+	fixture_native(f, 1, "debugCommand", 42);
+	fixture_task(f, 7, "checkout");
+	fixture_stall(f, 1, 1000, 300, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+	fixture_mark(f, MS(900), 0, "before the stall");
+	fixture_mark(f, MS(1000), 7, "checkout begin");
+	for (unsigned i = 1; i <= 6; i++)
+		fixture_mark(f, MS(1000 + 10 * i), 7, i == 3 ? NULL : "step");
+	if (store_put_counter(f->s, &counter) < 0)
+		fail();
+}
+
+static void marks_stand_with_the_stall_that_they_lie_in(void **state)
+{
+	(void)state;
+	assert_golden(marked, "marked");
+}
+
 static void hostile_names_cannot_steer_the_terminal(void **state)
 {
 	(void)state;
@@ -105,6 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_healthy_capture_says_so_in_one_line),
 		cmocka_unit_test(a_sleeping_redis_reads_verdict_first),
+		cmocka_unit_test(marks_stand_with_the_stall_that_they_lie_in),
 		cmocka_unit_test(hostile_names_cannot_steer_the_terminal),
 		cmocka_unit_test(colour_comes_only_from_us),
 		cmocka_unit_test(no_line_of_the_report_is_wider_than_a_terminal),

@@ -178,6 +178,22 @@ void fixture_small_capture(const char *path)
 	assert_int_equal(store_put_loop(s, &loop), 0);
 	assert_int_equal(store_put_task(s, &parent), 0);
 	assert_int_equal(store_put_task(s, &child), 0);
+	/* one inside the stall, one before it and of no task */
+	assert_int_equal(store_put_mark(s, &(struct store_mark){1, 1, FIXTURE_START_NS + 1002000000,
+								"checkout begin"}),
+			 0);
+	assert_int_equal(
+		store_put_mark(s, &(struct store_mark){1, 0, FIXTURE_START_NS + 500000, NULL}), 0);
+	assert_int_equal(
+		store_put_counter(s, &(struct store_counter){.id = 1,
+							     .loop = 1,
+							     .name = "open orders",
+							     .count = 3,
+							     .last_ns = FIXTURE_START_NS + 2500000,
+							     .last = 4,
+							     .min = -1,
+							     .max = 9}),
+		0);
 	put_stall(s);
 	assert_int_equal(store_meta_put_int(s, STORE_META_END_NS, FIXTURE_START_NS + 9000000000ll),
 			 0);

@@ -91,7 +91,7 @@ static void newer_schemas_are_refused_with_both_numbers(void **state)
 	change("PRAGMA user_version = 7");
 	assert_refused(
 		"x.lsc", -EPROTO,
-		"'x.lsc' was written by a newer loopscope (schema 7, this one reads up to 1)");
+		"'x.lsc' was written by a newer loopscope (schema 7, this one reads up to 2)");
 	change("PRAGMA user_version = 0");
 	assert_refused("x.lsc", -EBADMSG, "'x.lsc' is damaged: it has no schema version");
 	change("PRAGMA user_version = -5");
@@ -115,7 +115,7 @@ static void a_schema_that_is_not_ours_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
 		change(edits[i]);
 		assert_refused("x.lsc", -EBADMSG,
-			       "'x.lsc' is damaged: its tables are not those of schema 1");
+			       "'x.lsc' is damaged: its tables are not those of schema 2");
 		assert_int_equal(unlink("x.lsc"), 0);
 		fixture_small_capture("x.lsc");
 	}

@@ -115,6 +115,14 @@ static const struct store_chunk chunks[] = {
 	{2, 1, 2, 3, 4, "\0data", 5},
 	{INT64_MAX, INT64_MAX, INT64_MAX, UINT64_MAX, 0, "x", 1}};
 
+static const struct store_mark marks[] = {
+	{0}, {1, 2, 3, "checkout begin"}, {INT64_MAX, INT64_MAX, INT64_MAX, "\xff\x1b[2J"}};
+static const struct store_counter counters[] = {{.id = 1, .name = ""},
+						{2, 1, "queue", 3, 4, 5, 6, -7, 8},
+						{INT64_MAX, INT64_MAX, "\xff", UINT64_MAX,
+						 UINT64_MAX, UINT64_MAX, INT64_MIN, INT64_MIN,
+						 INT64_MAX}};
+
 static void same_text(const char *a, const char *b)
 {
 	if (!a || !b)
@@ -247,6 +255,23 @@ static int see_chunk(const struct store_chunk *got, void *arg)
 	return 0;
 }
 
+static int see_mark(const struct store_mark *got, void *arg)
+{
+	WANT(marks);
+	NUMBER(loop), NUMBER(task), NUMBER(ts_ns);
+	TEXT(text);
+	return 0;
+}
+
+static int see_counter(const struct store_counter *got, void *arg)
+{
+	WANT(counters);
+	NUMBER(id), NUMBER(loop), NUMBER(count), NUMBER(first_ns), NUMBER(last_ns);
+	NUMBER(last), NUMBER(min), NUMBER(max);
+	TEXT(name);
+	return 0;
+}
+
 #define PUT(kind, array)                                                                           \
 	for (size_t i_ = 0; i_ < sizeof(array) / sizeof(array[0]); i_++)                           \
 	assert_int_equal(store_put_##kind(s, &array[i_]), 0)
@@ -275,6 +300,9 @@ static void every_row_comes_back_as_it_was_put(void **state)
 	PUT(mode, modes);
 	PUT(stack, stacks);
 	PUT(chunk, chunks);
+	PUT(mark, marks);
+	PUT(counter, counters);
+	assert_int_equal(store_put_counter(s, &(struct store_counter){.id = 4}), -EINVAL);
 	assert_int_equal(store_finish(s, NULL), 0);
 
 	s = fixture_open("rows.lsc");
@@ -289,6 +317,8 @@ static void every_row_comes_back_as_it_was_put(void **state)
 	SEE(mode, modes);
 	SEE(stack, stacks);
 	SEE(chunk, chunks);
+	SEE(mark, marks);
+	SEE(counter, counters);
 	assert_null(store_close(s));
 }
 

@@ -85,11 +85,25 @@ static void loops_show_utilisation_and_lag(void **state)
 		"1|4242|4243|redis-io|epoll_wait|5|bpf|100|25.0|50.332|100.0|100.0|1|300.2\n");
 }
 
+static void marks_show_the_stall_that_they_lie_in(void **state)
+{
+	(void)state;
+	assert_answer("SELECT * FROM marks",
+		      "2|0.5|NULL|NULL|NULL|4242|4243|redis-io\n"
+		      "1|1002.0|checkout begin|serve|1|4242|4243|redis-io\n");
+}
+
+static void counters_show_their_last_least_and_greatest_value(void **state)
+{
+	(void)state;
+	assert_answer("SELECT * FROM counters", "1|open orders|4|-1|9|3|2.5|4242|4243|redis-io\n");
+}
+
 static void the_file_says_what_it_is(void **state)
 {
 	(void)state;
 	assert_answer("PRAGMA application_id", "1280525105\n");
-	assert_answer("PRAGMA user_version", "1\n");
+	assert_answer("PRAGMA user_version", "2\n");
 	assert_answer("PRAGMA journal_mode", "delete\n");
 	assert_answer("PRAGMA integrity_check", "ok\n");
 	assert_answer("SELECT count(*), min(name) FROM cause", "16|child-wait\n");
@@ -103,6 +117,8 @@ int main(void)
 		cmocka_unit_test(victims_are_the_waits_of_the_loop_that_overlap_the_stall),
 		cmocka_unit_test(tasks_show_parent_awaited_task_and_unknown_times_as_null),
 		cmocka_unit_test(loops_show_utilisation_and_lag),
+		cmocka_unit_test(marks_show_the_stall_that_they_lie_in),
+		cmocka_unit_test(counters_show_their_last_least_and_greatest_value),
 		cmocka_unit_test(the_file_says_what_it_is),
 	};
 	return cmocka_run_group_tests(tests, open_small, fixture_leave);

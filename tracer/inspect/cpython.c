@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
-#include "inspect/pyasyncio.h"
 #include "inspect/pyframe.h"
 #include "inspect/pytask.h"
 
@@ -57,7 +56,6 @@ enum message_why cpython_find_gil(const struct cpython *py, struct inspector_gil
 static struct inspector_place place_of(struct pyview *v)
 {
 	const struct pylayout *l = &v->layout;
-	struct pyasyncio told;
 	struct inspector_place place = {
 		.state_cframe = l->state_cframe,
 		.state_frame = l->state_frame,
@@ -72,15 +70,14 @@ static struct inspector_place place_of(struct pyview *v)
 		.gen_frame = l->gen_frame,
 	};
 
-	if (l->task_coro) {
+	if (!l->task_coro)
+		return place;
+	place.task_coro = l->task_coro;
+	place.task_name = l->task_coro + (uint32_t)sizeof(uint64_t);
+	if (!l->state_task)
 		place.tasks = pytask_current(v);
-		place.task_coro = l->task_coro;
-		place.task_name = l->task_coro + (uint32_t)sizeof(uint64_t);
-	} else if (pyasyncio_read(v, &told) && told.state_task < INSPECTOR_PLACE_REACH) {
-		place.state_task = told.state_task;
-		place.task_coro = told.task_coro;
-		place.task_name = told.task_name;
-	}
+	else if (l->state_task < INSPECTOR_PLACE_REACH)
+		place.state_task = l->state_task;
 	return place;
 }
 

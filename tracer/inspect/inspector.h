@@ -141,6 +141,7 @@ struct inspector_tally {
 	uint32_t told;
 	uint32_t changed; /* were not the same twice while they were read: left out */
 	uint32_t omitted; /* beyond the bound on their number */
+	uint32_t torn;	  /* lists that were not read to their end: tasks of them may lack */
 	uint32_t version; /* as PY_VERSION_HEX; of 3.8 to 3.10 the first two numbers alone */
 	uint64_t took_ns; /* the reading */
 };

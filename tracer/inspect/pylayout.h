@@ -46,9 +46,13 @@ struct pylayout {
 	uint32_t gen_frame, gen_state;
 	/* PyFunctionObject, and a class's keys of its instances' attributes (PyHeapTypeObject) */
 	uint32_t function_closure, function_name, type_keys;
-	/* TaskObject of _asyncio up to 3.13; waiter, coro and name follow each other; coro 0: tasks
-	 * are not known */
+	/* TaskObject of _asyncio; waiter, coro and name follow each other; coro 0: tasks are not
+	 * known */
 	uint32_t task_coro, task_state;
+	/* since 3.14, where _asyncio is there to tell (pyasyncio.h), else 0: a task's place in the
+	 * list of its thread or of the interpreter, the heads of these, and a thread's current
+	 * task, borrowed */
+	uint32_t task_node, state_tasks, interp_tasks, state_task;
 	/* PyASCIIObject, PyCompactUnicodeObject: where the characters lie */
 	uint32_t text_ascii, text_wide;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Layouts: Include/cpython/unicodeobject.h, longintrepr.h, Objects/dict-common.h of 3.8 to 3.13. */
+/* Layouts: Include/cpython/unicodeobject.h, longintrepr.h, Objects/dict-common.h of 3.8 to 3.15. */
 #include "inspect/pyobject.h"
 
 #include <stddef.h>

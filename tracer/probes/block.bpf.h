@@ -311,10 +311,10 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(prev);
 	__u64 sp = r->sp, args[3] = {r->di, r->si, r->dx};
 	__s32 nr = call_restarted(t, r->orig_ax, sp);
+	bool waits = (state & STATE_INTERRUPTIBLE) && !is_stopped(prev, state);
+	int class = waits ? probe_wait_class(nr) : WAIT_NONE;
 
-	if ((state & STATE_INTERRUPTIBLE) && !is_stopped(prev, state)) {
-		int class = probe_wait_class(nr);
-
+	if (class) {
 		if (site_is_primary(t, nr, sp, args)) {
 			enter_idle(t, id, sp, args, now);
 			t->due_ns = victim_due(nr, r, now);
@@ -324,13 +324,15 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 			enter_other(t, id, now);
 			return;
 		}
-		if (class > WAIT_FUTEX && may_idle(prev, nr, args, t->main) &&
-		    learn(t, id, sp, nr, args, class, now)) {
-			t->off = OFF_IDLE;
-			t->away = 0;
-			t->slept_in_wait = 1;
-			return;
-		}
+	}
+	if (has_left(t, prev))
+		leave_loop(t, id);
+	if (class > WAIT_FUTEX && may_idle(prev, nr, args, t->main) &&
+	    learn(t, id, sp, nr, args, class, now)) {
+		t->off = OFF_IDLE;
+		t->away = 0;
+		t->slept_in_wait = 1;
+		return;
 	}
 	t->nr = nr;
 	t->sp = sp;

@@ -150,6 +150,8 @@ struct wait_site {
 	__s32 fd;  /* probe_wait_key() */
 };
 
+#define INSIDE_NS 1024ull
+
 /* Whose state a slot holds. */
 #define SLOT_FREE  0u
 #define SLOT_TAKEN (~0u) /* being filled */
@@ -162,7 +164,7 @@ struct thread_state {
 	__u8 crowded; /* of the slot, not of the thread: others that belong here are in `crowd` */
 	__u8 off;     /* enum off_kind */
 	__u8 primary_class;
-	__u8 confidence; /* 0..3 */
+	__u8 confidence; /* 0..3; 0 with a primary wait: its set is closed, the loop is over */
 	/* where it idles */
 	__u64 primary_sp, primary_top;
 	__u64 other_sp; /* OTHER_JOBS: the futex that it idles in outside of its loop */
@@ -195,7 +197,7 @@ struct thread_state {
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
 	struct lsc_histogram lag;
-	/* of a tick that was more than running */
+	/* of a tick that was more than running, as `inside` */
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
@@ -220,6 +222,7 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
+	__u32 inside; /* of the tick, in INSIDE_NS: that long its wait's set was seen to be open */
 	struct wait_site site[PROBE_SITES];
 };
 _Static_assert(sizeof(struct thread_state) % 64 == 0, "each slot begins at a line of the cache");

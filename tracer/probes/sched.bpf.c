@@ -34,6 +34,7 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 	tick_certain(t, off, now);
 	if (what == OFF_RUNQUEUE)
 		return 0;
+	tick_inside(t, now);
 	__u64 wake = now - delay, d = wake - off;
 	int cause = block_cause(t);
 	t->split[cause & 15] += d;
@@ -228,7 +229,12 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	else
 		t->samples_user++;
 	__u64 now = bpf_ktime_get_ns();
-	if (now - t->tick_ns < stall_ns / 2 || (t->samples_user + t->samples_kernel) & sample_mask)
+	if (now - t->tick_ns < stall_ns / 2)
+		return 0;
+	if (has_left(t, bpf_get_current_task_btf()))
+		return leave_loop(t, id);
+	tick_inside(t, now);
+	if ((t->samples_user + t->samples_kernel) & sample_mask)
 		return 0;
 	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
 	if (!slot)
@@ -284,7 +290,7 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	if (slept && (exact || t->tick_ns >= armed_at))
 		return 0;
 	victim_timer(t, id, regs, now);
-	tick_end(t, id, now, true, false);
+	turn_over(t, id, args, now, true);
 	tick_begin(t, now, p->sched_info.run_delay);
 	t->due_ns = victim_due(nr, regs, now);
 	return 0;
@@ -375,12 +381,6 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 	return 0;
 }
 
-/* The thread has closed the set that its loop waited in: what it did since then was no turn. */
-static __always_inline bool has_left(const struct thread_state *t, struct task_struct *p)
-{
-	return t->primary_class == WAIT_EPOLL && !fd_file(p, t->primary_fd);
-}
-
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *p)
 {
@@ -391,7 +391,9 @@ int BPF_PROG(on_exit, struct task_struct *p)
 	struct thread_state *t = thread_find(tid);
 	if (t && t->primary_sp) {
 		t->runtime = p->se.sum_exec_runtime;
-		if (!has_left(t, p))
+		if (has_left(t, p))
+			leave_loop(t, (__u64)p->tgid << 32 | tid);
+		else
 			tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
 		driver_drop((__u64)p->tgid << 32 | tid, t->primary_fd);
 		t->tick_ns = 0;

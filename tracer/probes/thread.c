@@ -238,21 +238,20 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 	return since;
 }
 
-/* Since when the thread is off the CPU like that; 0 when it is not. */
-static uint64_t off_since(const struct probe *p, int tid, enum off_kind off)
+uint64_t probe_idle_since(const struct probe *p, int tid)
 {
 	struct thread_state crowded;
 	const struct thread_state *t = state_of(p, tid, &crowded);
 
-	return t && t->off == off ? t->off_ns : 0;
-}
-
-uint64_t probe_idle_since(const struct probe *p, int tid)
-{
-	return off_since(p, tid, OFF_IDLE);
+	if (t && !t->confidence) /* its loop is over: the next one's first tick rouses */
+		return t->primary_last_ns;
+	return t && t->off == OFF_IDLE ? t->off_ns : 0;
 }
 
 bool probe_is_blocked(const struct probe *p, int tid)
 {
-	return off_since(p, tid, OFF_BLOCK) != 0;
+	struct thread_state crowded;
+	const struct thread_state *t = state_of(p, tid, &crowded);
+
+	return t && t->off == OFF_BLOCK;
 }

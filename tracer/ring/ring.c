@@ -349,7 +349,8 @@ static void take(struct ring *r, uint64_t index, const struct lsc_record *raw, u
 	r->gap = false;
 	r->pending = rec;
 	r->parts = 0;
-	if (rec.kind != LSC_REC_TASK_NEW && rec.kind != LSC_REC_SITE && rec.kind != LSC_REC_MARK)
+	if (rec.kind != LSC_REC_TASK_NEW && rec.kind != LSC_REC_SITE && rec.kind != LSC_REC_MARK &&
+	    rec.kind != LSC_REC_COUNTER)
 		deliver_pending(r, fn, arg);
 }
 

@@ -66,7 +66,8 @@ struct ring_record {
 	uint64_t arg64;	  /* of TASK_STATE: CLOCK_MONOTONIC ns */
 	bool history;	  /* written before the ring was opened */
 	bool gap;	  /* records are missing right before this one */
-	const char *text; /* of TASK_NEW, SITE, MARK; borrowed, not NUL-terminated; NULL none */
+	const char *text; /* of TASK_NEW, SITE, MARK, COUNTER; borrowed, not NUL-terminated; NULL
+			     none */
 	size_t text_size;
 };
 

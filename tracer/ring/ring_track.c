@@ -512,11 +512,14 @@ static void on_snapshot_end(struct ring_track *k)
 	k->snapshot_index = 0;
 }
 
-static void on_mark(struct ring_track *k, const struct ring_record *rec)
+static void on_said(struct ring_track *k, const struct ring_record *rec)
 {
 	struct ring_task *t = rec->task ? ring_track_find(k, rec->task) : NULL;
 
-	CALL(k, mark, t, rec->time_ns, rec->text, rec->text_size);
+	if (rec->kind == LSC_REC_MARK)
+		CALL(k, mark, t, rec->time_ns, rec->text, rec->text_size);
+	else
+		CALL(k, counter, t, rec->time_ns, rec->text, rec->text_size, (int64_t)rec->arg64);
 }
 
 void ring_track_feed(struct ring_track *k, const struct ring_record *rec)
@@ -570,7 +573,8 @@ void ring_track_feed(struct ring_track *k, const struct ring_record *rec)
 		on_snapshot_end(k);
 		break;
 	case LSC_REC_MARK:
-		on_mark(k, rec);
+	case LSC_REC_COUNTER:
+		on_said(k, rec);
 		break;
 	}
 }

@@ -77,7 +77,11 @@ struct ring_track_ops {
 	/* It ended, or (ended_ns 0, state unknown) a snapshot no longer names it. */
 	void (*task_gone)(struct ring_task *t, void *arg);
 	void (*tick)(const struct ring_tick *tick, void *arg);
+	/* What the application said, in the step of t (NULL: between steps, or unknown). The text
+	 * is not NUL-terminated; NULL: none, or it was lost. */
 	void (*mark)(struct ring_task *t, uint64_t ns, const char *text, size_t size, void *arg);
+	void (*counter)(struct ring_task *t, uint64_t ns, const char *name, size_t size,
+			int64_t value, void *arg);
 	/* Records were lost: what is known ends here. A snapshot would help. */
 	void (*gap)(void *arg);
 };

@@ -27,9 +27,10 @@ LSC_API void lsc_barrier_abort(struct lsc_barrier *barrier);
 /* Empty and whole again; who waits gets -EPIPE. */
 LSC_API void lsc_barrier_reset(struct lsc_barrier *barrier);
 
-/* How many wait in the present round. */
+/* How many wait in the present round. Never fails. */
 LSC_API unsigned lsc_barrier_waiting(const struct lsc_barrier *barrier);
 
+/* 1 when it is broken. Never fails. */
 LSC_API int lsc_barrier_is_broken(const struct lsc_barrier *barrier);
 
 LSC_END

@@ -22,9 +22,10 @@ LSC_API int lsc_event_wait(struct lsc_event *event);
  * mode from another thread. */
 LSC_API int lsc_event_set(struct lsc_event *event);
 
+/* Takes the flag back; who was woken stays woken. Never fails. */
 LSC_API void lsc_event_clear(struct lsc_event *event);
 
-/* 1 when it is set. */
+/* 1 when it is set. Never fails. */
 LSC_API int lsc_event_is_set(const struct lsc_event *event);
 
 LSC_END

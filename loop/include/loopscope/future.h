@@ -28,7 +28,7 @@ LSC_API int lsc_await(struct lsc_future *future);
  * had ended before, -EPERM in debug mode from another thread. */
 LSC_API int lsc_cancel(struct lsc_future *future);
 
-/* 1 when the future has ended. */
+/* 1 when the future has ended. Never fails. */
 LSC_API int lsc_is_done(const struct lsc_future *future);
 
 /* The result of an ended future; -EAGAIN while it is pending. */
@@ -45,10 +45,11 @@ typedef void (*lsc_done_fn)(struct lsc_future *future, void *arg);
  * dropped first, there is no call. 0, -ENOMEM, -EPERM in debug mode from another thread. */
 LSC_API int lsc_add_done_callback(struct lsc_future *future, lsc_done_fn fn, void *arg);
 
-/* Takes back all of fn with arg that are not under way. Returns their number. */
+/* Takes back all of fn with arg that are not under way. Returns their number. Never
+ * fails. */
 LSC_API int lsc_remove_done_callback(struct lsc_future *future, lsc_done_fn fn, void *arg);
 
-/* One more reference; returns future. */
+/* One more reference; returns future. Never fails. */
 LSC_API struct lsc_future *lsc_ref(struct lsc_future *future);
 
 /* Drops a reference (takes it; NULL is allowed). Returns NULL. References must be dropped before

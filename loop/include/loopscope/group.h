@@ -32,6 +32,7 @@ LSC_API struct lsc_group *lsc_group_new(void);
 		lsc_group_spawn_at((group), &lsc_site_, (fn), (arg), (name));                      \
 	}))
 
+/* The same for bindings that make their own sites, as lsc_spawn_at(). */
 LSC_API struct lsc_future *lsc_group_spawn_at(struct lsc_group *group, struct lsc_site *site,
 					      lsc_task_fn fn, void *arg, const char *name);
 

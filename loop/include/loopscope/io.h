@@ -29,7 +29,7 @@
 LSC_BEGIN
 
 /* read(2) and write(2): up to size bytes; 0 is the end of file. On a regular file a thread does it
- * (see file.h), and a cancelled task waits for that. */
+ * (see thread.h), and a cancelled task waits for that. Errors are those named above. */
 LSC_API ssize_t lsc_read(int fd, void *buffer, size_t size);
 LSC_API ssize_t lsc_write(int fd, const void *data, size_t size);
 
@@ -37,16 +37,17 @@ LSC_API ssize_t lsc_write(int fd, const void *data, size_t size);
 LSC_API ssize_t lsc_recv(int fd, void *buffer, size_t size, int flags);
 LSC_API ssize_t lsc_send(int fd, const void *data, size_t size, int flags);
 
-/* Sends all of it: 0 or -errno; how much was sent before an error is not known. */
+/* Sends all of it: 0 or -errno; how much was sent before an error is not known. -EPIPE
+ * when the peer is gone, and the errors named above. */
 LSC_API int lsc_send_all(int fd, const void *data, size_t size);
 
-/* recvfrom(2) and sendto(2). */
+/* recvfrom(2) and sendto(2). Errors are those named above. */
 LSC_API ssize_t lsc_recvfrom(int fd, void *buffer, size_t size, int flags,
 			     struct sockaddr *ret_peer, socklen_t *ret_peer_size);
 LSC_API ssize_t lsc_sendto(int fd, const void *data, size_t size, int flags,
 			   const struct sockaddr *peer, socklen_t peer_size);
 
-/* recvmsg(2) and sendmsg(2). */
+/* recvmsg(2) and sendmsg(2). Errors are those named above. */
 LSC_API ssize_t lsc_recvmsg(int fd, struct msghdr *message, int flags);
 LSC_API ssize_t lsc_sendmsg(int fd, const struct msghdr *message, int flags);
 
@@ -61,7 +62,8 @@ LSC_API int lsc_connect(int fd, const struct sockaddr *address, socklen_t size);
 
 /* sendfile(2), again and again: sends count bytes of the file from *offset on, fewer only at its
  * end. Returns how many; *offset is advanced by what was sent, also on an error. The file's own
- * reading may block the loop where it is not in the page cache. Yields after each MiB. */
+ * reading may block the loop where it is not in the page cache. Yields after each MiB.
+ * -EPIPE when the peer is gone, and the errors named above. */
 LSC_API ssize_t lsc_sendfile(int fd, int file, off_t *offset, size_t count);
 
 /* Closes fd and makes the waits of other tasks for it end with -EBADF. In a thread without a loop

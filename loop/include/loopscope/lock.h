@@ -24,7 +24,7 @@ LSC_API int lsc_lock_acquire(struct lsc_lock *lock);
  * when it is free. */
 LSC_API int lsc_lock_release(struct lsc_lock *lock);
 
-/* 1 when a task has it. */
+/* 1 when a task has it. Never fails. */
 LSC_API int lsc_lock_is_locked(const struct lsc_lock *lock);
 
 LSC_END

@@ -50,7 +50,7 @@ LSC_API int lsc_loop_run_until(struct lsc_loop *loop, struct lsc_future *future)
 LSC_API int lsc_loop_run(struct lsc_loop *loop);
 
 /* Has the loop return to who runs it at the end of this tick, or of the first one if it does not
- * run. From another thread: lsc_call_soon_threadsafe(). */
+ * run. From another thread: lsc_call_soon_threadsafe(). Never fails. */
 LSC_API void lsc_loop_stop(struct lsc_loop *loop);
 
 /* Cancels the tasks that are left, runs them to their end, drops the calls that are left, and takes

@@ -43,6 +43,7 @@ struct lsc_process_options {
 LSC_API int lsc_process_start(char *const argv[], const struct lsc_process_options *options,
 			      struct lsc_process **ret);
 
+/* Its number; no other process has it before the child has been waited for. Never fails. */
 LSC_API pid_t lsc_process_pid(const struct lsc_process *process);
 
 /* Its end of the pipe of descriptor number n (0, 1, 2), owned by the process object; NULL where

@@ -38,10 +38,10 @@ LSC_API int lsc_queue_get(struct lsc_queue *queue, void **ret_item);
 /* The same without suspending: -EAGAIN when the queue is empty. */
 LSC_API int lsc_queue_get_nowait(struct lsc_queue *queue, void **ret_item);
 
-/* Items in it. */
+/* Items in it. Never fails. */
 LSC_API size_t lsc_queue_count(const struct lsc_queue *queue);
 
-/* 1 when it has a bound and has reached it. */
+/* 1 when it has a bound and has reached it. Never fails. */
 LSC_API int lsc_queue_is_full(const struct lsc_queue *queue);
 
 /* The work on an item that was got is done. 0; -EINVAL when called more often than items were put

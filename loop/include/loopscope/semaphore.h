@@ -24,7 +24,7 @@ LSC_API int lsc_semaphore_acquire(struct lsc_semaphore *semaphore);
  * is beyond the bound. */
 LSC_API int lsc_semaphore_release(struct lsc_semaphore *semaphore);
 
-/* Permits that are left; 0: the next lsc_semaphore_acquire() suspends. */
+/* Permits that are left; 0: the next lsc_semaphore_acquire() suspends. Never fails. */
 LSC_API size_t lsc_semaphore_permits(const struct lsc_semaphore *semaphore);
 
 LSC_END

@@ -48,13 +48,13 @@ LSC_API int lsc_start_server_on(int fd, lsc_client_fn fn, void *arg, struct lsc_
 LSC_API int lsc_server_address(const struct lsc_server *server, unsigned index,
 			       struct sockaddr *ret_address, socklen_t *ret_size);
 
-/* The port of the first one, or 0. */
+/* The port of the first one, or 0 where it has none (a Unix socket). Never fails. */
 LSC_API uint16_t lsc_server_port(const struct lsc_server *server);
 
-/* Connections that are served now. */
+/* Connections that are served now. Never fails. */
 LSC_API size_t lsc_server_connections(const struct lsc_server *server);
 
-/* Stops listening. Connections go on. Does not suspend. */
+/* Stops listening. Connections go on. Does not suspend. Never fails. */
 LSC_API void lsc_server_close(struct lsc_server *server);
 
 /* Suspends until the server is closed and its last connection has ended. 0, -EPERM, -ECANCELED. */

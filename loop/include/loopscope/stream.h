@@ -37,7 +37,8 @@ LSC_API int lsc_stream_set_limits(struct lsc_stream *stream, size_t line, size_t
 
 /* ---- reading ---- */
 
-/* Up to size bytes: what there is, at least one. 0: end of the stream. */
+/* Up to size bytes: what there is, at least one. 0: end of the stream. -EBUSY while another task
+ * reads, and the errors named above. */
 LSC_API ssize_t lsc_stream_read(struct lsc_stream *stream, void *buffer, size_t size);
 
 /* Exactly size bytes, and returns size. -ENODATA when the stream ends before; what came stays
@@ -60,19 +61,20 @@ LSC_API ssize_t lsc_stream_read_line(struct lsc_stream *stream, const char **ret
  * bytes, and a NUL behind them. -EMSGSIZE when it is more than max bytes; they stay. */
 LSC_API ssize_t lsc_stream_read_all(struct lsc_stream *stream, size_t max, char **ret_data);
 
-/* 1 when the end was met and nothing is buffered. */
+/* 1 when the end was met and nothing is buffered. Never fails. */
 LSC_API int lsc_stream_at_eof(const struct lsc_stream *stream);
 
 /* ---- writing ---- */
 
-/* Sends, or buffers, all of data (borrowed). 0 or -errno. Does not suspend. */
+/* Sends, or buffers, all of data (borrowed). 0; -EPIPE when the writing direction or the peer has
+ * ended, and the errors named above. Does not suspend. */
 LSC_API int lsc_stream_write(struct lsc_stream *stream, const void *data, size_t size);
 
-/* How many bytes are buffered for writing. */
+/* How many bytes are buffered for writing: 0 once it is closed. Never fails. */
 LSC_API size_t lsc_stream_buffered(const struct lsc_stream *stream);
 
-/* Suspends while the buffer is above the high-water mark, until it has fallen to the low one. 0 or
- * -errno. */
+/* Suspends while the buffer is above the high-water mark, until it has fallen to the low one. 0,
+ * or one of the errors named above. */
 LSC_API int lsc_stream_drain(struct lsc_stream *stream);
 
 /* Ends the writing direction when what is buffered has been sent: the peer reads the end of the
@@ -82,13 +84,15 @@ LSC_API int lsc_stream_write_eof(struct lsc_stream *stream);
 
 /* ---- the end ---- */
 
-/* Closes the stream when what is buffered has been sent. Does not suspend. */
+/* Closes the stream when what is buffered has been sent. Does not suspend and never fails: what
+ * goes wrong with the rest is said by lsc_stream_wait_closed(). */
 LSC_API void lsc_stream_close(struct lsc_stream *stream);
 
-/* Closes it at once; what is buffered is dropped. */
+/* Closes it at once; what is buffered is dropped. Never fails. */
 LSC_API void lsc_stream_abort(struct lsc_stream *stream);
 
-/* Suspends until a stream that was closed is closed indeed. 0, or what had gone wrong with it. */
+/* Suspends until a stream that was closed is closed indeed. 0, or what had gone wrong with it;
+ * -EPERM, -ECANCELED. */
 LSC_API int lsc_stream_wait_closed(struct lsc_stream *stream);
 
 /* Takes the stream (NULL is allowed): closes it if need be; it goes on sending what is buffered for

@@ -32,7 +32,8 @@ struct lsc_site {
 		lsc_spawn_at(&lsc_site_, (fn), (arg), (name));                                     \
 	}))
 
-/* lsc_spawn() for bindings that make their own sites; the site must outlive the process's loops. */
+/* lsc_spawn() for bindings that make their own sites; the site must outlive the process's loops.
+ * The same errors. */
 LSC_API struct lsc_future *lsc_spawn_at(struct lsc_site *site, lsc_task_fn fn, void *arg,
 					const char *name);
 
@@ -50,6 +51,7 @@ struct lsc_task_options {
 		lsc_spawn_with_at(&lsc_site_, (fn), (arg), (options));                             \
 	}))
 
+/* The same with options, as lsc_spawn_with(). */
 LSC_API struct lsc_future *lsc_spawn_with_at(struct lsc_site *site, lsc_task_fn fn, void *arg,
 					     const struct lsc_task_options *options);
 
@@ -57,7 +59,7 @@ LSC_API struct lsc_future *lsc_spawn_with_at(struct lsc_site *site, lsc_task_fn 
 LSC_API struct lsc_future *lsc_current_task(void);
 
 /* Writes up to n of the tasks that have not ended, oldest first, into ret (borrowed: ref what you
- * keep). Returns how many there are. */
+ * keep). Returns how many there are: 0 in a thread without a loop. Never fails. */
 LSC_API size_t lsc_all_tasks(struct lsc_future **ret, size_t n);
 
 /* How often the task (borrowed) was asked to end, less lsc_uncancel(); -EINVAL for what is no task.

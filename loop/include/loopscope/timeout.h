@@ -33,7 +33,7 @@ LSC_API int lsc_timeout_begin_at(struct lsc_timeout *timeout, uint64_t deadline_
  * task than the one that began it. */
 LSC_API int lsc_timeout_reschedule(struct lsc_timeout *timeout, uint64_t deadline_ns);
 
-/* 1 when its time was up, and the task was asked to end. */
+/* 1 when its time was up, and the task was asked to end. Never fails. */
 LSC_API int lsc_timeout_expired(const struct lsc_timeout *timeout);
 
 /* Ends the scope. Returns -ETIMEDOUT when result is -ECANCELED because of this scope; otherwise

@@ -9,7 +9,7 @@
 
 LSC_BEGIN
 
-/* CLOCK_MONOTONIC, now, in nanoseconds: the clock of all deadlines. */
+/* CLOCK_MONOTONIC, now, in nanoseconds: the clock of all deadlines. Never fails. */
 LSC_API uint64_t lsc_time(void);
 
 /* Suspends the running task for at least duration_ns; 0 is lsc_yield(). 0, -EPERM, -ECANCELED. */
@@ -36,13 +36,14 @@ LSC_API struct lsc_handle *lsc_call_later(uint64_t delay_ns, lsc_call_fn fn, voi
 /* The same, once CLOCK_MONOTONIC has reached when_ns. */
 LSC_API struct lsc_handle *lsc_call_at(uint64_t when_ns, lsc_call_fn fn, void *arg);
 
-/* Takes a call back. 1; 0 when it was made, taken back or dropped before. Borrows the handle. */
+/* Takes a call back. 1; 0 when it was made, taken back or dropped before. Borrows the handle. Never
+ * fails. */
 LSC_API int lsc_handle_cancel(struct lsc_handle *handle);
 
-/* 1 when it was taken back, or dropped. */
+/* 1 when it was taken back, or dropped. Never fails. */
 LSC_API int lsc_handle_is_cancelled(const struct lsc_handle *handle);
 
-/* The time it was set for; 0 for lsc_call_soon(). */
+/* The time it was set for; 0 for lsc_call_soon(). Never fails. */
 LSC_API uint64_t lsc_handle_when(const struct lsc_handle *handle);
 
 /* Drops the reference (takes it; NULL is allowed). Returns NULL. */
@@ -55,7 +56,7 @@ struct lsc_timer {
 	uint64_t opaque[8];
 };
 
-/* Prepares a timer, for the loop of this thread, that calls fn(arg). */
+/* Prepares a timer, for the loop of this thread, that calls fn(arg). Never fails. */
 LSC_API void lsc_timer_init(struct lsc_timer *timer, lsc_call_fn fn, void *arg);
 
 /* Sets it to when_ns (CLOCK_MONOTONIC); one that is set is set anew. Borrows it until it has
@@ -63,10 +64,10 @@ LSC_API void lsc_timer_init(struct lsc_timer *timer, lsc_call_fn fn, void *arg);
  * loop ends. 0; -EPERM from another thread, or when there was no loop at its lsc_timer_init(). */
 LSC_API int lsc_timer_start(struct lsc_timer *timer, uint64_t when_ns);
 
-/* 1 when it was set and will not call; 0 when it was not set. */
+/* 1 when it was set and will not call; 0 when it was not set. Never fails. */
 LSC_API int lsc_timer_stop(struct lsc_timer *timer);
 
-/* 1 while it is set. */
+/* 1 while it is set. Never fails. */
 LSC_API int lsc_timer_is_set(const struct lsc_timer *timer);
 
 LSC_END

@@ -73,8 +73,8 @@ struct lsc_record {
 	uint64_t arg64;
 };
 
-/* kind LSC_REC_TEXT: a piece of the text that belongs to the record before the pieces: TASK_NEW, SITE or
- * MARK. The same shape as lsc_record, so that `kind` is always at one offset. */
+/* kind LSC_REC_TEXT: a piece of the text that belongs to the record before the pieces: TASK_NEW, SITE,
+ * MARK or COUNTER. The same shape as lsc_record, so that `kind` is always at one offset. */
 struct lsc_record_text {
 	uint64_t seq;
 	uint64_t time;
@@ -106,7 +106,9 @@ enum lsc_record_kind {
 	LSC_REC_MARK = 14,      /* the application's own mark; TEXT follows */
 	LSC_REC_TASK_YIELD = 15, /* the step ends and the task may run from now: SUSPEND and READY in one */
 	LSC_REC_SITE_STACK = 16, /* task = site id; arg64 = bytes of stack that a task from there used; grows */
-	LSC_REC_LAST = LSC_REC_SITE_STACK, /* the last that this header knows; grows */
+	LSC_REC_COUNTER = 17,   /* the application's own counter; arg64 = its value from now on, signed; TEXT
+				 * follows: its name */
+	LSC_REC_LAST = LSC_REC_COUNTER, /* the last that this header knows; grows */
 };
 
 /* What a suspended task waits for; in brackets the detail in arg64. */

@@ -218,6 +218,7 @@ void answers_add(const struct inspector_result *result, void *arg)
 	l->nframes = result->nframes;
 	l->truncated = result->truncated;
 	copy_text(l->why, sizeof(l->why), result->why);
+	copy_text(l->language_why, sizeof(l->language_why), result->language_why);
 	copy_text(l->debug_why, sizeof(l->debug_why), result->debug_why);
 	copy_text(l->jit_why, sizeof(l->jit_why), result->jit_why);
 	l->address = result->address;
@@ -234,6 +235,7 @@ void answers_add(const struct inspector_result *result, void *arg)
 		c->offset = f->offset;
 		c->exported = f->exported;
 		c->inlined = f->inlined;
+		c->python = f->python;
 	}
 	if (result->cookie < LSC_ARRAY_LEN(a->whys)) {
 		assert_string_equal(a->whys[result->cookie], ""); /* exactly once */

@@ -62,6 +62,8 @@ struct pair {
 };
 /* At most five pairs; texts as keys have their own kind since 3.11. */
 uint64_t make_dict(const struct pair *pairs, size_t n, bool text);
+/* A linked list, of nodes in this order. */
+void make_list(uint64_t head, const uint64_t *nodes, size_t n);
 void make_task(uint64_t coro, uint64_t name);
 /* The module _asyncio, which has these. */
 void make_module(const struct pair *pairs, size_t n);

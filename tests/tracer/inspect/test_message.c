@@ -343,6 +343,23 @@ static void the_target_used_longest_ago_gives_way(void **state)
 	assert_true(target_slot(&s, target_find(&s, 1000)) < MESSAGE_SLOTS);
 }
 
+static void each_strike_more_doubles_the_quarantine_up_to_about_an_hour(void **state)
+{
+	(void)state;
+	struct target t = {.pid = 1};
+	uint64_t now = 100, expected = 30 * LSC_NS_PER_S;
+
+	target_strike(&t, now);
+	for (int strike = 2; strike <= 20; strike++, now = t.quarantine_ns) {
+		target_strike(&t, now);
+		assert_true(target_quarantined(&t, now + expected - 1));
+		assert_false(target_quarantined(&t, now + expected));
+		if (strike < 9)
+			expected *= 2;
+	}
+	assert_int_equal(expected, 3840 * LSC_NS_PER_S);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +374,7 @@ int main(void)
 		cmocka_unit_test(other_lines_are_refused),
 		cmocka_unit_test(a_maps_file_is_read_in_pieces),
 		cmocka_unit_test(the_target_used_longest_ago_gives_way),
+		cmocka_unit_test(each_strike_more_doubles_the_quarantine_up_to_about_an_hour),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,7 @@ static int hog(void *arg)
 	uint64_t until = lsc_now_ns() + HOG_NS;
 
 	(void)arg;
-	lsc_mark("hogging");
+	lsc_trace_mark("hogging");
 	while (lsc_now_ns() < until)
 		;
 	return 0;

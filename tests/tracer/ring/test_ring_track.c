@@ -78,13 +78,20 @@ static void on_mark(struct ring_task *t, uint64_t ns, const char *text, size_t s
 	say(arg, "mark %u %llu %.*s\n", t ? t->id : 0, (unsigned long long)ns, (int)size, text);
 }
 
+static void on_counter(struct ring_task *t, uint64_t ns, const char *name, size_t size,
+		       int64_t value, void *arg)
+{
+	say(arg, "counter %u %llu %.*s %lld\n", t ? t->id : 0, (unsigned long long)ns, (int)size,
+	    name, (long long)value);
+}
+
 static void on_gap(void *arg)
 {
 	say(arg, "gap\n");
 }
 
-static const struct ring_track_ops ops = {on_new,  on_state, on_step, on_wait,
-					  on_gone, on_tick,  on_mark, on_gap};
+static const struct ring_track_ops ops = {on_new,  on_state, on_step,	 on_wait, on_gone,
+					  on_tick, on_mark,  on_counter, on_gap};
 
 static int set_up(void **state)
 {
@@ -302,6 +309,24 @@ static void ends_are_told_apart_and_a_task_may_end_without_having_run(void **sta
 	assert_int_equal(ring_track_stats(f->k).odd, 0);
 }
 
+static void what_the_application_says_belongs_to_the_task_that_it_was_in(void **state)
+{
+	struct fixture *f = *state;
+
+	NEW(1, 1, "serve");
+	RUN(2, 1);
+	AT(3, .kind = LSC_REC_MARK, .task = 1, .text = "checkout begin");
+	AT(4, .kind = LSC_REC_COUNTER, .task = 1, .arg64 = (uint64_t)-5, .text = "depth");
+	AT(5, .kind = LSC_REC_COUNTER, .task = 99, .arg64 = INT64_MAX, .text = "other");
+	AT(6, .kind = LSC_REC_MARK, .task = 99); /* of a task that nobody has seen, without text */
+	assert_log(f, "new 1 serve\n"
+		      "mark 1 3 checkout begin\n"
+		      "counter 1 4 depth -5\n"
+		      "counter 0 5 other 9223372036854775807\n"
+		      "mark 0 6 \n");
+	assert_int_equal(ring_track_stats(f->k).odd, 0);
+}
+
 static void contradictions_are_counted_and_believed_the_first_time(void **state)
 {
 	struct fixture *f = *state;
@@ -356,6 +381,7 @@ int main(void)
 		FRESH(nothing_is_reported_across_a_gap),
 		FRESH(a_snapshot_restores_states_and_retires_tasks_that_ended_unseen),
 		FRESH(ends_are_told_apart_and_a_task_may_end_without_having_run),
+		FRESH(what_the_application_says_belongs_to_the_task_that_it_was_in),
 		FRESH(contradictions_are_counted_and_believed_the_first_time),
 		FRESH(hostile_numbers_of_tasks_and_sites_are_bounded),
 	};
