@@ -87,6 +87,7 @@ static bool on_loop(struct collector *c, const struct event_loop *e)
 		watch_loop_announce(c, l);
 	if (l->confidence == 3)
 		release_held(c, l);
+	gil_look(c, l);
 	return true;
 }
 
@@ -203,7 +204,7 @@ static void on_owner(struct collector *c, const struct event *e, size_t size)
 		inquiry_sample(c, l, b, stack, stack_size);
 }
 
-/* Kept for the sample that follows. */
+/* Kept for what it belongs to, which follows. */
 static void on_python(struct collector *c, const struct event *e, size_t size)
 {
 	const struct event_python *p = decode_python(e, size);

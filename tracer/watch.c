@@ -205,7 +205,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 	HASH_ADD_INT(c->loops, tid, l);
 	if (c->probe && probe_add_stack(c->probe, tid) < 0)
 		c->no_room++;
-	gil_look(c, t, tid);
+	gil_look(c, l);
 	if (!t->warm && !strcmp(t->runtime, "node"))
 		inquiry_warm_up(c, t, tid);
 	t->warm = true;

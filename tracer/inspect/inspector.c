@@ -352,6 +352,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.size = m->size,
 		.gil = m->gil,
 		.place = m->place,
+		.state = m->state,
 		.task = task_of(ins, m, size),
 		.language_why = why_texts[m->language],
 		.tally = m->tally,
@@ -476,9 +477,9 @@ void inspector_dispatch(struct inspector *ins)
 }
 
 static int add_job(struct inspector *ins, int pid, const struct message_job *m, const void *data,
-		   const struct inspector_pyframe *frames)
+		   const struct inspector_chain *chain)
 {
-	size_t tail = m->nframes * sizeof(*frames), size = m->size + tail;
+	size_t tail = chain ? sizeof(*chain) : 0, size = m->size + tail;
 
 	if (pid <= 0 || m->tid <= 0)
 		return -EINVAL;
@@ -491,7 +492,7 @@ static int add_job(struct inspector *ins, int pid, const struct message_job *m, 
 	if (m->size)
 		memcpy(job->stack, data, m->size);
 	if (tail)
-		memcpy(job->stack + m->size, frames, tail);
+		memcpy(job->stack + m->size, chain, tail);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
 	ins->due = true;
@@ -518,14 +519,13 @@ int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int
 				   .cookie = cookie,
 				   .tid = tid,
 				   .python = chain->tid,
-				   .nframes = chain->count,
-				   .cut = chain->cut};
+				   .chain = 1};
 
 	if (size > INSPECTOR_STACK_MAX || chain->count > INSPECTOR_PYFRAMES_MAX)
 		return -EINVAL;
 	head.size = (uint32_t)size;
 	memcpy(head.regs, regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, stack, chain->frames);
+	return add_job(ins, pid, &head, stack, chain);
 }
 
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
@@ -553,9 +553,10 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names, NULL);
 }
 
-int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid)
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, int ns_tid)
 {
-	struct message_job m = {.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid};
+	struct message_job m = {
+		.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid, .python = (uint32_t)ns_tid};
 
 	return add_job(ins, pid, &m, NULL, NULL);
 }

@@ -8,8 +8,8 @@
 
 #include "cause.bpf.h"
 #include "fd.bpf.h"
-#include "gil.bpf.h"
 #include "idle.bpf.h"
+#include "python.bpf.h"
 #include "regs.bpf.h"
 #include "victim.bpf.h"
 
@@ -265,6 +265,7 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	int kind = call_kind_of(t->nr);
 	t->off = OFF_BLOCK;
 	t->candidate = 0;
+	t->chained = 0;
 	t->fd_kind = FD_UNKNOWN;
 	t->waker_seen = t->waker_child = t->waker_exiting = 0;
 	t->waker_pid = 0;
@@ -281,6 +282,8 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	t->cause = block_begin_cause(t, prev, state, kind, aux);
 	if (slot)
 		block_record(t, slot, kind);
+	if (slot && have_gils)
+		python_block(t, id);
 	return 0;
 }
 

@@ -10,7 +10,6 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "owner.bpf.h"
-#include "python.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -43,6 +42,8 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 		t->longest_block_ns = d;
 		t->longest_block_start_ns = off;
 	}
+	if (have_gils && t->tick_ns && (t->chained || d >= stall_ns / 2))
+		python_block_ends(t, id, d);
 	if (d >= block_ns && t->tick_ns && is_loop(t))
 		emit_block(t, id, now, wake, cause);
 	if (t->candidate) {
@@ -240,7 +241,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	struct event_block *b = &slot->block;
 	if (have_gils)
-		python_sample(id, now);
+		python_take(id, now, 0, 0);
 	stack_copy(slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
@@ -375,6 +376,7 @@ static __always_inline void drop_scratch(__u32 tid)
 {
 	bpf_map_delete_elem(&stacks, &tid);
 	bpf_map_delete_elem(&task_addresses, &tid);
+	bpf_map_delete_elem(&python_threads, &tid);
 }
 
 SEC("tp_btf/sched_process_fork")
