@@ -349,7 +349,7 @@ static int run_sync_op(struct actor *a, int at, const struct line *l)
 	if (IS("join"))
 		return lsc_queue_join(q);
 	if (IS("shutdown"))
-		return lsc_queue_shutdown(q), 0;
+		return lsc_queue_shutdown(q, NULL), 0;
 	return run_future_op(a, at, l);
 }
 

@@ -98,7 +98,7 @@ static void free_queue(void)
 
 static void shut_queue(void)
 {
-	lsc_queue_shutdown(queue);
+	lsc_queue_shutdown(queue, NULL);
 	lsc_queue_free(queue);
 }
 
