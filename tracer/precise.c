@@ -5,8 +5,9 @@
  * threshold, and kept for HOLD_NS after, for the next long tick of a busy loop should be met at
  * its begin; not where the loop rests again, for then a sleep tells where a tick begins. A loop
  * that is simply saturated would want the precise mode for ever, at the expense of every system
- * call of the host: for such a one that time of it alternates with pauses, whose ticks cannot be
- * told apart and lower the coverage.
+ * call of the host: it gets glances of two thresholds, which last for as long as one shows no end
+ * of a tick, and pauses in between, whose ticks cannot be told apart and lower the coverage. Many
+ * short glances meet a long tick more often than few long ones that cost as much.
  */
 #include "state.h"
 
@@ -16,8 +17,8 @@
 #define REST_NS	      (50 * LSC_NS_PER_MS) /* held so long at least: what waited is served */
 #define REST_DIV      4 /* a loop rests when it idles for more than a fourth of the time */
 #define SPAN_NS	      LSC_NS_PER_S /* a loop that asks for longer is judged anew */
-#define PAUSE_MIN_NS  LSC_NS_PER_S
-#define PAUSE_MAX_NS  (4 * LSC_NS_PER_S)
+#define GLANCE_MIN_NS (20 * LSC_NS_PER_MS)
+#define PAUSE_MUL     31 /* a glance for each 32nd of the time */
 #define SATURATED_DIV 10 /* idle for less than a tenth of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
 #define OFTEN_NS      LSC_NS_PER_S /* loops that never sleep are met by the sampler */
@@ -31,6 +32,15 @@ void precise_note(struct collector *c, uint64_t now)
 				       .to_ns = now,
 				       .mode = STORE_MODE_PRECISE};
 	ledger_stored(c, store_put_mode(c->store, &span));
+}
+
+static uint64_t glance_ns(const struct collector *c)
+{
+	uint64_t ns = 2 * c->o.stall_ns;
+
+	if (ns < GLANCE_MIN_NS)
+		ns = GLANCE_MIN_NS;
+	return ns < HOLD_NS ? ns : HOLD_NS;
 }
 
 /* From now on it is looked at who asks, stalls and sleeps. */
@@ -83,24 +93,22 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 		return true;
 	if (p->paused_ns) {
 		bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > now - p->paused_ns;
-		if (!slept && now < p->paused_ns + p->pause_ns)
+		if (!slept && now < p->paused_ns + PAUSE_MUL * glance_ns(c))
 			return false;
 		p->paused_ns = 0;
-		if (slept)
-			p->pause_ns = 0;
+		p->saturated = !slept;
 		return true;
 	}
-	if (c->armed_ns && (now < c->span_ns + SPAN_NS || now > since + c->o.stall_ns))
+	uint64_t span_ns = p->saturated ? glance_ns(c) : SPAN_NS;
+	if (c->armed_ns && (now < c->span_ns + span_ns || now > since + c->o.stall_ns))
 		return true; /* what lasts for so long is one tick, which is to be told */
 	if (!is_saturated(c, l, idle_ns, now)) {
-		p->pause_ns = 0;
+		p->saturated = false;
 		if (c->armed_ns)
 			begin_span(c, now);
 		return true;
 	}
-	p->pause_ns = p->pause_ns ? 2 * p->pause_ns : PAUSE_MIN_NS;
-	if (p->pause_ns > PAUSE_MAX_NS)
-		p->pause_ns = PAUSE_MAX_NS;
+	p->saturated = true;
 	p->paused_ns = now;
 	p->idle_ns = idle_ns;
 	if (!c->paused)
@@ -128,10 +136,19 @@ static bool all_rest(const struct collector *c, uint64_t now)
 	return true;
 }
 
-/* Nothing more is to be learned from what was armed when a loop was last held at last_ns. */
-static bool is_over(const struct collector *c, uint64_t last_ns, uint64_t now)
+/* Nothing more is to be learned from what was wanted for a held loop, for so long after. */
+static bool is_over(const struct collector *c, const struct hold *h, uint64_t now)
 {
-	return now > last_ns + HOLD_NS || (now > last_ns + REST_NS && all_rest(c, now));
+	return now > h->until_ns || (now > h->last_ns + REST_NS && all_rest(c, now));
+}
+
+static void hold(struct hold *h, const struct collector *c, const struct loop *l, uint64_t now)
+{
+	uint64_t until_ns = now + (l->precise.saturated ? glance_ns(c) : HOLD_NS);
+
+	h->last_ns = now;
+	if (until_ns > h->until_ns)
+		h->until_ns = until_ns;
 }
 
 /* A loop without a ring has been held since then. Whether it is looked closer: in a pause only who
@@ -146,14 +163,14 @@ static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uin
 	if (granted) {
 		if (!c->armed_ns)
 			arm(c, l, now);
-		c->wanted_ns = now;
+		hold(&c->armed, c, l, now);
 		l->precise.asked = true;
 		if (c->host.at_ns < since)
 			host_look(&c->host);
 	}
 	/* wakers are unknown without */
 	if ((granted || probe_is_blocked(c->probe, l->tid)) && probe_arm_waking(c->probe) == 0)
-		c->waking_ns = now;
+		hold(&c->waking, c, l, now);
 	if (c->armed_ns && granted)
 		victim_watch(c, l, since, now);
 	return granted;
@@ -161,15 +178,15 @@ static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uin
 
 static void disarm_what_is_over(struct collector *c, uint64_t now)
 {
-	if (c->armed_ns && c->wanted_ns != now)
+	if (c->armed_ns && c->armed.last_ns != now)
 		victim_pause(c);
-	if (c->armed_ns && is_over(c, c->wanted_ns, now))
+	if (c->armed_ns && is_over(c, &c->armed, now))
 		disarm(c, now);
-	if (c->waking_ns && is_over(c, c->waking_ns, now)) {
+	if (c->waking.last_ns && is_over(c, &c->waking, now)) {
 		probe_disarm_waking(c->probe);
-		c->waking_ns = 0;
+		c->waking.last_ns = 0;
 	}
-	if (is_over(c, c->held_ns, now) && now > c->start_ns + OFTEN_NS)
+	if (is_over(c, &c->sampled, now) && now > c->start_ns + OFTEN_NS)
 		probe_sample(c->probe, false);
 }
 
@@ -189,7 +206,7 @@ void precise_steer(struct collector *c, uint64_t now)
 			continue;
 		}
 		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now)) {
-			c->held_ns = now;
+			hold(&c->sampled, c, l, now);
 			probe_sample(c->probe, true);
 		}
 	}

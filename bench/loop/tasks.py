@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""asyncio's tasks, as bench_loop.c has ours: yields of 100 tasks, 100,000 tasks gathered.
+"""asyncio's tasks, as bench_tasks.c has ours: yields of 100 tasks, 100,000 tasks gathered.
 usage: tasks.py asyncio|uvloop"""
 import asyncio
 import sys

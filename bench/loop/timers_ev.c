@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libev's timers, as bench_loop.c has ours: a million at random over 500 ms. */
+/* libev's timers, as bench_timers.c has ours: a million at random over 500 ms. */
 #include <ev.h>
 #include <stdint.h>
 #include <stdio.h>

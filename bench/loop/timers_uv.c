@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libuv's timers, as bench_loop.c has ours: a million at random over 500 ms. */
+/* libuv's timers, as bench_timers.c has ours: a million at random over 500 ms. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -137,8 +137,8 @@ class Nginx(Load):
 
 
 class Asyncio(Load):
-    # a saturated loop: it is looked at closely for 0.2 s in turns with pauses, of 4 s after some time
-    settle, slice = 4.5, 4.2
+    # a saturated loop: slices hold several of the precise mode's glances and pauses, 0.64 s together
+    settle, slice = 2, 2.56
     name, about = "asyncio", f"asyncio echo, {CONNECTIONS} connections"
     warm_up = 3.0
 

@@ -37,6 +37,8 @@ bool call_cancel(struct call *call)
 	if (!call->timer.queued)
 		return false;
 	call->timer.queued = false;
-	job_remove(loop->ready.last == &job->next ? &loop->ready : &loop->batch, job);
+	bool is_ready = loop->ready.first == job || loop->ready.last == &job->next;
+	/* Between its neighbours it needs no queue. */
+	job_remove(is_ready ? &loop->ready : &loop->batch, job);
 	return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lays out the first frame and tells the sanitizers about each change of stack. The change itself
- * is switch_ARCH.S.
+ * is switch_x86_64.h and switch_aarch64.S.
  */
 #include "coro.h"
 
@@ -28,118 +28,160 @@
 void coro_enter(void);
 
 #if defined(__SANITIZE_ADDRESS__)
-static void arrive(struct coro *c)
+static void arrive(struct coro_stack *stack)
 {
-	struct coro *from = c->came_from;
+	struct coro_stack *from = stack->came_from;
 
 	/* What was left is told; the thread's own stack is known from that alone. */
-	__sanitizer_finish_switch_fiber(c->fake, &from->stack, &from->stack_size);
+	__sanitizer_finish_switch_fiber(stack->fake, &from->base, &from->size);
 }
 #endif
 
+/* What a fresh coroutine is to call; at the top of its stack. */
+struct start {
+	void (*fn)(void *arg);
+	void *arg;
+	struct coro_stack *stack;
+};
+
 static void begin(void *arg)
 {
-	struct coro *c = arg;
+	struct start *start = arg;
 
 #if defined(__SANITIZE_ADDRESS__)
-	arrive(c);
+	arrive(start->stack);
 #endif
-	c->fn(c->arg);
+	start->fn(start->arg);
 	__builtin_trap();
 }
 
 #if defined(__x86_64__)
 /* mxcsr of threads that run loops, as long as their x87 word is the default one. */
-extern uint32_t coro_thread_mxcsr __attribute__((visibility("hidden")));
-uint32_t coro_thread_mxcsr = 0x1f80;
+static uint32_t thread_mxcsr = 0x1f80;
 
-/* control words, r15 r14 r13 r12 rbx rbp, return address; then 0, so that the frame of coro_enter
- * begins 16-byte aligned. */
-static void *first_frame(struct coro *c, char *top)
+static void read_control(struct coro *c)
 {
-	uint64_t *sp = (uint64_t *)top - 10;
-	uint32_t mxcsr;
-	uint16_t x87;
+	__asm__ volatile("stmxcsr %0" : "=m"(c->mxcsr));
+	__asm__ volatile("fnstcw %0" : "=m"(c->x87));
+}
 
-	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
-	__asm__ volatile("fnstcw %0" : "=m"(x87));
-	memset(sp, 0, 80);
-	sp[0] = mxcsr | (uint64_t)x87 << 32;
-	sp[3] = (uintptr_t)begin; /* r13 */
-	sp[4] = (uintptr_t)c;	  /* r12 */
-	sp[7] = (uintptr_t)coro_enter;
-	return sp;
+static uint32_t default_mxcsr(void)
+{
+	return __atomic_load_n(&thread_mxcsr, __ATOMIC_RELAXED);
+}
+
+void coro_change_control(struct coro *from, const struct coro *to)
+{
+	uint32_t mxcsr = to->x87 == CORO_X87_DEFAULT ? default_mxcsr() : to->mxcsr;
+
+	read_control(from);
+	if (from->x87 == to->x87)
+		return;
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+	__asm__ volatile("fldcw %0" : : "m"(to->x87));
+}
+
+static void learn_control(struct coro *c)
+{
+	read_control(c);
+	if (c->x87 == CORO_X87_DEFAULT)
+		__atomic_store_n(&thread_mxcsr, c->mxcsr & ~0x3fu, __ATOMIC_RELAXED);
+}
+
+/* coro_enter finds at the top of the stack what to call. */
+static void first_frame(struct coro *c, char *top, struct start *start)
+{
+	void **sp = (void **)top - 2;
+
+	sp[0] = start;
+	sp[1] = (void *)(uintptr_t)begin;
+	read_control(c);
+	c->sp = sp;
+	c->ip = (void *)(uintptr_t)coro_enter;
 }
 #elif defined(__aarch64__)
+static void learn_control(struct coro *c)
+{
+	(void)c;
+}
+
 /* x19-x28, x29, x30, d8-d15 */
-static void *first_frame(struct coro *c, char *top)
+static void first_frame(struct coro *c, char *top, struct start *start)
 {
 	uint64_t *sp = (uint64_t *)top - 20;
 
 	memset(sp, 0, 160);
-	sp[0] = (uintptr_t)c;		/* x19 */
+	sp[0] = (uintptr_t)start;	/* x19 */
 	sp[1] = (uintptr_t)begin;	/* x20 */
 	sp[11] = (uintptr_t)coro_enter; /* x30 */
-	return sp;
+	c->sp = sp;
 }
 #else
 #error "libloopscope switches stacks on x86-64 and aarch64 only"
 #endif
 
-void coro_init_thread(struct coro *c)
+static void use_stack(struct coro *c, struct coro_stack *stack)
 {
-#if defined(__x86_64__)
-	uint32_t mxcsr;
-	uint16_t x87;
-
-	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
-	__asm__ volatile("fnstcw %0" : "=m"(x87));
-	if (x87 == 0x037f)
-		__atomic_store_n(&coro_thread_mxcsr, mxcsr & ~0x3fu, __ATOMIC_RELAXED);
-#endif
-	memset(c, 0, sizeof(*c));
-#if defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-	c->fiber = __tsan_get_current_fiber();
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	c->stack = stack;
+#else
+	(void)c;
+	(void)stack;
 #endif
 }
 
-void coro_init(struct coro *c, void *stack, size_t stack_size, void *top, void (*fn)(void *arg),
-	       void *arg)
+void coro_init_thread(struct coro *c, struct coro_stack *stack)
 {
 	memset(c, 0, sizeof(*c));
-	c->stack = stack;
-	c->stack_size = stack_size;
-	c->fn = fn;
-	c->arg = arg;
-	c->sp = first_frame(c, top);
-	c->valgrind_id = VALGRIND_STACK_REGISTER(stack, (char *)stack + stack_size);
+	memset(stack, 0, sizeof(*stack));
+	learn_control(c);
+	use_stack(c, stack);
 #if defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-	c->fiber = __tsan_create_fiber(0);
+	stack->fiber = __tsan_get_current_fiber();
+#endif
+}
+
+void coro_init(struct coro *c, struct coro_stack *stack, void *base, size_t size, void *top,
+	       void (*fn)(void *arg), void *arg)
+{
+	struct start *start = (struct start *)top - 1;
+	char *below = (char *)((uintptr_t)start & ~(uintptr_t)15);
+
+	memset(c, 0, sizeof(*c));
+	memset(stack, 0, sizeof(*stack));
+	stack->base = base;
+	stack->size = size;
+	*start = (struct start){.fn = fn, .arg = arg, .stack = stack};
+	first_frame(c, below, start);
+	use_stack(c, stack);
+	stack->valgrind_id = VALGRIND_STACK_REGISTER(base, (char *)base + size);
+#if defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+	stack->fiber = __tsan_create_fiber(0);
 #endif
 }
 
 #if defined(__SANITIZE_ADDRESS__)
 void coro_switch(struct coro *from, struct coro *to)
 {
-	to->came_from = from;
-	__sanitizer_start_switch_fiber(&from->fake, to->stack, to->stack_size);
-	coro_swap(&from->sp, to->sp);
-	arrive(from);
+	to->stack->came_from = from->stack;
+	__sanitizer_start_switch_fiber(&from->stack->fake, to->stack->base, to->stack->size);
+	coro_swap(from, to);
+	arrive(from->stack);
 }
 #elif defined(__SANITIZE_THREAD__)
 void coro_switch(struct coro *from, struct coro *to)
 {
-	__tsan_switch_to_fiber(to->fiber, 0);
-	coro_swap(&from->sp, to->sp);
+	__tsan_switch_to_fiber(to->stack->fiber, 0);
+	coro_swap(from, to);
 }
 #endif
 
-void coro_done(struct coro *c)
+void coro_done(struct coro_stack *stack)
 {
 #if defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-	if (c->fiber)
-		__tsan_destroy_fiber(c->fiber);
+	if (stack->fiber)
+		__tsan_destroy_fiber(stack->fiber);
 #endif
-	VALGRIND_STACK_DEREGISTER(c->valgrind_id);
-	memset(c, 0, sizeof(*c));
+	VALGRIND_STACK_DEREGISTER(stack->valgrind_id);
+	memset(stack, 0, sizeof(*stack));
 }

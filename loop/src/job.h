@@ -17,7 +17,7 @@ struct job_ops {
 /* Lies in what it runs; in one queue at most. */
 struct job {
 	struct job *next;
-	struct job **link; /* what points to it */
+	struct job **link; /* what points to it, unless it is the first */
 	const struct job_ops *ops;
 };
 
@@ -40,24 +40,31 @@ static inline void job_push(struct job_queue *queue, struct job *job)
 	queue->last = &job->next;
 }
 
-/* Of the queue that the job is in. */
-static inline void job_remove(struct job_queue *queue, struct job *job)
-{
-	*job->link = job->next;
-	if (job->next)
-		job->next->link = job->link;
-	else
-		queue->last = job->link;
-}
-
 /* The first, which leaves the queue, or NULL. */
 static inline struct job *job_pop(struct job_queue *queue)
 {
 	struct job *job = queue->first;
 
-	if (job)
-		job_remove(queue, job);
+	if (!job)
+		return NULL;
+	queue->first = job->next;
+	if (!job->next)
+		queue->last = &queue->first;
 	return job;
+}
+
+/* Of the queue that the job is in. */
+static inline void job_remove(struct job_queue *queue, struct job *job)
+{
+	if (queue->first == job) {
+		job_pop(queue);
+		return;
+	}
+	*job->link = job->next;
+	if (job->next)
+		job->next->link = job->link;
+	else
+		queue->last = job->link;
 }
 
 /* Moves all of from to the end of queue; from is empty afterwards. */

@@ -15,6 +15,7 @@
 #include "remote.h"
 #include "resource.h"
 #include "runner.h"
+#include "slab.h"
 #include "timer.h"
 #include "trace.h"
 
@@ -24,15 +25,16 @@ struct lsc_loop {
 	struct task *current;
 	uint64_t burst_end_ns; /* no round of this tick begins later */
 	uint64_t burst_ns;
+	uint32_t tries; /* operations on descriptors, for io.c */
 	struct coro thread; /* the stack that turns the loop */
-	struct list live;   /* task.live, in the order of their ids */
+	struct coro_stack thread_stack;
+	struct list live; /* task.live, in the order of their ids */
 	const struct backend_ops *backend;
 	void *backend_data;
 	struct trace trace;
 	struct runner_pool runners;
-	struct job *spare_tasks; /* memory of ended tasks, by task.job */
-	size_t spare_room;	 /* for so many more */
-	unsigned size_class;	 /* of a task's stack, unless it says otherwise */
+	struct slab_pool tasks;
+	unsigned size_class; /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
 	bool has_signals;      /* some signal is handled, or was */
@@ -42,6 +44,7 @@ struct lsc_loop {
 	struct debug *debug;   /* NULL: not in debug mode */
 	bool unguarded;	       /* some stacks have canaries */
 	bool observed;	       /* recorded, or in debug mode */
+	bool attended;	       /* observed, or unguarded: a step is more than a switch */
 	bool running;	       /* somebody turns it */
 	bool stopping;	       /* it is to return to who runs it */
 	bool closing;	       /* what is spawned from now on does not run */

@@ -35,6 +35,7 @@ static void run_tasks(void *arg)
 
 		if (next && !next->runner && next->size_class == runner->size_class) {
 			next->runner = runner;
+			coro_take_over(&next->coro, &runner->coro);
 			runner->task = next;
 			task_enter(next);
 			continue;
@@ -62,10 +63,11 @@ static struct runner *make(struct lsc_loop *loop, unsigned class)
 	if (stack_map(&stack, size) < 0)
 		return NULL;
 	loop->unguarded |= stack.canary;
+	loop->attended |= stack.canary;
 	struct runner *runner = (struct runner *)(stack.base + size - colour(&loop->runners)) - 1;
 	void *top = (void *)((uintptr_t)runner & ~(uintptr_t)63);
 	*runner = (struct runner){.stack = stack, .loop = loop, .size_class = class};
-	coro_init(&runner->coro, stack.base, size, top, run_tasks, runner);
+	coro_init(&runner->coro, &runner->coro_stack, stack.base, size, top, run_tasks, runner);
 	return runner;
 }
 
@@ -83,6 +85,7 @@ int runner_assign(struct lsc_loop *loop, struct task *task)
 	}
 	runner->task = task;
 	task->runner = runner;
+	task->coro = runner->coro;
 	return 0;
 }
 
@@ -93,7 +96,7 @@ static void unmap_first(struct runner_pool *pool, unsigned class)
 
 	pool->idle[class] = runner->next;
 	pool->nidle--;
-	coro_done(&runner->coro);
+	coro_done(&runner->coro_stack);
 	stack_unmap(&stack);
 }
 

@@ -17,7 +17,8 @@ struct lsc_loop;
 struct task;
 
 struct runner {
-	struct coro coro;
+	struct coro coro; /* in the pool */
+	struct coro_stack coro_stack;
 	struct stack stack;
 	struct lsc_loop *loop;
 	struct task *task;   /* whom it runs; NULL in the pool */

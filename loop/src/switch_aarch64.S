@@ -10,7 +10,7 @@
 	.hidden	coro_swap
 	.globl	coro_swap
 	.type	coro_swap, %function
-/* void coro_swap(void **ret_from_sp, void *to_sp) */
+/* void coro_swap(struct coro *from, const struct coro *to): the stack pointer is the first of both */
 coro_swap:
 	.cfi_startproc
 	sub	sp, sp, #160
@@ -39,7 +39,8 @@ coro_swap:
 	stp	d14, d15, [sp, #144]
 	mov	x9, sp
 	str	x9, [x0]
-	mov	sp, x1		/* the same frame, of the other context */
+	ldr	x9, [x1]
+	mov	sp, x9		/* the same frame, of the other context */
 	ldp	x19, x20, [sp, #0]
 	ldp	x21, x22, [sp, #16]
 	ldp	x23, x24, [sp, #32]

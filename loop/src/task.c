@@ -32,63 +32,51 @@ struct task *task_current(void)
 
 /* ---- life ---- */
 
-/* Marks a job as a task: the loop resumes those, it does not call them. */
-static const struct job_ops is_task;
-
-static struct task *allocate(struct lsc_loop *loop, uint32_t name_length)
-{
-	struct job *job = name_length == 0 ? loop->spare_tasks : NULL;
-
-	if (!job)
-		return malloc(sizeof(struct task) + name_length + 1);
-	loop->spare_tasks = job->next;
-	loop->spare_room++;
-	if (job->next)
-		__builtin_prefetch(container_of(job->next, struct task, job), 1);
-	return container_of(job, struct task, job);
-}
+/* The ops of a job that is a task: the loop resumes those, it does not call them. */
+#define TASK_JOB NULL
 
 static void release(struct lsc_future *future)
 {
 	struct task *task = container_of(future, struct task, future);
-	struct lsc_loop *loop = future->loop;
 
-	if (task->name_length > 0 || loop->spare_room == 0) {
-		free(task);
-		return;
-	}
-	task->job.next = loop->spare_tasks;
-	loop->spare_tasks = &task->job;
-	loop->spare_room--;
+	if (task->name_length > 0)
+		free(task->name);
+	slab_free(&future->loop->tasks, task);
 }
 
-void task_free_spare(struct lsc_loop *loop)
+/* The task's own copy; NULL: out of memory. */
+static char *copy_name(const char *name, uint32_t length)
 {
-	while (loop->spare_tasks) {
-		struct job *job = loop->spare_tasks;
+	char *copy = malloc(length + 1);
 
-		loop->spare_tasks = job->next;
-		free(container_of(job, struct task, job));
-	}
-	loop->spare_room = 0; /* what is released later is freed */
+	if (!copy)
+		return NULL;
+	memcpy(copy, name, length);
+	copy[length] = '\0';
+	return copy;
 }
 
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
 		      const char *name, unsigned size_class)
 {
 	uint32_t length = name ? trace_text_length(name) : 0;
-	struct task *task = allocate(loop, length);
+	char *copy = length > 0 ? copy_name(name, length) : NULL;
 
-	if (!task)
+	if (length > 0 && !copy)
 		return NULL;
+	struct task *task = slab_alloc(&loop->tasks);
+	if (!task) {
+		free(copy);
+		return NULL;
+	}
 	/* One by one: the compiler would clear it all with an instruction that is slow to begin. */
-	task->job.ops = &is_task;
+	task->job.ops = TASK_JOB;
+	task->coro.sp = NULL;
 	task->runner = NULL;
 	task->site = site;
 	task->fn = fn;
 	task->arg = arg;
 	task->id = trace_next_id(&loop->trace);
-	task->parent = loop->current ? loop->current->id : 0;
 	task->state = LSC_TASK_CREATED;
 	task->wait_kind = LSC_WAIT_NONE;
 	task->size_class = (uint8_t)size_class;
@@ -96,21 +84,16 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	task->detached = false;
 	task->cancelling = false;
 	task->cancel_requests = 0;
-	task->since = 0;
-	task->cancel_path = NULL;
 	task->cancel_round = 0;
-	task->park = NULL;
-	task->awaited = NULL;
-	task->name_length = length;
+	task->name_length = (uint16_t)length;
 	if (length > 0)
-		memcpy(task->name, name, length);
-	task->name[length] = '\0';
+		task->name = copy;
 	future_init(&task->future, &task_ops, loop);
 	task->future.refs = 2; /* one is the loop's, until it ends */
 	list_init(&task->held);
 	list_append(&loop->live, &task->live);
 	if (loop->observed)
-		trace_task_new(&loop->trace, task);
+		trace_task_new(&loop->trace, task, loop->current);
 	task_ready(task);
 	return task;
 }
@@ -119,7 +102,6 @@ void task_ready(struct task *task)
 {
 	struct lsc_loop *loop = task->future.loop;
 
-	task->park = NULL;
 	task->state = LSC_TASK_READY;
 	job_push(&loop->ready, &task->job);
 	if (loop->observed)
@@ -133,8 +115,8 @@ static void end(struct task *task, int result)
 	if (loop->debug)
 		debug_end(loop->debug, task);
 
-	/* A request that no suspension point met must not be lost. */
-	if (task->must_cancel)
+	/* A request that no suspension point met must not be lost; nor must an error. */
+	if (task->must_cancel && result >= 0)
 		result = -ECANCELED;
 	task->must_cancel = false;
 	task->runner = NULL;
@@ -181,7 +163,7 @@ const char *lsc_task_name(void)
 {
 	struct task *task = task_current();
 
-	return task ? task->name : NULL;
+	return task ? task_name(task) : NULL;
 }
 
 struct lsc_future *lsc_current_task(void)
@@ -227,7 +209,7 @@ struct task *task_pop(struct lsc_loop *loop)
 				return NULL;
 			continue;
 		}
-		if (job->ops != &is_task)
+		if (job->ops != TASK_JOB)
 			return NULL;
 		struct task *task = container_of(job_pop(&loop->batch), struct task, job);
 		if (task->runner || !task->must_cancel)
@@ -236,16 +218,19 @@ struct task *task_pop(struct lsc_loop *loop)
 	}
 }
 
+static inline void note_begin(struct lsc_loop *loop, struct task *task)
+{
+	trace_run(&loop->trace, task);
+	if (loop->debug)
+		debug_begin(loop->debug);
+}
+
 static inline struct coro *enter(struct lsc_loop *loop, struct task *task)
 {
 	loop->current = task;
-	task->state = LSC_TASK_RUNNING;
-	if (loop->observed) {
-		trace_run(&loop->trace, task);
-		if (loop->debug)
-			debug_begin(loop->debug);
-	}
-	return &task->runner->coro;
+	if (loop->observed)
+		note_begin(loop, task);
+	return &task->coro;
 }
 
 void task_enter(struct task *task)
@@ -277,43 +262,49 @@ struct task *task_run(struct task *task)
 	return task_pop(loop);
 }
 
-/* Leaves the running task, whose record is written, for who is next; comes back when it is the
- * task's turn again. All tasks wait in this one function: see the end of switch_x86_64.S. */
-static __attribute__((noinline)) void leave(struct lsc_loop *loop, struct task *task)
+/* Where to go on when that is not a task that was suspended. */
+static __attribute__((noinline)) struct coro *find_next(struct lsc_loop *loop)
 {
-	struct coro *self = &task->runner->coro, *to;
+	loop->current = NULL;
+	return task_context(loop, task_pop(loop));
+}
+
+/* Leaves the running task, whose record is written, for who is next; comes back when it is the
+ * task's turn again, with the result of the wait, or 0 when there is none. Plain: neither recorded
+ * nor in debug mode, and the stack is guarded. */
+static inline __attribute__((always_inline)) int leave(struct lsc_loop *loop, struct task *task,
+						       struct park *park, bool plain)
+{
+	struct coro *to;
 	struct job *job = loop->batch.first;
-	struct task *next =
-		job && job->ops == &is_task ? container_of(job, struct task, job) : NULL;
+	struct task *next = container_of(job, struct task, job);
 
 	/* Nearly always the next one is a task that was suspended. */
-	if (__builtin_expect(next && next->runner, 1)) {
-		job_remove(&loop->batch, job);
-		to = enter(loop, next);
+	if (__builtin_expect(job && job->ops == TASK_JOB && next->coro.sp, 1)) {
+		job_pop(&loop->batch);
+		loop->current = next;
+		if (!plain)
+			note_begin(loop, next);
+		to = &next->coro;
 		/* The one after that is in the cache by then. */
 		if (loop->batch.first)
 			__builtin_prefetch(
-				container_of(loop->batch.first, struct task, job)->runner);
+				container_of(loop->batch.first, struct task, job)->coro.sp);
 	} else {
-		loop->current = NULL;
-		to = task_context(loop, task_pop(loop));
-		if (to == self)
-			return;
+		to = find_next(loop);
 	}
-	if (loop->unguarded && !stack_is_sound(&task->runner->stack))
+	if (!plain && loop->unguarded && !stack_is_sound(&task->runner->stack))
 		overflow_found(task);
-	coro_switch(self, to);
+	if (to != &task->coro)
+		coro_switch(&task->coro, to);
+	if (__builtin_expect(task->must_cancel, 0)) {
+		task->must_cancel = false;
+		return -ECANCELED;
+	}
+	return park ? park->result : 0;
 }
 
 /* ---- suspension ---- */
-
-static inline bool take_cancel(struct task *task)
-{
-	if (!task->must_cancel)
-		return false;
-	task->must_cancel = false;
-	return true;
-}
 
 /* Asks for the end of the wait. True when it has ended. */
 bool task_interrupt(struct park *park)
@@ -340,13 +331,14 @@ int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detai
 	task->park = park;
 	task->wait_kind = kind;
 	task->state = LSC_TASK_SUSPENDED;
+	if (!loop->attended)
+		return leave(loop, task, park, true);
 	if (loop->observed) {
 		if (loop->debug)
 			debug_end(loop->debug, task);
 		trace_suspend(&loop->trace, task, detail);
 	}
-	leave(loop, task);
-	return take_cancel(task) ? -ECANCELED : park->result;
+	return leave(loop, task, park, false);
 }
 
 void task_unpark(struct park *park, int result)
@@ -360,6 +352,16 @@ void task_recancel(struct task *task)
 	task->must_cancel = true;
 }
 
+static __attribute__((noinline)) int yield_attended(struct lsc_loop *loop, struct task *task)
+{
+	if (loop->observed) {
+		if (loop->debug)
+			debug_end(loop->debug, task);
+		trace_yield(&loop->trace, task);
+	}
+	return leave(loop, task, NULL, false);
+}
+
 int lsc_yield(void)
 {
 	struct lsc_loop *loop = loop_thread;
@@ -367,18 +369,13 @@ int lsc_yield(void)
 
 	if (!task)
 		return -EPERM;
-	if (take_cancel(task))
+	if (task->must_cancel) {
+		task->must_cancel = false;
 		return -ECANCELED;
-	task->wait_kind = LSC_WAIT_YIELD;
-	task->state = LSC_TASK_READY;
-	job_push(&loop->ready, &task->job);
-	if (loop->observed) {
-		if (loop->debug)
-			debug_end(loop->debug, task);
-		trace_yield(&loop->trace, task);
 	}
-	leave(loop, task);
-	return take_cancel(task) ? -ECANCELED : 0;
+	task->wait_kind = LSC_WAIT_YIELD;
+	job_push(&loop->ready, &task->job);
+	return loop->attended ? yield_attended(loop, task) : leave(loop, task, NULL, true);
 }
 
 /* ---- a task as a future ---- */

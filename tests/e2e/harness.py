@@ -29,9 +29,6 @@ BIN = pathlib.Path(os.environ.get("LSC_BIN", ROOT / "build/dev/bin"))
 CACHE = pathlib.Path(os.environ.get("LSC_CACHE", ROOT / "build/cache"))
 LOOPSCOPE = str(BIN / "loopscope")
 PYTHON = "/usr/bin/python3"
-PYTHONS = {"debian": pathlib.Path("/usr/bin/python3"),
-           **{version: pathlib.Path(f"/root/.pyenv/versions/{version}/bin/python3")
-              for version in ("3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0")}}
 SKIPPED = 77
 MS = 1_000_000
 SLACK = 3 * MS  # how far a measured stall may be from the target's own measure

@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import CACHE, HERE
+import unpacked
+from harness import HERE
 
 PYENV = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
 PYENV_VERSIONS = ("3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0")
@@ -31,18 +32,9 @@ def pyenv(version):
     return [str(python)]
 
 
-def _run(argv, folder, seconds=100):
-    """Runs a step of the unpacking; skips with its last word when it fails."""
-    done = subprocess.run(argv, cwd=folder, timeout=seconds, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise unittest.SkipTest(f"{argv[0]}: {last}")
-    return done.stdout
-
-
 def _apt(folder, suite):
     """A command line of apt's that knows this suite alone, from where the machine has its own packages."""
-    mirrors = _run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"], folder)
+    mirrors = unpacked.step(["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"], folder)
     mirror = next((line.split()[2] for line in mirrors.splitlines() if line.startswith("Debian Debian ")), None)
     if not mirror:
         raise unittest.SkipTest("this machine has no packages from Debian")
@@ -59,12 +51,9 @@ def _apt(folder, suite):
 
 def _fetch(folder, version, suite):
     apt = _apt(folder, suite)
-    _run([*apt, "update"], folder)
+    unpacked.step([*apt, "update"], folder)
     names = [f"python{version}", f"python{version}-minimal", f"libpython{version}-minimal", f"libpython{version}-stdlib"]
-    _run([*apt, "download", *names, *DEBIAN_REST], folder)
-    for package in folder.glob("*.deb"):
-        _run(["dpkg", "-x", package, folder], folder)
-        package.unlink()
+    unpacked.debian(folder, [*names, *DEBIAN_REST], apt)
     shutil.rmtree(folder / "apt")
     for name in ("bin", "lib", "lib64"):
         if not (folder / name).exists():
@@ -75,20 +64,12 @@ def _fetch(folder, version, suite):
 def debian(version):
     """A command that runs a later Debian's python in its own root, which has the targets and the folder for
     temporary files where they are here."""
-    root = CACHE / f"python{version}"
-    if not root.exists():
-        unpacked = CACHE / f"python{version}.{os.getpid()}"
-        unpacked.mkdir(parents=True)
-        try:
-            _fetch(unpacked, version, DEBIAN[version])
-            unpacked.rename(root)
-        finally:
-            shutil.rmtree(unpacked, ignore_errors=True)
+    root = unpacked.folder(f"python{version}", lambda folder: _fetch(folder, version, DEBIAN[version]))
     shown = ["/dev", "/proc", tempfile.gettempdir(), str(HERE)]
     for folder in shown:
         (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
     command = ["unshare", "-m", "sh", "-c", ENTER, "sh", str(root), *shown, "--", f"/usr/bin/python{version}"]
-    _run([*command, "-c", "import asyncio, sqlite3, subprocess, urllib.request"], "/", 30)
+    unpacked.step([*command, "-c", "import asyncio, sqlite3, subprocess, urllib.request"], "/", 30)
     return command
 
 

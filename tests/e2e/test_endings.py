@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How captures end: the target exits, is killed or becomes another program; the user loses patience."""
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -9,9 +10,12 @@ import sqlite3
 import time
 
 from harness import (HERE, LOOPSCOPE, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of,
-                     rng, wait_until)
+                     rng, run, wait_until)
 
 BLOCKER = HERE / "targets/blocker.py"
+REPLACED = HERE / "targets/replaced.py"
+TURNS_LEARNING = 3  # a loop's first turns end before it is known to be one; its last one has no end
+REOPENED = HERE / "targets/reopened.py"
 
 
 def target():
@@ -51,6 +55,27 @@ class TargetEnds(Case):
         self.assertGreater(stall["duration_ns"], 300_000_000, describe(report))
         self.assertLess(stall["duration_ns"], 900_000_000, describe(report))
 
+    def watch_exec(self, who):
+        """A loop of so many turns, replaced in mid-second by one of as many whose first turn is long."""
+        turns = rng.randint(450, 550)
+        with Process([PYTHON, REPLACED, who, turns, f"{rng.uniform(0.1, 0.3):.3f}"]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                process.tell("go")
+                truth = json.loads(process.next_line("{"))["ns"]
+                report = attach.end()
+        self.assertStalls(report, [truth], "sleep")
+        first, second = report["loops"]
+        return turns, first, second
+
+    def test_an_exec_loses_nothing_of_the_turns_before_and_after(self):
+        turns, *loops = self.watch_exec("main")
+        for loop in loops:
+            self.assertAlmostEqual(loop["ticks"], turns, delta=TURNS_LEARNING, msg=loop)
+
+    def test_an_exec_of_another_thread_loses_nothing_of_the_turns_after(self):
+        turns, _, second = self.watch_exec("other")
+        self.assertAlmostEqual(second["ticks"], turns, delta=TURNS_LEARNING, msg=second)
 
     def test_an_exec_within_a_stall_keeps_the_stall(self):
         seconds = rng.uniform(0.2, 0.4)
@@ -62,6 +87,29 @@ class TargetEnds(Case):
         self.assertEqual(stall["cause"], "sleep", describe(report))
         self.assertGreaterEqual(stall["duration_ns"], seconds * 1e9, describe(report))
         self.assertLess(stall["duration_ns"], seconds * 1e9 + 30_000_000, describe(report))
+
+
+class LoopEnds(Case):
+    def assertOnlyTurns(self, runtime):
+        """Of a program that runs one loop after the other the stalls within them are told, no others."""
+        seed = rng.randrange(1 << 32)
+        with Process([LOOPSCOPE, "record", "-o", self.capture, "--", PYTHON, REOPENED, runtime, seed]) as recorder:
+            self.assertEqual(recorder.finish(60), 0, recorder.stderr())
+        truths = [json.loads(line) for line in recorder.lines]
+        self.assertEqual(len(truths), 6)
+        report = report_of(self.capture)
+        stalls = self.planted(report)
+        self.assertEqual(len(stalls), len(truths), f"planted {truths}; {describe(report)}")
+        for stall, truth in zip(stalls, truths):
+            self.assertStall(stall, truth["ns"], truth["cause"], report)
+
+    def test_what_a_program_does_outside_of_its_asyncio_loops_is_no_stall(self):
+        self.assertOnlyTurns("asyncio")
+
+    def test_what_a_program_does_outside_of_its_libuv_loops_is_no_stall(self):
+        if run(PYTHON, "-c", "import uvloop", status=None).returncode != 0:
+            self.skipTest(f"{PYTHON} has no uvloop")
+        self.assertOnlyTurns("uvloop")
 
 
 class UserEnds(Case):

@@ -80,10 +80,21 @@ class Several(Base):
         self.assertEqual(len(report["loops"]), 2)
         self.assertPlanted(report, truths)
 
-    def test_a_thread_that_is_no_loop_any_more(self):
+    def test_a_thread_that_has_closed_its_loop_is_none_any_more(self):
         with Loops(2) as process, Attach(process.pid, self.capture) as attach:
             truths = [process.block(0), process.block(1)]
             process.plant("leave 0")
+            pause(1.2, 1.5)  # one that holds a loop so long is announced
+            truths.append(process.block(1))
+            pause()
+            report = attach.stop()
+            self.assertFalse([line for line in attach.lines if "HANGS" in line])
+        self.assertPlanted(report, truths)
+
+    def test_a_thread_that_turns_its_loop_no_more_seems_held(self):
+        with Loops(2) as process, Attach(process.pid, self.capture) as attach:
+            truths = [process.block(0), process.block(1)]
+            process.plant("hang 0")
             self.assertIn("lock", attach.next_line("HANGS"))  # a deadlock looks the same
             truths.append(process.block(1))
             pause()

@@ -9,14 +9,14 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
-import unittest
 
 import jsonschema
 
 from apps import APP
-from harness import BIN, CACHE, HERE, LOOPSCOPE, MS, PYTHON, PYTHONS, SEED, Case, Process, loopscope, main, rng, run
+import pythons
+import unpacked
+from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -41,19 +41,9 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
 def uvloop():
     """The folder that has Debian's uvloop: installed, or unpacked once."""
     installed = pathlib.Path("/usr/lib/python3/dist-packages")
-    root = CACHE / "uvloop"
     if (installed / "uvloop").exists():
         return installed
-    if not root.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            os.chmod(folder, 0o755)
-            got = run("apt-get", "download", "python3-uvloop", cwd=folder, status=None)
-            packages = list(pathlib.Path(folder).glob("*.deb"))
-            if not packages:
-                raise unittest.SkipTest(f"python3-uvloop is not here and cannot be had: {got.stderr.strip()[-200:]}")
-            unpacked = CACHE / f"uvloop.{os.getpid()}"
-            run("dpkg", "-x", packages[0], unpacked)
-            unpacked.rename(root)
+    root = unpacked.folder("uvloop", lambda folder: unpacked.debian(folder, ["python3-uvloop"]))
     return root / "usr/lib/python3/dist-packages"
 
 
@@ -83,14 +73,14 @@ class Tasks(Case):
         """Random trees of all ways to await, in several loops; names, states, where each is suspended, and who
         awaits whom."""
         tried = 0
-        for version, path in PYTHONS.items():
-            if not path.exists():
-                print(f"skipped {version}: {path} is not there")
+        for version, command, why in pythons.every():
+            if why:
+                print(f"skipped {version}: {why}")
                 continue
             tried += 1
             seed, loops, tasks = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([5, 40, 300])
             told = f"{version} seed {seed} loops {loops} tasks {tasks}; LSC_SEED={SEED}"
-            with self.subTest(version=version), Process([path, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
+            with self.subTest(version=version), Process([*command, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
                 truth = json.loads(target.next_line("{", 60))
                 document = ps(target.pid)
                 self.assertTellsTheSame(document, truth, told)
@@ -101,12 +91,35 @@ class Tasks(Case):
                 for loop in document["loops"]:
                     self.assertEqual(loop["runtime"], "cpython", told)
                     self.assertTrue(loop["primary_wait"]["syscall"].startswith("epoll"), told)
-                if version != "debian":
-                    self.assertTrue(version.startswith(document["loops"][0]["runtime_version"]), told)
+                said = run(*command, "-c", "import platform; print(platform.python_version())").stdout.strip()
+                self.assertTrue(said.startswith(document["loops"][0]["runtime_version"]), f"{said} {told}")
                 # each loop has one cycle of three, and nothing else goes round
                 self.assertEqual([len(cycle) for cycle in document["cycles"]], [3] * loops, told)
         if not tried:
             self.skipTest("no CPython is here")
+
+    def test_tasks_of_a_thread_that_has_ended_and_those_that_begin_at_once(self):
+        code = ("import asyncio, sys, threading\nasync def leaf(): await asyncio.Event().wait()\n"
+                "async def make():\n loop = asyncio.get_running_loop()\n"
+                " if hasattr(asyncio, 'eager_task_factory'): loop.set_task_factory(asyncio.eager_task_factory)\n"
+                " made = [loop.create_task(leaf(), name='%s-%d' % (threading.current_thread().name, n)) for n in range(9)]\n"
+                " await asyncio.sleep(0.01)\n return made\n"
+                "def ended(): kept.extend(loop.run_until_complete(make()))\n"
+                "kept, loop = [], asyncio.new_event_loop()\nt = threading.Thread(target=ended, name='ended')\nt.start()\nt.join()\n"
+                "async def main():\n kept.extend(await make())\n"
+                " print(*sorted(t.get_name() for l in (loop, asyncio.get_running_loop()) for t in asyncio.all_tasks(l)), flush=True)\n"
+                " await leaf()\nasyncio.run(main())")
+        for version, command, why in pythons.every():
+            if why:
+                print(f"skipped {version}: {why}")
+                continue
+            with self.subTest(version=version), Process([*command, "-c", code]) as target:
+                told = target.next_line("ended", 60).split()
+                document = ps(target.pid)
+                self.assertEqual(sorted(task["name"] for task in document["tasks"]), told)
+                self.assertEqual({(task["name"].startswith("ended"), task["loop"]) for task in document["tasks"]},
+                                 {(True, None), (False, target.pid)})
+                self.assertEqual((document["changed"], document["unseen"]), (0, []))
 
     def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
         folder = uvloop()
@@ -156,7 +169,12 @@ class Tasks(Case):
 
     def test_tasks_that_change_meanwhile_are_counted_and_the_process_goes_on(self):
         """Those that stay are all there, the others are whole or counted; no gap that it has not without us."""
-        with Process([PYTHON, HERE / "targets/busy_tasks.py"]) as target:
+        for name, command in {"machine": pythons.machine, "3.14": lambda: pythons.debian("3.14")}.items():
+            with self.subTest(python=name):
+                self.check_tasks_that_change(command())
+
+    def check_tasks_that_change(self, command):
+        with Process([*command, HERE / "targets/busy_tasks.py"]) as target:
             target.next_line("running")
 
             def gap(during):
@@ -296,7 +314,9 @@ class Host(Case):
         if not shutil.which("bpftool"):
             self.skipTest("no bpftool")
         before = len(json.loads(run("bpftool", "-j", "prog").stdout))
-        ps()
+        with Process([PYTHON, HERE / "targets/blocker.py"]) as target:
+            target.next_line("running")
+            self.assertIn(target.pid, [loop["pid"] for loop in ps()["loops"]])
         self.assertEqual(len(json.loads(run("bpftool", "-j", "prog").stdout)), before)
 
 

@@ -4,7 +4,9 @@ apart is said, and blocks are found all the same."""
 import time
 
 import harness
-from harness import BIN, Attach, Case, Process, describe, pause, rng
+from harness import BIN, MS, SLACK, Attach, Case, Process, describe, pause, rng
+
+PAUSE_NS = 620 * MS  # between the glances at a saturated loop, at the default threshold
 
 
 class Saturated(Case):
@@ -53,6 +55,21 @@ class Saturated(Case):
 
         report, truth = self.watch(script)
         self.assertStalls(report, [truth], "sleep")
+
+    def test_a_tick_longer_than_a_pause_is_found_whenever_it_comes(self):
+        def script(target):
+            target.tell("busy")
+            time.sleep(rng.uniform(1.5, 4))
+            truth = target.ask(f"work {rng.uniform(0.75, 1):.3f}")
+            time.sleep(rng.uniform(0.3, 1))
+            return truth
+
+        report, truth = self.watch(script)
+        [stall] = [stall for stall in self.planted(report) if stall["duration_ns"] > 100 * MS]
+        self.assertEqual(stall["cause"], "cpu-user", describe(report))
+        self.assertLess(stall["duration_min_ns"], truth + SLACK, describe(report))
+        self.assertGreater(stall["duration_max_ns"], truth - SLACK, describe(report))
+        self.assertGreater(stall["duration_min_ns"], truth - PAUSE_NS - SLACK, describe(report))
 
     def test_once_it_sleeps_again_its_work_is_seen_at_once(self):
         def script(target):

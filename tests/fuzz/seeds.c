@@ -46,6 +46,24 @@ static void write_images(const char *dir)
 	}
 }
 
+/* As they should be: asleep or copied, without bytecode and with it. Some have a word changed: of
+ * the heap, of the stack, of a place, of a constant; see fuzz_v8.c for the bytes. */
+static void write_walks(const char *dir)
+{
+	static const uint8_t changes[][5] = {
+		{0x00, 0x40, 0x11, 0x00, 0x20}, {0x22, 0x88, 0x00, 0x02}, {0x38, 8, 0, 0x01, 0x12}};
+
+	for (uint8_t i = 0; i < 16; i++) {
+		uint8_t seed[2 + sizeof(changes[0])] = {i / 4, i % 4};
+		char name[16];
+		snprintf(name, sizeof(name), "sound-%u", i);
+		write_seed(dir, name, seed, 2);
+		memcpy(seed + 2, changes[i % 3], sizeof(changes[0]));
+		snprintf(name, sizeof(name), "changed-%u", i);
+		write_seed(dir, name, seed, sizeof(seed));
+	}
+}
+
 /* A tick with a task that runs, then its end; see fuzz_ring.c for the bytes. */
 static void write_ring(const char *dir)
 {
@@ -80,6 +98,7 @@ int main(int argc, char **argv)
 		void (*write)(const char *dir);
 	} seeds[] = {{"message", write_messages},
 		     {"cpython", write_images},
+		     {"v8", write_walks},
 		     {"ring", write_ring},
 		     {"entry", write_table}};
 

@@ -58,6 +58,7 @@ static double mix(struct coro *self, struct coro *other, uint64_t seed)
 }
 
 static struct coro thread; /* the stack of main() */
+static struct coro_stack thread_stack;
 static double inner_sum;
 
 static void mix_inside(void *arg)
@@ -69,16 +70,18 @@ static void mix_inside(void *arg)
 static void registers_survive_a_switch(void)
 {
 	struct stack stack;
+	struct coro_stack coro_stack;
 	struct coro coro;
 
 	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
 	CHECK((uintptr_t)stack.base % 4096 == 0);
-	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, mix_inside, &coro);
+	coro_init(&coro, &coro_stack, stack.base, stack.size, stack.base + stack.size, mix_inside,
+		  &coro);
 	double outer_sum = mix(&thread, &coro, 99);
 	coro_switch(&thread, &coro);
 	CHECK(outer_sum == mix(NULL, NULL, 99));
 	CHECK(inner_sum == mix(NULL, NULL, 77));
-	coro_done(&coro);
+	coro_done(&coro_stack);
 	stack_unmap(&stack);
 }
 
@@ -95,15 +98,17 @@ static void round_upward(void *arg)
 static void control_words_belong_to_the_coroutine(void)
 {
 	struct stack stack;
+	struct coro_stack coro_stack;
 	struct coro coro;
 
 	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
-	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, round_upward, &coro);
+	coro_init(&coro, &coro_stack, stack.base, stack.size, stack.base + stack.size, round_upward,
+		  &coro);
 	coro_switch(&thread, &coro);
 	CHECK(fegetround() == FE_TONEAREST);
 	coro_switch(&thread, &coro);
 	CHECK(fegetround() == FE_TONEAREST);
-	coro_done(&coro);
+	coro_done(&coro_stack);
 	stack_unmap(&stack);
 }
 #endif
@@ -135,15 +140,17 @@ static void unwind_myself(void *arg)
 static void unwinders_end_at_the_entry(void)
 {
 	struct stack stack;
+	struct coro_stack coro_stack;
 	struct coro coro;
 
 	CHECK(stack_map(&stack, STACK_DEFAULT_SIZE) == 0);
-	coro_init(&coro, stack.base, stack.size, stack.base + stack.size, unwind_myself, &coro);
+	coro_init(&coro, &coro_stack, stack.base, stack.size, stack.base + stack.size,
+		  unwind_myself, &coro);
 	coro_switch(&thread, &coro);
 	CHECK(walk.end == _URC_END_OF_STACK);
 	CHECK(walk.frames >= 3 && walk.frames < 10);
 	CHECK(walk.last_function == (uintptr_t)coro_enter);
-	coro_done(&coro);
+	coro_done(&coro_stack);
 	stack_unmap(&stack);
 }
 
@@ -189,7 +196,7 @@ static int main_task(void *arg)
 
 int main(void)
 {
-	coro_init_thread(&thread);
+	coro_init_thread(&thread, &thread_stack);
 	registers_survive_a_switch();
 #if defined(__x86_64__)
 	control_words_belong_to_the_coroutine();

@@ -60,6 +60,7 @@ struct inspector {
 
 	struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
 	struct message_page_room page;
+	struct inspector_handle handles[INSPECTOR_HANDLES_MAX];
 	uint8_t buf[MESSAGE_MAX];
 };
 
@@ -351,6 +352,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.size = m->size,
 		.gil = m->gil,
 		.place = m->place,
+		.state = m->state,
 		.task = task_of(ins, m, size),
 		.language_why = why_texts[m->language],
 		.tally = m->tally,
@@ -359,6 +361,20 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.why = why_texts[m->why],
 	};
 	answer(ins, job, &result);
+}
+
+/* Handles, before the answer. False: they are none. */
+static bool take_handles(struct inspector *ins, size_t size)
+{
+	struct inspector_result result = {.cookie = ins->job->message.cookie,
+					  .handles = ins->handles};
+
+	if (ins->job->message.kind != MESSAGE_HANDLES ||
+	    message_handles_read(ins->buf, size, result.cookie, ins->handles, &result.nhandles,
+				 &result.handles_omitted) < 0)
+		return false;
+	ins->fn(&result, ins->arg);
+	return true;
 }
 
 /* Some tasks, before the answer. False: it is no such page. */
@@ -391,7 +407,7 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 		take_result(ins, &result, size, now_ns);
 		return true;
 	}
-	if (ins->activity == UNWINDING && take_page(ins, size, now_ns))
+	if (ins->activity == UNWINDING && (take_page(ins, size, now_ns) || take_handles(ins, size)))
 		return true;
 	if (size != sizeof(status))
 		return false;
@@ -461,9 +477,9 @@ void inspector_dispatch(struct inspector *ins)
 }
 
 static int add_job(struct inspector *ins, int pid, const struct message_job *m, const void *data,
-		   const struct inspector_pyframe *frames)
+		   const struct inspector_chain *chain)
 {
-	size_t tail = m->nframes * sizeof(*frames), size = m->size + tail;
+	size_t tail = chain ? sizeof(*chain) : 0, size = m->size + tail;
 
 	if (pid <= 0 || m->tid <= 0)
 		return -EINVAL;
@@ -476,7 +492,7 @@ static int add_job(struct inspector *ins, int pid, const struct message_job *m, 
 	if (m->size)
 		memcpy(job->stack, data, m->size);
 	if (tail)
-		memcpy(job->stack + m->size, frames, tail);
+		memcpy(job->stack + m->size, chain, tail);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
 	ins->due = true;
@@ -503,14 +519,13 @@ int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int
 				   .cookie = cookie,
 				   .tid = tid,
 				   .python = chain->tid,
-				   .nframes = chain->count,
-				   .cut = chain->cut};
+				   .chain = 1};
 
 	if (size > INSPECTOR_STACK_MAX || chain->count > INSPECTOR_PYFRAMES_MAX)
 		return -EINVAL;
 	head.size = (uint32_t)size;
 	memcpy(head.regs, regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, stack, chain->frames);
+	return add_job(ins, pid, &head, stack, chain);
 }
 
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
@@ -538,9 +553,10 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names, NULL);
 }
 
-int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid)
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, int ns_tid)
 {
-	struct message_job m = {.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid};
+	struct message_job m = {
+		.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid, .python = (uint32_t)ns_tid};
 
 	return add_job(ins, pid, &m, NULL, NULL);
 }
@@ -550,6 +566,16 @@ int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid)
 	struct message_job m = {.kind = MESSAGE_TASKS, .cookie = cookie, .tid = tid};
 
 	return add_job(ins, pid, &m, NULL, NULL);
+}
+
+int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, uint64_t sp,
+		      int epoll_fd)
+{
+	struct message_wait wait = {.sp = sp, .fd = epoll_fd};
+	struct message_job m = {
+		.kind = MESSAGE_HANDLES, .cookie = cookie, .tid = tid, .size = sizeof(wait)};
+
+	return add_job(ins, pid, &m, &wait, NULL);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

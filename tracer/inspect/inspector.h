@@ -20,7 +20,9 @@
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
 #define INSPECTOR_WORDS	     6
-#define INSPECTOR_REGS	     17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define INSPECTOR_RED_ZONE                                                                         \
+	128 /* bytes below the stack pointer that are the function's own (System V ABI) */
+#define INSPECTOR_REGS 17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 struct inspector;
 
@@ -37,12 +39,16 @@ struct inspector_gil {
 	uint32_t id_hop; /* not 0: a pointer lies there, and the number so far behind its target */
 };
 
-/* Where a CPython keeps its frames: offsets as in struct pylayout, less than INSPECTOR_PLACE_REACH.
- */
+/* Where a CPython keeps its frames and its tasks: offsets as in struct pylayout, less than
+ * INSPECTOR_PLACE_REACH. */
 struct inspector_place {
+	uint64_t tasks; /* the dictionary of current tasks by their loops; 0: none, or not known */
 	uint32_t state_cframe, state_frame;
+	uint32_t state_task;  /* since 3.14 a pointer to the thread's current task; 0 not known */
+	uint32_t frame_bytes; /* all that is told of a frame lies within these */
 	uint32_t frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
-	uint32_t code_name, code_first; /* code_name 0: not known */
+	uint32_t code_name, code_first; /* the latter comes first; code_name 0: not known */
+	uint32_t task_coro, task_name, gen_frame;
 };
 #define INSPECTOR_PLACE_REACH 4096
 
@@ -56,10 +62,22 @@ struct inspector_pyframe {
 	uint8_t owner, entry, pad[2];
 };
 
+#define INSPECTOR_SEEN_TASKS 5
+#define INSPECTOR_NAME_BYTES 96
+
+/* A task that was current in some loop at that moment. */
+struct inspector_seen_task {
+	uint64_t address; /* 0: none */
+	uint64_t frame;	  /* of its coroutine */
+	uint64_t name;	  /* an object, whose first bytes follow as they were */
+	uint8_t bytes[INSPECTOR_NAME_BYTES];
+};
+
 struct inspector_chain {
 	uint32_t tid; /* of its thread, as the target numbers it */
 	uint32_t count;
-	bool cut;						 /* there are more */
+	bool cut; /* there are more */
+	struct inspector_seen_task tasks[INSPECTOR_SEEN_TASKS];
 	struct inspector_pyframe frames[INSPECTOR_PYFRAMES_MAX]; /* leaf first */
 };
 
@@ -125,9 +143,39 @@ struct inspector_tally {
 	uint32_t told;
 	uint32_t changed; /* were not the same twice while they were read: left out */
 	uint32_t omitted; /* beyond the bound on their number */
+	uint32_t torn;	  /* lists that were not read to their end: tasks of them may lack */
 	uint32_t version; /* as PY_VERSION_HEX; of 3.8 to 3.10 the first two numbers alone */
 	uint64_t took_ns; /* the reading */
 };
+
+enum inspector_handle_kind {
+	INSPECTOR_HANDLE_ASYNC = 1,
+	INSPECTOR_HANDLE_CHECK,
+	INSPECTOR_HANDLE_FS_EVENT,
+	INSPECTOR_HANDLE_FS_POLL,
+	INSPECTOR_HANDLE_IDLE,
+	INSPECTOR_HANDLE_PIPE,
+	INSPECTOR_HANDLE_POLL,
+	INSPECTOR_HANDLE_PREPARE,
+	INSPECTOR_HANDLE_PROCESS,
+	INSPECTOR_HANDLE_SIGNAL,
+	INSPECTOR_HANDLE_TCP,
+	INSPECTOR_HANDLE_TIMER,
+	INSPECTOR_HANDLE_TTY,
+	INSPECTOR_HANDLE_UDP,
+	INSPECTOR_HANDLE_KINDS,
+};
+
+/* One handle of a loop of libuv. */
+struct inspector_handle {
+	enum inspector_handle_kind kind;
+	bool active, referenced, closing;
+	int fd;	    /* -1 none */
+	int number; /* the signal, or the child's process, as the target numbers it */
+	uint64_t timeout_ms, repeat_ms; /* of a timer: on the target's monotonic clock; 0 once */
+	const char *callback;		/* a function, or module+0xoffset; NULL none, or unknown */
+};
+#define INSPECTOR_HANDLES_MAX 1000
 
 struct inspector_result {
 	uint64_t cookie;
@@ -139,7 +187,8 @@ struct inspector_result {
 				   * inspector_cpython(): _PyRuntime, even if `why` is set */
 	struct inspector_gil gil; /* of inspector_cpython() */
 	struct inspector_place place; /* " */
-	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
+	uint64_t state;		      /* " : the thread's own; 0 unknown */
+	struct inspector_task task;   /* of a stack with frames of Python */
 	const char *language_why;     /* NULL, or why frames of Python that were asked for, or some
 				       * of JavaScript, are missing */
 	/* Of inspector_tasks(), which is answered in pages: page set, and at last once without,
@@ -147,6 +196,9 @@ struct inspector_result {
 	const struct inspector_pytask *page; /* npage of them */
 	size_t npage;
 	struct inspector_tally tally;
+	/* Of inspector_handles(): before the answer, once, if there is a loop of libuv. */
+	const struct inspector_handle *handles; /* nhandles of them */
+	size_t nhandles, handles_omitted;
 	const char *debug_why; /* NULL, or why a separate debug file is not used; said once */
 	const char *jit_why;   /* NULL, or why code made at run time has no names; said once */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
@@ -178,15 +230,15 @@ uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);
 
-/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at
- * rsp. pid/tid in the reader's namespace. The job is answered exactly once through fn, with the
- * same cookie, possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not
- * answered then). */
+/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory,
+ * from INSPECTOR_RED_ZONE below rsp on. pid/tid in the reader's namespace. The job is answered
+ * exactly once through fn, with the same cookie, possibly with why set. Copies all it needs.
+ * -EAGAIN when too many jobs wait (not answered then). */
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
 /* The same with the frames of Python of the same moment, in place of those that run them; and with
- * the task of asyncio whose coroutine is among them, if it is still current. */
+ * the one of its tasks whose coroutine is among them. */
 int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size,
 			    const struct inspector_chain *chain);
@@ -208,14 +260,20 @@ int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int
 int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
 		   const char *symbol);
 
-/* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter. Answered like
- * inspector_find(). */
-int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid);
+/* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter, and for the
+ * state of the thread that the target numbers ns_tid. Answered like inspector_find(). */
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, int ns_tid);
 
 /* Reads all tasks of asyncio. Answered by any number of results with a page, then by the last one.
  * The reading may take INSPECTOR_TASKS_NS. */
 #define INSPECTOR_TASKS_NS 1000000000ull
 int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid);
+
+/* Looks for the loop of libuv that turns in a thread, by its stack pointer in its wait and the
+ * epoll set that it waits on, and reads its handles. Answered by a result with handles, if there is
+ * such a loop, then by the last one, whose address is the loop's; 0: there is none. */
+int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, uint64_t sp,
+		      int epoll_fd);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,7 +20,8 @@
 #include "inspect/sandbox.h"
 #include "inspect/worker.h"
 
-#define KILL_WAIT_MS 200 /* a killed process ends at once unless the kernel holds it */
+#define CHILDREN_MAX 24	 /* those that the kernel holds among them: each keeps its memory */
+#define END_WAIT_MS  200 /* for killed children, at the very end */
 
 /* Detaches from what the parent was: its terminal's signals, its handlers, its descriptors. keep
  * holds nkeep descriptors, which become 3, 4, ... */
@@ -75,52 +78,73 @@ static _Noreturn void be_worker(pid_t parent, int collector, int broker)
 	_exit(1);
 }
 
-/* Kills a child and reaps it; one that the kernel holds is left to init. */
-static void end_child(pid_t *pid)
+/* What it has forked. A killed child ends at once, unless the kernel holds it: in a page of a
+ * target that never comes. Nothing waits for that one, and it is reaped whenever it ends. */
+struct keeper {
+	int fd, signals; /* to the collector; of children that end */
+	struct message_crew crew;
+	unsigned int children; /* not reaped yet */
+};
+
+static void reap(struct keeper *k)
 {
-	if (*pid <= 0)
-		return;
-	kill(*pid, SIGKILL);
-	lsc_autoclose int fd = (int)syscall(SYS_pidfd_open, *pid, 0);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	if (fd >= 0)
-		poll(&p, 1, KILL_WAIT_MS);
-	waitpid(*pid, NULL, WNOHANG);
-	*pid = 0;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+		k->children--;
+		if (pid == k->crew.broker)
+			k->crew.broker = 0;
+		if (pid == k->crew.worker)
+			k->crew.worker = 0;
+	}
 }
 
-static int make_crew(struct message_crew *crew, int pairs[3][2])
+/* Neither has been reaped: their numbers are still theirs. */
+static void kill_crew(struct keeper *k)
+{
+	if (k->crew.broker > 0)
+		kill(k->crew.broker, SIGKILL);
+	if (k->crew.worker > 0)
+		kill(k->crew.worker, SIGKILL);
+	k->crew.broker = k->crew.worker = 0;
+}
+
+static int make_crew(struct keeper *k, int pairs[3][2])
 {
 	pid_t self = getpid();
 
+	if (k->children >= CHILDREN_MAX)
+		return -EBUSY;
 	for (int i = 0; i < 3; i++)
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pairs[i]) < 0)
 			return -errno;
-	crew->broker = fork();
-	if (crew->broker < 0)
+	k->crew.broker = fork();
+	if (k->crew.broker < 0)
 		return -errno;
-	if (crew->broker == 0)
+	if (k->crew.broker == 0)
 		be_broker(self, pairs[0][1], pairs[2][0]);
-	crew->worker = fork();
-	if (crew->worker < 0)
+	k->children++;
+	k->crew.worker = fork();
+	if (k->crew.worker < 0)
 		return -errno;
-	if (crew->worker == 0)
+	if (k->crew.worker == 0)
 		be_worker(self, pairs[1][1], pairs[2][1]);
+	k->children++;
 	return 0;
 }
 
-static int serve_crew(int fd, struct message_crew *crew)
+static int serve_crew(struct keeper *k)
 {
+	struct message_crew *crew = &k->crew;
 	int pairs[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
 
-	end_child(&crew->broker);
-	end_child(&crew->worker);
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
+	kill_crew(k);
+	reap(k);
 	crew->kind = MESSAGE_CREW;
-	crew->status = make_crew(crew, pairs);
+	crew->status = make_crew(k, pairs);
 	int ends[2] = {pairs[0][0], pairs[1][0]};
-	int r = message_send(fd, crew, sizeof(*crew), NULL, 0, ends, crew->status == 0 ? 2 : 0, 0);
+	int r = message_send(k->fd, crew, sizeof(*crew), NULL, 0, ends, crew->status == 0 ? 2 : 0,
+			     0);
 	for (int i = 0; i < 3; i++) {
 		lsc_closep(&pairs[i][0]);
 		lsc_closep(&pairs[i][1]);
@@ -128,16 +152,51 @@ static int serve_crew(int fd, struct message_crew *crew)
 	return r;
 }
 
-static void run(int fd)
+/* Waits for requests, and for children that end meanwhile. False: the collector is gone. */
+static bool serve(struct keeper *k)
 {
-	struct message_crew crew = {0};
+	struct pollfd p[2] = {{.fd = k->fd, .events = POLLIN},
+			      {.fd = k->signals, .events = POLLIN}};
+	struct signalfd_siginfo told;
 	char ask;
 
-	while (message_recv(fd, &ask, 1, NULL, 0, 0) == 1)
-		if (serve_crew(fd, &crew) < 0)
-			break;
-	end_child(&crew.broker);
-	end_child(&crew.worker);
+	if (poll(p, 2, -1) < 0)
+		return errno == EINTR;
+	if (p[1].revents && read(k->signals, &told, sizeof(told)) > 0)
+		reap(k);
+	if (!p[0].revents)
+		return true;
+	return message_recv(k->fd, &ask, 1, NULL, 0, 0) == 1 && serve_crew(k) >= 0;
+}
+
+/* Leaves to init whom the kernel holds. */
+static void end(struct keeper *k)
+{
+	struct pollfd p = {.fd = k->signals, .events = POLLIN};
+	struct signalfd_siginfo told;
+
+	kill_crew(k);
+	reap(k);
+	while (k->children && poll(&p, 1, END_WAIT_MS) > 0 &&
+	       read(k->signals, &told, sizeof(told)) > 0)
+		reap(k);
+}
+
+static void run(int fd)
+{
+	struct keeper k = {.fd = fd};
+	sigset_t ended;
+
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &ended, NULL) < 0)
+		return;
+	k.signals = signalfd(-1, &ended, SFD_CLOEXEC);
+	if (k.signals < 0)
+		return;
+	while (serve(&k))
+		;
+	end(&k);
 }
 
 int keeper_start(pid_t *ret_pid, int *ret_fd)

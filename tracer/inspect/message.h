@@ -37,10 +37,13 @@ enum message_kind {
 	MESSAGE_CPYTHON = 12, /* collector -> worker: struct message_job; answered the same */
 	MESSAGE_TASKS = 16,   /* collector -> worker: struct message_job; answered by any number of
 				 MESSAGE_TASK_PAGE and then by MESSAGE_RESULT */
-	MESSAGE_TASK_PAGE = 17, /* worker -> collector: struct message_page and what it counts */
-	MESSAGE_SIDEFILE = 20,	/* worker -> broker: struct message_sidefile, text; answered by a
-				   struct message_status of this kind, with the file if its value
-				   is 0 */
+	MESSAGE_TASK_PAGE = 17,	  /* worker -> collector: struct message_page and what it counts */
+	MESSAGE_HANDLES = 18,	  /* collector -> worker: struct message_job, struct message_wait;
+				     answered by a MESSAGE_HANDLE_LIST or none, then MESSAGE_RESULT */
+	MESSAGE_HANDLE_LIST = 19, /* worker -> collector: struct message_handle_list and the rest */
+	MESSAGE_SIDEFILE = 20,	  /* worker -> broker: struct message_sidefile, text; answered by a
+				     struct message_status of this kind, with the file if its value
+				     is 0 */
 };
 
 enum message_phase {
@@ -125,12 +128,12 @@ struct message_job {
 	int32_t tid;
 	uint32_t size;
 	uint64_t regs[INSPECTOR_REGS];
-	uint64_t words;	  /* read what lies at this address, too; 0 no */
-	uint32_t asleep;  /* no stack follows: the thread sleeps, its own is read where it lies */
-	uint32_t python;  /* with its frames of Python: the thread's number in the target; 0 not */
-	uint32_t nframes; /* of Python, as they were with the stack */
-	uint32_t cut;	  /* there were more of them */
-			  /* stack follows, then nframes * struct inspector_pyframe */
+	uint64_t words;	 /* read what lies at this address, too; 0 no */
+	uint32_t asleep; /* no stack follows: the thread sleeps, its own is read where it lies */
+	uint32_t python; /* with its frames of Python: the thread's number in the target; 0 not */
+	uint32_t chain;	 /* 1: frames of Python come along, as they were with the stack */
+	uint32_t pad;
+	/* stack follows, then a struct inspector_chain */
 };
 
 enum message_result_flags {
@@ -190,6 +193,36 @@ struct message_page_frame {
 #define PAGE_LINKS  1024
 #define PAGE_TEXT   (32 * 1024)
 
+/* Where a thread waits. */
+struct message_wait {
+	uint64_t sp;
+	int32_t fd;
+	uint32_t pad;
+};
+
+/* Handles of libuv, then texts as in a result. */
+struct message_handle_list {
+	uint32_t kind;
+	uint32_t n, omitted, text_size;
+	uint64_t cookie;
+};
+
+struct message_handle {
+	uint64_t timeout_ms, repeat_ms;
+	int32_t fd, number;
+	uint32_t kind; /* enum inspector_handle_kind */
+	uint32_t flags, callback;
+	uint32_t pad;
+};
+
+enum message_handle_flags {
+	MESSAGE_HANDLE_ACTIVE = 1,
+	MESSAGE_HANDLE_REFERENCED = 2,
+	MESSAGE_HANDLE_CLOSING = 4,
+};
+
+#define HANDLES_TEXT (16 * 1024)
+
 struct message_result {
 	uint32_t kind;
 	uint32_t flags;
@@ -204,6 +237,7 @@ struct message_result {
 	uint64_t address, size;	      /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */
 	struct inspector_place place; /* the same; code_name 0: not known */
+	uint64_t state;		      /* the same: of the job's thread; 0: not known */
 	struct message_task task;
 	struct inspector_tally tally; /* of MESSAGE_TASKS */
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */
@@ -237,5 +271,10 @@ struct message_page_room {
 };
 int message_page_read(const void *buf, size_t size, uint64_t cookie, struct message_page_room *room,
 		      size_t *ret_ntasks);
+
+/* Checks a MESSAGE_HANDLE_LIST of size bytes with this cookie; fills ret, INSPECTOR_HANDLES_MAX of
+ * them; texts point into buf. 0 or -EBADMSG. */
+int message_handles_read(const void *buf, size_t size, uint64_t cookie,
+			 struct inspector_handle *ret, size_t *ret_n, size_t *ret_omitted);
 
 #endif

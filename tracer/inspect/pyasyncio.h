@@ -10,14 +10,8 @@
 #define PYASYNCIO_SECTION ".AsyncioDebug"
 #define PYASYNCIO_BYTES	  104
 
-/* Offsets in bytes. */
-struct pyasyncio {
-	uint32_t task_coro, task_name;
-	uint32_t
-		state_task; /* of a thread's state: its current task, borrowed; a pointer, 0 none */
-};
-
-/* False when it is not loaded, or what it tells cannot be. */
-bool pyasyncio_read(const struct pyview *v, struct pyasyncio *ret);
+/* Puts what is told into the layout. False, and nothing done, when _asyncio is not loaded or what
+ * it tells cannot be. */
+bool pyasyncio_take(struct pyview *v);
 
 #endif

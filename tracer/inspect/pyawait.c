@@ -18,6 +18,10 @@
 #define CODE_BYTES		   48  /* of PyCodeObject: co_code, up to 3.10 */
 #define BYTES_ITEMS		   32
 #define SUSPENDED_YIELD_FROM_313   (-1)
+#define SUSPENDED_YIELD_FROM_315   2
+#define CREATED_315		   0
+#define EXECUTING_315		   4
+#define REFERENCE_TAG		   7ull /* since 3.14: how it is counted */
 
 static bool read_byte(const struct pyview *v, uint64_t address, int8_t *ret)
 {
@@ -49,10 +53,11 @@ static bool find_frame(const struct pyview *v, uint64_t coro, uint64_t *ret_fram
 					 : PYAWAIT_SUSPENDED;
 		return true;
 	}
-	int created = l->minor >= 13 ? -3 : -2;
-	if (raw < created || raw > 0)
+	int created = l->minor >= 15 ? CREATED_315 : l->minor >= 13 ? -3 : -2;
+	int executing = l->minor >= 15 ? EXECUTING_315 : 0;
+	if (raw < created || raw > executing)
 		return false;
-	*ret_state = raw == 0	      ? PYAWAIT_RUNNING
+	*ret_state = raw == executing ? PYAWAIT_RUNNING
 		     : raw == created ? PYAWAIT_CREATED
 				      : PYAWAIT_SUSPENDED;
 	return true;
@@ -66,6 +71,8 @@ static bool is_awaiting(struct pyview *v, uint64_t frame, int8_t raw)
 	uint8_t next[2];
 	int32_t last;
 
+	if (l->minor >= 15)
+		return raw == SUSPENDED_YIELD_FROM_315;
 	if (l->minor >= 13)
 		return raw == SUSPENDED_YIELD_FROM_313;
 	if (l->minor >= 11) {
@@ -85,24 +92,44 @@ static bool is_awaiting(struct pyview *v, uint64_t frame, int8_t raw)
 	       next[0] == OPCODE_YIELD_FROM;
 }
 
+/* A reference that a frame holds; 0 none. */
+static uint64_t read_reference(const struct pyview *v, uint64_t address)
+{
+	uint64_t object;
+
+	if (!pyobject_read(v, address, &object, sizeof(object)))
+		return 0;
+	if (v->layout.minor >= 14)
+		object &= ~REFERENCE_TAG;
+	return object % 8 ? 0 : object;
+}
+
 /* What lies on top of a suspended frame's stack; 0 nothing. */
 static uint64_t top_of_stack(const struct pyview *v, uint64_t frame)
 {
 	const struct pylayout *l = &v->layout;
-	uint64_t base = frame + l->frame_locals, top;
+	uint64_t base = frame + l->frame_locals, end;
 	int32_t depth;
+
+	if (l->minor >= 14) { /* since 3.15 what is sent to it lies above that */
+		uint64_t below = l->minor >= 15 ? 16 : 8;
+		if (!cpython_read_pointer(&v->py, frame + l->frame_depth, &end) ||
+		    end < base + below || end - base > DEPTH_MAX)
+			return 0;
+		return read_reference(v, end - below);
+	}
 
 	if (l->minor < 10) {
 		if (!cpython_read_pointer(&v->py, frame + l->frame_depth, &base) || base <= frame)
 			return 0;
-		return cpython_read_pointer(&v->py, base - 8, &top) ? top : 0;
+		return read_reference(v, base - 8);
 	}
 	if (l->minor == 10 && !cpython_read_pointer(&v->py, frame + 64, &base))
 		return 0;
 	if (!pyobject_read(v, frame + l->frame_depth, &depth, sizeof(depth)) || depth < 1 ||
 	    depth > DEPTH_MAX)
 		return 0;
-	return cpython_read_pointer(&v->py, base + 8ull * ((uint32_t)depth - 1), &top) ? top : 0;
+	return read_reference(v, base + 8ull * ((uint32_t)depth - 1));
 }
 
 /* One coroutine of the chain. False: it is none that waits or runs. *ret_next 0: the last one. */
@@ -160,10 +187,5 @@ bool pyawait_walk(struct pyview *v, uint64_t coro, struct pyawait *ret)
 
 uint64_t pyawait_self(struct pyview *v, const struct pyawait *a)
 {
-	uint64_t self;
-
-	return a->n && cpython_read_pointer(
-			       &v->py, a->frames[a->n - 1].address + v->layout.frame_locals, &self)
-		       ? self
-		       : 0;
+	return a->n ? read_reference(v, a->frames[a->n - 1].address + v->layout.frame_locals) : 0;
 }

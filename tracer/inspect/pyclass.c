@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of types as their C definitions have them, 3.8 to 3.13. */
+/* Names of types as their C definitions have them, 3.8 to 3.15. */
 #include "inspect/pyclass.h"
 
 #include <string.h>

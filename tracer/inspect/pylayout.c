@@ -270,14 +270,14 @@ static void take_frames(const uint64_t *d, struct pylayout *l)
 	l->code_traceable = since_314 ? 192 : 184;
 	l->state_loop = since_314 ? 0 : (uint32_t)d[DEBUG_STATE_SIZE]; /* follows PyThreadState */
 	l->frame_depth = 64;
-	l->frame_locals = 72;
+	l->frame_locals = since_314 ? 80 : 72;
 	l->gen_frame = gen_frame;
 	l->gen_state = 67;
 	l->function_closure = 72;
 	l->function_name = 32;
 	l->type_keys = 880;
 	l->task_coro = since_314 ? 0 : 120; /* _asyncio tells it: inspect/pyasyncio.h */
-	l->task_state = 96;
+	l->task_state = since_314 ? 0 : 96;
 	l->text_ascii = 40;
 	l->text_wide = 56;
 }

@@ -5,9 +5,11 @@
 
 #include "inspect/cpython.h"
 
-/* All words of a state and of a _PyInterpreterFrame that are read lie within so many bytes. */
-#define PYLAYOUT_STATE_BYTES 184
-#define PYLAYOUT_FRAME_BYTES 80
+/* All words that are read of a state, of a _PyInterpreterFrame, and up to 3.10 of a PyFrameObject
+ * lie within so many bytes. */
+#define PYLAYOUT_STATE_BYTES	 184
+#define PYLAYOUT_FRAME_BYTES	 80
+#define PYLAYOUT_FRAME_BYTES_310 112
 
 /* Offsets in bytes. Of the same place in all versions: an object's type (8), the items of a
  * variable object (16), a type's name (24), a dictionary's keys and values (32, 40), a module's
@@ -44,9 +46,13 @@ struct pylayout {
 	uint32_t gen_frame, gen_state;
 	/* PyFunctionObject, and a class's keys of its instances' attributes (PyHeapTypeObject) */
 	uint32_t function_closure, function_name, type_keys;
-	/* TaskObject of _asyncio up to 3.13; waiter, coro and name follow each other; coro 0: tasks
-	 * are not known */
+	/* TaskObject of _asyncio; waiter, coro and name follow each other; coro 0: tasks are not
+	 * known */
 	uint32_t task_coro, task_state;
+	/* since 3.14, where _asyncio is there to tell (pyasyncio.h), else 0: a task's place in the
+	 * list of its thread or of the interpreter, the heads of these, and a thread's current
+	 * task, borrowed */
+	uint32_t task_node, state_tasks, interp_tasks, state_task;
 	/* PyASCIIObject, PyCompactUnicodeObject: where the characters lie */
 	uint32_t text_ascii, text_wide;
 };

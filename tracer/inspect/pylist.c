@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Up to 3.11 all tasks are in one WeakSet, then in another while only those that are just being
- * started eagerly are in a set beside it. Sources: Lib/_weakrefset.py, Objects/setobject.c,
- * Modules/_asynciomodule.c.
- */
+/* The roll first, then each task of it. Source: Modules/_asynciomodule.c. */
 #include "inspect/pylist.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "inspect/pypages.h"
-#include "inspect/pytask.h"
+#include "inspect/pyroll.h"
 
 #define TASK_BYTES	 192 /* of a TaskObject, up to its name */
 #define FUTURE_LOOP	 16
 #define STATE_PENDING	 0
-#define SET_MASK	 32 /* the table follows */
-#define SET_SLOTS_MAX	 (4u << 20)
-#define SLOTS_AT_A_TIME	 512
-#define WEAKREF_OBJECT	 16
 #define CHUNK		 128 /* tasks between their first and their second reading */
 #define TRIES		 3
 #define HOLDER_LOOP	 16 /* of what a thread has for its running loop, up to 3.11 */
@@ -26,115 +17,12 @@
 #define GROUP_EXIT	 "TaskGroup.__aexit__"
 #define GROUP_EXIT_INNER "TaskGroup._aexit" /* since 3.13 the former calls it */
 
-struct list {
-	uint64_t *address; /* owned */
-	size_t n, room;
-	uint64_t omitted;
-	bool failed;
-};
-
 static uint64_t word_at(const uint8_t *bytes, size_t offset)
 {
 	uint64_t w;
 
 	memcpy(&w, bytes + offset, sizeof(w));
 	return w;
-}
-
-/* ---- where they all are ---- */
-
-static void add(struct list *l, uint64_t address)
-{
-	if (l->n == PYLIST_TASKS_MAX) {
-		l->omitted++;
-		return;
-	}
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 256;
-		uint64_t *more = realloc(l->address, room * sizeof(*more));
-		if (!more) {
-			l->omitted++;
-			return;
-		}
-		l->address = more;
-		l->room = room;
-	}
-	l->address[l->n++] = address;
-}
-
-/* The members of a set, or what they refer to. False: it is none, or changed meanwhile. */
-static bool add_set(struct pyview *v, uint64_t set, bool weak, struct list *l)
-{
-	uint64_t head[2], again[2], some[SLOTS_AT_A_TIME][2], object; /* head: mask, table */
-
-	if (pyclass_of(v, set) != PYCLASS_SET ||
-	    !pyobject_read(v, set + SET_MASK, head, sizeof(head)) || head[0] >= SET_SLOTS_MAX)
-		return false;
-	for (uint64_t done = 0; done <= head[0]; done += SLOTS_AT_A_TIME) {
-		size_t n =
-			head[0] + 1 - done < SLOTS_AT_A_TIME ? head[0] + 1 - done : SLOTS_AT_A_TIME;
-		if (!pyobject_read(v, head[1] + done * sizeof(some[0]), some, n * sizeof(some[0])))
-			return false;
-		for (size_t i = 0; i < n; i++) {
-			object = some[i][0];
-			if (!object || object % sizeof(object))
-				continue;
-			if (weak &&
-			    (pyclass_of(v, object) != PYCLASS_WEAKREF ||
-			     !cpython_read_pointer(&v->py, object + WEAKREF_OBJECT, &object)))
-				continue;
-			add(l, object);
-		}
-	}
-	return v->py.read(v->py.arg, set + SET_MASK, again, sizeof(again)) &&
-	       memcmp(head, again, sizeof(head)) == 0;
-}
-
-static bool add_weak_set(struct pyview *v, uint64_t weak_set, struct list *l)
-{
-	return weak_set && add_set(v, pyobject_attribute(v, weak_set, "data"), true, l);
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return x < y ? -1 : x > y;
-}
-
-/* By address: those that were made together lie together. One may be in both sets. */
-static void sort(struct list *l)
-{
-	size_t kept = 0;
-
-	if (l->n)
-		qsort(l->address, l->n, sizeof(l->address[0]), compare);
-	for (size_t i = 0; i < l->n; i++)
-		if (!i || l->address[i] != l->address[i - 1])
-			l->address[kept++] = l->address[i];
-	l->n = kept;
-}
-
-/* NONE also where asyncio is not there: then there are no tasks. */
-static enum message_why find_all(struct pyview *v, struct pypages *pages, struct list *l)
-{
-	bool one = v->layout.minor <= 11, sound = false;
-
-	if (v->layout.minor > 13) /* linked lists, not sets, since then */
-		return MESSAGE_WHY_VERSION;
-	for (int i = 0; i < TRIES && !sound; i++) {
-		pypages_forget(pages);
-		l->n = l->omitted = 0;
-		uint64_t weak = pytask_global(v, one ? "_all_tasks" : "_scheduled_tasks");
-		if (!weak)
-			return MESSAGE_WHY_NONE;
-		sound = add_weak_set(v, weak, l) &&
-			(one || add_set(v, pytask_global(v, "_eager_tasks"), false, l));
-	}
-	sort(l);
-	return sound ? MESSAGE_WHY_NONE : MESSAGE_WHY_LAYOUT;
 }
 
 /* ---- one task ---- */
@@ -174,7 +62,7 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 	uint8_t b[TASK_BYTES];
 	int32_t state;
 
-	memset(t, 0, sizeof(*t));
+	t->chain.n = t->wakes.n = 0; /* the rest of these is large */
 	if (!pyobject_read(v, address, b, l->task_coro + 2 * sizeof(uint64_t)) ||
 	    pyclass_of(v, address) != PYCLASS_TASK)
 		return TASK_ENDED; /* freed, or None in a dead reference */
@@ -252,8 +140,10 @@ static bool read_chunk(struct reading *r, const uint64_t *address, size_t n)
 	pypages_forget(r->pages);
 	for (size_t i = 0; i < n; i++)
 		r->verdict[i] = read_task(r->v, address[i], &r->first[i]);
-	pypages_forget(r->pages);
-	for (size_t i = 0; i < n; i++) {
+	bool same = pypages_verify(r->pages); /* nothing has changed, nearly always */
+	if (!same)
+		pypages_forget(r->pages);
+	for (size_t i = 0; i < n && !same; i++) {
 		enum verdict b = read_task(r->v, address[i], &second), a = r->verdict[i];
 		if (a != b || a == TASK_ODD || (a == TASK_GOOD && !is_same(&r->first[i], &second)))
 			r->verdict[i] = TASK_ODD;
@@ -278,25 +168,26 @@ enum message_why pylist_read(struct pyview *v, pylist_fn *fn, void *arg,
 {
 	static struct pypages pages; /* the worker has one thread */
 	static struct reading r;
-	struct list l = {0};
+	struct pyroll roll;
 
 	*ret_tally = (struct pylist_tally){0};
-	if (v->why || !v->layout.task_coro)
-		return v->why ? v->why : MESSAGE_WHY_VERSION;
+	if (v->why)
+		return v->why;
 	r = (struct reading){.v = v, .pages = &pages, .fn = fn, .arg = arg, .tally = ret_tally};
 	pyclass_forget(v);
 	pypages_begin(&pages, &v->py);
-	enum message_why why = find_all(v, &pages, &l);
-	for (size_t i = 0; !why && i < l.n; i += CHUNK) {
-		size_t n = l.n - i < CHUNK ? l.n - i : CHUNK;
-		if (read_chunk(&r, l.address + i, n))
+	enum message_why why = pyroll_read(v, &pages, &roll);
+	for (size_t i = 0; !why && i < roll.n; i += CHUNK) {
+		size_t n = roll.n - i < CHUNK ? roll.n - i : CHUNK;
+		if (read_chunk(&r, roll.address + i, n))
 			continue;
-		ret_tally->omitted += l.n - i - n;
+		ret_tally->omitted += roll.n - i - n;
 		break;
 	}
 	pypages_end(&pages, &v->py);
-	ret_tally->omitted += l.omitted;
-	free(l.address);
+	ret_tally->omitted += roll.omitted;
+	ret_tally->torn = roll.torn;
+	pyroll_done(&roll);
 	return why;
 }
 

@@ -9,8 +9,6 @@
 #include "inspect/pyawait.h"
 #include "inspect/pywaker.h"
 
-#define PYLIST_TASKS_MAX 50000
-
 struct pylist_task {
 	uint64_t address, loop, waiter, coro, name; /* waiter: the future it waits for; 0 none */
 	struct pyawait chain;
@@ -21,7 +19,8 @@ struct pylist_task {
 struct pylist_tally {
 	uint64_t told;
 	uint64_t changed; /* that never were the same twice */
-	uint64_t omitted; /* beyond PYLIST_TASKS_MAX */
+	uint64_t omitted; /* beyond what is told at most */
+	uint64_t torn;	  /* lists that were not read to their end: tasks of them may lack */
 };
 
 /* Reads all of them, calls fn for each (borrowed until it returns), until it returns false. */

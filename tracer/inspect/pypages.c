@@ -1,43 +1,70 @@
 /* SPDX-License-Identifier: MIT */
-/* A direct-mapped cache of pages. */
+/* A hash table of blocks that are filled one after the other; when there is no room, all go. */
 #include "inspect/pypages.h"
 
 #include <string.h>
 
-static const uint8_t *get_page(struct pypages *p, uint64_t number)
-{
-	size_t at = number % PYPAGES_COUNT;
+#define PAGES	 (PYPAGES_BLOCK / PYPAGES_PAGE)
+#define ALL	 ((1u << PAGES) - 1)
+#define HASH_BIT 53 /* of 64, for PYPAGES_SLOTS */
 
-	if (p->page[at] == number + 1)
-		return p->bytes[at];
-	p->page[at] = 0;
-	if (!p->read(p->arg, number * PYPAGES_BYTES, p->bytes[at], PYPAGES_BYTES))
-		return NULL;
-	p->page[at] = number + 1;
-	return p->bytes[at];
+/* At the end of a mapping some pages are there. */
+static uint8_t read_block(const struct pypages *p, uint64_t number, uint8_t *bytes)
+{
+	uint64_t address = number * PYPAGES_BLOCK;
+	uint8_t valid = 0;
+
+	if (p->read(p->arg, address, bytes, PYPAGES_BLOCK))
+		return ALL;
+	for (unsigned int i = 0; i < PAGES; i++)
+		if (p->read(p->arg, address + i * PYPAGES_PAGE, bytes + i * PYPAGES_PAGE,
+			    PYPAGES_PAGE))
+			valid |= (uint8_t)(1u << i);
+	return valid;
+}
+
+static size_t get_block(struct pypages *p, uint64_t number)
+{
+	size_t at = number * 0x9e3779b97f4a7c15ull >> HASH_BIT;
+
+	for (; p->slots[at]; at = (at + 1) % PYPAGES_SLOTS)
+		if (p->blocks[p->slots[at] - 1].number == number)
+			return p->slots[at] - 1;
+	if (p->n == PYPAGES_COUNT) {
+		pypages_forget(p);
+		p->lost = true;
+		at = number * 0x9e3779b97f4a7c15ull >> HASH_BIT;
+	}
+	size_t i = p->n++;
+	p->slots[at] = (uint16_t)(i + 1);
+	p->blocks[i].number = number;
+	p->blocks[i].valid = read_block(p, number, p->bytes[i]);
+	return i;
+}
+
+/* What lies within one page. */
+static bool read_page(struct pypages *p, uint64_t address, void *buf, size_t size)
+{
+	size_t i = get_block(p, address / PYPAGES_BLOCK), from = address % PYPAGES_BLOCK;
+
+	if (p->blocks[i].valid >> from / PYPAGES_PAGE & 1) {
+		memcpy(buf, p->bytes[i] + from, size);
+		return true;
+	}
+	p->lost = true;
+	return p->read(p->arg, address, buf, size);
 }
 
 static bool read_paged(void *arg, uint64_t address, void *buf, size_t size)
 {
 	struct pypages *p = arg;
 	uint8_t *to = buf;
-	uint64_t number = address / PYPAGES_BYTES;
 
-	/* nearly always */
-	if (p->page[number % PYPAGES_COUNT] == number + 1 &&
-	    address % PYPAGES_BYTES + size <= PYPAGES_BYTES) {
-		memcpy(to, p->bytes[number % PYPAGES_COUNT] + address % PYPAGES_BYTES, size);
-		return true;
-	}
 	if (address + size < address)
 		return false;
 	while (size) {
-		uint64_t from = address % PYPAGES_BYTES;
-		size_t n = size < PYPAGES_BYTES - from ? size : PYPAGES_BYTES - from;
-		const uint8_t *page = get_page(p, address / PYPAGES_BYTES);
-		if (page)
-			memcpy(to, page + from, n);
-		else if (!p->read(p->arg, address, to, n)) /* no whole page there */
+		size_t left = PYPAGES_PAGE - address % PYPAGES_PAGE, n = size < left ? size : left;
+		if (!read_page(p, address, to, n))
 			return false;
 		to += n;
 		address += n;
@@ -63,5 +90,24 @@ void pypages_end(struct pypages *p, struct cpython *py)
 
 void pypages_forget(struct pypages *p)
 {
-	memset(p->page, 0, sizeof(p->page));
+	memset(p->slots, 0, sizeof(p->slots));
+	p->n = 0;
+	p->lost = false;
+}
+
+bool pypages_verify(struct pypages *p)
+{
+	static uint8_t again[PYPAGES_BLOCK]; /* the worker has one thread */
+
+	for (size_t i = 0; i < p->n && !p->lost; i++) {
+		uint8_t valid = read_block(p, p->blocks[i].number, again);
+		if (valid != p->blocks[i].valid)
+			return false;
+		for (unsigned int k = 0; k < PAGES; k++)
+			if (valid >> k & 1 &&
+			    memcmp(again + k * PYPAGES_PAGE, p->bytes[i] + k * PYPAGES_PAGE,
+				   PYPAGES_PAGE) != 0)
+				return false;
+	}
+	return !p->lost;
 }

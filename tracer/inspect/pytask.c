@@ -5,8 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "inspect/pyasyncio.h"
-
 #define MODULE_DICT 16
 #define TASK_TYPE   "_asyncio.Task"
 #define LOOPS_MAX   64 /* event loops whose current tasks are looked at */
@@ -14,8 +12,7 @@
 struct search {
 	const struct pyframe *frames;
 	size_t n;
-	uint32_t coro, name; /* where a task has them */
-	uint64_t task;	     /* 0 not found yet */
+	uint64_t task; /* 0 not found yet */
 	size_t frame;
 	size_t seen;
 };
@@ -40,7 +37,7 @@ static bool look_at_task(struct pyview *v, uint64_t key, uint64_t task, void *ar
 	if (++s->seen > LOOPS_MAX)
 		return true;
 	if (!pyobject_has_base(v, task, TASK_TYPE) ||
-	    !cpython_read_pointer(&v->py, task + s->coro, &coro) || !coro)
+	    !cpython_read_pointer(&v->py, task + v->layout.task_coro, &coro) || !coro)
 		return false;
 	uint64_t frame = frame_of(v, coro);
 	for (size_t i = 0; frame && i < s->n; i++) {
@@ -64,18 +61,24 @@ uint64_t pytask_global(struct pyview *v, const char *name)
 	return pyobject_find(v, names, name);
 }
 
+/* One that was given no name has a number, from 3.12 on until it is asked for its name. */
+static void print_number(uint64_t number, char *name, size_t size)
+{
+	snprintf(name, size, "Task-%" PRIu64, number);
+}
+
 bool pytask_name(struct pyview *v, uint64_t object, char *name, size_t size)
 {
 	uint64_t number;
 
 	if (!pyobject_count(v, object, &number))
 		return pyobject_text(v, object, name, size);
-	snprintf(name, size, "Task-%" PRIu64, number);
+	print_number(number, name, size);
 	return true;
 }
 
 /* sys.modules['_asyncio']._current_tasks, looked for again only where that has changed. */
-static uint64_t find_tasks(struct pyview *v)
+uint64_t pytask_current(struct pyview *v)
 {
 	uint64_t modules, keys[2], count;
 
@@ -95,9 +98,7 @@ static uint64_t find_tasks(struct pyview *v)
 /* Up to 3.13: one of those that a dictionary has, by their loops. */
 static void find_by_loop(struct pyview *v, struct search *s)
 {
-	s->coro = v->layout.task_coro;
-	s->name = s->coro + sizeof(uint64_t);
-	pyobject_each(v, find_tasks(v), look_at_task, s);
+	pyobject_each(v, pytask_current(v), look_at_task, s);
 	if (!s->task && v->tasks.dict && !pyobject_is(v, v->tasks.dict, PYTYPE_DICT))
 		v->tasks.dict = v->tasks.keys = 0; /* something else lies there */
 }
@@ -105,15 +106,10 @@ static void find_by_loop(struct pyview *v, struct search *s)
 /* Since 3.14: the one that the thread's state names. */
 static void find_by_thread(struct pyview *v, uint32_t tid, struct search *s)
 {
-	struct pyasyncio a;
 	uint64_t state, task;
 
-	if (!pyasyncio_read(v, &a))
-		return;
-	s->coro = a.task_coro;
-	s->name = a.task_name;
-	state = pyframe_state(v, tid);
-	if (state && cpython_read_pointer(&v->py, state + a.state_task, &task) && task)
+	state = v->layout.state_task ? pyframe_state(v, tid) : 0;
+	if (state && cpython_read_pointer(&v->py, state + v->layout.state_task, &task) && task)
 		look_at_task(v, 0, task, s);
 }
 
@@ -123,15 +119,40 @@ bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, s
 	struct search s = {.frames = frames, .n = n};
 	uint64_t text;
 
-	if (v->layout.task_coro)
-		find_by_loop(v, &s);
-	else
+	if (v->layout.minor >= 14)
 		find_by_thread(v, tid, &s);
-	if (!s.task || !cpython_read_pointer(&v->py, s.task + s.name, &text))
+	else
+		find_by_loop(v, &s);
+	if (!s.task || !cpython_read_pointer(&v->py, s.task + v->layout.task_coro + 8, &text))
 		return false;
 	if (!pytask_name(v, text, name, size))
 		return false;
 	*ret = s.task;
 	*ret_frame = &frames[s.frame];
+	return true;
+}
+
+bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen, size_t nseen,
+		 const struct pyframe *frames, size_t n, uint64_t *ret,
+		 const struct pyframe **ret_frame, char *name, size_t size)
+{
+	const struct inspector_seen_task *task = NULL;
+	size_t frame = 0;
+	uint64_t number;
+
+	for (size_t i = 0; i < n && !task; i++) {
+		frame = i;
+		for (size_t k = 0; k < nseen && !task; k++)
+			if (seen[k].address && seen[k].frame == frames[i].address)
+				task = &seen[k];
+	}
+	if (!task)
+		return false;
+	if (pyobject_count_seen(v, task->bytes, sizeof(task->bytes), &number))
+		print_number(number, name, size);
+	else if (!pyobject_text_seen(v, task->name, task->bytes, sizeof(task->bytes), name, size))
+		return false;
+	*ret = task->address;
+	*ret_frame = &frames[frame];
 	return true;
 }

@@ -23,6 +23,7 @@ void pyview_check(struct pyview *v)
 	if (v->why)
 		return;
 	v->interp = pylayout_interpreter(&v->py, &v->layout);
+	pyasyncio_take(v);
 	v->why = !v->layout.frames ? MESSAGE_WHY_VERSION
 		 : !v->interp	   ? MESSAGE_WHY_LAYOUT
 				   : MESSAGE_WHY_NONE;
@@ -50,8 +51,10 @@ struct pyview *pyview_get(struct space *s, unwind_phase_fn *phase, void *arg)
 	pyview_check(v);
 	if (v->layout.minor >= 14 &&
 	    find_section(s, "python", PYASYNCIO_SECTION, &address, &size) &&
-	    size >= PYASYNCIO_BYTES)
+	    size >= PYASYNCIO_BYTES) {
 		v->asyncio = address;
+		pyasyncio_take(v);
+	}
 	phase(MESSAGE_PHASE_UNWIND, arg);
 	s->python = v;
 	return v;

@@ -10,6 +10,7 @@
 #define ITEMS_MAX	  16 /* of a closure, of arguments */
 #define LIST_ITEMS	  24
 #define TUPLE_ITEMS	  24
+#define TUPLE_ITEMS_314	  32 /* behind its hash */
 #define CELL_VALUE	  16
 #define METHOD_FUNCTION	  16 /* the object follows */
 #define PARTIAL_ARGUMENTS 24 /* behind the function */
@@ -34,7 +35,7 @@ static void add(struct pywaker *w, uint64_t object)
 static size_t read_items(struct pyview *v, uint64_t object, enum pyclass class, uint64_t *items,
 			 size_t max)
 {
-	uint64_t n, at = object + TUPLE_ITEMS;
+	uint64_t n, at = object + (v->layout.minor >= 14 ? TUPLE_ITEMS_314 : TUPLE_ITEMS);
 
 	if (pyclass_of(v, object) != class || !pyobject_read(v, object + 16, &n, sizeof(n)) ||
 	    (class == PYCLASS_LIST && !cpython_read_pointer(&v->py, object + LIST_ITEMS, &at)))

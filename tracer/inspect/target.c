@@ -6,6 +6,7 @@
 
 #define STRIKES_MAX   2
 #define QUARANTINE_NS (30 * LSC_NS_PER_S)
+#define DOUBLINGS_MAX 7 /* about an hour */
 
 struct target *target_find(struct target_set *s, int pid)
 {
@@ -46,8 +47,11 @@ uint32_t target_slot(const struct target_set *s, const struct target *t)
 
 void target_strike(struct target *t, uint64_t now_ns)
 {
-	if (++t->strikes >= STRIKES_MAX)
-		t->quarantine_ns = now_ns + QUARANTINE_NS;
+	unsigned int more = ++t->strikes - STRIKES_MAX;
+
+	if (t->strikes >= STRIKES_MAX)
+		t->quarantine_ns =
+			now_ns + (QUARANTINE_NS << (more < DOUBLINGS_MAX ? more : DOUBLINGS_MAX));
 }
 
 bool target_quarantined(const struct target *t, uint64_t now_ns)

@@ -31,7 +31,9 @@ struct target *target_find(struct target_set *s, int pid);
 struct target *target_get(struct target_set *s, int pid, uint64_t now_ns);
 uint32_t target_slot(const struct target_set *s, const struct target *t);
 
-/* A worker or broker was lost over it. */
+/* A worker or broker was lost over it. From the second time on it is quarantined, each time for
+ * twice as long: a worker that hangs in its memory may keep its own for as long as the target
+ * likes. */
 void target_strike(struct target *t, uint64_t now_ns);
 bool target_quarantined(const struct target *t, uint64_t now_ns);
 

@@ -221,6 +221,7 @@ static enum message_why read_all(struct tasklist *t, struct pyview *v, struct in
 		.told = (uint32_t)tally.told,
 		.changed = (uint32_t)tally.changed,
 		.omitted = tally.omitted < UINT32_MAX ? (uint32_t)tally.omitted : UINT32_MAX,
+		.torn = (uint32_t)tally.torn,
 		.version =
 			v->py.version ? (uint32_t)v->py.version : 3u << 24 | v->layout.minor << 16,
 		.took_ns = lsc_now_ns() - begin};

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "inspect/cpython.h"
 #include "inspect/find.h"
+#include "inspect/handlelist.h"
 #include "inspect/message.h"
 #include "inspect/sandbox.h"
 #include "inspect/space.h"
@@ -30,7 +31,7 @@ struct worker {
 	union {
 		struct message_job job;
 		uint8_t bytes[sizeof(struct message_job) + INSPECTOR_STACK_MAX +
-			      INSPECTOR_PYFRAMES_MAX * sizeof(struct inspector_pyframe)];
+			      sizeof(struct inspector_chain)];
 	} in;
 	uint8_t out[MESSAGE_MAX];
 };
@@ -143,8 +144,8 @@ static int serve_collector(struct worker *w)
 	size_t size;
 
 	if (n < (ssize_t)sizeof(*job) || job->slot >= MESSAGE_SLOTS ||
-	    job->nframes > INSPECTOR_PYFRAMES_MAX ||
-	    (size_t)n != sizeof(*job) + job->size + job->nframes * sizeof(struct inspector_pyframe))
+	    (size_t)n !=
+		    sizeof(*job) + job->size + (job->chain ? sizeof(struct inspector_chain) : 0))
 		return -EPIPE;
 	if (job->kind == MESSAGE_JOB)
 		size = unwind_run(w->slots[job->slot], job, data, tell_phase, w, w->out);
@@ -155,6 +156,9 @@ static int serve_collector(struct worker *w)
 		size = cpython_run(w->slots[job->slot], job, tell_phase, w, w->out);
 	else if (job->kind == MESSAGE_TASKS)
 		size = tasklist_run(w->slots[job->slot], job, w->collector, tell_phase, w, w->out);
+	else if (job->kind == MESSAGE_HANDLES)
+		size = handlelist_run(w->slots[job->slot], job, data, w->collector, tell_phase, w,
+				      w->out);
 	else
 		return -EPIPE;
 	return message_send(w->collector, w->out, size, NULL, 0, NULL, 0, 0);

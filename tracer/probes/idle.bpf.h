@@ -5,6 +5,7 @@
 #ifndef LSC_PROBES_IDLE_H
 #define LSC_PROBES_IDLE_H
 
+#include "fd.bpf.h"
 #include "rouse.bpf.h"
 #include "tick.bpf.h"
 
@@ -32,6 +33,58 @@ static __always_inline void driver_drop(__u64 id, __s32 fd)
 
 	if (owner && *owner == tid)
 		bpf_map_delete_elem(&drivers, &key);
+}
+
+static __u64 epoll_ops; /* what all epoll sets have for f_op; 0: none was met yet */
+
+/* io_uring may number rings otherwise than by descriptors. */
+static __always_inline bool is_epoll(const struct thread_state *t)
+{
+	return t->primary_class == WAIT_EPOLL && t->primary_nr != NR_IO_URING_ENTER;
+}
+
+/* The current thread goes to sleep in its primary wait. */
+static __always_inline void meet_epoll(const struct thread_state *t)
+{
+	if (epoll_ops || !is_epoll(t))
+		return;
+	struct file *f = fd_file(bpf_get_current_task_btf(), t->primary_fd);
+	if (f)
+		epoll_ops = (__u64)kernel_field(struct file, f, f_op);
+}
+
+/* The thread has closed the set that its loop waits in; its number may be another file's. */
+static __always_inline bool has_left(const struct thread_state *t, struct task_struct *p)
+{
+	if (!t->confidence || !is_epoll(t))
+		return false;
+	struct file *f = fd_file(p, t->primary_fd);
+	return !f || (epoll_ops && (__u64)kernel_field(struct file, f, f_op) != epoll_ops);
+}
+
+/* Its loop is over: the last tick is known up to when it was last seen inside. What the thread does
+ * from then on is no turn. */
+__noinline int leave_loop(struct thread_state *t, __u64 id)
+{
+	if (!t)
+		return 0;
+	tick_end(t, id, t->tick_ns + t->inside * INSIDE_NS, false, false);
+	driver_drop(id, t->primary_fd);
+	t->tick_ns = 0;
+	t->due_ns = 0;
+	t->confidence = 0;
+	return 0;
+}
+
+/* The tick ends with a wait in its place. A loop that is over may have a successor there. */
+static __always_inline void turn_over(struct thread_state *t, __u64 id, const __u64 *args,
+				      __u64 now, bool precise)
+{
+	if (t->primary_class == WAIT_EPOLL && (__s32)args[0] != t->primary_fd &&
+	    has_left(t, bpf_get_current_task_btf()))
+		leave_loop(t, id);
+	else
+		tick_end(t, id, now, precise, false);
 }
 
 /* Where else the thread idles, as x becomes its primary wait. */
@@ -84,7 +137,7 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	}
 	if (!site_replaces(t, x, top, class, now))
 		return false;
-	bool replaced = t->primary_sp != 0;
+	bool replaced = t->primary_sp && t->confidence;
 	learn_other(t, id, sp, x->fd, class);
 	t->primary_sp = sp;
 	t->primary_top = top;
@@ -97,6 +150,7 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	t->run_site = 0;
 	t->run_start_ns = now;
 	t->tick_ns = 0;
+	meet_epoll(t);
 	stack_slot_add(t, id);
 	emit_loop(t, id >> 32, id, now, replaced);
 	return true;
@@ -112,7 +166,10 @@ static __always_inline void confirm(struct thread_state *t, __u64 id, __u64 now)
 	} else if (now - t->run_start_ns > t->primary_longest_run_ns) {
 		t->primary_longest_run_ns = now - t->run_start_ns;
 	}
-	if (t->confidence < 3 && ++t->confidence == 3)
+	if (t->confidence == 3)
+		return;
+	meet_epoll(t);
+	if (++t->confidence == 3)
 		emit_loop(t, id >> 32, id, now, 0);
 }
 
@@ -120,7 +177,7 @@ static __always_inline void confirm(struct thread_state *t, __u64 id, __u64 now)
 static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 sp,
 				       const __u64 *args, __u64 now)
 {
-	tick_end(t, id, now, false, false);
+	turn_over(t, id, args, now, false);
 	t->tick_ns = 0;
 	t->off = OFF_IDLE;
 	t->away = 0;
@@ -139,7 +196,7 @@ static __always_inline bool idles_in_other(struct thread_state *t, __u64 id, __u
 {
 	if (t->other == OTHER_JOBS)
 		return sp == t->other_sp;
-	if (t->primary_class != WAIT_EPOLL || probe_futex_is_lock(args) ||
+	if (!t->confidence || t->primary_class != WAIT_EPOLL || probe_futex_is_lock(args) ||
 	    sp + SP_PARK < t->primary_top)
 		return false;
 	if (t->other != OTHER_DRIVER && !driver_is_shared(id, t->primary_fd))
@@ -178,7 +235,7 @@ static __always_inline void learn_awake(struct thread_state *t, __u64 id, __u64 
 	if (site_is_primary(t, nr, sp, args)) {
 		if (t->confidence < 3)
 			confirm(t, id, now);
-	} else if (t->primary_sp || !learn(t, id, sp, nr, args, class, now)) {
+	} else if ((t->primary_sp && t->confidence) || !learn(t, id, sp, nr, args, class, now)) {
 		return;
 	}
 	if (!t->tick_ns && !t->off)

@@ -80,6 +80,7 @@ struct inode {
 };
 
 struct file {
+	const void *f_op;
 	void *private_data;
 	struct inode *f_inode;
 };

@@ -79,6 +79,9 @@ static __always_inline bool site_replaces(const struct thread_state *t, const st
 	bool stronger = class > t->primary_class;
 	__u64 unused = now - t->primary_last_ns;
 
+	if (!t->confidence) /* its loop is over; a lock is not the next one's wait so soon */
+		return class > WAIT_FUTEX || (x->run >= 8 && unused > SECOND);
+
 	if (d > SP_OTHER_STACK || d < -SP_OTHER_STACK)
 		return x->run >= 16 && unused > 2 * SECOND;
 	/* how far out a select is cannot be told: the loop is where it stays */

@@ -19,11 +19,14 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address);
 /* Where a CPython's global interpreter lock lies, and that it is another program now. */
 int probe_set_gil(struct probe *p, int pid, const struct gil_place *place);
 void probe_drop_gil(struct probe *p, int pid);
+/* Where the thread's state of CPython lies: its frames can be taken when it blocks. */
+int probe_set_python(struct probe *p, int tid, uint64_t state);
 /* The kernel side's view of a thread; -ENOENT. */
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
 /* What was kept of the block that the thread is in; -ENOENT. */
 int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
-/* Forgets a thread that ended. */
+/* Forgets a thread that has ended; nothing where its number is another's already (of the main
+ * thread, by an exec of another one). */
 void probe_drop_thread(struct probe *p, int tid);
 
 /* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of
@@ -34,7 +37,8 @@ void probe_drop_owner(struct probe *p, int tid);
 /* Since when the loop thread is in its running tick, later by what it waited for a CPU; 0 when it
  * idles. A hint only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
-/* Since when the loop thread idles in its wait; 0 when it does not. A hint only. */
+/* Since when the loop thread idles in its wait, or has no loop any more; 0 when neither. A hint
+ * only. */
 uint64_t probe_idle_since(const struct probe *p, int tid);
 /* It is in a block right now. A hint only. */
 bool probe_is_blocked(const struct probe *p, int tid);

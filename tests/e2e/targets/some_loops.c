@@ -5,7 +5,8 @@
  *
  *   block I US      loop I sleeps so long in a turn
  *   start           one more loop begins to turn, in a thread that has slept until then
- *   leave I         the thread of loop I turns no more: it waits in a futex for ever
+ *   leave I         loop I is closed; its thread waits in a futex for ever
+ *   hang I          the same without closing it
  *   fork US         a child process, a loop of its own, sleeps so long in a turn; then it ends
  *
  *   some_loops N
@@ -27,9 +28,10 @@
 #define MOST	64
 #define TURN_MS 20
 #define LEAVE	(~0ull >> 1)
+#define HANG	(LEAVE - 1) /* no greater numbers of microseconds are slept */
 
 struct loop {
-	int order; /* an eventfd: microseconds to sleep, or LEAVE */
+	int order; /* an eventfd: microseconds to sleep, or LEAVE, or HANG */
 	sem_t begin, done;
 	int tid;
 	uint64_t ns, end_ns;
@@ -64,11 +66,13 @@ static void turn(struct loop *l, int most)
 		if (n <= 0 || read(l->order, &us, sizeof(us)) != sizeof(us))
 			continue;
 		uint64_t begin = now_ns();
-		if (us != LEAVE)
+		if (us < HANG)
 			usleep((useconds_t)us);
 		l->end_ns = now_ns();
 		l->ns = l->end_ns - begin;
 		sem_post(&l->done);
+		if (us == HANG)
+			return;
 		if (us == LEAVE)
 			break;
 		most--;
@@ -170,8 +174,9 @@ int main(int argc, char **argv)
 			order(&loops[i], us);
 			wait_done(&loops[i]);
 			tell(&loops[i]);
-		} else if (sscanf(line, "leave %d", &i) == 1 && i >= 0 && i < n) {
-			order(&loops[i], LEAVE);
+		} else if ((sscanf(line, "leave %d", &i) == 1 || sscanf(line, "hang %d", &i) == 1) &&
+			   i >= 0 && i < n) {
+			order(&loops[i], line[0] == 'l' ? LEAVE : HANG);
 			wait_done(&loops[i]);
 			tell(&loops[i]);
 		} else if (!strncmp(line, "start", 5) && n + 1 < MOST) {

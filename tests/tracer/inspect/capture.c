@@ -98,7 +98,7 @@ static void copy_stack(pid_t pid, struct capture *ret)
 	ret->size = 0;
 	/* Page by page: the copy may reach over the stack's end. */
 	while (ret->size < sizeof(ret->stack)) {
-		uint64_t at = ret->regs[7] + ret->size;
+		uint64_t at = ret->regs[7] - INSPECTOR_RED_ZONE + ret->size;
 		size_t n = 4096 - at % 4096;
 		if (n > sizeof(ret->stack) - ret->size)
 			n = sizeof(ret->stack) - ret->size;
@@ -218,6 +218,7 @@ void answers_add(const struct inspector_result *result, void *arg)
 	l->nframes = result->nframes;
 	l->truncated = result->truncated;
 	copy_text(l->why, sizeof(l->why), result->why);
+	copy_text(l->language_why, sizeof(l->language_why), result->language_why);
 	copy_text(l->debug_why, sizeof(l->debug_why), result->debug_why);
 	copy_text(l->jit_why, sizeof(l->jit_why), result->jit_why);
 	l->address = result->address;
@@ -234,6 +235,7 @@ void answers_add(const struct inspector_result *result, void *arg)
 		c->offset = f->offset;
 		c->exported = f->exported;
 		c->inlined = f->inlined;
+		c->python = f->python;
 	}
 	if (result->cookie < LSC_ARRAY_LEN(a->whys)) {
 		assert_string_equal(a->whys[result->cookie], ""); /* exactly once */

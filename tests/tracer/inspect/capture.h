@@ -36,14 +36,14 @@ struct answer_frame_copy {
 	char function[256], file[256], module[256], build_id[128];
 	int line;
 	uint64_t offset;
-	bool exported, inlined;
+	bool exported, inlined, python;
 };
 struct answer_copy {
 	uint64_t cookie;
 	size_t nframes;
 	bool truncated;
 	char why[64]; /* empty: none */
-	char debug_why[64], jit_why[64];
+	char language_why[64], debug_why[64], jit_why[64];
 	uint64_t address, size;
 	struct answer_frame_copy frames[INSPECTOR_FRAMES_MAX];
 };

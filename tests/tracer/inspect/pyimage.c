@@ -315,9 +315,21 @@ static void put_debug_offsets(const struct version *v)
 		put(RUNTIME + words[i][0] * 8, words[i][1]);
 }
 
+void make_list(uint64_t head, const uint64_t *nodes, size_t n)
+{
+	uint64_t before = head;
+
+	for (size_t i = 0; i <= n; i++) {
+		uint64_t node = i < n ? nodes[i] : head;
+		put(before, node);
+		put(node + 8, before);
+		before = node;
+	}
+}
+
 void make_task(uint64_t coro, uint64_t name)
 {
-	uint64_t task = make_object(image.task_type, 200);
+	uint64_t task = image.task = make_object(image.task_type, 200);
 
 	put(task + image.v->coro, coro);
 	put(task + image.v->coro + 8, name);
@@ -327,6 +339,8 @@ void make_task(uint64_t coro, uint64_t name)
 		image.asyncio = place(sizeof(told));
 		memcpy(bytes_at(image.asyncio, sizeof(told)), told, sizeof(told));
 		put(image.state + told[11], task);
+		make_list(image.interp + told[8], NULL, 0);
+		make_list(image.state + told[12], NULL, 0);
 		return;
 	}
 	struct pair current = {make_object(image.type[MODULE], 16), task};

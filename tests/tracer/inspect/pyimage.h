@@ -37,6 +37,7 @@ extern struct image {
 	uint8_t runtime[460000], heap[HEAP_END - HEAP];
 	uint64_t used; /* of the heap */
 	uint64_t interp, state, tasks;
+	uint64_t task;	  /* the one made last */
 	uint64_t shim[2]; /* since 3.12: the runs' own frames */
 	uint64_t asyncio; /* since 3.14: what _asyncio tells of itself */
 	uint64_t frame[FRAMES], code[FRAMES], name[FRAMES], table[FRAMES];
@@ -61,6 +62,8 @@ struct pair {
 };
 /* At most five pairs; texts as keys have their own kind since 3.11. */
 uint64_t make_dict(const struct pair *pairs, size_t n, bool text);
+/* A linked list, of nodes in this order. */
+void make_list(uint64_t head, const uint64_t *nodes, size_t n);
 void make_task(uint64_t coro, uint64_t name);
 /* The module _asyncio, which has these. */
 void make_module(const struct pair *pairs, size_t n);

@@ -163,7 +163,7 @@ static void a_sleeping_thread_is_unwound_from_its_own_stack(void **state)
 	inspector_free(ins);
 	assert_int_equal(inspector_new(&patient, add_live, &live, &ins, NULL), 0);
 	for (int i = 0; i < 2; i++) { /* words that are there, and words that are not */
-		uint64_t words = i ? 8 : cap.regs[7];
+		uint64_t words = i ? 8 : cap.regs[7] - INSPECTOR_RED_ZONE;
 		struct inspector_sleeper sleeper = {.regs = cap.regs, .words = words};
 		assert_int_equal(inspector_unwind_asleep(ins, (uint64_t)i, pid, cap.tid, &sleeper),
 				 0);
@@ -319,6 +319,71 @@ static void a_symbol_is_found_where_it_lies_and_nowhere_else(void **state)
 	assert_null(inspector_free(ins));
 }
 
+/* The copy holds it: by now something else may lie there. */
+static void what_lies_in_the_red_zone_is_in_the_copy(void **state)
+{
+	struct inspector *ins = answers_start(&got, NULL);
+	uint64_t start, end, give_up = lsc_now_ns() + 10 * LSC_NS_PER_S;
+	pid_t pid = capture_spawn_nest("abr", NULL, NULL);
+
+	(void)state;
+	capture_find_map(pid, "inspect_nest", &start, &end);
+	do {
+		capture_take_within(pid, start, end, &cap);
+		answers_ask(ins, &got, &cap);
+	} while (strcmp(got.last.frames[0].function, "spin_aligned") && lsc_now_ns() < give_up);
+	capture_kill(pid);
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.why, "");
+	assert_string_equal(got.last.frames[0].function, "spin_aligned");
+	assert_true(has_function("nest_b") && has_function("nest_a") && has_function("main"));
+	assert_null(inspector_free(ins));
+}
+
+/* Frames of code without rules lie wherever frame pointers say, and these lead round and round. */
+static void a_chain_of_frames_without_an_end_ends(void **state)
+{
+	enum { ROUNDS = 300, SLOTS = 256 };
+	unsigned int seed = (unsigned int)lsc_now_ns();
+	struct inspector *ins = answers_start(&got, NULL);
+	uint64_t code = 0, *stack = (uint64_t *)cap.stack;
+	size_t longest = 0;
+	int broker, worker, worker_then;
+
+	(void)state;
+	print_message("seed %u\n", seed);
+	pid_t pid = capture_spawn_nest("aJb", NULL, NULL);
+	capture_take(pid, SYS_pause, -2, &cap);
+	answers_ask(ins, &got, &cap);
+	for (size_t i = 0; i < got.last.nframes; i++)
+		if (!got.last.frames[i].module[0])
+			code = got.last.frames[i].offset;
+	assert_true(code && cap.size >= SLOTS * 16);
+	inspector_children(ins, &broker, &worker);
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t sp = cap.regs[7] - INSPECTOR_RED_ZONE;
+		for (uint64_t i = 0; i < SLOTS;
+		     i++) { /* on, back, to itself, or out of the stack */
+			uint64_t to = rand_r(&seed) % 8 ? i + 1 + (unsigned int)rand_r(&seed) % 2
+							: (unsigned int)rand_r(&seed) % SLOTS;
+			stack[2 * i] = sp + to * 16;
+			stack[2 * i + 1] = rand_r(&seed) % 64 ? code + 1 : (uint64_t)rand_r(&seed);
+		}
+		cap.regs[16] = code;
+		cap.regs[6] = sp + (unsigned int)rand_r(&seed) % SLOTS * 16;
+		answers_ask(ins, &got, &cap);
+		assert_in_range(got.last.nframes, 1, INSPECTOR_FRAMES_MAX);
+		assert_string_not_equal(got.last.why, "deadline");
+		if (got.last.nframes > longest)
+			longest = got.last.nframes;
+	}
+	assert_true(longest > 8); /* they were followed */
+	inspector_children(ins, &broker, &worker_then);
+	assert_int_equal(worker_then, worker);
+	capture_kill(pid);
+	assert_null(inspector_free(ins));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +396,8 @@ int main(void)
 		cmocka_unit_test(a_sleeping_thread_is_unwound_from_its_own_stack),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(a_symbol_is_found_where_it_lies_and_nowhere_else),
+		cmocka_unit_test(what_lies_in_the_red_zone_is_in_the_copy),
+		cmocka_unit_test(a_chain_of_frames_without_an_end_ends),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),
 		cmocka_unit_test(a_sleeping_python_shows_its_interpreter),

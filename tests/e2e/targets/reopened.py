@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""Two loops of one thread, one after the other and at different depths; before, between and after them it
+blocks and computes, which is no turn of a loop. Prints what it plants within a loop, by its own clock.
+ARGUMENTS: asyncio or uvloop, a seed."""
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+import time
+
+chance = random.Random(int(sys.argv[2]))
+
+
+def read_late(seconds):
+    """Waits for a pipe that a thread writes into."""
+    ours, theirs = os.pipe()
+    writer = threading.Timer(seconds, os.write, (theirs, b"x"))
+    writer.start()
+    os.read(ours, 1)
+    writer.join()
+    os.close(ours)
+    os.close(theirs)
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(1000))
+
+
+def outside():
+    for block in chance.sample((time.sleep, read_late, spin), 3):
+        block(chance.uniform(0.2, 0.4))
+
+
+def plant(block):
+    begin = time.monotonic_ns()
+    block(chance.uniform(0.1, 0.2))
+    print(json.dumps({"ns": time.monotonic_ns() - begin, "cause": "sleep" if block is time.sleep else "cpu-user"}), flush=True)
+
+
+async def turns(last):
+    for _ in range(chance.randint(15, 30)):
+        await asyncio.sleep(0.01)
+    plant(time.sleep)
+    for _ in range(chance.randint(5, 15)):
+        await asyncio.sleep(0.01)
+    plant(last)  # in the turn that ends the loop
+
+
+def deeper(levels, last):
+    if levels:
+        deeper(levels - 1, last)
+    else:
+        asyncio.run(turns(last))
+
+
+if sys.argv[1] == "uvloop":
+    import uvloop
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+outside()
+for _ in range(3):
+    deeper(chance.randint(0, 200), chance.choice((time.sleep, spin)))
+    outside()
