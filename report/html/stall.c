@@ -120,30 +120,6 @@ static void blocks(struct page *p, json_t *list)
 	html_left_out(p, n, HTML_ROWS, "blocking calls");
 }
 
-/* The stack of who held what the block waited for, or what another of the stall's for the same
- * thread has. -1: none. */
-static int64_t holder_stack(json_t *list, const json_t *block)
-{
-	const json_t *owner = json_object_get(block, "owner");
-	uint64_t best_ns = 0;
-	int64_t stack = field_int(owner, "stack", -1);
-	size_t i;
-	json_t *b;
-
-	if (stack >= 0 || !json_is_object(owner))
-		return stack;
-	json_array_foreach(list, i, b) {
-		const json_t *other = json_object_get(b, "owner");
-		if (field_int(other, "stack", -1) < 0 || field_u64(b, "duration_ns") < best_ns ||
-		    field_int(other, "tid", -1) != field_int(owner, "tid", -1) ||
-		    !json_equal(json_object_get(b, "cause"), json_object_get(block, "cause")))
-			continue;
-		best_ns = field_u64(b, "duration_ns");
-		stack = field_int(other, "stack", -1);
-	}
-	return stack;
-}
-
 /* What else was seen of the longest block. */
 static void other_stacks(struct page *p, json_t *list)
 {
@@ -154,7 +130,8 @@ static void other_stacks(struct page *p, json_t *list)
 	json_array_foreach(list, i, b)
 		if (!longest || field_u64(b, "duration_ns") > field_u64(longest, "duration_ns"))
 			longest = b;
-	html_stack(p, holder_stack(list, longest), "Stack of the lock's holder");
+	html_stack(p, field_int(json_object_get(longest, "owner"), "stack", -1),
+		   "Stack of the lock's holder");
 	html_stack(p, field_int(longest, "kernel_stack", -1), "In the kernel");
 }
 
