@@ -129,10 +129,10 @@ static void know(struct known_options *k, const char *name, int key, bool takes)
 static void know_all(struct known_options *k, const struct argp *argp)
 {
 	for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc); o++) {
-		if (!o->name)
-			continue;
-		know(k, o->name, o->key, o->arg && !(o->flags & OPTION_ARG_OPTIONAL));
-		if (o->flags & OPTION_ARG_OPTIONAL)
+		/* one without a name has its letter alone */
+		know(k, o->name ? o->name : "", o->key,
+		     o->arg && !(o->flags & OPTION_ARG_OPTIONAL));
+		if (o->flags & OPTION_ARG_OPTIONAL && k->n)
 			k->list[k->n - 1].has_arg = optional_argument;
 	}
 	for (const struct argp_child *c = argp->children; c && c->argp; c++)

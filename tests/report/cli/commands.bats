@@ -82,6 +82,8 @@ setup() {
 	[ "$stderr" = "loopscope attach: --stall needs a value; see loopscope help attach" ]
 	run -2 --separate-stderr loopscope attach -p 1 --json=x
 	[ "$stderr" = "loopscope attach: --json=x: the option takes no value; see loopscope help attach" ]
+	run -2 --separate-stderr loopscope check -q absent.lsc # a letter without a long name is an option
+	[[ $stderr != *"no option"* ]]
 	run -2 --separate-stderr loopscope report a.lsc $'--no\e[31m'
 	[ "${#stderr_lines[@]}" -eq 1 ]
 	[[ $stderr != *$'\e'* ]]
