@@ -86,6 +86,23 @@ static void stop(struct run *r)
 	r->deadline_ns = lsc_now_ns() + END_TIMEOUT_NS;
 }
 
+/* Gives the capture up. What stays of it loopscoped says: where it lies, or that it is nothing, which
+ * is then returned. */
+static bool abandon(struct run *r)
+{
+	json_t *last = client_finish(r->client, ABORT_TIMEOUT_MS);
+	const char *type = last ? field_text(last, "type") : NULL;
+	const char *path = last ? field_text(last, "path") : NULL;
+
+	if (type && !strcmp(type, "end") && path)
+		request_shorten(path, r->ret->path, sizeof(r->ret->path));
+	bool nothing = type && !strcmp(type, "error");
+	if (nothing)
+		r->ret->path[0] = '\0';
+	json_decref(last);
+	return nothing;
+}
+
 static void on_ready(struct run *r)
 {
 	if (r->phase != PHASE_ATTACHING)
@@ -96,7 +113,7 @@ static void on_ready(struct run *r)
 		return;
 	int code = child_release(&r->child, r->err);
 	if (code < 0) {
-		client_finish(r->client, ABORT_TIMEOUT_MS);
+		abandon(r);
 		child_reap(&r->child);
 		fail(r, code, code == -ENOENT ? 127 : 126);
 	}
@@ -157,8 +174,9 @@ static void on_signal(struct run *r)
 		r->stopped_ns = lsc_now_ns();
 		stop(r);
 	} else if (lsc_now_ns() - r->stopped_ns >= ONE_SIGNAL_NS) {
-		client_finish(r->client, ABORT_TIMEOUT_MS);
-		lsc_err_set(r->err, -EINTR, "aborted");
+		bool nothing = abandon(r);
+		lsc_err_set(r->err, -EINTR,
+			    nothing ? "aborted before anything was captured" : "aborted");
 		fail(r, -EINTR, 128 + SIGINT);
 	}
 }
@@ -262,7 +280,7 @@ int capture(const struct capture_options *o, capture_message_fn *fn, void *arg,
 	while (r.phase < PHASE_ENDED || command_runs(&r))
 		turn(&r);
 	if (r.client && r.phase == PHASE_ENDED)
-		client_finish(r.client, ABORT_TIMEOUT_MS);
+		json_decref(client_finish(r.client, ABORT_TIMEOUT_MS));
 	child_done(&r.child);
 	client_close(r.client);
 	while (r.stopped_ns && lsc_now_ns() - r.stopped_ns < ONE_SIGNAL_NS &&

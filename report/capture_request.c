@@ -202,14 +202,17 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 	if (r < 0)
 		return lsc_err_set(err, r, "the output path '%.100s' cannot be used: %s",
 				   o->output ?: name, strerror(-r));
+	json_t *program =
+		o->command ? control_text(last_part(o->command[0]), COMM_MAX) : json_null();
 	json_t *msg = json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:b, "
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:o, "
+		"s:b, "
 		"s:s?, "
 		"s:o, s:o}",
 		"type", "attach", "pids", id_list(&pids), "names", name_list(o), "cgroup",
 		o->cgroup ? control_text(o->cgroup, PATH_MAX) : json_null(), "tids",
-		id_list(&o->tids), "loop_threads", id_list(&o->loop_threads), "mode",
-		o->command ? "record" : "attach", "follow", o->follow, "stall_ns",
+		id_list(&o->tids), "loop_threads", id_list(&o->loop_threads), "command", program,
+		"mode", o->command ? "record" : "attach", "follow", o->follow, "stall_ns",
 		(json_int_t)o->stall_ns, "block_ns", (json_int_t)o->block_ns, "ready_wait_ns",
 		(json_int_t)o->ready_wait_ns, "print_ns", (json_int_t)o->print_ns, "duration_ns",
 		(json_int_t)o->duration_ns, "max_overhead", o->max_overhead, "output",

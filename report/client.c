@@ -314,23 +314,27 @@ int client_open(struct client **ret_client, struct lsc_err *err)
 	return 0;
 }
 
-void client_finish(struct client *c, int timeout_ms)
+json_t *client_finish(struct client *c, int timeout_ms)
 {
+	json_t *last = NULL;
 	uint64_t until = lsc_now_ns() + (uint64_t)timeout_ms * LSC_NS_PER_MS;
 	uint64_t now;
 
 	if (shutdown(c->fd, SHUT_WR) < 0)
-		return;
+		return NULL;
 	while ((now = lsc_now_ns()) < until &&
 	       wait_input(c->fd, (int)((until - now) / LSC_NS_PER_MS)) > 0) {
 		json_t *msg;
 		int r = control_recv(c->fd, &msg);
 
-		if (r > 0)
-			json_decref(msg);
-		else if (r != -EBADMSG)
-			return;
+		if (r > 0) {
+			json_decref(last);
+			last = msg;
+		} else if (r != -EBADMSG) {
+			break;
+		}
 	}
+	return last;
 }
 
 struct client *client_close(struct client *c)

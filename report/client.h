@@ -33,8 +33,9 @@ int client_send(struct client *c, json_t *msg, struct lsc_err *err);
 int client_next(struct client *c, int timeout_ms, json_t **ret_msg, struct lsc_err *err);
 
 /* Says that nothing more will come, which finishes the job: by abort unless stop was sent. Then
- * waits at most timeout_ms for loopscoped to close its end. */
-void client_finish(struct client *c, int timeout_ms);
+ * waits at most timeout_ms for loopscoped to close its end. Gives the last message that came until
+ * then, NULL none. */
+json_t *client_finish(struct client *c, int timeout_ms);
 
 /* Closes and frees; a private loopscoped that has ended is reaped, one that has not finishes by
  * itself. NULL is fine. Returns NULL. */

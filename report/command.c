@@ -2,7 +2,9 @@
 /* The table of subcommands and what is derived from it. */
 #include "command.h"
 
+#include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,11 +85,100 @@ int command_main(int argc, char **argv)
 	return c->run(2, help_argv);
 }
 
+static _Noreturn void __attribute__((format(printf, 2, 0)))
+misused(const char *title, const char *format, va_list args)
+{
+	const char *name = strrchr(title, ' ');
+	char text[512];
+
+	vsnprintf(text, sizeof(text), format, args);
+	fprintf(stderr, "%s: ", title);
+	live_text(text, stderr);
+	fprintf(stderr, "; see loopscope help %s\n", name ? name + 1 : title);
+	exit(EXIT_USAGE);
+}
+
+static _Noreturn void __attribute__((format(printf, 2, 3)))
+refuse(const char *title, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	misused(title, format, args);
+}
+
+/* ---- options that are none ---- */
+
+#define OPTIONS_MAX 64
+
+struct known_options { /* as getopt_long() takes them */
+	struct option list[OPTIONS_MAX];
+	char letters[3 * OPTIONS_MAX];
+	size_t n;
+};
+
+static void know(struct known_options *k, const char *name, int key, bool takes)
+{
+	if (k->n + 1 == OPTIONS_MAX)
+		return;
+	k->list[k->n++] = (struct option){name, takes ? required_argument : no_argument, NULL, key};
+	if (key > ' ' && key < 0x7f)
+		snprintf(k->letters + strlen(k->letters), 3, "%c%s", key, takes ? ":" : "");
+}
+
+static void know_all(struct known_options *k, const struct argp *argp)
+{
+	for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc); o++) {
+		/* one without a name has its letter alone */
+		know(k, o->name ? o->name : "", o->key,
+		     o->arg && !(o->flags & OPTION_ARG_OPTIONAL));
+		if (o->flags & OPTION_ARG_OPTIONAL && k->n)
+			k->list[k->n - 1].has_arg = optional_argument;
+	}
+	for (const struct argp_child *c = argp->children; c && c->argp; c++)
+		know_all(k, c->argp);
+}
+
+/* Ends the program over an option that the command does not have, or that lacks its value: argp
+ * would say that in three lines. */
+static void check_options(const struct argp *argp, int argc, char **argv, unsigned flags,
+			  const char *title)
+{
+	/* a leading ':' has a missing value told apart; '+' ends at the first other argument */
+	struct known_options k = {.letters = ":"};
+	char *copy[argc + 1]; /* is put into another order */
+	int key;
+
+	if (flags & ARGP_IN_ORDER)
+		strcpy(k.letters, "+:");
+	know_all(&k, argp);
+	know(&k, "help", '?', false);
+	know(&k, "usage", OPTIONS_MAX << 16, false);
+	know(&k, "version", 'V', false);
+	memcpy(copy, argv, sizeof(copy));
+	optind = 0;
+	opterr = 0;
+	while ((key = getopt_long(argc, copy, k.letters, k.list, NULL)) != -1) {
+		const char *word = copy[optind - 1];
+
+		if (key == ':')
+			refuse(title, "%s needs a value", word);
+		if (key != '?' || optopt == '?' || !strcmp(word, "--help"))
+			continue;
+		if (!strncmp(word, "--", 2) && optopt)
+			refuse(title, "%s: the option takes no value", word);
+		if (!strncmp(word, "--", 2))
+			refuse(title, "there is no option %s", word);
+		refuse(title, "there is no option -%c", optopt);
+	}
+}
+
 int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
 {
 	char title[64], *name = argv[0];
 
 	snprintf(title, sizeof(title), "loopscope %s", name);
+	check_options(argp, argc, argv, flags, title);
 	argv[0] = title;
 	int r = argp_parse(argp, argc, argv, flags, NULL, input);
 	argv[0] = name;
@@ -96,17 +187,10 @@ int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags
 
 void command_misused(const struct argp_state *state, const char *format, ...)
 {
-	const char *name = strrchr(state->name, ' ');
-	char text[512];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	fprintf(stderr, "%s: ", state->name);
-	live_text(text, stderr);
-	fprintf(stderr, "; see loopscope help %s\n", name ? name + 1 : state->name);
-	exit(EXIT_USAGE);
+	misused(state->name, format, args);
 }
 
 void command_complain(const char *name, const char *text)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first and the last moments of a capture that is being written. The new file is complete
- * (schema, owner, mode) before it appears under its name, by an atomic rename; what it replaces is
- * set aside and comes back when the rest of the creation fails. Then the capture grows in WAL mode
- * under its own name, so that a killed writer leaves a capture that opens.
+ * The first and the last moments of a capture that is being written. It begins under a name of its
+ * own, and takes its place by an atomic rename when it is published: what it replaces stays until
+ * then, and comes back when the rest of that fails. Then the capture grows in WAL mode under its
+ * own name, so that a killed writer leaves a capture that opens.
  */
 #include "handle.h"
 
@@ -140,40 +140,57 @@ static bool is_replaceable(const char *path)
 		((uint32_t)id[0] << 24 | id[1] << 16 | id[2] << 8 | id[3]) == STORE_APPLICATION_ID);
 }
 
-/* Gives the complete file at tmp its name. On return 1 the old capture lies at tmp instead, on 0
- * there was none. */
-static int install(const char *tmp, const char *path, bool overwrite)
-{
-	struct stat old;
-
-	if (overwrite && !lstat(path, &old)) {
-		if (!S_ISREG(old.st_mode))
-			return S_ISLNK(old.st_mode)   ? -ELOOP
-			       : S_ISDIR(old.st_mode) ? -EISDIR
-						      : -EEXIST;
-		if (!is_replaceable(path))
-			return -EBADMSG;
-		if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE))
-			return -errno;
-		return 1;
-	}
-	return renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE) ? -errno : 0;
-}
-
-/* A stale -wal under the new name would be played into the new file. */
-static int clear_companions(const char *path, const char *tmp, bool replaced)
+/* Whether a capture may take this place: 1 in that of another, 0 of nothing, or -errno. */
+static int look_at_place(const char *path, bool overwrite)
 {
 	char name[PATH_MAX + 16];
 	struct stat st;
 
-	if (replaced)
-		return move_companions(path, tmp);
+	if (!lstat(path, &st)) {
+		if (!overwrite)
+			return -EEXIST;
+		if (!S_ISREG(st.st_mode))
+			return S_ISLNK(st.st_mode)   ? -ELOOP
+			       : S_ISDIR(st.st_mode) ? -EISDIR
+						     : -EEXIST;
+		return is_replaceable(path) ? 1 : -EBADMSG;
+	}
+	/* a stale -wal would be played into the new file */
 	for (size_t i = 0; i < LSC_ARRAY_LEN(companions); i++) {
 		snprintf(name, sizeof(name), "%s%s", path, companions[i]);
 		if (!lstat(name, &st))
 			return -EEXIST;
 	}
 	return 0;
+}
+
+/* Undoes install(). */
+static void put_back(const char *tmp, const char *path, bool replaced)
+{
+	if (replaced) {
+		renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE);
+		move_companions(tmp, path);
+	} else {
+		rename(path, tmp);
+	}
+}
+
+/* Gives the complete file at tmp its name. On return 1 the old capture lies at tmp instead, on 0
+ * there was none. */
+static int install(const char *tmp, const char *path, bool overwrite)
+{
+	int replaced = look_at_place(path, overwrite);
+
+	if (replaced < 0)
+		return replaced;
+	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, replaced ? RENAME_EXCHANGE : RENAME_NOREPLACE))
+		return -errno;
+	int r = replaced ? move_companions(path, tmp) : 0;
+	if (r < 0) {
+		put_back(tmp, path, replaced);
+		return r;
+	}
+	return replaced;
 }
 
 static int start_wal(sqlite3 *db, const char *path, const struct stat *created)
@@ -194,58 +211,16 @@ static int start_wal(sqlite3 *db, const char *path, const struct stat *created)
 		       : -EEXIST;
 }
 
-static int create(const char *path, const struct store_create_options *o, sqlite3 **ret_db)
+/* As SQLite never takes it for something else, as ":memory:". */
+static int file_name(const char *path, char name[PATH_MAX])
 {
-	char tmp[PATH_MAX];
-	struct stat created;
-	sqlite3 *db = NULL;
-	int r = create_empty(path, o, tmp, &created), replaced;
-
-	if (r < 0)
-		return r;
-	r = write_schema(tmp, &created);
-	if (r < 0)
-		goto remove_tmp;
-	r = replaced = install(tmp, path, o->overwrite);
-	if (r < 0)
-		goto remove_tmp;
-	r = clear_companions(path, tmp, replaced);
-	if (r < 0)
-		goto put_back;
-	r = open_created(path, &created, &db);
-	if (!r)
-		r = start_wal(db, path, &created);
-	if (r < 0) {
-		sqlite3_close(db);
-		move_companions(path, NULL);
-		goto put_back;
-	}
-	if (replaced)
-		remove_capture(tmp);
-	*ret_db = db;
-	return 0;
-
-put_back:
-	if (replaced) {
-		renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_EXCHANGE);
-		move_companions(tmp, path);
-	} else {
-		unlink(path);
-	}
-remove_tmp:
-	unlink(tmp);
-	return r;
+	return snprintf(name, PATH_MAX, "%s%s", *path == '/' ? "" : "./", path) < PATH_MAX
+		       ? 0
+		       : -ENAMETOOLONG;
 }
 
-int store_create(const char *path, const struct store_create_options *options,
-		 struct store **ret_store, struct lsc_err *err)
+static int refuse(const char *path, int r, struct lsc_err *err)
 {
-	char name[PATH_MAX]; /* never one that SQLite takes for something else, as ":memory:" */
-	sqlite3 *db = NULL;
-	int r = -ENAMETOOLONG;
-
-	if (snprintf(name, sizeof(name), "%s%s", *path == '/' ? "" : "./", path) < PATH_MAX)
-		r = create(name, options, &db);
 	if (r == -EEXIST)
 		return lsc_err_set(err, r, "'%s' exists", path);
 	if (r == -EBADMSG)
@@ -253,28 +228,119 @@ int store_create(const char *path, const struct store_create_options *options,
 				   path);
 	if (r == -ELOOP)
 		return lsc_err_set(err, r, "'%s' is a symbolic link", path);
-	if (r < 0)
-		return lsc_err_set(err, r, "cannot create '%s': %s", path, strerror(-r));
+	return lsc_err_set(err, r, "cannot create '%s': %s", path, strerror(-r));
+}
 
+static int create(const char *name, const struct store_create_options *o, char tmp[PATH_MAX],
+		  struct stat *ret_created, sqlite3 **ret_db)
+{
+	int r = look_at_place(name, o->overwrite);
+
+	if (r >= 0)
+		r = create_empty(name, o, tmp, ret_created);
+	if (r < 0)
+		return r;
+	r = write_schema(tmp, ret_created);
+	if (r >= 0)
+		r = open_created(tmp, ret_created, ret_db);
+	if (r < 0)
+		unlink(tmp);
+	return r;
+}
+
+int store_create(const char *path, const struct store_create_options *options,
+		 struct store **ret_store, struct lsc_err *err)
+{
+	char name[PATH_MAX], tmp[PATH_MAX];
+	struct stat created;
+	sqlite3 *db = NULL;
+	int r = file_name(path, name);
+
+	if (r >= 0)
+		r = create(name, options, tmp, &created, &db);
+	if (r < 0)
+		return refuse(path, r, err);
+	/* nobody knows the file: after a crash it is nothing */
+	r = store_exec(db, "PRAGMA journal_mode = MEMORY");
 	struct store *s = store_new(db, path);
-	if (!s) {
-		remove_capture(name);
-		return lsc_err_set(err, -ENOMEM, "cannot create '%s': out of memory", path);
+	if (s)
+		s->unpublished = strdup(tmp);
+	if (!s || !s->unpublished || r < 0) {
+		store_close(s);
+		unlink(tmp);
+		return refuse(path, r < 0 ? r : -ENOMEM, err);
 	}
+	s->created = created;
+	s->overwrite = options->overwrite;
 	s->writable = true;
 	s->max_bytes = options->max_bytes;
 	*ret_store = s;
 	return 0;
 }
 
-int store_finish(struct store *s, struct lsc_err *err)
+bool store_is_published(const struct store *s)
 {
-	int r = store_commit(s);
+	return !s->unpublished;
+}
 
+static void finalize_all(struct store *s)
+{
 	for (int i = 0; i < STATEMENT_COUNT; i++) {
 		sqlite3_finalize(s->put[i]);
 		s->put[i] = NULL;
 	}
+}
+
+/* On failure the old capture, if there was one, has its name again. */
+static int publish(struct store *s, const char *name)
+{
+	int r = store_commit(s);
+
+	finalize_all(s);
+	sqlite3_close(LSC_TAKE(s->db));
+	int replaced = r < 0 ? r : install(s->unpublished, name, s->overwrite);
+	if (replaced < 0)
+		return replaced;
+	r = open_created(name, &s->created, &s->db);
+	if (r >= 0)
+		r = start_wal(s->db, name, &s->created);
+	if (r < 0) {
+		sqlite3_close(LSC_TAKE(s->db));
+		move_companions(name, NULL);
+		put_back(s->unpublished, name, replaced);
+		return r;
+	}
+	if (replaced)
+		remove_capture(s->unpublished);
+	free(LSC_TAKE(s->unpublished));
+	return 0;
+}
+
+int store_publish(struct store *s, struct lsc_err *err)
+{
+	char name[PATH_MAX];
+
+	if (!s->unpublished)
+		return 0;
+	int r = s->db ? file_name(s->path, name) : s->broken;
+	if (r >= 0)
+		r = publish(s, name);
+	if (r >= 0)
+		return 0;
+	s->broken = r;
+	return refuse(s->path, r, err);
+}
+
+int store_finish(struct store *s, struct lsc_err *err)
+{
+	int r = store_publish(s, err);
+
+	if (r < 0) {
+		store_close(s);
+		return r;
+	}
+	r = store_commit(s);
+	finalize_all(s);
 	/* Leaving WAL does not call the busy handler: a reader that is about to go is waited for
 	 * here. */
 	for (int tries = 0; !r; tries++) {

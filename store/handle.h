@@ -7,6 +7,7 @@
 #define LSC_STORE_HANDLE_H
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "store.h"
 
@@ -50,6 +51,9 @@ struct store {
 	sqlite3 *db;
 	char *path; /* owns; of a writer, for the messages of store_finish */
 	sqlite3_stmt *put[STATEMENT_COUNT]; /* owns; prepared at first use */
+	char *unpublished;  /* owns; the name that the file has until it is published, then NULL */
+	struct stat created; /* of that file */
+	bool overwrite;
 	bool writable;
 	int broken;	    /* -errno: what was put since the last commit is void */
 	uint64_t max_bytes; /* 0: unbounded */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int store_errno(int rc)
 {
@@ -63,6 +64,9 @@ struct store *store_close(struct store *s)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		sqlite3_finalize(s->put[i]);
 	sqlite3_close(s->db);
+	if (s->unpublished)
+		unlink(s->unpublished);
+	free(s->unpublished);
 	free(s->path);
 	free(s);
 	return NULL;

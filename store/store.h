@@ -4,7 +4,7 @@
  * and again by loopscope. All SQL of the project lives behind this header; it knows nothing of BPF
  * or of the ring. docs/schema.md describes the file.
  *
- *   writing   store_create, store_put_*, store_commit, store_finish
+ *   writing   store_create, store_put_*, store_publish, store_commit, store_finish
  *   reading   store_open, store_meta_get, store_each_*, store_close
  *
  * Rules for all rows: ids are positive and chosen by the writer, unique per table; 0 means "none".
@@ -251,8 +251,8 @@ struct store_create_options {
 	uint64_t max_bytes; /* 0: unbounded */
 };
 
-/* Creates the capture. Refuses symlinks (O_NOFOLLOW) and, without overwrite, anything that exists.
- * On error nothing is left behind. Gives *ret_store. */
+/* Creates the capture, in a file beside path until it is published. Refuses symlinks (O_NOFOLLOW) and,
+ * without overwrite, anything that exists. On error nothing is left behind. Gives *ret_store. */
 int store_create(const char *path, const struct store_create_options *options,
 		 struct store **ret_store, struct lsc_err *err);
 
@@ -286,11 +286,17 @@ int store_add_unresolved(struct store *s, const char *what, const char *why, uin
 /* Makes what was put durable against kill -9. About once a second. */
 int store_commit(struct store *s);
 
-/* Commits, leaves a single plain file without -wal and -shm, frees s in any case. */
+/* The capture takes its place, durable as far as it was put; one that lay there is gone from then on
+ * (and stays when this fails, with the errors of store_create()). Nothing when it has it already. */
+int store_publish(struct store *s, struct lsc_err *err);
+
+bool store_is_published(const struct store *s);
+
+/* Publishes, commits, leaves a single plain file without -wal and -shm, frees s in any case. */
 int store_finish(struct store *s, struct lsc_err *err);
 
-/* Frees s without finishing: the file stays a valid capture that was cut off. NULL is fine.
- * Returns NULL. */
+/* Frees s without finishing: the file stays a valid capture that was cut off; of one that was not
+ * published nothing stays. NULL is fine. Returns NULL. */
 struct store *store_close(struct store *s);
 
 /* ---- reading ---- */

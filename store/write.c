@@ -244,6 +244,8 @@ int store_commit(struct store *s)
 
 	if (!s->writable)
 		return -EROFS;
+	if (!s->db) /* could not be published */
+		return s->broken;
 	s->broken = 0;
 	if (error || sqlite3_get_autocommit(s->db))
 		return error;

@@ -57,9 +57,9 @@ static bool may_sleep(const struct collector *c, uint64_t now)
 	if (!all_idle(c, now))
 		return false;
 	probe_sleep(c->probe);
-	if (all_idle(c, now))
+	if (all_idle(c, now) && probe_counter(c->probe, COUNT_EMITTED) == c->emitted)
 		return true;
-	probe_wake(c->probe); /* one has just begun a tick */
+	probe_wake(c->probe); /* one has just begun a tick, or there is one more */
 	return false;
 }
 
@@ -91,6 +91,8 @@ static void scan_rings(struct collector *c, uint64_t now)
 			continue;
 		if (t->scan_ns || c->alive <= SCANS_A_SECOND)
 			feed_scan(c, t);
+		if (!t->exe[0] && t->loops) /* recorded, and no exec was seen: it runs by now */
+			target_describe(t);
 		t->scan_ns = now + (now < t->young_ns + LSC_NS_PER_S
 					    ? YOUNG_SCAN_NS
 					    : every - every * ((unsigned)t->pid % 64) / 128);
@@ -118,6 +120,18 @@ static void each_second(struct collector *c, uint64_t now)
 	ledger_commit(c);
 }
 
+static bool is_recording(const struct collector *c)
+{
+	return !strcmp(c->o.mode, "record");
+}
+
+/* It is given up before there was anything in it: what it would replace is worth more. */
+static bool is_void(const struct collector *c, const char *reason)
+{
+	return !strcmp(reason, "abort") && !store_is_published(c->store) &&
+	       (!c->ready || (is_recording(c) && !c->nloops));
+}
+
 void collector_dispatch(struct collector *c)
 {
 	struct epoll_event ev[64];
@@ -126,6 +140,8 @@ void collector_dispatch(struct collector *c)
 
 	if (c->probe)
 		probe_wake(c->probe);
+	if (c->probe) /* before the ring is read: what comes from then on is news */
+		c->emitted = probe_counter(c->probe, COUNT_EMITTED);
 	c->more_events = c->probe && probe_consume(c->probe) > 0;
 	for (int i = 0; i < n; i++)
 		if (ev[i].data.ptr) /* a pidfd: the process has ended */
@@ -147,6 +163,8 @@ void collector_dispatch(struct collector *c)
 	each_second(c, now);
 	if (!c->ready && (now >= c->ready_at_ns || (c->nloops && !c->some_running)))
 		c->ready = true;
+	if (c->ready && (!is_recording(c) || now >= c->start_ns + COMMIT_NS))
+		ledger_stored(c, store_publish(c->store, NULL));
 }
 
 bool collector_is_ready(const struct collector *c)
@@ -324,7 +342,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 		feed_scan(c, c->targets[i]);
 	}
 	if (!c->probe && c->error[0]) {
-		bool has_ring = c->nloops > 0 || !strcmp(c->o.mode, "record");
+		bool has_ring = c->nloops > 0 || is_recording(c);
 		*ret_exit = 4;
 		if (!has_ring)
 			return lsc_err_set(err, -EPERM, "%s", c->error);
@@ -337,7 +355,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 		ledger_stored(c, store_put_unseen(c->store, "blocks, causes and stacks", c->error));
 		c->error[0] = '\0';
 	}
-	if (c->o.require == REQUIRE_RING && !c->nloops && strcmp(c->o.mode, "record"))
+	if (c->o.require == REQUIRE_RING && !c->nloops && !is_recording(c))
 		return (*ret_exit = 4,
 			lsc_err_set(err, -ENODATA,
 				    "process %d has no ring: it was not built with the loop "
@@ -396,15 +414,12 @@ int collector_new(const struct collector_options *options, const struct collecto
 		r = start(c, &exit_status, err);
 	}
 	if (r < 0) {
-		bool created = c->store != NULL;
 		collector_free(c);
-		if (created)
-			unlink(options->output); /* nothing half-written stays behind */
 		*ret_exit = exit_status;
 		return r;
 	}
 	c->ready_at_ns = lsc_now_ns() + LEARN_NS;
-	if (!strcmp(c->o.mode, "record"))
+	if (is_recording(c))
 		c->ready = true; /* the command has not started */
 	*ret_collector = c;
 	return 0;
@@ -460,6 +475,10 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 	watch_free(c);
 	c->inspector = inspector_free(c->inspector);
 	ledger_put_end(c, reason, exit_status, &sum);
+	if (is_void(c, reason)) {
+		collector_free(c);
+		return lsc_err_set(err, -ENODATA, "nothing was captured yet");
+	}
 	int r = store_finish(LSC_TAKE(c->store), err);
 	if (r == 0 && c->store_error)
 		r = lsc_err_set(err, c->store_error, "%s", c->error);

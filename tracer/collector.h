@@ -29,7 +29,8 @@ struct collector_options {
 	size_t ntids;
 	const int *loop_threads; /* these are loops whatever they wait in */
 	size_t nloop_threads;
-	const char *mode; /* "attach" or "record" */
+	const char *mode;    /* "attach" or "record" */
+	const char *command; /* of "record", the program that the one process will run; NULL unknown */
 	bool follow;
 	uint64_t stall_ns, block_ns, ready_wait_ns;
 	double max_overhead; /* a share of one CPU; from there on detail is left out */
@@ -94,7 +95,7 @@ size_t collector_pids(const struct collector *c, int *pids, size_t max);
 const char *collector_error(const struct collector *c);
 
 /* Stops, writes what is pending (bounded wait for stacks), closes the capture, frees c. exit_status
- * -1: none. */
+ * -1: none. -ENODATA: aborted with nothing captured; no file was written or replaced. */
 int collector_finish(struct collector *c, const char *reason, int exit_status,
 		     struct collector_summary *ret_summary, struct lsc_err *err);
 

@@ -17,6 +17,7 @@
 #include "collector.h"
 #include "control.h"
 #include "doctor.h"
+#include "outbox.h"
 #include "ps.h"
 
 #define MAX_PIDS    8192 /* more than fit into a message */
@@ -24,10 +25,9 @@
 #define PATIENCE_NS (10 * LSC_NS_PER_S) /* with a client that is slow to read what it counts on */
 
 struct session {
-	int fd;
 	struct collector *collector;
+	struct outbox out;
 	bool over; /* nothing more to do */
-	bool peer_gone;
 	bool told_ready;
 	bool recording;	     /* the client waits for its command and tells how it ended */
 	uint64_t stop_at_ns; /* of -d; UINT64_MAX none */
@@ -37,35 +37,18 @@ struct session {
 
 /* ---- sending ---- */
 
-/* Takes msg. 0 or -errno. */
-static int send_now(struct session *s, json_t *msg)
-{
-	if (!msg || s->peer_gone) {
-		json_decref(msg);
-		return 0;
-	}
-	int r = control_send(s->fd, msg);
-	if (r == -EPIPE || r == -ECONNRESET)
-		s->peer_gone = true;
-	return r;
-}
-
 /* What happens meanwhile. A client that does not read loses it: the capture is the record. */
 static void send_live(struct session *s, json_t *msg)
 {
-	send_now(s, msg);
+	outbox_offer(&s->out, msg);
 }
 
-/* What the client waits for. */
+/* What the client waits for. It is waited for, too, unless something is being watched. */
 static void send_message(struct session *s, json_t *msg)
 {
-	uint64_t until = lsc_now_ns() + PATIENCE_NS, now;
-
-	while (send_now(s, json_incref(msg)) == -EAGAIN && (now = lsc_now_ns()) < until) {
-		struct pollfd p = {.fd = s->fd, .events = POLLOUT};
-		poll(&p, 1, (int)((until - now) / LSC_NS_PER_MS) + 1);
-	}
-	json_decref(msg);
+	outbox_put(&s->out, msg);
+	if (!s->collector)
+		outbox_drain(&s->out, PATIENCE_NS);
 }
 
 static void send_error(struct session *s, int code, const char *text)
@@ -241,6 +224,7 @@ static void begin_job(struct session *s, const json_t *msg)
 		.loop_threads = loop_threads,
 		.nloop_threads = ints_field(msg, "loop_threads", loop_threads, MAX_PIDS),
 		.mode = mode && !strcmp(mode, "record") ? "record" : "attach",
+		.command = json_string_value(json_object_get(msg, "command")),
 		.follow = json_is_true(json_object_get(msg, "follow")),
 		.stall_ns = ns_field(msg, "stall_ns", 10 * LSC_NS_PER_MS),
 		.block_ns = ns_field(msg, "block_ns", LSC_NS_PER_MS),
@@ -280,14 +264,15 @@ static void end_job(struct session *s, const char *reason, int exit_status)
 		send_error(s, 125, err.text);
 		return;
 	}
-	send_message(s,
-		     json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I}",
-			       "type", "end", "reason", reason, "path", text_or_null(s->output),
-			       "stalls", (json_int_t)sum.stalls, "blocks", (json_int_t)sum.blocks,
-			       "loops", (json_int_t)sum.loops, "lost", (json_int_t)sum.lost,
-			       "emitted", (json_int_t)sum.emitted, "stored", (json_int_t)sum.stored,
-			       "coverage", sum.coverage, "duration_ns", (json_int_t)sum.duration_ns,
-			       "worst_ns", (json_int_t)sum.worst_ns));
+	send_message(s, json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, "
+				  "s:I}",
+				  "type", "end", "reason", reason, "path", text_or_null(s->output),
+				  "stalls", (json_int_t)sum.stalls, "blocks",
+				  (json_int_t)sum.blocks, "loops", (json_int_t)sum.loops, "lost",
+				  (json_int_t)sum.lost, "emitted", (json_int_t)sum.emitted,
+				  "stored", (json_int_t)sum.stored, "coverage", sum.coverage,
+				  "duration_ns", (json_int_t)sum.duration_ns, "worst_ns",
+				  (json_int_t)sum.worst_ns, "untold", (json_int_t)s->out.left_out));
 }
 
 /* The answer comes in several messages. */
@@ -360,28 +345,32 @@ static const struct timespec *patience(const struct session *s, struct timespec 
 
 int session_run(int fd, const volatile sig_atomic_t *stopping)
 {
-	struct session s = {.fd = fd, .stop_at_ns = UINT64_MAX};
-	int flags = fcntl(fd, F_GETFL);
+	struct session s = {.out = {.fd = fd}, .stop_at_ns = UINT64_MAX};
+	int flags = fcntl(fd, F_GETFL), r = 0;
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	while (!s.over) {
 		struct pollfd p[2] = {
-			{.fd = fd, .events = POLLIN},
+			{.fd = fd, .events = outbox_waits(&s.out) ? POLLIN | POLLOUT : POLLIN},
 			{.fd = s.collector ? collector_fd(s.collector) : -1, .events = POLLIN}};
 		struct timespec t;
-		if (ppoll(p, 2, patience(&s, &t), NULL) < 0 && errno != EINTR)
-			return -errno;
-		if (p[0].revents) {
+		if (ppoll(p, 2, patience(&s, &t), NULL) < 0 && errno != EINTR) {
+			r = -errno;
+			break;
+		}
+		if (p[0].revents & POLLOUT)
+			outbox_flush(&s.out);
+		if (p[0].revents & ~POLLOUT) {
 			json_t *msg = NULL;
-			int r = control_recv(fd, &msg);
-			if (r == 1) {
+			int got = control_recv(fd, &msg);
+			if (got == 1) {
 				on_message(&s, msg);
 				json_decref(msg);
-			} else if (r == -EBADMSG) {
+			} else if (got == -EBADMSG) {
 				send_error(&s, 2,
 					   "the client's message is not of the control protocol");
-			} else if (r != -EAGAIN) { /* gone without a stop */
+			} else if (got != -EAGAIN) { /* gone without a stop */
 				end_job(&s, "abort", -1);
 			}
 		}
@@ -399,5 +388,6 @@ int session_run(int fd, const volatile sig_atomic_t *stopping)
 	}
 	if (s.collector)
 		end_job(&s, "error", -1);
-	return 0;
+	outbox_done(&s.out);
+	return r;
 }

@@ -235,6 +235,7 @@ struct collector {
 	uint64_t start_ns, ready_at_ns, next_commit_ns, next_select_ns;
 	int64_t start_wall_ns;
 	bool ready, some_running;
+	uint64_t emitted;  /* by the kernel side, before the ring was last read */
 	bool more_events;  /* than were taken in the last turn */
 	struct quota room; /* for new loops */
 	bool told_room;

@@ -60,6 +60,10 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 		free(t);
 		return r;
 	}
+	if (held) { /* what it is now is loopscope */
+		snprintf(t->comm, sizeof(t->comm), "%.15s", c->o.command ? c->o.command : "");
+		t->exe[0] = '\0';
+	}
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
 	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, t->pidfd, &ev) < 0) {
 		r = lsc_err_set(err, -errno, "cannot watch process %d: %s", pid, strerror(errno));

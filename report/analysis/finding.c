@@ -19,6 +19,9 @@
 #include "analysis/internal.h"
 #include "base/duration.h"
 
+#define PLACES_MAX                                                                                 \
+	1000 /* among more findings none is looked for: a hostile capture may have many */
+
 struct finding_slot {
 	UT_hash_handle hh;
 	int lost;
@@ -173,6 +176,47 @@ static const char *subject(struct analysis *a, const struct rule *rule, const st
 	if (l && l->comm)
 		return arena_printf(&a->arena, "loop %s", l->comm);
 	return "a loop";
+}
+
+static bool holds_id(const struct id_list *l, int64_t id)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->ids[i] == id)
+			return true;
+	return false;
+}
+
+bool finding_is_placeless(const struct occurrence *o)
+{
+	return !o->site.function;
+}
+
+static bool may_be_of(const struct finding *f, const struct rule *rule, const struct occurrence *o)
+{
+	return f->rule == rule && f->site.function &&
+	       !strcmp(f->syscall ? f->syscall : "", o->syscall ? o->syscall : "") &&
+	       !strcmp(f->detail ? f->detail : "", o->detail ? o->detail : "") &&
+	       holds_id(&f->loops, o->loop) && (!o->task || holds_id(&f->tasks, o->task));
+}
+
+int finding_place(struct analysis *a, const struct rule *rule, struct occurrence *o)
+{
+	const struct finding *one = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; a->nfindings <= PLACES_MAX && i < a->nfindings; i++)
+		if (may_be_of(&a->findings[i], rule, o)) {
+			one = &a->findings[i];
+			n++;
+		}
+	if (n == 1) {
+		o->site = one->site;
+		o->inferred = true;
+		return 0;
+	}
+	o->detail = arena_printf(&a->arena, "%s%s(its stack is not known)",
+				 o->detail ? o->detail : "", o->detail && *o->detail ? " " : "");
+	return o->detail ? 0 : -ENOMEM;
 }
 
 int finding_add(struct analysis *a, const struct rule *rule, const struct occurrence *o)

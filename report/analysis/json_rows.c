@@ -106,12 +106,12 @@ static json_t *resource(const struct store_block *b)
 			 json_known(b->requested_ns ? b->requested_ns : ANALYSIS_UNKNOWN));
 }
 
-static json_t *owner(const struct store_block *b)
+static json_t *owner(const struct store_block *b, int64_t stack)
 {
 	if (!b->owner_tid)
 		return json_null();
 	return json_pack("{s:i, s:o, s:o}", "tid", b->owner_tid, "comm", json_text(b->owner_comm),
-			 "stack", json_id(b->owner_stack));
+			 "stack", json_id(stack));
 }
 
 /* A timer has none: what the kernel names there is whoever its interrupt came upon. */
@@ -122,7 +122,8 @@ static json_t *waker(const struct store_block *b)
 	return json_pack("{s:i, s:o}", "pid", b->waker_pid, "comm", json_text(b->waker_comm));
 }
 
-static json_t *block(const struct analysis *a, const struct store_block *b)
+/* holder_stack: of who held what it waited for. */
+static json_t *block(const struct analysis *a, const struct store_block *b, int64_t holder_stack)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
 			 "id", json_id(b->id), "start_ns", json_when(a, b->start_ns), "duration_ns",
@@ -130,8 +131,8 @@ static json_t *block(const struct analysis *a, const struct store_block *b)
 			 json_text(b->syscall), "args", arguments(b->args_json), "cause",
 			 lsc_cause_name(b->cause), "confidence",
 			 b->inferred ? "inferred" : "observed", "resource", resource(b), "owner",
-			 owner(b), "waker", waker(b), "task", json_id(b->task), "stack",
-			 json_id(b->stack), "kernel_stack", json_id(b->kernel_stack));
+			 owner(b, holder_stack), "waker", waker(b), "task", json_id(b->task),
+			 "stack", json_id(b->stack), "kernel_stack", json_id(b->kernel_stack));
 }
 
 static json_t *task_brief(const struct analysis *a, int64_t id)
@@ -208,6 +209,7 @@ static json_t *marks(const struct analysis *a, const struct analysis_stall *s)
 static json_t *inner_rows(const struct analysis *a, const struct analysis_stall *s,
 			  json_t *culprits, json_t *blocks, json_t *samples)
 {
+	const struct analysis_block *first = a->blocks + s->first_block, *longest = first;
 	int r = culprits && blocks && samples ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !r && i < s->nculprits; i++) {
@@ -216,8 +218,14 @@ static json_t *inner_rows(const struct analysis *a, const struct analysis_stall 
 		r = json_put(culprits, json_pack("{s:o, s:o}", "task", json_id(c->task), "ns",
 						 json_count(c->ns)));
 	}
+	for (size_t i = 0; i < s->nblocks; i++)
+		if (first[i].row.duration_ns > longest->row.duration_ns)
+			longest = &first[i];
 	for (size_t i = 0; !r && i < s->nblocks; i++)
-		r = json_put(blocks, block(a, &a->blocks[s->first_block + i].row));
+		r = json_put(blocks,
+			     block(a, &first[i].row,
+				   &first[i] == longest ? analysis_holder_stack(a, s, &longest->row)
+							: first[i].row.owner_stack));
 	for (size_t i = 0; !r && i < s->nsamples; i++) {
 		const struct store_sample *p = &a->samples[s->first_sample + i].row;
 

@@ -60,6 +60,12 @@ struct occurrence {
 };
 
 /* finding.c */
+/* Whether it is not known where it happened: the stack was lost. */
+bool finding_is_placeless(const struct occurrence *o);
+/* It gets the site of the one finding of this rule with the same loop, task, call and resource, and
+ * is inferred then; without one, or with several, its sentence says that the stack is not known. 0
+ * or -ENOMEM. */
+int finding_place(struct analysis *a, const struct rule *rule, struct occurrence *o);
 int finding_add(struct analysis *a, const struct rule *rule, const struct occurrence *o);
 /* Adds id once; ids of 0 are passed over. 0 or -ENOMEM. */
 int id_list_add(struct id_list *l, int64_t id);

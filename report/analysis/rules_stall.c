@@ -39,9 +39,21 @@ static bool is_fuller(const struct site *stall, const struct store_block *b,
 	       block->lang != STORE_LANG_PYTHON;
 }
 
+/* Those whose place is known come first: the others may belong to them. */
+enum pass { PASS_PLACED, PASS_PLACELESS, PASS_COUNT, PASS_ALL = PASS_COUNT };
+
+static int add_in_pass(struct analysis *a, const struct rule *rule, struct occurrence *o,
+		       enum pass pass)
+{
+	if (pass != PASS_ALL && finding_is_placeless(o) != (pass == PASS_PLACELESS))
+		return 0;
+	int r = pass == PASS_PLACELESS ? finding_place(a, rule, o) : 0;
+	return r < 0 ? r : finding_add(a, rule, o);
+}
+
 /* `detail` is what the sentence adds about the stall; a block says it itself. */
 static int add_stall(struct analysis *a, const struct rule *rule, const struct analysis_stall *s,
-		     const struct store_block *b, uint64_t ns, const char *detail)
+		     const struct store_block *b, uint64_t ns, const char *detail, enum pass pass)
 {
 	struct occurrence o = {
 		.loop = s->row.loop,
@@ -64,12 +76,12 @@ static int add_stall(struct analysis *a, const struct rule *rule, const struct a
 		if (!o.detail)
 			return -ENOMEM;
 	}
-	return finding_add(a, rule, &o);
+	return add_in_pass(a, rule, &o, pass);
 }
 
 /* A block that no stall of this rule speaks for: at most info. */
 static int add_block(struct analysis *a, const struct rule *rule,
-		     const struct analysis_block *block)
+		     const struct analysis_block *block, enum pass pass)
 {
 	const struct store_block *b = &block->row;
 	const struct analysis_stack *k = analysis_stack_of(a, b->stack);
@@ -90,7 +102,7 @@ static int add_block(struct analysis *a, const struct rule *rule,
 		return -ENOMEM;
 	if (k && k->site.function)
 		o.site = k->site;
-	return finding_add(a, rule, &o);
+	return add_in_pass(a, rule, &o, pass);
 }
 
 static bool same_site(const struct analysis *a, const struct store_block *x,
@@ -105,7 +117,7 @@ static bool same_site(const struct analysis *a, const struct store_block *x,
 
 /* Each stall that the rule explains is one occurrence, at the site of its longest block; blocks
  * elsewhere in that stall, in other stalls or outside of any are occurrences of their own. */
-int rule_check_blocks(struct analysis *a, const struct rule *rule)
+static int check_blocks(struct analysis *a, const struct rule *rule, enum pass pass)
 {
 	const struct store_block *longest = NULL;
 	size_t in = ANALYSIS_NONE; /* the stall that `longest` belongs to */
@@ -116,7 +128,7 @@ int rule_check_blocks(struct analysis *a, const struct rule *rule)
 
 		if (s->rule == rule)
 			r = add_stall(a, rule, s, longest_block(a, rule, s),
-				      rule_share(rule, &s->row), NULL);
+				      rule_share(rule, &s->row), NULL, pass);
 	}
 	for (size_t i = 0; !r && i < a->nblocks; i++) {
 		const struct analysis_block *b = &a->blocks[i];
@@ -132,8 +144,17 @@ int rule_check_blocks(struct analysis *a, const struct rule *rule)
 			if (longest && same_site(a, longest, &b->row))
 				continue;
 		}
-		r = add_block(a, rule, b);
+		r = add_block(a, rule, b, pass);
 	}
+	return r;
+}
+
+int rule_check_blocks(struct analysis *a, const struct rule *rule)
+{
+	int r = 0;
+
+	for (enum pass pass = 0; !r && pass < PASS_COUNT; pass++)
+		r = check_blocks(a, rule, pass);
 	return r;
 }
 
@@ -148,7 +169,7 @@ int rule_check_stalls(struct analysis *a, const struct rule *rule)
 			r = add_stall(a, rule, s, NULL,
 				      rule->causes == UINT32_MAX ? s->row.duration_ns
 								 : rule_share(rule, &s->row),
-				      NULL);
+				      NULL, PASS_ALL);
 	}
 	return r;
 }
@@ -167,7 +188,7 @@ int rule_check_iteration(struct analysis *a, const struct rule *rule)
 		const struct analysis_stall *s = &a->stalls[i];
 
 		if (s->rule == rule || (!s->rule->host && rule_could_explain(a, rule, s)))
-			r = add_stall(a, rule, s, NULL, rule_share(rule, &s->row), NULL);
+			r = add_stall(a, rule, s, NULL, rule_share(rule, &s->row), NULL, PASS_ALL);
 	}
 	return r;
 }
@@ -185,7 +206,8 @@ int rule_check_cpu(struct analysis *a, const struct rule *rule)
 				      turn_of(a, s) == TURN_ONE
 					      ? NULL
 					      : "(in one callback or in several: it cannot be told "
-						"here)");
+						"here)",
+				      PASS_ALL);
 	}
 	return r;
 }

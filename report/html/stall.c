@@ -120,30 +120,6 @@ static void blocks(struct page *p, json_t *list)
 	html_left_out(p, n, HTML_ROWS, "blocking calls");
 }
 
-/* The stack of who held what the block waited for, or what another of the stall's for the same
- * thread has. -1: none. */
-static int64_t holder_stack(json_t *list, const json_t *block)
-{
-	const json_t *owner = json_object_get(block, "owner");
-	uint64_t best_ns = 0;
-	int64_t stack = field_int(owner, "stack", -1);
-	size_t i;
-	json_t *b;
-
-	if (stack >= 0 || !json_is_object(owner))
-		return stack;
-	json_array_foreach(list, i, b) {
-		const json_t *other = json_object_get(b, "owner");
-		if (field_int(other, "stack", -1) < 0 || field_u64(b, "duration_ns") < best_ns ||
-		    field_int(other, "tid", -1) != field_int(owner, "tid", -1) ||
-		    !json_equal(json_object_get(b, "cause"), json_object_get(block, "cause")))
-			continue;
-		best_ns = field_u64(b, "duration_ns");
-		stack = field_int(other, "stack", -1);
-	}
-	return stack;
-}
-
 static const json_t *longest_block(json_t *list)
 {
 	const json_t *longest = NULL;
@@ -157,9 +133,10 @@ static const json_t *longest_block(json_t *list)
 }
 
 /* What else was seen of the longest block. */
-static void other_stacks(struct page *p, json_t *list, const json_t *longest)
+static void other_stacks(struct page *p, const json_t *longest)
 {
-	html_stack(p, holder_stack(list, longest), "Stack of the lock's holder");
+	html_stack(p, field_int(json_object_get(longest, "owner"), "stack", -1),
+		   "Stack of the lock's holder");
 	html_stack(p, field_int(longest, "kernel_stack", -1), "In the kernel");
 }
 
@@ -298,7 +275,7 @@ void html_stalls(struct page *p)
 		html_stall_marks(p, s, longest);
 		culprits(p, json_object_get(s, "culprits"));
 		html_stack(p, field_int(s, "stack", -1), "Stack");
-		other_stacks(p, list, longest);
+		other_stacks(p, longest);
 		victims(p, json_object_get(s, "victims"));
 		fputs("</article>\n", p->out);
 	}

@@ -95,13 +95,9 @@ class LoopEnds(Case):
         seed = rng.randrange(1 << 32)
         with Process([LOOPSCOPE, "record", "-o", self.capture, "--", PYTHON, REOPENED, runtime, seed]) as recorder:
             self.assertEqual(recorder.finish(60), 0, recorder.stderr())
-        truths = [json.loads(line) for line in recorder.lines]
+        truths = [json.loads(line)["ns"] for line in recorder.lines]
         self.assertEqual(len(truths), 6)
-        report = report_of(self.capture)
-        stalls = self.planted(report)
-        self.assertEqual(len(stalls), len(truths), f"planted {truths}; {describe(report)}")
-        for stall, truth in zip(stalls, truths):
-            self.assertStall(stall, truth["ns"], truth["cause"], report)
+        self.assertStalls(report_of(self.capture), truths, "sleep")
 
     def test_what_a_program_does_outside_of_its_asyncio_loops_is_no_stall(self):
         self.assertOnlyTurns("asyncio")
@@ -134,6 +130,26 @@ class UserEnds(Case):
             report = report_of(self.capture)
             self.assertEqual(report["capture"]["end"]["reason"], "abort")
             self.assertStalls(report, [truth], "sleep")
+
+    def test_losing_patience_at_once_leaves_the_old_capture(self):
+        with target() as process:
+            with Attach(process.pid, self.capture) as attach:
+                attach.stop()
+            old, replaced = pathlib.Path(self.capture).read_bytes(), 0
+            for _ in range(10):
+                with Process([LOOPSCOPE, "attach", "-p", process.pid, "-o", self.capture]) as attach:
+                    time.sleep(rng.uniform(0, 0.6))
+                    os.kill(attach.pid, rng.choice([signal.SIGINT, signal.SIGTERM]))
+                    status, told = attach.finish(15), attach.stderr()
+                wait_until(lambda: not is_open(self.capture), 10, "end of the writer")
+                if status == 0 or any("attached" in line for line in attach.lines):
+                    replaced += 1  # it was watching, and has what there was
+                    self.assertEqual(len(report_of(self.capture)["loops"]), 1)
+                    old = pathlib.Path(self.capture).read_bytes()
+                elif "captured until then" not in told:
+                    self.assertEqual(pathlib.Path(self.capture).read_bytes(), old, told)
+            self.assertLess(replaced, 10, "some signals come too early for that")
+            self.assertEqual(os.listdir(self.dir), ["run.lsc"])
 
     def test_losing_patience_never_leaves_a_broken_file(self):
         with target() as process:

@@ -6,12 +6,13 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import jsonschema
 
 from demo import SERVICE
-from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng,
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng, run,
                      wait_until)
 from test_redis import Redis
 
@@ -205,6 +206,56 @@ class Ends(Live):
             report = attach.stop()
         [stall] = self.assertStalls(report, [truth["ns"]], "sleep")
         self.assertIsNotNone(stall["stack"], describe(report))
+
+
+class Unread(Case):
+    def test_a_client_that_reads_nothing_holds_nothing_up(self):
+        # the client is this test: it reads from before `ready` on nothing, and the socket has room for a few messages
+        loops = 40
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        ours.settimeout(30)
+        with ours, Process([BIN.parent / "tests/e2e/some_loops", loops]) as process, \
+                Process([BIN / "loopscoped", "--control-fd", theirs.fileno()], pass_fds=[theirs.fileno()]) as daemon:
+            theirs.close()
+            process.next_line("running")
+
+            def say(**message):
+                ours.send(json.dumps(message).encode())
+
+            def hear(kind):
+                while True:
+                    message = json.loads(ours.recv(65536))
+                    self.assertNotEqual(message["type"], "error", message)
+                    heard.append(message)
+                    if message["type"] == kind:
+                        return message
+
+            heard = []
+            say(type="hello", version=1)
+            hear("hello")
+            say(type="attach", pids=[process.pid], output=self.capture, print_ns=1)
+            wait_until(lambda: os.path.exists(self.capture), 20, "the capture, which is there with `ready`")
+            truths = []
+            for _ in range(3):
+                truths.append(plant(process, f"block {rng.randrange(loops)} {rng.randint(60_000, 120_000)}")["ns"])
+            # nothing was read, and all is written down within seconds
+            wait_until(lambda: self.stored() == len(truths), 5, "the stalls in the capture")
+            self.assertEqual(hear("ready")["loops"], loops)
+            left_out = int(hear("notice")["text"].split()[0])
+            say(type="stop")
+            end = hear("end")
+            daemon.finish()
+        self.assertGreater(left_out, 0)
+        self.assertGreaterEqual(end["untold"], left_out)
+        told = [message["type"] for message in heard].count("loop") + [message["type"] for message in heard].count("stall")
+        self.assertEqual(told + end["untold"], loops + len(truths))
+        report = report_of(self.capture)
+        self.assertStalls(report, truths, "sleep")
+        self.assertEqual(report["capture"]["lost"].get("bpf-ring-full", 0), 0)
+
+    def stored(self):
+        return int(run("sqlite3", "-readonly", self.capture, "select count(*) from stalls").stdout)
 
 
 def helpers_of(client):

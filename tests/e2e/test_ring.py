@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from harness import BIN, HERE, PYTHON, SLACK, Process, describe, main, run
+from harness import BIN, HERE, PYTHON, SLACK, Process, describe, main, report_of, run
 from demo import SERVICE, DemoCase
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
@@ -33,6 +33,17 @@ class Ring(DemoCase):
         blind = [finding for finding in report["findings"] if finding["rule"] == "blind"]
         self.assertEqual(len(blind), 1, describe(report))
         self.assertTrue(report["capture"]["unseen"], "what cannot be seen is listed")
+
+    def test_a_recorded_program_has_its_own_name(self):
+        for command, loops in ((["/bin/true"], 0), ([self.bin / SERVICE, "--seconds", "1"], 1)):
+            capture = self.dir / f"{loops}.lsc"
+            run(*self.user, self.bin / "loopscope", "record", "-q", "-o", capture, "--", *command)
+            [target] = (report := report_of(capture))["capture"]["targets"]
+            self.assertEqual(target["comm"], os.path.basename(command[0])[:15])
+            self.assertEqual(len(report["loops"]), loops)
+            if loops:
+                self.assertEqual(target["exe"], str(command[0]))
+                self.assertEqual(report["loops"][0]["comm"], target["comm"])
 
     def test_kernel_events_that_are_required_and_refused_are_exit_4(self):
         with Process([*self.user, self.bin / SERVICE, "--seconds", 10]) as target:

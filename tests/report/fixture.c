@@ -58,6 +58,7 @@ void fixture_begin(struct fixture *f, const char *path)
 		close(fd);
 	}
 	MUST(store_create(f->path, &options, &f->s, NULL));
+	MUST(store_publish(f->s, NULL));
 	MUST(store_meta_put(f->s, STORE_META_MODE, "attach"));
 	MUST(store_meta_put(f->s, STORE_META_HOSTNAME, "testhost"));
 	MUST(store_meta_put_int(f->s, STORE_META_START_NS, (int64_t)FIXTURE_START));

@@ -325,9 +325,39 @@ static void stacks_that_end_early_do_not_hide_the_application(void **state)
 	analysis_done(&a);
 }
 
+static void a_stall_without_its_stack_joins_the_only_finding_that_fits(void **state)
+{
+	struct fixture f;
+	struct analysis a;
+
+	(void)state;
+	for (int several = 0; several < 2; several++) {
+		fixture_begin(&f, NULL);
+		fixture_native(&f, 1, "settle", 6);
+		fixture_native(&f, 2, "render", 60);
+		/* the one without a stack comes first: the order of time must not matter */
+		fixture_stall(&f, 1, 500, 110, LSC_CAUSE_SLEEP, "clock_nanosleep", 0);
+		fixture_stall(&f, 2, 1000, 120, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+		fixture_stall(&f, 3, 2000, 130, LSC_CAUSE_SLEEP,
+			      several ? "clock_nanosleep" : "nanosleep", 2);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, several ? 3 : 2);
+		for (size_t i = 0; i < a.nfindings; i++) {
+			const struct finding *one = &a.findings[i];
+			bool settle = one->site.function && !strcmp(one->site.function, "settle");
+
+			assert_int_equal(one->count, settle && !several ? 2 : 1);
+			assert_int_equal(!strstr(one->message, "(its stack is not known)"),
+					 one->site.function != NULL);
+		}
+		analysis_done(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stall_without_its_stack_joins_the_only_finding_that_fits),
 		cmocka_unit_test(the_site_is_the_innermost_frame_of_the_application),
 		cmocka_unit_test(
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),

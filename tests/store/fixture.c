@@ -44,6 +44,7 @@ struct store *fixture_create(const char *path)
 	struct store *s = NULL;
 
 	assert_int_equal(store_create(path, &options, &s, &err), 0);
+	assert_int_equal(store_publish(s, &err), 0);
 	return s;
 }
 

@@ -21,7 +21,7 @@
 int fixture_enter(void **state);
 int fixture_leave(void **state);
 
-/* Creates path with default options; asserts success. */
+/* Creates path with default options, and publishes it; asserts success. */
 struct store *fixture_create(const char *path);
 /* Opens; asserts success. */
 struct store *fixture_open(const char *path);

@@ -50,6 +50,7 @@ static void the_mode_does_not_depend_on_the_umask_and_the_owner_is_given(void **
 	assert_int_equal(store_finish(s, NULL), 0);
 	o.mode = 0604;
 	assert_int_equal(store_create("b.lsc", &o, &s, NULL), 0);
+	assert_int_equal(store_publish(s, NULL), 0);
 	store_close(s);
 	umask(old);
 	assert_int_equal(stat("a.lsc", &st), 0);
@@ -60,6 +61,7 @@ static void the_mode_does_not_depend_on_the_umask_and_the_owner_is_given(void **
 	if (geteuid())
 		o.group = getegid();
 	assert_int_equal(store_create("c.lsc", &o, &s, NULL), 0);
+	assert_int_equal(store_publish(s, NULL), 0);
 	assert_int_equal(stat("c.lsc", &st), 0);
 	assert_int_equal(st.st_uid, o.owner);
 	assert_int_equal(st.st_gid, o.group);
@@ -173,6 +175,65 @@ static void a_failed_creation_leaves_the_old_capture_and_nothing_else(void **sta
 	free(now);
 }
 
+/* Until it is published a new capture takes nothing away, and is nothing when it is given up. */
+static void the_old_capture_stays_until_the_new_one_is_published(void **state)
+{
+	(void)state;
+	size_t size, after;
+	struct store *s;
+
+	fixture_small_capture("x.lsc");
+	uint8_t *before = fixture_read("x.lsc", &size);
+	for (int i = 0; i < 2; i++) {
+		const char *name = i ? "new.lsc" : "x.lsc";
+
+		assert_int_equal(store_create(name, &over, &s, NULL), 0);
+		assert_int_equal(store_meta_put(s, "from", "new"), 0);
+		assert_int_equal(store_commit(s), 0);
+		uint8_t *now = fixture_read("x.lsc", &after);
+		assert_int_equal(after, size);
+		assert_memory_equal(before, now, size);
+		free(now);
+		store_close(s); /* given up */
+		assert_int_equal(fixture_entries(), 1);
+	}
+	free(before);
+
+	assert_int_equal(store_create("x.lsc", &over, &s, NULL), 0);
+	assert_int_equal(store_meta_put(s, "from", "new"), 0);
+	assert_int_equal(store_publish(s, NULL), 0);
+	struct store *reader = fixture_open("x.lsc"); /* what was put is there at once */
+	assert_string_equal(store_meta_get(reader, "from"), "new");
+	store_close(reader);
+	assert_int_equal(store_meta_put(s, "more", "later"), 0);
+	assert_int_equal(store_finish(s, NULL), 0);
+	s = fixture_open("x.lsc");
+	assert_string_equal(store_meta_get(s, "from"), "new");
+	assert_string_equal(store_meta_get(s, "more"), "later");
+	store_close(s);
+	assert_int_equal(fixture_entries(), 1);
+}
+
+/* Somebody takes the place while the capture begins. */
+static void a_place_that_is_taken_meanwhile_is_left_alone(void **state)
+{
+	(void)state;
+	struct lsc_err err = {0};
+	struct store *s;
+	size_t size;
+
+	assert_int_equal(store_create("x.lsc", &plain, &s, NULL), 0);
+	fixture_write("x.lsc", "precious", 8);
+	assert_int_equal(store_publish(s, &err), -EEXIST);
+	assert_string_equal(err.text, "'x.lsc' exists");
+	assert_int_equal(store_meta_put(s, "from", "new"), -EEXIST); /* and does not crash */
+	assert_int_equal(store_commit(s), -EEXIST);
+	assert_int_equal(store_finish(s, NULL), -EEXIST);
+	free(fixture_read("x.lsc", &size));
+	assert_int_equal(size, 8);
+	assert_int_equal(fixture_entries(), 1);
+}
+
 static int count_tasks(const struct store_task *row, void *arg)
 {
 	(void)row;
@@ -227,7 +288,8 @@ static int write_into_a_full_disk(void)
 
 	memset(big, 'x', 4000);
 	signal(SIGXFSZ, SIG_IGN);
-	if (store_create("x.lsc", &plain, &s, NULL) || store_put_task(s, &task) || store_commit(s))
+	if (store_create("x.lsc", &plain, &s, NULL) || store_publish(s, NULL) ||
+	    store_put_task(s, &task) || store_commit(s))
 		return 1;
 	if (setrlimit(RLIMIT_FSIZE, &limit))
 		return 2;
@@ -289,6 +351,8 @@ int main(void)
 		IN_ITS_DIRECTORY(links_directories_and_missing_directories_are_refused),
 		IN_ITS_DIRECTORY(a_stale_wal_never_reaches_the_new_capture),
 		IN_ITS_DIRECTORY(a_failed_creation_leaves_the_old_capture_and_nothing_else),
+		IN_ITS_DIRECTORY(the_old_capture_stays_until_the_new_one_is_published),
+		IN_ITS_DIRECTORY(a_place_that_is_taken_meanwhile_is_left_alone),
 		IN_ITS_DIRECTORY(the_size_bound_refuses_rows_but_not_the_summary),
 		IN_ITS_DIRECTORY(a_full_disk_voids_one_transaction_and_says_so),
 	};

@@ -25,7 +25,7 @@ static void write_for_ever(int fd)
 	int64_t id = 0;
 	char name[400];
 
-	if (store_create("x.lsc", &o, &s, NULL))
+	if (store_create("x.lsc", &o, &s, NULL) || store_publish(s, NULL))
 		_exit(1);
 	memset(name, 'n', sizeof(name));
 	for (;;) {

@@ -223,6 +223,7 @@ static __always_inline void leave_idle(struct thread_state *t, __u32 tid, __u64 
 	if (t->away)
 		return;
 	tick_begin(t, now, delay);
+	__sync_lock_test_and_set(&t->tick_ns, now); /* before `asleep` is read: rouse.bpf.h */
 	if (asleep && is_loop(t))
 		rouse(now, tid);
 }

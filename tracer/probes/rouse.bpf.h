@@ -2,6 +2,10 @@
 /*
  * While all loops idle, user space sleeps. The first that begins a tick wakes it up: from then on
  * it looks at them every few ms.
+ *
+ * User space says that it sleeps, and then looks whether all idle; a loop says that it does not, and
+ * then looks whether user space sleeps. So at least one of them sees the other, if neither's look
+ * passes its own word by: each has a full barrier in between (tests/tracer/test_rouse.c).
  */
 #ifndef LSC_PROBES_ROUSE_H
 #define LSC_PROBES_ROUSE_H

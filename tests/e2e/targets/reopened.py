@@ -35,26 +35,26 @@ def outside():
         block(chance.uniform(0.2, 0.4))
 
 
-def plant(block):
+def plant():
     begin = time.monotonic_ns()
-    block(chance.uniform(0.1, 0.2))
-    print(json.dumps({"ns": time.monotonic_ns() - begin, "cause": "sleep" if block is time.sleep else "cpu-user"}), flush=True)
+    time.sleep(chance.uniform(0.1, 0.2))
+    print(json.dumps({"ns": time.monotonic_ns() - begin}), flush=True)
 
 
-async def turns(last):
+async def turns():
     for _ in range(chance.randint(15, 30)):
         await asyncio.sleep(0.01)
-    plant(time.sleep)
+    plant()
     for _ in range(chance.randint(5, 15)):
         await asyncio.sleep(0.01)
-    plant(last)  # in the turn that ends the loop
+    plant()  # in the turn that ends the loop
 
 
-def deeper(levels, last):
+def deeper(levels):
     if levels:
-        deeper(levels - 1, last)
+        deeper(levels - 1)
     else:
-        asyncio.run(turns(last))
+        asyncio.run(turns())
 
 
 if sys.argv[1] == "uvloop":
@@ -62,5 +62,5 @@ if sys.argv[1] == "uvloop":
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 outside()
 for _ in range(3):
-    deeper(chance.randint(0, 200), chance.choice((time.sleep, spin)))
+    deeper(chance.randint(0, 200))
     outside()

@@ -9,6 +9,8 @@
 
 #define MANY 20
 
+static int begun; /* tasks; each goes on to its wait without a pause */
+
 static void tell(const char *name, const char *on, const char *awaits, int line)
 {
 	printf("{\"name\": \"%s\", \"waiting_on\": \"%s\", \"awaits\": [%s%s%s], \"line\": %d}\n", name, on,
@@ -18,16 +20,19 @@ static void tell(const char *name, const char *on, const char *awaits, int line)
 static int sleeper(void *arg)
 {
 	(void)arg;
+	begun++;
 	return lsc_sleep(1000ull * 1000000000ull);
 }
 
 static int reader(void *arg)
 {
+	begun++;
 	return lsc_wait_fd(*(int *)arg, POLLIN);
 }
 
 static int awaiter(void *arg)
 {
+	begun++;
 	return lsc_await(arg);
 }
 
@@ -51,7 +56,8 @@ static int root(void *arg)
 	lsc_spawn(reader, &ends[0], "reader");
 	snprintf(on, sizeof(on), "fd %d", ends[0]);
 	tell("reader", on, NULL, __LINE__ - 2);
-	lsc_sleep(50 * 1000000ull); /* all of them have begun to wait */
+	while (begun < MANY + 1) /* those, and the reader, have begun to wait */
+		lsc_yield();
 	printf("running\n");
 	fflush(stdout);
 	return lsc_await(last);

@@ -49,7 +49,7 @@ finish() {
 	import json, os
 	a = [json.loads(l) for l in open("log") if '"attach"' in l][0]
 	want = {"type": "attach", "pids": [42, 43, 44, 45], "names": [], "cgroup": None, "tids": [7],
-		"loop_threads": [8], "mode": "attach", "follow": True, "stall_ns": 20000000, "block_ns": 2000000,
+		"loop_threads": [8], "command": None, "mode": "attach", "follow": True, "stall_ns": 20000000, "block_ns": 2000000,
 		"ready_wait_ns": 3000000, "print_ns": 0, "duration_ns": 1500000000,
 		"max_overhead": 0.005, "output": os.getcwd() + "/x.lsc", "overwrite": True, "require": "bpf", "owner_uid": -1,
 		"owner_gid": -1}

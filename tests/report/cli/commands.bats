@@ -70,6 +70,26 @@ setup() {
 	[ ! -e "$FAKE_LOG" ]
 }
 
+@test "an option that is none, or lacks its value, is one line that names it, with every command" {
+	for command in attach record report check ps schema doctor; do
+		run -2 --separate-stderr loopscope $command --no-such-option
+		[ "$stderr" = "loopscope $command: there is no option --no-such-option; see loopscope help $command" ]
+		run -2 --separate-stderr loopscope $command -Z
+		[ "$stderr" = "loopscope $command: there is no option -Z; see loopscope help $command" ]
+		[ -z "$output" ]
+	done
+	run -2 --separate-stderr loopscope attach --stall
+	[ "$stderr" = "loopscope attach: --stall needs a value; see loopscope help attach" ]
+	run -2 --separate-stderr loopscope attach -p 1 --json=x
+	[ "$stderr" = "loopscope attach: --json=x: the option takes no value; see loopscope help attach" ]
+	run -2 --separate-stderr loopscope check -q absent.lsc # a letter without a long name is an option
+	[[ $stderr != *"no option"* ]]
+	run -2 --separate-stderr loopscope report a.lsc $'--no\e[31m'
+	[ "${#stderr_lines[@]}" -eq 1 ]
+	[[ $stderr != *$'\e'* ]]
+	[ ! -e "$FAKE_LOG" ]
+}
+
 @test "doctor prints the checks with what would give them, stripped of escapes" {
 	run -0 loopscope doctor -p 42
 	[[ $output == *"ok       kernel probes (x)"* ]]
