@@ -68,22 +68,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* ---- asking ---- */
 
-/* What a loop watches: its array grows with each message. */
-static void take_watched(json_t *doc_json, const json_t *msg)
+/* A list of a loop's, under key: its array grows with each message. */
+static void take_list(json_t *doc_json, const json_t *msg, const char *key, const char *omitted)
 {
-	json_t *loop, *watched;
+	json_t *loop, *list;
 	size_t i;
 
 	json_array_foreach(json_object_get(doc_json, "loops"), i, loop) {
 		if (field_int(loop, "tid", 0) != field_int(msg, "tid", -1))
 			continue;
-		watched = json_object_get(loop, "watched");
-		if (!json_is_array(watched)) {
-			json_object_set_new(loop, "watched", json_array());
-			watched = json_object_get(loop, "watched");
+		list = json_object_get(loop, key);
+		if (!json_is_array(list)) {
+			json_object_set_new(loop, key, json_array());
+			list = json_object_get(loop, key);
 		}
-		json_array_extend(watched, json_object_get(msg, "watched"));
-		json_object_set(loop, "watched_omitted", json_object_get(msg, "omitted"));
+		json_array_extend(list, json_object_get(msg, key));
+		json_object_set(loop, omitted, json_object_get(msg, "omitted"));
 	}
 }
 
@@ -113,7 +113,9 @@ static int take_message(json_t *doc_json, const json_t *msg, struct lsc_err *err
 	else if (!strcmp(type, "ps-awaits"))
 		take_awaits(doc_json, msg);
 	else if (!strcmp(type, "ps-watched"))
-		take_watched(doc_json, msg);
+		take_list(doc_json, msg, "watched", "watched_omitted");
+	else if (!strcmp(type, "ps-handles"))
+		take_list(doc_json, msg, "handles", "handles_omitted");
 	else if (!strcmp(type, "ps-tasks"))
 		json_array_extend(json_object_get(doc_json, "tasks"),
 				  json_object_get(msg, "tasks"));

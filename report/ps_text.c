@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/duration.h"
 #include "field.h"
+#include "ps_loop.h"
 
 #define DEPTH_MAX  64  /* tasks, one below the other */
 #define INDENT_MAX 120 /* columns; what lies deeper is not indented further */
@@ -238,45 +239,6 @@ static const json_t *find_loop(const json_t *loops, int64_t tid)
 	return NULL;
 }
 
-/* What its epoll set watches. Timers that a runtime keeps in its own memory are not known. */
-static void print_watched(const struct page *p, const json_t *loop)
-{
-	const json_t *watched = json_object_get(loop, "watched"), *w;
-	uint64_t omitted = field_u64(loop, "watched_omitted");
-	char buf[32];
-	size_t i;
-
-	json_array_foreach(watched, i, w) {
-		const char *local = field_text(w, "local"), *peer = field_text(w, "peer"),
-			   *state = field_text(w, "state");
-		int64_t expires = field_int(w, "expires_ns", -1);
-		fprintf(p->out, "    fd %-4lld ", (long long)field_int(w, "fd", 0));
-		page_text(p, field_text(w, "kind"), 8);
-		fputc(' ', p->out);
-		page_text(p, field_text(w, "events"), 7);
-		if (local) {
-			fputs("  ", p->out);
-			page_text(p, local, 50);
-		}
-		if (peer) {
-			fputs(" <-> ", p->out);
-			page_text(p, peer, 50);
-		}
-		if (state) {
-			fputs("  ", p->out);
-			page_text(p, state, 20);
-		}
-		if (expires >= 0)
-			fprintf(p->out, "  in %s",
-				lsc_duration_format((uint64_t)expires, buf, sizeof(buf)));
-		fputc('\n', p->out);
-	}
-	if (omitted)
-		fprintf(p->out, "    %llu more: left out\n", (unsigned long long)omitted);
-	if (json_is_array(watched) && field_int(loop, "tasks", -1) < 0)
-		fputs("    timers: unknown\n", p->out);
-}
-
 static void print_heading(const struct page *p, const json_t *loop, int64_t tid, size_t n)
 {
 	char text[96];
@@ -307,7 +269,7 @@ static void print_heading(const struct page *p, const json_t *loop, int64_t tid,
 	else
 		fputs(": tasks unknown\n", p->out);
 	if (loop)
-		print_watched(p, loop);
+		ps_loop_print(p, loop);
 }
 
 static void print_cycles(const struct page *p, const json_t *cycles, const struct ps_graph *g)

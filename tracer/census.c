@@ -214,6 +214,7 @@ static void take_threads(struct taking *k, uint64_t now)
 		l->turned = t->state.confidence >= 2;
 		l->syscall = syscall_name((int)t->state.primary_nr);
 		l->fd = t->state.primary_class == WAIT_EPOLL ? t->state.primary_fd : -1;
+		l->sp = t->state.primary_sp;
 		l->utilization = utilization(t, now);
 	}
 }

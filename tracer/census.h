@@ -16,6 +16,7 @@ struct census_loop {
 	char runtime[32], runtime_version[32]; /* empty: unknown; hostile bytes */
 	const char *syscall;		       /* its primary wait; NULL unknown */
 	int fd;				       /* of an epoll set or a ring; -1 */
+	uint64_t sp;			       /* its stack pointer in that wait; 0 unknown */
 	bool kernel;			       /* seen by kernel events */
 	bool turned;			       /* it turned while it was looked at */
 	double utilization;		       /* less than 0: unknown */

@@ -12,6 +12,9 @@ static const char *const job_texts[] = {
 	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
 	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
 
+_Static_assert(PROBE_RED_ZONE == INSPECTOR_RED_ZONE && PROBE_REGS == INSPECTOR_REGS,
+	       "the inspector gets what the kernel side copied");
+
 struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind)
 {
 	struct job *j = calloc(1, sizeof(*j));

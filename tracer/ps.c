@@ -8,20 +8,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "census.h"
 #include "control.h"
+#include "handles.h"
 #include "own.h"
 #include "tasks.h"
 #include "watched.h"
 
-#define OBSERVE_NS     LSC_NS_PER_S
-#define TASKS_NS       (5 * LSC_NS_PER_S) /* for the tasks of all processes together */
-#define WATCHED_A_TIME 50		  /* in a message, as the next */
-#define LOOPS_A_TIME   50		  /* in a message */
-#define AWAITS_A_TIME  2000
-#define BATCH_BYTES    (48 * 1024)
-#define TEXT_MAX       1024
+#define OBSERVE_NS    LSC_NS_PER_S
+#define TASKS_NS      (5 * LSC_NS_PER_S) /* for the tasks of all processes together */
+#define LIST_A_TIME   50		 /* in a message, as the next */
+#define LOOPS_A_TIME  50		 /* in a message */
+#define AWAITS_A_TIME 2000
+#define BATCH_BYTES   (48 * 1024)
+#define TEXT_MAX      1024
 
 struct ps {
 	ps_send_fn *send;
@@ -33,6 +35,10 @@ struct ps {
 	bool done;
 	struct inspector_tally tally;
 	bool python; /* it is a CPython */
+	/* the loop whose handles are read */
+	const struct watched *watched; /* borrowed; NULL: tasks are read */
+	json_t *handles;	       /* owned; NULL: it is none of libuv's */
+	size_t handles_omitted;
 	char why[160];
 };
 
@@ -51,27 +57,34 @@ static void on_result(const struct inspector_result *r, void *arg)
 
 	if (r->cookie != p->cookie)
 		return;
+	if (r->handles) {
+		json_decref(p->handles);
+		p->handles = handles_list(r->handles, r->nhandles, p->watched, lsc_now_ns());
+		p->handles_omitted = r->handles_omitted;
+		return;
+	}
 	if (r->page) {
 		if (p->tasks)
 			tasks_add_page(p->tasks, r->page, r->npage);
 		return;
 	}
 	p->done = true;
-	p->tally = r->tally;
-	p->python = r->address != 0;
+	if (!p->watched) { /* of tasks */
+		p->tally = r->tally;
+		p->python = r->address != 0;
+	}
 	snprintf(p->why, sizeof(p->why), "%s", r->why ? r->why : "");
 }
 
-/* Has the tasks of a process read into p->tasks. Bounded by `until`. */
-static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
+static void begin_reading(struct ps *p)
 {
-	p->done = p->python = false;
-	p->tally = (struct inspector_tally){0};
+	p->done = false;
+	p->cookie++;
 	snprintf(p->why, sizeof(p->why), "no time is left");
-	p->tasks = tasks_free(p->tasks);
-	p->tasks = tasks_new(t);
-	if (!p->tasks || inspector_tasks(p->inspector, ++p->cookie, t->pid, t->pid) < 0)
-		return;
+}
+
+static void await_answer(struct ps *p, uint64_t until)
+{
 	for (uint64_t now = lsc_now_ns(); !p->done; now = lsc_now_ns()) {
 		struct pollfd fd = {.fd = inspector_fd(p->inspector), .events = POLLIN};
 		uint64_t at = inspector_deadline_ns(p->inspector);
@@ -81,6 +94,28 @@ static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
 		poll(&fd, 1, ms);
 		inspector_dispatch(p->inspector);
 	}
+}
+
+/* Has the tasks of a process read into p->tasks. Bounded by `until`. */
+static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
+{
+	begin_reading(p);
+	p->python = false;
+	p->tally = (struct inspector_tally){0};
+	p->tasks = tasks_free(p->tasks);
+	p->tasks = tasks_new(t);
+	if (p->tasks && inspector_tasks(p->inspector, p->cookie, t->pid, t->pid) == 0)
+		await_answer(p, until);
+}
+
+/* Has the handles of a loop read into p->handles, if it is one of libuv. */
+static void read_handles(struct ps *p, const struct census_loop *l, uint64_t until)
+{
+	begin_reading(p);
+	json_decref(LSC_TAKE(p->handles));
+	if (l->fd >= 0 && l->sp &&
+	    inspector_handles(p->inspector, p->cookie, l->pid, l->tid, l->sp, l->fd) == 0)
+		await_answer(p, until);
 }
 
 /* "3.11.7"; of 3.8 to 3.10 without the last number. */
@@ -139,25 +174,48 @@ static void send_list(struct ps *p, const char *type, const char *key, json_t *l
 	p->send(json_pack("{s:s, s:o}", "type", type, key, list), p->arg);
 }
 
-/* What each loop's epoll set watches, a message a loop or more. */
-static void send_watched(struct ps *p, const struct census *c)
+static void add_unseen(json_t *unseen, const char *what, const char *why)
 {
-	for (size_t i = 0; i < c->n; i++) {
+	json_array_append_new(unseen,
+			      json_pack("{s:s, s:o}", "what", what, "why", text_or_null(why)));
+}
+
+/* A long list of a loop's, a message for each LIST_A_TIME of them. */
+static void send_parts(struct ps *p, const struct census_loop *l, const char *type, const char *key,
+		       const json_t *all, size_t omitted)
+{
+	for (size_t at = 0; !at || at < json_array_size(all); at += LIST_A_TIME) {
+		json_t *some = json_array();
+		for (size_t k = at; k < json_array_size(all) && k < at + LIST_A_TIME; k++)
+			json_array_append(some, json_array_get(all, k));
+		p->send(json_pack("{s:s, s:i, s:o, s:I}", "type", type, "tid", l->tid, key, some,
+				  "omitted", (json_int_t)omitted),
+			p->arg);
+	}
+}
+
+/* What each loop's epoll set watches, and the handles of those of libuv. */
+static void send_watched(struct ps *p, const struct census *c, int pid, json_t *unseen)
+{
+	uint64_t until = lsc_now_ns() + TASKS_NS;
+	struct watched *w = watched_new(pid);
+
+	for (size_t i = 0; w && i < c->n; i++) {
 		const struct census_loop *l = &c->loops[i];
 		size_t omitted = 0;
-		json_t *all = l->fd < 0 ? NULL : watched_list(l->pid, l->fd, &omitted), *some;
-		for (size_t at = 0; all && (!at || at < json_array_size(all));
-		     at += WATCHED_A_TIME) {
-			some = json_array();
-			for (size_t k = at; k < json_array_size(all) && k < at + WATCHED_A_TIME;
-			     k++)
-				json_array_append(some, json_array_get(all, k));
-			p->send(json_pack("{s:s, s:i, s:o, s:I}", "type", "ps-watched", "tid",
-					  l->tid, "watched", some, "omitted", (json_int_t)omitted),
-				p->arg);
-		}
+		json_t *all = l->fd < 0 ? NULL : watched_list(w, l->fd, &omitted);
+		if (all)
+			send_parts(p, l, "ps-watched", "watched", all, omitted);
 		json_decref(all);
+		p->watched = w;
+		read_handles(p, l, until);
+		if (p->handles)
+			send_parts(p, l, "ps-handles", "handles", p->handles, p->handles_omitted);
+		else if (p->done && p->why[0])
+			add_unseen(unseen, "handles of libuv", p->why);
 	}
+	json_decref(LSC_TAKE(p->handles));
+	watched_free(w);
 }
 
 static void send_loops(struct ps *p, const struct census *c)
@@ -249,12 +307,6 @@ static void send_end(struct ps *p, const struct census *c, json_t *unseen, const
 		p->arg);
 }
 
-static void add_unseen(json_t *unseen, const char *what, const char *why)
-{
-	json_array_append_new(unseen,
-			      json_pack("{s:s, s:o}", "what", what, "why", text_or_null(why)));
-}
-
 /* ---- both ways ---- */
 
 static void tell_process(struct ps *p, struct census *c, const struct target *t, json_t *unseen)
@@ -330,7 +382,7 @@ int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
 			tell_host(&p, c, unseen);
 		send_loops(&p, c);
 		if (pid) {
-			send_watched(&p, c);
+			send_watched(&p, c, pid, unseen);
 			send_tasks(&p);
 		}
 		send_end(&p, c, json_incref(unseen), pid ? &target : NULL);

@@ -132,7 +132,7 @@ struct loop {
 	bool kernel;	/* seen by kernel events */
 	bool announced; /* told to the client */
 	bool exited;
-	bool replaced; /* its process runs another program now */
+	bool replaced; /* the kernel side's account is of the program that came after */
 	int class, nr, fd, confidence;
 	bool main;
 	bool forced; /* a loop because the user says so */

@@ -25,6 +25,11 @@ struct socket {
 	UT_hash_handle hh;
 };
 
+struct watched {
+	int pid;
+	struct socket *sockets; /* owned; by inode */
+};
+
 static const char *tcp_state(unsigned int state)
 {
 	static const char *const names[] = {
@@ -167,58 +172,103 @@ static json_t *expiry_of(int pid, int fd)
 	return json_null();
 }
 
-static json_t *describe(int pid, int fd, unsigned int events, struct socket *all)
+static struct socket *find_socket(const struct watched *w, const char *link)
 {
-	char path[64], link[256];
 	struct socket *s = NULL;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-	ssize_t n = readlink(path, link, sizeof(link) - 1);
-	link[n > 0 ? n : 0] = '\0';
-	const char *kind = kind_of(link);
-	unsigned long long inode = strtoull(link + strcspn(link, "[") + (n > 0), NULL, 10);
-	if (!strcmp(kind, "socket"))
-		HASH_FIND(hh, all, &inode, sizeof(inode), s);
-	return json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o}", "fd", fd, "events",
-			 events & EPOLLIN    ? events & EPOLLOUT ? "in out" : "in"
-			 : events & EPOLLOUT ? "out"
-					     : "",
-			 "kind", kind, "local", text_or_null(s ? s->local : NULL), "peer",
-			 text_or_null(s ? s->peer : NULL), "state",
-			 text_or_null(s ? s->state : NULL), "expires_ns",
-			 !strcmp(kind, "timer") ? expiry_of(pid, fd) : json_null());
+	if (strncmp(link, "socket:[", 8) == 0) {
+		unsigned long long inode = strtoull(link + 8, NULL, 10);
+		HASH_FIND(hh, w->sockets, &inode, sizeof(inode), s);
+	}
+	return s;
 }
 
-json_t *watched_list(int pid, int epoll_fd, size_t *ret_omitted)
+static void read_link(const struct watched *w, int fd, char link[256])
 {
-	struct socket *all = NULL, *s, *next;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", w->pid, fd);
+	ssize_t n = readlink(path, link, 255);
+	link[n > 0 ? n : 0] = '\0';
+}
+
+static json_t *describe(const struct watched *w, int fd, unsigned int events)
+{
+	char link[256];
+
+	read_link(w, fd, link);
+	const char *kind = kind_of(link);
+	json_t *d = json_pack("{s:i, s:s, s:s, s:o}", "fd", fd, "events",
+			      events & EPOLLIN	  ? events & EPOLLOUT ? "in out" : "in"
+			      : events & EPOLLOUT ? "out"
+						  : "",
+			      "kind", kind, "expires_ns",
+			      !strcmp(kind, "timer") ? expiry_of(w->pid, fd) : json_null());
+	watched_add_ends(w, fd, d);
+	return d;
+}
+
+void watched_add_ends(const struct watched *w, int fd, json_t *object)
+{
+	char link[256] = "";
+
+	if (fd >= 0)
+		read_link(w, fd, link);
+	const struct socket *s = find_socket(w, link);
+	json_object_set_new(object, "local", text_or_null(s ? s->local : NULL));
+	json_object_set_new(object, "peer", text_or_null(s ? s->peer : NULL));
+	json_object_set_new(object, "state", text_or_null(s ? s->state : NULL));
+}
+
+struct watched *watched_new(int pid)
+{
+	struct watched *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->pid = pid;
+	read_inet(pid, "tcp", &w->sockets);
+	read_inet(pid, "tcp6", &w->sockets);
+	read_inet(pid, "udp", &w->sockets);
+	read_inet(pid, "udp6", &w->sockets);
+	read_unix(pid, &w->sockets);
+	return w;
+}
+
+struct watched *watched_free(struct watched *w)
+{
+	struct socket *s, *next;
+
+	if (!w)
+		return NULL;
+	HASH_ITER(hh, w->sockets, s, next)
+	{
+		HASH_DEL(w->sockets, s);
+		free(s);
+	}
+	free(w);
+	return NULL;
+}
+
+json_t *watched_list(const struct watched *w, int epoll_fd, size_t *ret_omitted)
+{
 	char path[64], line[256];
 	unsigned int events;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, epoll_fd);
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", w->pid, epoll_fd);
 	lsc_autofclose FILE *f = fopen(path, "re");
 	json_t *list = f ? json_array() : NULL;
 	if (!list)
 		return NULL;
-	read_inet(pid, "tcp", &all);
-	read_inet(pid, "tcp6", &all);
-	read_inet(pid, "udp", &all);
-	read_inet(pid, "udp6", &all);
-	read_unix(pid, &all);
 	*ret_omitted = 0;
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "tfd: %d events: %x", &fd, &events) != 2)
 			continue;
 		if (json_array_size(list) < WATCHED_MAX)
-			json_array_append_new(list, describe(pid, fd, events, all));
+			json_array_append_new(list, describe(w, fd, events));
 		else
 			++*ret_omitted;
-	}
-	HASH_ITER(hh, all, s, next)
-	{
-		HASH_DEL(all, s);
-		free(s);
 	}
 	return list;
 }

@@ -16,6 +16,11 @@ void answer_init(struct answer *a, uint64_t cookie)
 /* The C++ library's own demangler; it bounds its recursion. Its headers are C++. */
 char *__cxa_demangle(const char *mangled, char *buf, size_t *size, int *status);
 
+char *answer_demangle(const char *name)
+{
+	return strncmp(name, "_Z", 2) == 0 ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
+}
+
 static bool find(const struct answer *a, const char *key, uint32_t *ret_offset)
 {
 	for (size_t i = 0; i < a->nseen; i++) {
@@ -72,9 +77,7 @@ uint32_t answer_function(struct answer *a, const char *name)
 		lsc_autofree char *cut = strndup(name, bare);
 		return append(a, name, cut ? cut : name);
 	}
-	if (strncmp(name, "_Z", 2) != 0)
-		return append(a, name, name);
-	lsc_autofree char *plain = __cxa_demangle(name, NULL, NULL, NULL);
+	lsc_autofree char *plain = answer_demangle(name);
 	return append(a, name, plain ? plain : name);
 }
 

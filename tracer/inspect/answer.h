@@ -32,6 +32,8 @@ void answer_init(struct answer *a, uint64_t cookie);
 
 /* The offset of a text (NULL: 0). Long ones are cut; without room the text is unknown, 0. */
 uint32_t answer_text(struct answer *a, const char *text);
+/* Gives the text of a C++ (or old Rust) symbol; NULL: it is none. */
+char *answer_demangle(const char *name);
 /* The same of a symbol's name, demangled where it is a C++ (or old Rust) one. */
 uint32_t answer_function(struct answer *a, const char *name);
 

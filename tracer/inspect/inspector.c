@@ -60,6 +60,7 @@ struct inspector {
 
 	struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
 	struct message_page_room page;
+	struct inspector_handle handles[INSPECTOR_HANDLES_MAX];
 	uint8_t buf[MESSAGE_MAX];
 };
 
@@ -362,6 +363,20 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 	answer(ins, job, &result);
 }
 
+/* Handles, before the answer. False: they are none. */
+static bool take_handles(struct inspector *ins, size_t size)
+{
+	struct inspector_result result = {.cookie = ins->job->message.cookie,
+					  .handles = ins->handles};
+
+	if (ins->job->message.kind != MESSAGE_HANDLES ||
+	    message_handles_read(ins->buf, size, result.cookie, ins->handles, &result.nhandles,
+				 &result.handles_omitted) < 0)
+		return false;
+	ins->fn(&result, ins->arg);
+	return true;
+}
+
 /* Some tasks, before the answer. False: it is no such page. */
 static bool take_page(struct inspector *ins, size_t size, uint64_t now_ns)
 {
@@ -392,7 +407,7 @@ static bool take_message(struct inspector *ins, size_t size, uint64_t now_ns)
 		take_result(ins, &result, size, now_ns);
 		return true;
 	}
-	if (ins->activity == UNWINDING && take_page(ins, size, now_ns))
+	if (ins->activity == UNWINDING && (take_page(ins, size, now_ns) || take_handles(ins, size)))
 		return true;
 	if (size != sizeof(status))
 		return false;
@@ -551,6 +566,16 @@ int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid)
 	struct message_job m = {.kind = MESSAGE_TASKS, .cookie = cookie, .tid = tid};
 
 	return add_job(ins, pid, &m, NULL, NULL);
+}
+
+int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, uint64_t sp,
+		      int epoll_fd)
+{
+	struct message_wait wait = {.sp = sp, .fd = epoll_fd};
+	struct message_job m = {
+		.kind = MESSAGE_HANDLES, .cookie = cookie, .tid = tid, .size = sizeof(wait)};
+
+	return add_job(ins, pid, &m, &wait, NULL);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

@@ -20,7 +20,9 @@
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
 #define INSPECTOR_WORDS	     6
-#define INSPECTOR_REGS	     17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define INSPECTOR_RED_ZONE                                                                         \
+	128 /* bytes below the stack pointer that are the function's own (System V ABI) */
+#define INSPECTOR_REGS 17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 struct inspector;
 
@@ -146,6 +148,35 @@ struct inspector_tally {
 	uint64_t took_ns; /* the reading */
 };
 
+enum inspector_handle_kind {
+	INSPECTOR_HANDLE_ASYNC = 1,
+	INSPECTOR_HANDLE_CHECK,
+	INSPECTOR_HANDLE_FS_EVENT,
+	INSPECTOR_HANDLE_FS_POLL,
+	INSPECTOR_HANDLE_IDLE,
+	INSPECTOR_HANDLE_PIPE,
+	INSPECTOR_HANDLE_POLL,
+	INSPECTOR_HANDLE_PREPARE,
+	INSPECTOR_HANDLE_PROCESS,
+	INSPECTOR_HANDLE_SIGNAL,
+	INSPECTOR_HANDLE_TCP,
+	INSPECTOR_HANDLE_TIMER,
+	INSPECTOR_HANDLE_TTY,
+	INSPECTOR_HANDLE_UDP,
+	INSPECTOR_HANDLE_KINDS,
+};
+
+/* One handle of a loop of libuv. */
+struct inspector_handle {
+	enum inspector_handle_kind kind;
+	bool active, referenced, closing;
+	int fd;	    /* -1 none */
+	int number; /* the signal, or the child's process, as the target numbers it */
+	uint64_t timeout_ms, repeat_ms; /* of a timer: on the target's monotonic clock; 0 once */
+	const char *callback;		/* a function, or module+0xoffset; NULL none, or unknown */
+};
+#define INSPECTOR_HANDLES_MAX 1000
+
 struct inspector_result {
 	uint64_t cookie;
 	size_t nframes; /* leaf first; 0 when failed */
@@ -165,6 +196,9 @@ struct inspector_result {
 	const struct inspector_pytask *page; /* npage of them */
 	size_t npage;
 	struct inspector_tally tally;
+	/* Of inspector_handles(): before the answer, once, if there is a loop of libuv. */
+	const struct inspector_handle *handles; /* nhandles of them */
+	size_t nhandles, handles_omitted;
 	const char *debug_why; /* NULL, or why a separate debug file is not used; said once */
 	const char *jit_why;   /* NULL, or why code made at run time has no names; said once */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
@@ -196,10 +230,10 @@ uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);
 
-/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at
- * rsp. pid/tid in the reader's namespace. The job is answered exactly once through fn, with the
- * same cookie, possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not
- * answered then). */
+/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory,
+ * from INSPECTOR_RED_ZONE below rsp on. pid/tid in the reader's namespace. The job is answered
+ * exactly once through fn, with the same cookie, possibly with why set. Copies all it needs.
+ * -EAGAIN when too many jobs wait (not answered then). */
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
@@ -234,6 +268,12 @@ int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, 
  * The reading may take INSPECTOR_TASKS_NS. */
 #define INSPECTOR_TASKS_NS 1000000000ull
 int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid);
+
+/* Looks for the loop of libuv that turns in a thread, by its stack pointer in its wait and the
+ * epoll set that it waits on, and reads its handles. Answered by a result with handles, if there is
+ * such a loop, then by the last one, whose address is the loop's; 0: there is none. */
+int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, uint64_t sp,
+		      int epoll_fd);
 
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);

@@ -250,3 +250,43 @@ int message_page_read(const void *buf, size_t size, uint64_t cookie, struct mess
 	*ret_ntasks = p.ntasks;
 	return 0;
 }
+
+int message_handles_read(const void *buf, size_t size, uint64_t cookie,
+			 struct inspector_handle *ret, size_t *ret_n, size_t *ret_omitted)
+{
+	struct message_handle_list l;
+	const char *at = buf;
+
+	if (size < sizeof(l))
+		return -EBADMSG;
+	memcpy(&l, at, sizeof(l));
+	at += sizeof(l);
+	if (l.kind != MESSAGE_HANDLE_LIST || l.cookie != cookie || l.n > INSPECTOR_HANDLES_MAX ||
+	    l.text_size == 0 || l.text_size > HANDLES_TEXT ||
+	    size != sizeof(l) + l.n * sizeof(struct message_handle) + l.text_size)
+		return -EBADMSG;
+	const char *text = (const char *)buf + size - l.text_size;
+	if (text[0] || text[l.text_size - 1])
+		return -EBADMSG;
+	for (uint32_t i = 0; i < l.n; i++, at += sizeof(struct message_handle)) {
+		struct message_handle h;
+		memcpy(&h, at, sizeof(h));
+		if (h.kind == 0 || h.kind >= INSPECTOR_HANDLE_KINDS || h.callback >= l.text_size ||
+		    h.fd < -1)
+			return -EBADMSG;
+		ret[i] = (struct inspector_handle){
+			.kind = (enum inspector_handle_kind)h.kind,
+			.active = h.flags & MESSAGE_HANDLE_ACTIVE,
+			.referenced = h.flags & MESSAGE_HANDLE_REFERENCED,
+			.closing = h.flags & MESSAGE_HANDLE_CLOSING,
+			.fd = h.fd,
+			.number = h.number,
+			.timeout_ms = h.timeout_ms,
+			.repeat_ms = h.repeat_ms,
+			.callback = text_at(text, h.callback),
+		};
+	}
+	*ret_n = l.n;
+	*ret_omitted = l.omitted;
+	return 0;
+}

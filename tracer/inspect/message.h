@@ -37,10 +37,13 @@ enum message_kind {
 	MESSAGE_CPYTHON = 12, /* collector -> worker: struct message_job; answered the same */
 	MESSAGE_TASKS = 16,   /* collector -> worker: struct message_job; answered by any number of
 				 MESSAGE_TASK_PAGE and then by MESSAGE_RESULT */
-	MESSAGE_TASK_PAGE = 17, /* worker -> collector: struct message_page and what it counts */
-	MESSAGE_SIDEFILE = 20,	/* worker -> broker: struct message_sidefile, text; answered by a
-				   struct message_status of this kind, with the file if its value
-				   is 0 */
+	MESSAGE_TASK_PAGE = 17,	  /* worker -> collector: struct message_page and what it counts */
+	MESSAGE_HANDLES = 18,	  /* collector -> worker: struct message_job, struct message_wait;
+				     answered by a MESSAGE_HANDLE_LIST or none, then MESSAGE_RESULT */
+	MESSAGE_HANDLE_LIST = 19, /* worker -> collector: struct message_handle_list and the rest */
+	MESSAGE_SIDEFILE = 20,	  /* worker -> broker: struct message_sidefile, text; answered by a
+				     struct message_status of this kind, with the file if its value
+				     is 0 */
 };
 
 enum message_phase {
@@ -190,6 +193,36 @@ struct message_page_frame {
 #define PAGE_LINKS  1024
 #define PAGE_TEXT   (32 * 1024)
 
+/* Where a thread waits. */
+struct message_wait {
+	uint64_t sp;
+	int32_t fd;
+	uint32_t pad;
+};
+
+/* Handles of libuv, then texts as in a result. */
+struct message_handle_list {
+	uint32_t kind;
+	uint32_t n, omitted, text_size;
+	uint64_t cookie;
+};
+
+struct message_handle {
+	uint64_t timeout_ms, repeat_ms;
+	int32_t fd, number;
+	uint32_t kind; /* enum inspector_handle_kind */
+	uint32_t flags, callback;
+	uint32_t pad;
+};
+
+enum message_handle_flags {
+	MESSAGE_HANDLE_ACTIVE = 1,
+	MESSAGE_HANDLE_REFERENCED = 2,
+	MESSAGE_HANDLE_CLOSING = 4,
+};
+
+#define HANDLES_TEXT (16 * 1024)
+
 struct message_result {
 	uint32_t kind;
 	uint32_t flags;
@@ -238,5 +271,10 @@ struct message_page_room {
 };
 int message_page_read(const void *buf, size_t size, uint64_t cookie, struct message_page_room *room,
 		      size_t *ret_ntasks);
+
+/* Checks a MESSAGE_HANDLE_LIST of size bytes with this cookie; fills ret, INSPECTOR_HANDLES_MAX of
+ * them; texts point into buf. 0 or -EBADMSG. */
+int message_handles_read(const void *buf, size_t size, uint64_t cookie,
+			 struct inspector_handle *ret, size_t *ret_n, size_t *ret_omitted);
 
 #endif

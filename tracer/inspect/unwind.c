@@ -67,7 +67,7 @@ static bool read_live(struct unwind *u, uint64_t address, Dwarf_Word *ret)
 static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
 {
 	struct unwind *u = ((struct space *)arg)->unwind;
-	uint64_t above = address - u->job->regs[REG_SP];
+	uint64_t above = address - (u->job->regs[REG_SP] - INSPECTOR_RED_ZONE);
 
 	(void)dwfl;
 	if (above < u->job->size && u->job->size - above >= sizeof(*ret)) {

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "inspect/cpython.h"
 #include "inspect/find.h"
+#include "inspect/handlelist.h"
 #include "inspect/message.h"
 #include "inspect/sandbox.h"
 #include "inspect/space.h"
@@ -155,6 +156,9 @@ static int serve_collector(struct worker *w)
 		size = cpython_run(w->slots[job->slot], job, tell_phase, w, w->out);
 	else if (job->kind == MESSAGE_TASKS)
 		size = tasklist_run(w->slots[job->slot], job, w->collector, tell_phase, w, w->out);
+	else if (job->kind == MESSAGE_HANDLES)
+		size = handlelist_run(w->slots[job->slot], job, data, w->collector, tell_phase, w,
+				      w->out);
 	else
 		return -EPIPE;
 	return message_send(w->collector, w->out, size, NULL, 0, NULL, 0, 0);

@@ -28,8 +28,10 @@
 #define UNIX_PATH_BYTES	  108
 #define PROBE_SOCKETS	  16384 /* watched for what waits in them */
 #define PROBE_LISTENERS	  256
-#define PROBE_ARRIVALS	  64 /* connections remembered per listener; a power of two */
-#define PROBE_REGS	  17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define PROBE_ARRIVALS	  64  /* connections remembered per listener; a power of two */
+#define PROBE_RED_ZONE	  128 /* bytes below the stack pointer that a function may use: copied, too \
+			       */
+#define PROBE_REGS 17	      /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
 enum wait_class { WAIT_NONE = 0, WAIT_FUTEX = 1, WAIT_POLL = 2, WAIT_EPOLL = 3 };
@@ -413,11 +415,16 @@ struct python_thread {
 	__u32 pad;
 };
 
-struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 0 */
-	struct event e;
-	__u32 child;
-	__u32 group_dead;
+struct event_process {
+	struct event e; /* fork: of the parent */
+	__u32 child;	/* fork: the new process; exec: the thread's number until then */
+	__u32 pad;
 	char comm[16];
+};
+
+struct event_exec {
+	struct event_process p;
+	struct thread_state last; /* of the thread; tid 0: it had none */
 };
 
 struct socket_end {

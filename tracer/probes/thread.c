@@ -206,8 +206,10 @@ void probe_drop_owner(struct probe *p, int tid)
 void probe_drop_thread(struct probe *p, int tid)
 {
 	__u32 key = (__u32)tid;
+	struct thread_state *slot = slot_of(p, tid), crowded;
 
-	struct thread_state *slot = slot_of(p, tid);
+	if (slot ? !slot->exited : crowd_get(p, tid, &crowded) == 0 && !crowded.exited)
+		return;
 	if (slot)
 		__atomic_store_n(&slot->tid, SLOT_FREE, __ATOMIC_RELEASE);
 	else

@@ -248,6 +248,73 @@ static void wrong_pages_are_refused(void **state)
 	assert_int_equal(message_page_read(page, size, 7, &room, &n), -EBADMSG);
 }
 
+/* A timer and a socket. The size. */
+static size_t write_handles(uint8_t *list)
+{
+	static const char text[] = "\0on_timer";
+	struct message_handle_list head = {.kind = MESSAGE_HANDLE_LIST,
+					   .n = 2,
+					   .omitted = 3,
+					   .text_size = sizeof(text),
+					   .cookie = 7};
+	struct message_handle handles[2] = {{.timeout_ms = 500,
+					     .fd = -1,
+					     .kind = INSPECTOR_HANDLE_TIMER,
+					     .flags = MESSAGE_HANDLE_ACTIVE,
+					     .callback = 1},
+					    {.fd = 4, .kind = INSPECTOR_HANDLE_TCP}};
+	uint8_t *at = list;
+
+	memcpy(at, &head, sizeof(head));
+	memcpy(at += sizeof(head), handles, sizeof(handles));
+	memcpy(at += sizeof(handles), text, sizeof(text));
+	return (size_t)(at - list) + sizeof(text);
+}
+
+static void handles_come_back_as_written_and_wrong_ones_are_refused(void **state)
+{
+	const size_t one = sizeof(struct message_handle_list);
+	const struct {
+		size_t offset;
+		uint32_t value;
+	} wrong[] = {
+		{offsetof(struct message_handle_list, kind), MESSAGE_TASK_PAGE},
+		{offsetof(struct message_handle_list, n), 1},
+		{offsetof(struct message_handle_list, n), INSPECTOR_HANDLES_MAX + 1},
+		{offsetof(struct message_handle_list, text_size), 0},
+		{offsetof(struct message_handle_list, text_size), UINT32_MAX},
+		{offsetof(struct message_handle_list, cookie), 8},
+		{one + offsetof(struct message_handle, kind), 0},
+		{one + offsetof(struct message_handle, kind), INSPECTOR_HANDLE_KINDS},
+		{one + offsetof(struct message_handle, callback), 10},
+		{one + offsetof(struct message_handle, fd), (uint32_t)-2},
+	};
+	static struct inspector_handle handles[INSPECTOR_HANDLES_MAX];
+	uint8_t list[1024];
+	size_t size = write_handles(list), n = 0, omitted = 0;
+
+	(void)state;
+	assert_int_equal(message_handles_read(list, size, 7, handles, &n, &omitted), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(omitted, 3);
+	assert_int_equal(handles[0].timeout_ms, 500);
+	assert_string_equal(handles[0].callback, "on_timer");
+	assert_true(handles[0].active && !handles[0].referenced);
+	assert_int_equal(handles[1].fd, 4);
+	assert_null(handles[1].callback);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(wrong); i++) {
+		write_handles(list);
+		memcpy(list + wrong[i].offset, &wrong[i].value, sizeof(wrong[i].value));
+		assert_int_equal(message_handles_read(list, size, 7, handles, &n, &omitted),
+				 -EBADMSG);
+	}
+	write_handles(list);
+	for (size_t k = 0; k < size; k++)
+		assert_int_equal(message_handles_read(list, k, 7, handles, &n, &omitted), -EBADMSG);
+	list[size - 1] = 'x'; /* a text without an end */
+	assert_int_equal(message_handles_read(list, size, 7, handles, &n, &omitted), -EBADMSG);
+}
+
 static void maps_lines_are_read(void **state)
 {
 	(void)state;
@@ -370,6 +437,7 @@ int main(void)
 		cmocka_unit_test(random_answers_are_read_within_their_bounds),
 		cmocka_unit_test(a_page_of_tasks_comes_back_as_written),
 		cmocka_unit_test(wrong_pages_are_refused),
+		cmocka_unit_test(handles_come_back_as_written_and_wrong_ones_are_refused),
 		cmocka_unit_test(maps_lines_are_read),
 		cmocka_unit_test(other_lines_are_refused),
 		cmocka_unit_test(a_maps_file_is_read_in_pieces),
