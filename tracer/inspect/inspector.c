@@ -577,6 +577,16 @@ int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, 
 	return add_job(ins, pid, &m, &wait, NULL);
 }
 
+int inspector_version(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *runtime)
+{
+	struct message_job m = {.kind = MESSAGE_VERSION,
+				.cookie = cookie,
+				.tid = tid,
+				.size = (uint32_t)strlen(runtime) + 1};
+
+	return add_job(ins, pid, &m, runtime, NULL);
+}
+
 void inspector_forget(struct inspector *ins, int pid)
 {
 	struct target *t = target_find(&ins->targets, pid);
