@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames of Python that the sampler took: an event of their own, right ahead of the sample's. */
+/* Frames of Python that the kernel side took: an event of their own, ahead of the one of the
+ * sample, the owner or the block that they belong to. */
 #include "state.h"
 
 #include <stdlib.h>
@@ -8,21 +9,54 @@
 _Static_assert(sizeof(struct python_frame) == sizeof(struct inspector_pyframe) &&
 		       PYTHON_FRAMES == INSPECTOR_PYFRAMES_MAX,
 	       "the kernel side's frames are the inspector's");
+_Static_assert(sizeof(struct python_task) == sizeof(struct inspector_seen_task) &&
+		       PYTHON_TASKS == INSPECTOR_SEEN_TASKS,
+	       "and so are its tasks");
 
 void chain_keep(struct loop *l, const struct event_python *e)
 {
-	if (!l->chain)
-		l->chain = malloc(sizeof(*l->chain));
-	if (l->chain)
-		memcpy(l->chain, e,
+	struct event_python **kept = e->of_block ? &l->block_chain : &l->chain;
+
+	if (!*kept)
+		*kept = malloc(sizeof(**kept));
+	if (*kept)
+		memcpy(*kept, e,
 		       offsetof(struct event_python, frames) + e->count * sizeof(e->frames[0]));
 }
 
-struct inspector_chain *chain_take(const struct loop *l, const struct event_block *sample)
+void chain_forget(struct loop *l)
 {
-	const struct event_python *p = l->chain;
+	free(l->chain);
+	free(l->block_chain);
+	free(l->alike.chain);
+	l->chain = l->block_chain = NULL;
+	l->alike.chain = NULL;
+}
 
-	if (!p || p->e.ts_ns != sample->e.ts_ns || p->ns_tid != (__u32)l->ns_tid)
+bool chain_is_same(const struct inspector_chain *a, const struct inspector_chain *b)
+{
+	for (size_t i = 0; i < INSPECTOR_SEEN_TASKS; i++)
+		if (a->tasks[i].address != b->tasks[i].address ||
+		    (a->tasks[i].address &&
+		     memcmp(&a->tasks[i], &b->tasks[i], sizeof(a->tasks[i])) != 0))
+			return false;
+	return a->count == b->count && a->cut == b->cut &&
+	       memcmp(a->frames, b->frames, a->count * sizeof(a->frames[0])) == 0;
+}
+
+bool chain_of_block(const struct loop *l, uint64_t off_ns)
+{
+	const struct event_python *p = l->block_chain;
+
+	return p && p->e.ts_ns == off_ns && p->ns_tid == (__u32)l->ns_tid;
+}
+
+struct inspector_chain *chain_take(const struct loop *l, const struct event_block *e, int ns_tid)
+{
+	bool block = e->e.kind == EVENT_BLOCK;
+	const struct event_python *p = block ? l->block_chain : l->chain;
+
+	if (!p || p->e.ts_ns != (block ? e->off_ns : e->e.ts_ns) || p->ns_tid != (__u32)ns_tid)
 		return NULL;
 	struct inspector_chain *c = calloc(1, sizeof(*c));
 	if (!c)
@@ -30,6 +64,7 @@ struct inspector_chain *chain_take(const struct loop *l, const struct event_bloc
 	c->tid = p->ns_tid;
 	c->count = p->count;
 	c->cut = p->cut;
+	memcpy(c->tasks, p->tasks, sizeof(c->tasks));
 	memcpy(c->frames, p->frames, p->count * sizeof(p->frames[0]));
 	return c;
 }

@@ -41,6 +41,11 @@ const struct event_process *decode_process(const struct event *e, size_t size)
 	return size >= sizeof(struct event_process) ? (const struct event_process *)e : NULL;
 }
 
+const struct event_exec *decode_exec(const struct event *e, size_t size)
+{
+	return size >= sizeof(struct event_exec) ? (const struct event_exec *)e : NULL;
+}
+
 const struct event_waited *decode_waited(const struct event *e, size_t size)
 {
 	const struct event_waited *w = (const struct event_waited *)e;

@@ -32,6 +32,7 @@ struct block {
 const struct event_loop *decode_loop(const struct event *e, size_t size);
 const struct event_stall *decode_stall(const struct event *e, size_t size);
 const struct event_process *decode_process(const struct event *e, size_t size);
+const struct event_exec *decode_exec(const struct event *e, size_t size);
 const struct event_waited *decode_waited(const struct event *e, size_t size);
 const struct event_python *decode_python(const struct event *e, size_t size);
 /* Also for samples: the head is checked, and that the stack copy lies within the event. */

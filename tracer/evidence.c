@@ -8,11 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+
+#define SP 7 /* in DWARF's order of registers */
+#define PC 16
+
 static uint64_t start_sample(struct collector *c, struct loop *l, const struct sample *p,
 			     const void *stack, size_t size)
 {
 	if (p->python)
-		return job_unwind_python(c, l, JOB_SAMPLE, p, stack, size);
+		return job_unwind_python(c, l, JOB_SAMPLE, p->regs, p->python, stack, size);
 	if (!strcmp(l->target->runtime, "cpython"))
 		ledger_no_frames(c, l, "a sample without the GIL, or of an unknown version");
 	return job_unwind(c, l, JOB_SAMPLE, p->regs, stack, size);
@@ -23,14 +28,12 @@ void evidence_put_block(struct collector *c, struct block *b)
 	ledger_stored(c, store_put_block(c->store, &b->row));
 }
 
-/* The loop is in that tick still: a task whose coroutine was in the sample, and which is current
- * now, was current then. */
-static bool same_tick(struct collector *c, const struct loop *l, uint64_t tick_ns)
+/* The task that the stack lies in, or the callback. 0: unknown. */
+static int64_t task_of_stack(struct collector *c, struct loop *l, const struct inspector_result *r)
 {
-	struct thread_state t;
+	int64_t task = task_meet(c, l, &r->task, STORE_TASK_TASK);
 
-	return tick_ns && !l->exited && probe_thread(c->probe, l->tid, &t) == 0 &&
-	       t.tick_ns == tick_ns;
+	return task ? task : callback_of(c, l, r);
 }
 
 /* None of its frames is of the language that the target is written in. */
@@ -47,9 +50,7 @@ void evidence_sample_found(struct collector *c, const struct job *j,
 {
 	struct loop *l = j->loop;
 	uint64_t cookie = r->cookie;
-	int64_t stack = stack_intern_result(c, r);
-	int64_t task = same_tick(c, l, j->tick_ns) ? task_meet(c, l, &r->task, STORE_TASK_TASK)
-						   : callback_of(c, l, r);
+	int64_t stack = stack_intern_result(c, r), task = task_of_stack(c, l, r);
 
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
@@ -63,19 +64,58 @@ void evidence_sample_found(struct collector *c, const struct job *j,
 	}
 }
 
+/* The block of this tick that slept at the same place in the same frames of Python; NULL: none. */
+static const struct block *find_alike(const struct loop *l, const struct event_block *e,
+				      const struct inspector_chain *python)
+{
+	const struct block *b = l->blocks;
+
+	if (!l->alike.chain || l->alike.tick_ns != e->tick_ns || l->alike.pc != e->regs[PC] ||
+	    l->alike.sp != e->regs[SP] || !chain_is_same(l->alike.chain, python))
+		return NULL;
+	while (b && b->row.id != l->alike.block)
+		b = b->next;
+	return b && (b->job || b->row.stack) ? b : NULL;
+}
+
+/* Has the stack told, with its frames of Python. Takes python. */
+static void tell_python(struct collector *c, struct loop *l, const struct event_block *e,
+			struct inspector_chain *python, const void *stack, size_t size,
+			struct block *b)
+{
+	const struct block *alike = find_alike(l, e, python);
+
+	if (alike) {
+		b->job = alike->job;
+		b->row.stack = alike->row.stack;
+		b->looked_into = alike->looked_into;
+		if (!b->row.task)
+			b->row.task = alike->row.task;
+		free(python);
+		return;
+	}
+	b->job = job_unwind_python(c, l, JOB_BLOCK, (const uint64_t *)e->regs, python, stack, size);
+	free(l->alike.chain);
+	l->alike.chain = python;
+	l->alike.pc = e->regs[PC];
+	l->alike.sp = e->regs[SP];
+	l->alike.tick_ns = e->tick_ns;
+	l->alike.block = b->row.id;
+}
+
 void evidence_block_found(struct collector *c, struct loop *l, const struct inspector_result *r)
 {
-	int64_t stack = stack_intern_result(c, r), task = callback_of(c, l, r);
+	int64_t stack = stack_intern_result(c, r), task = task_of_stack(c, l, r);
 
 	for (struct block *b = l->blocks; b; b = b->next) {
 		if (b->job != r->cookie)
 			continue;
 		b->job = 0;
 		b->row.stack = stack;
+		b->looked_into = !r->truncated && !r->why && !lacks_language(l->target, r);
 		if (!b->row.task)
 			b->row.task = task;
 		evidence_put_block(c, b);
-		return;
 	}
 }
 
@@ -87,6 +127,7 @@ static int64_t task_id(const struct loop *l, uint32_t ring_task)
 void evidence_block(struct collector *c, struct loop *l, const struct event_block *e,
 		    const void *stack, size_t size)
 {
+	lsc_autofree struct inspector_chain *python = chain_take(l, e, l->ns_tid);
 	struct block *b = malloc(sizeof(*b));
 
 	if (!b) {
@@ -98,8 +139,10 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 	b->row.id = ++c->next_block;
 	b->row.loop = l->id;
 	b->row.task = task_id(l, e->task);
-	inquiry_close(c, l, e, b);
-	if (!b->row.stack && size)
+	inquiry_close(c, l, e, python && size, b);
+	if (!b->row.stack && size && python)
+		tell_python(c, l, e, LSC_TAKE(python), stack, size, b);
+	else if (!b->row.stack && size)
 		b->job = job_unwind(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
 	else if (!b->row.stack)
 		c->no_stack++;
@@ -163,7 +206,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 				       .kernel = e->kernel};
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;
-	s->python = chain_take(l, e);
+	s->python = chain_take(l, e, l->ns_tid);
 	memcpy(s->regs, e->regs, sizeof(s->regs));
 	for (size_t i = 0; i + 1 < l->nsamples; i++)
 		nth += l->samples[i].tick_ns == e->tick_ns;
@@ -219,7 +262,8 @@ const struct sample *evidence_newest(const struct loop *l, uint64_t tick_ns)
 
 uint64_t evidence_unwind_sample(struct collector *c, struct loop *l, const struct sample *p)
 {
-	return p->python ? job_unwind_python(c, l, JOB_ONGOING, p, p->stack, p->stack_size)
+	return p->python ? job_unwind_python(c, l, JOB_ONGOING, p->regs, p->python, p->stack,
+					     p->stack_size)
 			 : job_unwind(c, l, JOB_ONGOING, p->regs, p->stack, p->stack_size);
 }
 
@@ -271,17 +315,19 @@ const struct block *evidence_longest(const struct loop *l, int64_t stall)
 	return longest;
 }
 
-const struct block *evidence_telling(const struct loop *l, int64_t stall)
+const struct block *evidence_telling(const struct loop *l, int64_t stall, enum lsc_cause top)
 {
-	const struct block *longest = evidence_longest(l, stall), *best = longest;
+	const struct block *longest = evidence_longest(l, stall), *best = NULL;
 
-	if (!longest || longest->row.cause != LSC_CAUSE_GIL || longest->looked_into)
+	if (top != LSC_CAUSE_GIL)
 		return longest;
 	for (const struct block *b = l->blocks; b; b = b->next)
-		if (b->row.stall == stall && b->row.cause == LSC_CAUSE_GIL && b->looked_into &&
-		    (!best->looked_into || b->row.duration_ns > best->row.duration_ns))
+		if (b->row.stall == stall && b->row.cause == top &&
+		    (!best || b->looked_into > best->looked_into ||
+		     (b->looked_into == best->looked_into &&
+		      b->row.duration_ns > best->row.duration_ns)))
 			best = b;
-	return best;
+	return best ? best : longest;
 }
 
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall)
@@ -419,8 +465,7 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 	}
 	free(l->samples);
 	callback_forget(l);
-	free(l->chain);
-	l->chain = NULL;
+	chain_forget(l);
 	l->samples = NULL;
 	l->nsamples = l->nblocks = 0;
 }

@@ -14,20 +14,25 @@
 #define TID_MAX		 0x400000      /* PID_MAX_LIMIT */
 #define HOLDER		 "holder of the GIL"
 
-void gil_look(struct collector *c, struct target *t, int tid)
+void gil_look(struct collector *c, struct loop *l)
 {
-	if (t->gil_sought || !c->probe || strcmp(t->runtime, "cpython"))
+	struct target *t = l->target;
+
+	if (!c->probe || strcmp(t->runtime, "cpython") || (t->gil_sought && l->confidence < 3) ||
+	    (l->python && t->python_tasks))
 		return;
 	t->gil_sought = true;
 	struct job *j = job_new(c, NULL, JOB_GIL);
 	if (!j)
 		return;
 	j->target = t->id;
-	if (!job_begin(c, j, inspector_cpython(c->inspector, j->cookie, t->pid, tid)))
+	j->tid = l->tid;
+	if (!job_begin(c, j, inspector_cpython(c->inspector, j->cookie, t->pid, l->tid, l->ns_tid)))
 		t->gil_sought = false;
 }
 
-void gil_found(struct collector *c, int64_t target, const struct inspector_result *r)
+/* The first answer tells what is known of the program, later ones more of its threads. */
+static void take_place(struct collector *c, struct target *t, const struct inspector_result *r)
 {
 	struct gil_place place = {.begin = r->address,
 				  .end = r->address + r->size,
@@ -37,27 +42,33 @@ void gil_found(struct collector *c, int64_t target, const struct inspector_resul
 
 	_Static_assert(sizeof(place.python) == sizeof(r->place), "the same fields");
 	memcpy(&place.python, &r->place, sizeof(place.python));
+	if (!t->gil && r->why)
+		ledger_unresolved(c, HOLDER, r->why);
+	if (!t->gil && r->place.code_name)
+		inquiry_warm_up(c, t, t->pid);
+	t->gil = r->gil.holder;
+	t->python_tasks = r->place.tasks || r->place.state_task;
+	probe_set_gil(c->probe, t->pid, &place);
+}
+
+void gil_found(struct collector *c, const struct job *j, const struct inspector_result *r)
+{
+	struct loop *l = watch_loop(c, j->tid);
 
 	if (!r->address || r->size > RUNTIME_SIZE_MAX) {
 		ledger_unresolved(c, "gil", r->why ? r->why : "the program has no _PyRuntime");
 		return;
 	}
-	if (r->why)
-		ledger_unresolved(c, HOLDER, r->why);
-	for (size_t i = 0; i < c->ntargets; i++) {
-		struct target *t = c->targets[i];
-		if (t->id != target || t->gone)
-			continue;
-		t->gil = r->gil.holder;
-		if (r->place.code_name)
-			inquiry_warm_up(c, t, t->pid);
-		probe_set_gil(c->probe, t->pid, &place);
-	}
+	for (size_t i = 0; i < c->ntargets; i++)
+		if (c->targets[i]->id == j->target && !c->targets[i]->gone)
+			take_place(c, c->targets[i], r);
+	if (l && l->target->id == j->target && !l->target->gone && r->state)
+		l->python = probe_set_python(c->probe, l->tid, r->state) == 0;
 }
 
 void gil_forget(struct collector *c, struct target *t)
 {
-	t->gil_sought = t->gil_doubted = false;
+	t->gil_sought = t->gil_doubted = t->python_tasks = false;
 	t->gil = 0;
 	probe_drop_gil(c->probe, t->pid);
 }

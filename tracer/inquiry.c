@@ -148,8 +148,10 @@ static void watch_owner(struct collector *c, struct loop *l)
 	w->waiter = (__u32)l->tid;
 	if (l->sampled != q->owner.tid)
 		inquiry_end(c, l);
-	if (probe_watch_owner(c->probe, q->owner.tid, w) == 0)
+	if (probe_watch_owner(c->probe, q->owner.tid, w) == 0) {
 		l->sampled = q->owner.tid;
+		l->sampled_ns_tid = q->owner.lock.ns_tid;
+	}
 }
 
 static bool is_python(const struct loop *l)
@@ -186,7 +188,8 @@ static bool wants_own_stack(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
-	return target_language(l->target) && !q->stack && !q->own_job && q->tries < TRIES;
+	return target_language(l->target) && !q->stack && !q->own_job && q->tries < TRIES &&
+	       !chain_of_block(l, q->off_ns);
 }
 
 /* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
@@ -352,9 +355,15 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 	if (!j)
 		return;
 	j->owner = q->owner;
-	q->job = job_begin(c, j,
-			   inspector_unwind(c->inspector, j->cookie, l->target->pid, q->owner.tid,
-					    (const uint64_t *)e->regs, stack, size));
+	const uint64_t *regs = (const uint64_t *)e->regs;
+	int pid = l->target->pid, tid = q->owner.tid;
+	lsc_autofree struct inspector_chain *python =
+		l->sampled == tid ? chain_take(l, e, l->sampled_ns_tid) : NULL;
+	q->job = job_begin(
+		c, j,
+		python ? inspector_unwind_python(c->inspector, j->cookie, pid, tid, regs, stack,
+						 size, python)
+		       : inspector_unwind(c->inspector, j->cookie, pid, tid, regs, stack, size));
 }
 
 /* The owner slept from before its stack was read until now, and the lock still named it when that
@@ -434,7 +443,7 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 }
 
 static void close_own_stack(struct collector *c, const struct loop *l, const struct inquiry *q,
-			    struct block *b)
+			    bool chained, struct block *b)
 {
 	if (!target_language(l->target))
 		return;
@@ -442,6 +451,8 @@ static void close_own_stack(struct collector *c, const struct loop *l, const str
 	b->looked_into = q->stack && !q->why;
 	if (!b->row.task)
 		b->row.task = q->task;
+	if (chained && !q->stack)
+		return;
 	if (q->why)
 		ledger_no_frames(c, l, q->why);
 	else if (!q->stack && is_python(l)) /* those of JavaScript are in the copy of the stack */
@@ -451,7 +462,7 @@ static void close_own_stack(struct collector *c, const struct loop *l, const str
 							       : "the block was too short");
 }
 
-void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
+void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e, bool chained,
 		   struct block *b)
 {
 	struct inquiry *q = find_inquiry(l, e->off_ns), none = {0};
@@ -463,7 +474,7 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		take_owner(c, l, q, e);
 	}
 	b->row.kernel_stack = q->kernel_stack;
-	close_own_stack(c, l, q, b);
+	close_own_stack(c, l, q, chained, b);
 	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
 		b->row.resource_pid = 0; /* a number of the target's namespace says nothing here */
 	if (q->peer && (!b->row.resource_pid || b->row.resource_pid == q->peer)) {

@@ -87,7 +87,38 @@ static bool on_loop(struct collector *c, const struct event_loop *e)
 		watch_loop_announce(c, l);
 	if (l->confidence == 3)
 		release_held(c, l);
+	gil_look(c, l);
 	return true;
+}
+
+/* The process runs another program now; its loops were those of the last one. */
+static void on_exec(struct collector *c, const struct event_exec *e)
+{
+	struct target *t = watch_target_of(c, (int)e->p.e.tgid);
+
+	if (!t)
+		return;
+	if (own_process(t->pid)) {
+		watch_target_gone(c, t);
+		return;
+	}
+	target_describe(t);
+	gil_forget(c, t);
+	t->warm = false;
+	snprintf(t->comm, sizeof(t->comm), "%.15s", e->p.comm); /* it may be gone from /proc */
+	inspector_forget(c->inspector, t->pid);
+	t->young_ns = lsc_now_ns();
+	t->scan_ns = 0;
+	for (struct loop *next, *l = c->loops; l; l = next) {
+		next = l->hh.next;
+		if (l->target != t)
+			continue;
+		l->replaced = true;
+		if (e->last.tid == (__u32)l->tid)
+			l->totals = e->last;
+		l->last_ns = e->p.e.ts_ns;
+		watch_loop_end(c, l);
+	}
 }
 
 static void on_process(struct collector *c, const struct event_process *e)
@@ -106,30 +137,6 @@ static void on_process(struct collector *c, const struct event_process *e)
 		else
 			probe_add_target(c->probe, (int)e->child); /* the number may have been
 								      dropped for its last bearer */
-		break;
-	case EVENT_EXEC:
-		t = watch_target_of(c, (int)e->e.tgid);
-		if (!t)
-			return;
-		if (own_process(t->pid)) {
-			watch_target_gone(c, t);
-			break;
-		}
-		target_describe(t);
-		gil_forget(c, t);
-		t->warm = false;
-		snprintf(t->comm, sizeof(t->comm), "%.15s",
-			 e->comm); /* it may be gone from /proc */
-		inspector_forget(c->inspector, t->pid);
-		t->young_ns = lsc_now_ns();
-		t->scan_ns = 0;
-		for (struct loop *next, *o = c->loops; o; o = next) {
-			next = o->hh.next;
-			if (o->target != t)
-				continue;
-			o->replaced = true;
-			watch_loop_end(c, o);
-		}
 		break;
 	case EVENT_EXIT:
 		l = watch_loop(c, (int)e->e.tid);
@@ -197,7 +204,7 @@ static void on_owner(struct collector *c, const struct event *e, size_t size)
 		inquiry_sample(c, l, b, stack, stack_size);
 }
 
-/* Kept for the sample that follows. */
+/* Kept for what it belongs to, which follows. */
 static void on_python(struct collector *c, const struct event *e, size_t size)
 {
 	const struct event_python *p = decode_python(e, size);
@@ -211,6 +218,7 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 {
 	const struct event_loop *loop;
 	const struct event_process *process;
+	const struct event_exec *exec;
 	const struct event_waited *waited;
 
 	switch (e->kind) {
@@ -231,8 +239,12 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 	case EVENT_OWNER:
 		on_owner(c, e, size);
 		break;
-	case EVENT_FORK:
 	case EVENT_EXEC:
+		exec = decode_exec(e, size);
+		if (exec)
+			on_exec(c, exec);
+		break;
+	case EVENT_FORK:
 	case EVENT_EXIT:
 		process = decode_process(e, size);
 		if (process)

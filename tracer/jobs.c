@@ -12,6 +12,9 @@ static const char *const job_texts[] = {
 	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
 	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
 
+_Static_assert(PROBE_RED_ZONE == INSPECTOR_RED_ZONE && PROBE_REGS == INSPECTOR_REGS,
+	       "the inspector gets what the kernel side copied");
+
 struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind)
 {
 	struct job *j = calloc(1, sizeof(*j));
@@ -50,16 +53,16 @@ uint64_t job_unwind(struct collector *c, struct loop *l, enum job_kind kind, con
 }
 
 uint64_t job_unwind_python(struct collector *c, struct loop *l, enum job_kind kind,
-			   const struct sample *p, const void *stack, size_t size)
+			   const uint64_t *regs, const struct inspector_chain *chain,
+			   const void *stack, size_t size)
 {
 	struct job *j = job_new(c, l, kind);
 
 	if (!j)
 		return 0;
-	j->tick_ns = p->tick_ns;
 	return job_begin(c, j,
 			 inspector_unwind_python(c->inspector, j->cookie, l->target->pid, l->tid,
-						 p->regs, stack, size, p->python));
+						 regs, stack, size, chain));
 }
 
 void job_result(const struct inspector_result *r, void *arg)
@@ -80,7 +83,7 @@ void job_result(const struct inspector_result *r, void *arg)
 	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
 		ledger_no_frames(c, j->loop, r->language_why);
 	if (j->kind == JOB_GIL)
-		gil_found(c, j->target, r);
+		gil_found(c, j, r);
 	else if (j->loop && j->kind == JOB_ONGOING)
 		ongoing_stack(j->loop, r->cookie, stack_intern_result(c, r));
 	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))

@@ -215,12 +215,12 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 /* The stack and the task that stand for the stall, of those known so far. */
 static void choose_stack(struct stall *s)
 {
+	enum lsc_cause top = tick_top_cause(s->row.split);
 	const struct block *longest = evidence_longest(s->loop, s->row.id);
-	const struct block *telling = evidence_telling(s->loop, s->row.id);
+	const struct block *telling = evidence_telling(s->loop, s->row.id, top);
 	const struct sample *heaviest = evidence_heaviest(s->loop, s->row.id);
 
 	s->row.task = s->ring_task ? s->loop->id << 32 | s->ring_task : 0;
-	enum lsc_cause top = tick_top_cause(s->row.split);
 	bool computed = top == LSC_CAUSE_CPU_USER || top == LSC_CAUSE_CPU_KERNEL;
 	if (longest && telling->row.stack &&
 	    (!heaviest || !computed || longest->row.duration_ns * 4 >= s->row.duration_ns)) {
@@ -231,7 +231,7 @@ static void choose_stack(struct stall *s)
 		s->row.stack = heaviest->row.stack;
 		if (!s->row.task)
 			s->row.task = evidence_sampled_task(s->loop, s->row.id);
-		if (!s->row.task && longest && telling->row.cause == tick_top_cause(s->row.split))
+		if (!s->row.task && longest && telling->row.cause == top)
 			s->row.task = telling->row.task;
 	}
 }

@@ -132,7 +132,7 @@ struct loop {
 	bool kernel;	/* seen by kernel events */
 	bool announced; /* told to the client */
 	bool exited;
-	bool replaced; /* its process runs another program now */
+	bool replaced; /* the kernel side's account is of the program that came after */
 	int class, nr, fd, confidence;
 	bool main;
 	bool forced; /* a loop because the user says so */
@@ -153,15 +153,21 @@ struct loop {
 	struct inquiry inquiry;
 	struct inquiry past[PAST_INQUIRIES]; /* of blocks whose events are still on their way */
 	unsigned int npast;		     /* so many were put there; the oldest gives way */
-	struct event_python *chain; /* owned; the last one, for the sample that follows it */
-	struct met_task *tasks;	    /* owned; hash of those of a loop without a ring */
+	struct event_python *chain, *block_chain; /* owned; the last ones, for what follows them */
+	struct { /* the last block whose frames of Python were told: one alike has the same stack */
+		struct inspector_chain *chain; /* owned; NULL none yet */
+		uint64_t pc, sp, tick_ns;
+		int64_t block; /* its id */
+	} alike;
+	bool python;		/* the kernel side knows where its thread's state of CPython lies */
+	struct met_task *tasks; /* owned; hash of those of a loop without a ring */
 	uint32_t next_task;
 	struct home *homes;	    /* owned; the stacks that it idles with */
 	struct home *doubtful;	    /* owned; one that is not certain yet */
 	uint64_t home_ns, home_job; /* the next look for one; the one under way, 0 none */
 	unsigned int home_looks;
-	int sampled;	     /* the owner that the sampler looks for, 0 none */
-	uint64_t gil_due_ns; /* no wait for CPython's lock is looked into before */
+	int sampled, sampled_ns_tid; /* the owner that the sampler looks for, 0 none */
+	uint64_t gil_due_ns;	     /* no wait for CPython's lock is looked into before */
 	struct ongoing ongoing;
 	struct feed *feed;	 /* its ring, NULL none */
 	struct victims *victims; /* owned; who waited for it, NULL nobody yet */
@@ -197,8 +203,8 @@ struct job { /* a stack under way in the inspector */
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
 	uint64_t off_ns;       /* JOB_OWN: the loop's block */
-	uint64_t tick_ns;      /* JOB_SAMPLE with frames of Python: its tick */
 	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
+	int tid;	       /* ... and the state of this thread */
 	UT_hash_handle hh;
 };
 
@@ -314,9 +320,9 @@ bool evidence_is_settled(const struct loop *l, const struct stall *s);
 bool evidence_is_awaited(const struct loop *l);
 size_t evidence_samples(const struct loop *l, int64_t stall);
 const struct block *evidence_longest(const struct loop *l, int64_t stall);
-/* The block whose stack and task stand for the stall: the longest, or of many alike (the waits for
- * CPython's lock) the longest that was looked into. */
-const struct block *evidence_telling(const struct loop *l, int64_t stall);
+/* The block whose stack and task stand for the stall: the longest, or where most of it was many
+ * alike (the waits for CPython's lock) the longest of these that was looked into. NULL: none. */
+const struct block *evidence_telling(const struct loop *l, int64_t stall, enum lsc_cause top);
 const struct sample *evidence_heaviest(const struct loop *l, int64_t stall);
 /* The task that all samples of the stall were in of which it is known; 0: none, or several. */
 int64_t evidence_sampled_task(const struct loop *l, int64_t stall);
@@ -350,9 +356,10 @@ uint64_t job_begin(struct collector *c, struct job *j, int r);
 /* Hands a raw stack to the inspector. The job's number, 0 when it was refused (and counted). */
 uint64_t job_unwind(struct collector *c, struct loop *l, enum job_kind kind, const uint64_t *regs,
 		    const void *stack, size_t size);
-/* The same of a sample, with the frames of Python that were taken with it. */
+/* The same with the frames of Python that were taken with it. */
 uint64_t job_unwind_python(struct collector *c, struct loop *l, enum job_kind kind,
-			   const struct sample *p, const void *stack, size_t size);
+			   const uint64_t *regs, const struct inspector_chain *chain,
+			   const void *stack, size_t size);
 void job_result(const struct inspector_result *r, void *arg);
 /* The loop ends: what is under way for it is lost, and counted. */
 void jobs_drop_loop(struct collector *c, const struct loop *l);
@@ -371,8 +378,9 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 		    const void *stack, size_t size);
 /* The frames of an owner, or of the loop itself. */
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r);
-/* The block is over: what was found out goes into its row. */
-void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e,
+/* The block is over: what was found out goes into its row. chained: its frames of Python were taken
+ * when it began. */
+void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e, bool chained,
 		   struct block *b);
 /* The loop ends. */
 void inquiry_end(struct collector *c, struct loop *l);
@@ -433,10 +441,10 @@ struct feed_victims victim_summary(const struct loop *l, uint64_t begin, uint64_
 struct victims *victim_free(struct victims *v);
 
 /* ---- gil.c ---- */
-/* Has the lock of a CPython looked for, once; tid is one of its threads. */
-void gil_look(struct collector *c, struct target *t, int tid);
-/* The answer: the kernel side learns where it lies. */
-void gil_found(struct collector *c, int64_t target, const struct inspector_result *r);
+/* Has the lock of a CPython looked for, once, and the state of each of its loops' threads. */
+void gil_look(struct collector *c, struct loop *l);
+/* The answer: the kernel side learns where they lie. */
+void gil_found(struct collector *c, const struct job *j, const struct inspector_result *r);
 /* It is another program now. */
 void gil_forget(struct collector *c, struct target *t);
 /* The thread that held the lock when a wait for it began, by what was kept then. False: unknown. */
@@ -446,11 +454,16 @@ bool gil_name_owner(struct collector *c, const struct loop *l, const struct aux 
 bool gil_is_held(const struct owner *o, const uint32_t words[INSPECTOR_WORDS]);
 
 /* ---- chain.c ---- */
-/* The frames of Python of the loop's next sample. */
+/* The frames of Python of the loop's next sample or owner, or of the block that it is in. */
 void chain_keep(struct loop *l, const struct event_python *e);
-/* A copy of those that belong to this one, owned by the caller; NULL: not known, or another
- * thread's. */
-struct inspector_chain *chain_take(const struct loop *l, const struct event_block *sample);
+void chain_forget(struct loop *l);
+/* Those of the block that began then are known. */
+bool chain_of_block(const struct loop *l, uint64_t off_ns);
+/* They show the same code at the same place, in the same task. */
+bool chain_is_same(const struct inspector_chain *a, const struct inspector_chain *b);
+/* A copy of those that belong to this one and to the thread that the target numbers ns_tid, owned
+ * by the caller; NULL: not known, or another thread's. */
+struct inspector_chain *chain_take(const struct loop *l, const struct event_block *e, int ns_tid);
 
 /* ---- task.c ---- */
 /* The row's id of a task that a loop was in, stored now if it is new. 0: none. */

@@ -25,10 +25,11 @@ struct target {
 	uint64_t scan_ns;  /* its rings are looked for again then */
 	size_t loops;	   /* that refer to it */
 	bool gone;
-	bool warm;	  /* a first stack was looked into */
-	bool gil_sought;  /* where CPython's lock lies: asked for */
-	bool gil_doubted; /* it named a thread that the process does not have: said already */
-	uint64_t gil;	  /* where that lock names who holds it; 0 unknown */
+	bool warm;	   /* a first stack was looked into */
+	bool gil_sought;   /* where CPython's lock lies: asked for */
+	bool python_tasks; /* where its current tasks are is known, too */
+	bool gil_doubted;  /* it named a thread that the process does not have: said already */
+	uint64_t gil;	   /* where that lock names who holds it; 0 unknown */
 	char comm[16];
 	char exe[512];
 	char cgroup[256];

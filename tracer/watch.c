@@ -205,7 +205,7 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 	HASH_ADD_INT(c->loops, tid, l);
 	if (c->probe && probe_add_stack(c->probe, tid) < 0)
 		c->no_room++;
-	gil_look(c, t, tid);
+	gil_look(c, l);
 	if (!t->warm && !strcmp(t->runtime, "node"))
 		inquiry_warm_up(c, t, tid);
 	t->warm = true;
@@ -249,7 +249,9 @@ void watch_loop_totals(struct collector *c, struct loop *l)
 {
 	struct thread_state t;
 
-	if (c->probe && !l->exited && probe_thread(c->probe, l->tid, &t) == 0)
+	/* fewer ticks are those of another thread with its number, or of another program */
+	if (c->probe && !l->exited && probe_thread(c->probe, l->tid, &t) == 0 &&
+	    t.ticks >= l->totals.ticks)
 		l->totals = t;
 	if (!l->target->gone)
 		l->last_ns = lsc_now_ns();
@@ -344,14 +346,14 @@ void watch_seed(struct collector *c, struct target *t)
 /* The thread runs this loop no more. */
 static void leave(struct collector *c, struct loop *l)
 {
-	if (!l->replaced) /* else what the kernel side has of the thread is the new program's */
+	if (!l->replaced)
 		watch_loop_totals(c, l);
 	l->exited = true;
 	intake_settle(c, l);
 	if (l->feed)
 		feed_end(c, l);
 	inquiry_end(c, l);
-	if (c->probe && !l->replaced)
+	if (c->probe)
 		probe_drop_thread(c->probe, l->tid);
 	HASH_DEL(c->loops, l);
 }

@@ -37,7 +37,7 @@ static int app(void *arg)
 		r = lsc_queue_put(orders, menu[i]); /* suspends while the board is full */
 	}
 	if (orders)
-		lsc_queue_shutdown(orders);
+		lsc_queue_shutdown(orders, NULL);
 	if (kitchen)
 		r = lsc_group_end(kitchen, r); /* no child outlives this line */
 	lsc_queue_free(orders);

@@ -7,26 +7,33 @@
 #ifndef LSC_LOOP_BACKEND_H
 #define LSC_LOOP_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct lsc_loop;
 
 enum backend_code {
-	BACKEND_POLL,  /* flags: POLLIN, POLLOUT; the result: the events that hold */
-	BACKEND_RECV,  /* flags: of recv(2) */
-	BACKEND_READ,  /* at the file's position */
-	BACKEND_WRITE, /* at the file's position */
+	BACKEND_POLL, /* flags: POLLIN, POLLOUT; the result: the events that hold */
+	BACKEND_RECV, /* flags: of recv(2) */
+	BACKEND_READ,
+	BACKEND_WRITE,
+	BACKEND_OPEN, /* path, flags; size: the mode */
+	BACKEND_FSYNC,
+	BACKEND_FDATASYNC,
+	BACKEND_STATX, /* path, flags; size: the mask; buffer: struct statx */
 };
 
-/* One operation of a proactor. Borrowed, with its buffer, until done() or a forget(). */
+/* One operation of a proactor. Borrowed, with its buffer and path, until done() or a forget(). */
 struct backend_op {
 	enum backend_code code;
 	int fd;
 	uint32_t flags;
 	void *buffer;
 	size_t size;
-	uint32_t slot; /* the backend's */
+	const char *path;
+	int64_t offset; /* of READ and WRITE; negative: the file's position */
+	uint32_t slot;	/* the backend's */
 	/* It has ended: with its result, or -errno; -ECANCELED when it was cancelled in time. */
 	void (*done)(struct backend_op *op, int result);
 };
@@ -48,9 +55,13 @@ struct backend_ops {
 	int (*submit)(struct lsc_loop *loop, struct backend_op *op);
 	/* Asks it to end; done() comes in a later tick. */
 	void (*cancel)(struct lsc_loop *loop, struct backend_op *op);
-	/* The same without done(): op is the caller's again at once. Not for those with a buffer.
-	 */
+	/* The same without done(): op is the caller's again at once. Of BACKEND_POLL alone. */
 	void (*forget)(struct lsc_loop *loop, struct backend_op *op);
+	/* Has waits end at due_ns (of CLOCK_MONOTONIC) without being told each time, in place of
+	 * what was said before: a wait with a timeout makes the kernel set a timer of its own.
+	 * False when it does not pay, or cannot be had: the wait needs its timeout. NULL: it never
+	 * pays. */
+	bool (*alarm)(struct lsc_loop *loop, uint64_t due_ns);
 	/* The primary wait, and nothing else: up to timeout_ns, UINT64_MAX for ever. The number of
 	 * events, 0 also when a signal came, or -errno. */
 	int (*wait)(struct lsc_loop *loop, uint64_t timeout_ns);

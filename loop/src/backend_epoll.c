@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -13,8 +14,15 @@
 
 #define EVENTS_MAX 256
 
+/* No descriptor's, and not REMOTE_TOKEN. */
+#define TIMER_TOKEN (UINT64_MAX - 1)
+
 struct epoll_backend {
 	int fd;
+	int timer;	    /* a timerfd; -1: not made */
+	bool no_timer;	    /* it cannot be had */
+	uint64_t armed_ns;  /* when it expires, or did */
+	uint64_t wanted_ns; /* what the latest alarm() asked for */
 	struct epoll_event events[EVENTS_MAX];
 };
 
@@ -24,6 +32,9 @@ static int open_backend(struct lsc_loop *loop)
 
 	if (!b)
 		return -ENOMEM;
+	b->timer = -1;
+	b->no_timer = false;
+	b->armed_ns = b->wanted_ns = 0;
 	b->fd = own_fd(epoll_create1(EPOLL_CLOEXEC));
 	if (b->fd < 0) {
 		int r = b->fd;
@@ -41,6 +52,8 @@ static void close_backend(struct lsc_loop *loop)
 
 	if (!b)
 		return;
+	if (b->timer >= 0)
+		close(b->timer);
 	close(b->fd);
 	free(b);
 	loop->backend_data = NULL;
@@ -67,6 +80,54 @@ static void unwatch(struct lsc_loop *loop, int fd)
 	epoll_ctl(b->fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
+/* ---- the alarm ---- */
+
+static bool make_timer(struct epoll_backend *b)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = TIMER_TOKEN};
+
+	if (b->timer >= 0 || b->no_timer)
+		return b->timer >= 0;
+	b->timer = own_fd(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+	if (b->timer >= 0 && epoll_ctl(b->fd, EPOLL_CTL_ADD, b->timer, &event) < 0) {
+		close(b->timer);
+		b->timer = -1;
+	}
+	b->no_timer = b->timer < 0;
+	return b->timer >= 0;
+}
+
+/* Setting the timer costs about as much as what it saves a wait: so it is set for a time that is
+ * asked for twice. */
+static bool set_alarm(struct lsc_loop *loop, uint64_t due_ns)
+{
+	struct epoll_backend *b = loop->backend_data;
+	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ns / LSC_NS_PER_S),
+					       .tv_nsec = (long)(due_ns % LSC_NS_PER_S)}};
+
+	if (due_ns == b->armed_ns)
+		return true;
+	if (due_ns != b->wanted_ns) {
+		b->wanted_ns = due_ns;
+		return false;
+	}
+	if (!make_timer(b) || timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+		return false;
+	b->armed_ns = due_ns;
+	return true;
+}
+
+/* Takes the alarm out of the events: it is none. It needs no read, for it reports edges. */
+static int without_alarm(struct epoll_backend *b, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (b->events[i].data.u64 == TIMER_TOKEN) {
+			b->events[i] = b->events[n - 1];
+			return n - 1;
+		}
+	return n;
+}
+
 static int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
 {
 	struct epoll_backend *b = loop->backend_data;
@@ -76,7 +137,7 @@ static int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
 	int n = epoll_wait(b->fd, b->events, EVENTS_MAX, timeout);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	return n;
+	return b->timer < 0 ? n : without_alarm(b, n);
 }
 
 static void dispatch(struct lsc_loop *loop, int events)
@@ -93,6 +154,7 @@ const struct backend_ops backend_epoll = {
 	.close = close_backend,
 	.watch = watch,
 	.unwatch = unwatch,
+	.alarm = set_alarm,
 	.wait = wait_events,
 	.dispatch = dispatch,
 };

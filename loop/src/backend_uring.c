@@ -103,28 +103,44 @@ static void release(struct uring_backend *b, uint32_t i)
 static void fill(struct io_uring_sqe *sqe, const struct backend_op *op)
 {
 	static const uint8_t codes[] = {
-		[BACKEND_POLL] = IORING_OP_POLL_ADD,
-		[BACKEND_RECV] = IORING_OP_RECV,
-		[BACKEND_READ] = IORING_OP_READ,
-		[BACKEND_WRITE] = IORING_OP_WRITE,
+		[BACKEND_POLL] = IORING_OP_POLL_ADD,   [BACKEND_RECV] = IORING_OP_RECV,
+		[BACKEND_READ] = IORING_OP_READ,       [BACKEND_WRITE] = IORING_OP_WRITE,
+		[BACKEND_OPEN] = IORING_OP_OPENAT,     [BACKEND_FSYNC] = IORING_OP_FSYNC,
+		[BACKEND_FDATASYNC] = IORING_OP_FSYNC, [BACKEND_STATX] = IORING_OP_STATX,
 	};
 
 	sqe->opcode = codes[op->code];
 	sqe->fd = op->fd;
 	sqe->user_data = op->slot;
-	if (op->code == BACKEND_POLL) {
+	sqe->addr = (uintptr_t)(op->path ? op->path : op->buffer);
+	sqe->len = op->size > INT32_MAX ? INT32_MAX : (uint32_t)op->size;
+	switch (op->code) {
+	case BACKEND_POLL:
 		sqe->poll32_events = op->flags;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 		sqe->poll32_events = op->flags << 16 | op->flags >> 16;
 #endif
-		return;
-	}
-	sqe->addr = (uintptr_t)op->buffer;
-	sqe->len = op->size > INT32_MAX ? INT32_MAX : (uint32_t)op->size;
-	if (op->code == BACKEND_RECV)
+		break;
+	case BACKEND_RECV:
 		sqe->msg_flags = op->flags;
-	else
-		sqe->off = UINT64_MAX; /* the file's own position */
+		break;
+	case BACKEND_READ:
+	case BACKEND_WRITE:
+		sqe->off = op->offset < 0 ? UINT64_MAX : (uint64_t)op->offset;
+		break;
+	case BACKEND_OPEN:
+		sqe->open_flags = op->flags;
+		break;
+	case BACKEND_FDATASYNC:
+		sqe->fsync_flags = IORING_FSYNC_DATASYNC;
+		break;
+	case BACKEND_STATX:
+		sqe->off = (uintptr_t)op->buffer;
+		sqe->statx_flags = op->flags;
+		break;
+	case BACKEND_FSYNC:
+		break;
+	}
 }
 
 static int submit(struct lsc_loop *loop, struct backend_op *op)

@@ -37,8 +37,8 @@ struct lsc_barrier *lsc_barrier_new(unsigned parties)
 struct lsc_barrier *lsc_barrier_free(struct lsc_barrier *barrier)
 {
 	if (barrier) {
-		waitlist_wake_all(&barrier->inside, -EIDRM);
-		waitlist_wake_all(&barrier->outside, -EIDRM);
+		waitlist_close(&barrier->inside);
+		waitlist_close(&barrier->outside);
 	}
 	free(barrier);
 	return NULL;
@@ -55,7 +55,7 @@ static int enter(struct lsc_barrier *barrier, struct task *task)
 {
 	int woken, r = 0;
 
-	while (barrier->draining > 0 && !barrier->broken && r == 0)
+	while (r == 0 && barrier->draining > 0 && !barrier->broken)
 		r = waitlist_wait(&barrier->outside, task, LSC_WAIT_BARRIER, barrier->parties,
 				  &woken);
 	return r == 0 && barrier->broken ? -EPIPE : r;

@@ -21,7 +21,7 @@ static void interrupt(struct task *task)
 /* Asks the task itself, or whom it awaits. Returns the task to go on with, or NULL. */
 static struct task *ask(struct task *task)
 {
-	struct lsc_future *awaited = task->state == LSC_TASK_SUSPENDED ? task->awaited : NULL;
+	struct lsc_future *awaited = task->state == LSC_TASK_SUSPENDED ? task->park->awaited : NULL;
 	struct task *next = awaited ? task_of(awaited) : NULL;
 
 	task->cancel_requests++;

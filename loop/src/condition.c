@@ -29,7 +29,7 @@ struct lsc_condition *lsc_condition_new(struct lsc_lock *lock)
 struct lsc_condition *lsc_condition_free(struct lsc_condition *condition)
 {
 	if (condition)
-		waitlist_wake_all(&condition->waiters, -EIDRM);
+		waitlist_close(&condition->waiters);
 	free(condition);
 	return NULL;
 }

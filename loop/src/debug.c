@@ -69,7 +69,7 @@ static const char *describe(const struct task *task, char *buf, size_t size)
 {
 	const struct lsc_site *site = task->site;
 
-	snprintf(buf, size, "task %u '%.80s', spawned in %.80s (%.120s:%u)", task->id, task->name,
+	snprintf(buf, size, "task %u '%.80s', spawned in %.80s (%.120s:%u)", task->id, task_name(task),
 		 site->function, site->file, site->line);
 	return buf;
 }

@@ -27,7 +27,7 @@ struct lsc_event *lsc_event_new(void)
 struct lsc_event *lsc_event_free(struct lsc_event *event)
 {
 	if (event)
-		waitlist_wake_all(&event->waiters, -EIDRM);
+		waitlist_close(&event->waiters);
 	free(event);
 	return NULL;
 }

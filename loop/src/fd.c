@@ -116,7 +116,7 @@ static bool ends_later(struct fd_wait *w, int error)
 {
 	if (!w->submitted)
 		return false;
-	if (w->op.buffer) {
+	if (w->op.code != BACKEND_POLL) {
 		w->closed = error;
 		w->loop->backend->cancel(w->loop, &w->op);
 		return true;
@@ -332,10 +332,20 @@ static bool stop_waiting(struct park *park)
 	return true;
 }
 
-static int park(struct task *task, int fd, struct parked *p)
+static int park_task(struct task *task, int fd, struct parked *p)
 {
 	return task_park(task, &p->park, LSC_WAIT_FD,
 			 (uint32_t)fd | (uint64_t)p->wait.events << 32);
+}
+
+/* A descriptor that was closed after it became ready, and before the task ran, may be another one
+ * by now. */
+static int park(struct task *task, struct fd_entry *entry, struct parked *p)
+{
+	uint32_t generation = entry->generation;
+	int r = park_task(task, entry->fd, p);
+
+	return r >= 0 && entry->generation != generation ? -EBADF : r;
 }
 
 int fd_park(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t events)
@@ -343,7 +353,7 @@ int fd_park(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t even
 	struct parked p = {.park.cancel = stop_waiting, .wait = {.events = events, .wake = unpark}};
 	int r = fd_wait_begin(loop, fd, entry, &p.wait);
 
-	return r < 0 ? r : park(loop->current, fd, &p);
+	return r < 0 ? r : park(loop->current, entry, &p);
 }
 
 int fd_park_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t events)
@@ -351,7 +361,7 @@ int fd_park_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_
 	struct parked p = {.park.cancel = stop_waiting, .wait = {.events = events, .wake = unpark}};
 	int r = fd_wait_level(loop, fd, entry, &p.wait);
 
-	return r < 0 ? r : park(loop->current, fd, &p);
+	return r < 0 ? r : park(loop->current, entry, &p);
 }
 
 static void transferred(struct backend_op *op, int result)
@@ -383,13 +393,18 @@ int fd_transfer(struct lsc_loop *loop, struct fd_entry *entry, const struct back
 	};
 	struct task *task = loop->current;
 
+	list_init(&p.wait.link);
 	p.wait.op.done = transferred;
 	int r = loop->backend->submit(loop, &p.wait.op);
 	if (r < 0)
 		return r;
-	list_append(&entry->waits, &p.wait.link);
-	recheck_later(loop, entry);
-	r = park(task, op->fd, &p);
+	if (entry) {
+		list_append(&entry->waits, &p.wait.link);
+		recheck_later(loop, entry);
+		r = park_task(task, op->fd, &p);
+	} else {
+		r = task_park(task, &p.park, LSC_WAIT_THREAD, 0);
+	}
 	if (r != -ECANCELED || p.park.result == -ECANCELED)
 		return r;
 	task_recancel(task);

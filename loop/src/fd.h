@@ -84,7 +84,8 @@ int fd_wait_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct 
 /* Ends a wait that has begun, or none; wake() is not called. */
 void fd_wait_end(struct fd_wait *wait);
 
-/* Suspends the running task until a proactor has done it, and returns its result. What was
+/* Suspends the running task until a proactor has done it, and returns its result. entry is that of
+ * op->fd, or NULL where it has none: the wait counts as one for a thread then. What was
  * transferred when the task was asked to end counts: the request is met by the next suspension. */
 int fd_transfer(struct lsc_loop *loop, struct fd_entry *entry, const struct backend_op *op);
 

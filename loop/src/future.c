@@ -118,14 +118,12 @@ int lsc_await(struct lsc_future *future)
 	if (future->ops->wait_kind)
 		kind = future->ops->wait_kind(future, &detail);
 	struct await a = {
-		.park.cancel = stop_awaiting,
+		.park = {.cancel = stop_awaiting, .awaited = future},
 		.waiter.ops = &await_ops,
 		.future = future,
 	};
 	future_wait(future, &a.waiter);
-	task->awaited = future;
 	int r = task_park(task, &a.park, kind, detail);
-	task->awaited = NULL;
 	lsc_unref(future);
 	return r;
 }

@@ -159,7 +159,7 @@ int lsc_group_end(struct lsc_group *group, int result)
 	free(group);
 	if (error == 0)
 		return asked ? -ECANCELED : result;
-	if (asked)
+	if (parent->cancel_requests > 0)
 		task_recancel(parent); /* the error goes first; the request is not lost */
 	return error;
 }

@@ -8,13 +8,17 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fd.h"
+#include "file.h"
 #include "loop.h"
-#include "pool.h"
 #include "quiet.h"
 #include "task.h"
 
 #define SENDFILE_CHUNK (1u << 20)
+
+/* So many operations between two looks at the clock: a few us of work. */
+#define TRIES 16u
 
 /* One operation under way. */
 struct op {
@@ -24,6 +28,16 @@ struct op {
 	uint32_t events;
 };
 
+/* What is always ready would keep its task from ever suspending, and all others from running: every
+ * so often the task has its turn taken when the tick has lasted for long enough. 0 or -ECANCELED.
+ */
+static int let_others(struct lsc_loop *loop)
+{
+	if (++loop->tries % TRIES != 0 || lsc_now_ns() < loop->burst_end_ns)
+		return 0;
+	return lsc_yield();
+}
+
 static int begin(struct op *op, int fd, uint32_t events)
 {
 	struct task *task = task_current();
@@ -31,7 +45,8 @@ static int begin(struct op *op, int fd, uint32_t events)
 	if (!task)
 		return -EPERM;
 	*op = (struct op){.loop = task->future.loop, .fd = fd, .events = events};
-	return fd_entry_get(op->loop, fd, &op->entry);
+	int r = let_others(op->loop);
+	return r < 0 ? r : fd_entry_get(op->loop, fd, &op->entry);
 }
 
 /* What became of a try: n and errno. 0: it is to be repeated, the descriptor is ready now;
@@ -248,52 +263,16 @@ int lsc_connect(int fd, const struct sockaddr *address, socklen_t size)
 
 /* ---- any descriptor ---- */
 
-struct transfer {
-	int fd;
-	void *buffer;
-	const void *data;
-	size_t size;
-};
-
-static int read_in_thread(void *arg)
-{
-	struct transfer *t = arg;
-	ssize_t n = read(t->fd, t->buffer, t->size);
-
-	return n < 0 ? -errno : (int)n;
-}
-
-static int write_in_thread(void *arg)
-{
-	struct transfer *t = arg;
-	ssize_t n = write(t->fd, t->data, t->size);
-
-	return n < 0 ? -errno : (int)n;
-}
-
-/* By the kernel's own threads where the backend has them, else by one of ours. */
-static int transfer_file(const struct op *op, int (*in_thread)(void *), struct transfer *t)
-{
-	struct backend_op file_op = {.code = t->buffer ? BACKEND_READ : BACKEND_WRITE,
-				     .fd = op->fd,
-				     .buffer = t->buffer ? t->buffer : (void *)(uintptr_t)t->data,
-				     .size = t->size};
-
-	if (op->loop->backend->submit && t->size > 0)
-		return fd_transfer(op->loop, op->entry, &file_op);
-	if (t->size > INT_MAX)
-		t->size = INT_MAX & ~4095;
-	return pool_call(op->loop, in_thread, t);
-}
-
 /* Files go elsewhere; what is blocking and not ours to change is waited for first. 0: try; else
  * *ret is what the operation returns. */
-static int prepare(struct op *op, ssize_t *ret, int (*in_thread)(void *), struct transfer *t)
+static int prepare(struct op *op, ssize_t *ret, enum backend_code code, void *buffer, size_t size)
 {
+	struct backend_op file_op = {
+		.code = code, .fd = op->fd, .buffer = buffer, .size = size, .offset = -1};
 	int r = fd_learn_kind(op->entry, op->fd);
 
 	if (r == 0 && op->entry->kind == FD_FILE) {
-		*ret = transfer_file(op, in_thread, t);
+		*ret = file_do(op->loop, op->entry, &file_op);
 		return 1;
 	}
 	if (r == 0 && op->entry->kind == FD_BLOCKING)
@@ -304,7 +283,6 @@ static int prepare(struct op *op, ssize_t *ret, int (*in_thread)(void *), struct
 
 ssize_t lsc_read(int fd, void *buffer, size_t size)
 {
-	struct transfer t = {.fd = fd, .buffer = buffer, .size = size};
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLIN);
 
@@ -313,7 +291,8 @@ ssize_t lsc_read(int fd, void *buffer, size_t size)
 	if (n < 0)
 		return n;
 	do {
-		if (op.entry->kind != FD_NONBLOCKING && prepare(&op, &n, read_in_thread, &t))
+		if (op.entry->kind != FD_NONBLOCKING &&
+		    prepare(&op, &n, BACKEND_READ, buffer, size))
 			return n;
 		n = read(fd, buffer, size);
 	} while (!settle(&op, &n));
@@ -324,14 +303,14 @@ ssize_t lsc_read(int fd, void *buffer, size_t size)
 
 ssize_t lsc_write(int fd, const void *data, size_t size)
 {
-	struct transfer t = {.fd = fd, .data = data, .size = size};
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLOUT);
 
 	if (n < 0)
 		return n;
 	do {
-		if (op.entry->kind != FD_NONBLOCKING && prepare(&op, &n, write_in_thread, &t))
+		if (op.entry->kind != FD_NONBLOCKING &&
+		    prepare(&op, &n, BACKEND_WRITE, (void *)(uintptr_t)data, size))
 			return n;
 		/* So much fits where a pipe says that it is writable. */
 		if (op.entry->kind == FD_BLOCKING && size > PIPE_BUF)

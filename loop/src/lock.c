@@ -28,7 +28,7 @@ struct lsc_lock *lsc_lock_free(struct lsc_lock *lock)
 {
 	if (lock) {
 		list_remove(&lock->held);
-		waitlist_wake_all(&lock->waiters, -EIDRM);
+		waitlist_close(&lock->waiters);
 	}
 	free(lock);
 	return NULL;

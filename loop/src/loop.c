@@ -32,14 +32,6 @@
  */
 #define TIMERS_MAX 256u
 
-/* Memory of ended tasks without a name that is kept for new ones. Not beside a sanitizer, which
- * would not see a use after free. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SPARE_TASKS 0
-#else
-#define SPARE_TASKS 131072
-#endif
-
 __thread struct lsc_loop *loop_thread;
 
 struct lsc_loop *lsc_loop_current(void)
@@ -86,15 +78,15 @@ static void release(struct lsc_loop *loop)
 	resource_close_all(&loop->resources);
 	signals_close(loop);
 	pool_close(loop);
+	remote_close(loop); /* with what came back from the pool */
 	drop_jobs(loop);
 	timer_wheel_drop(&loop->timers);
-	remote_close(loop);
 	if (loop->backend_data)
 		loop->backend->close(loop);
 	trace_close(&loop->trace);
 	fd_table_done(&loop->fds);
 	runner_pool_done(&loop->runners);
-	task_free_spare(loop);
+	slab_pool_done(&loop->tasks);
 	/* Late references are no calls from another thread. */
 	free(loop->debug);
 	loop->debug = NULL;
@@ -123,7 +115,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	loop->remote.fd = -1;
 	loop->refs = 1;
 	loop->burst_ns = BURST_NS;
-	loop->spare_room = SPARE_TASKS;
+	slab_pool_init(&loop->tasks, sizeof(struct task));
 	loop->size_class = runner_class(o.stack_size);
 	job_queue_init(&loop->batch);
 	job_queue_init(&loop->ready);
@@ -166,8 +158,10 @@ void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 	fd_ready(loop, token, events);
 }
 
-static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
+/* *ret_alarm: the backend ends the wait by then without being told. */
+static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns, bool *ret_alarm)
 {
+	*ret_alarm = false;
 	if (loop->ready.first)
 		return 0;
 	if (loop->snapshotting && timeout_ns > SNAPSHOT_PAUSE_NS)
@@ -177,7 +171,10 @@ static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
 		return timeout_ns;
 	uint64_t now = lsc_now_ns();
 	uint64_t left = due_ns > now ? due_ns - now : 0;
-	return left < timeout_ns ? left : timeout_ns;
+	if (left >= timeout_ns)
+		return timeout_ns;
+	*ret_alarm = left > 0 && loop->backend->alarm && loop->backend->alarm(loop, due_ns);
+	return left;
 }
 
 bool loop_next_round(struct lsc_loop *loop)
@@ -216,9 +213,11 @@ static void run_ready(struct lsc_loop *loop)
 
 int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 {
-	timeout_ns = time_to_wait(loop, timeout_ns);
+	bool alarm;
+
+	timeout_ns = time_to_wait(loop, timeout_ns, &alarm);
 	trace_tick_end(&loop->trace, timeout_ns);
-	int n = loop->backend->wait(loop, timeout_ns);
+	int n = loop->backend->wait(loop, alarm ? UINT64_MAX : timeout_ns);
 	trace_tick_begin(&loop->trace, n > 0 ? (uint64_t)n : 0);
 	uint64_t now = lsc_now_ns();
 	loop->burst_end_ns = now + loop->burst_ns;
@@ -242,6 +241,7 @@ static void cancel_all(struct lsc_loop *loop)
 void loop_close(struct lsc_loop *loop)
 {
 	loop->closing = true;
+	loop->running = true; /* nobody else turns or frees it */
 	for (struct list *l = loop->live.next; loop->debug && l != &loop->live; l = l->next)
 		debug_left(loop->debug, container_of(l, struct task, live));
 	cancel_all(loop);

@@ -15,6 +15,7 @@
 #include "remote.h"
 #include "resource.h"
 #include "runner.h"
+#include "slab.h"
 #include "timer.h"
 #include "trace.h"
 
@@ -24,6 +25,7 @@ struct lsc_loop {
 	struct task *current;
 	uint64_t burst_end_ns; /* no round of this tick begins later */
 	uint64_t burst_ns;
+	uint32_t tries; /* operations on descriptors, for io.c */
 	struct coro thread; /* the stack that turns the loop */
 	struct coro_stack thread_stack;
 	struct list live; /* task.live, in the order of their ids */
@@ -31,9 +33,8 @@ struct lsc_loop {
 	void *backend_data;
 	struct trace trace;
 	struct runner_pool runners;
-	struct job *spare_tasks; /* memory of ended tasks, by task.job */
-	size_t spare_room;	 /* for so many more */
-	unsigned size_class;	 /* of a task's stack, unless it says otherwise */
+	struct slab_pool tasks;
+	unsigned size_class; /* of a task's stack, unless it says otherwise */
 	struct fd_table fds;
 	struct remote remote;
 	bool has_signals;      /* some signal is handled, or was */

@@ -54,7 +54,7 @@ static void tell(const struct task *task)
 	add(&line, "loopscope: task ");
 	add_number(&line, task->id);
 	add(&line, " '");
-	add(&line, task->name);
+	add(&line, task_name(task));
 	add(&line, "', spawned in ");
 	add(&line, task->site->function);
 	add(&line, " (");

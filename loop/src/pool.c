@@ -165,8 +165,6 @@ void pool_close(struct lsc_loop *loop)
 		list_remove(&work->link);
 		work->ended(work, -ECANCELED);
 	}
-	/* What came back meanwhile is in the queue of calls from other threads. */
-	remote_run(loop);
 	pthread_cond_destroy(&pool->news);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);

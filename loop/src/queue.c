@@ -54,9 +54,9 @@ struct lsc_queue *lsc_queue_free(struct lsc_queue *queue)
 {
 	if (!queue)
 		return NULL;
-	waitlist_wake_all(&queue->getters, -EIDRM);
-	waitlist_wake_all(&queue->putters, -EIDRM);
-	waitlist_wake_all(&queue->joiners, -EIDRM);
+	waitlist_close(&queue->getters);
+	waitlist_close(&queue->putters);
+	waitlist_close(&queue->joiners);
 	free(queue->items);
 	free(queue);
 	return NULL;
@@ -235,9 +235,13 @@ int lsc_queue_join(struct lsc_queue *queue)
 	return waitlist_wait(&queue->joiners, task, LSC_WAIT_QUEUE, queue->unfinished, &woken);
 }
 
-void lsc_queue_shutdown(struct lsc_queue *queue)
+void lsc_queue_shutdown(struct lsc_queue *queue, void (*drop)(void *item))
 {
 	queue->shut = true;
+	while (drop && queue->count > 0) {
+		drop(extract(queue));
+		lsc_queue_task_done(queue);
+	}
 	waitlist_wake_all(&queue->getters, 0);
 	waitlist_wake_all(&queue->putters, 0);
 }

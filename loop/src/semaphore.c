@@ -35,7 +35,7 @@ struct lsc_semaphore *lsc_semaphore_new(size_t permits, size_t bound)
 struct lsc_semaphore *lsc_semaphore_free(struct lsc_semaphore *semaphore)
 {
 	if (semaphore)
-		waitlist_wake_all(&semaphore->waiters, -EIDRM);
+		waitlist_close(&semaphore->waiters);
 	free(semaphore);
 	return NULL;
 }

@@ -36,6 +36,9 @@ struct listener {
 struct lsc_server {
 	lsc_client_fn fn;
 	void *arg;
+	int (*start)(struct lsc_stream *stream, void *start_arg);
+	void *start_arg;
+	void (*release_arg)(void *start_arg); /* set when the server is given */
 	unsigned refs; /* the owner's, one of each accepting task and of each connection */
 	size_t connections;
 	unsigned accepting;
@@ -50,6 +53,8 @@ static void unref(struct lsc_server *server)
 {
 	if (--server->refs > 0)
 		return;
+	if (server->release_arg)
+		server->release_arg(server->start_arg);
 	free(server->path);
 	free(server);
 }
@@ -85,8 +90,9 @@ static const struct future_waiter_ops connection_waiter = {.wake = connection_en
 static int serve(void *arg)
 {
 	struct connection *c = arg;
+	int r = c->server->start ? c->server->start(c->stream, c->server->start_arg) : 0;
 
-	return c->server->fn(c->stream, c->server->arg);
+	return r < 0 ? r : c->server->fn(c->stream, c->server->arg);
 }
 
 /* ---- accepting ---- */
@@ -205,7 +211,8 @@ static int start_accepting(struct listener *listener)
 
 /* ---- listening ---- */
 
-static struct lsc_server *server_new(unsigned count, lsc_client_fn fn, void *arg)
+static struct lsc_server *server_new(unsigned count, lsc_client_fn fn, void *arg,
+				     const struct lsc_server_options *options)
 {
 	struct lsc_server *server = calloc(1, sizeof(*server) + count * sizeof(struct listener));
 
@@ -214,6 +221,8 @@ static struct lsc_server *server_new(unsigned count, lsc_client_fn fn, void *arg
 	server->refs = 1;
 	server->fn = fn;
 	server->arg = arg;
+	server->start = options->start;
+	server->start_arg = options->start_arg;
 	server->count = count;
 	waitlist_init(&server->waiters);
 	for (unsigned i = 0; i < count; i++)
@@ -222,7 +231,8 @@ static struct lsc_server *server_new(unsigned count, lsc_client_fn fn, void *arg
 }
 
 /* Begins to accept everywhere, and gives the server; or frees it. */
-static int server_start(struct lsc_server *server, struct lsc_server **ret)
+static int server_start(struct lsc_server *server, const struct lsc_server_options *options,
+			struct lsc_server **ret)
 {
 	for (unsigned i = 0; i < server->count; i++) {
 		int r = start_accepting(&server->listeners[i]);
@@ -232,6 +242,7 @@ static int server_start(struct lsc_server *server, struct lsc_server **ret)
 			return r;
 		}
 	}
+	server->release_arg = options->release_arg;
 	*ret = server;
 	return 0;
 }
@@ -245,9 +256,9 @@ static int check_options(const struct lsc_server_options *given, struct lsc_serv
 		return 0;
 	if (given->size < sizeof(*given))
 		return -EINVAL;
-	ret->reuse_port = given->reuse_port;
-	if (given->backlog != 0)
-		ret->backlog = given->backlog;
+	*ret = *given;
+	if (given->backlog == 0)
+		ret->backlog = BACKLOG;
 	return 0;
 }
 
@@ -287,7 +298,7 @@ int lsc_start_server(const char *host, uint16_t port, lsc_client_fn fn, void *ar
 		return r;
 	for (const struct addrinfo *a = all; a && (port != 0 || n == 0); a = a->ai_next)
 		n++;
-	struct lsc_server *server = server_new(n, fn, arg);
+	struct lsc_server *server = server_new(n, fn, arg, &o);
 	if (!server)
 		r = -ENOMEM;
 	const struct addrinfo *a = all;
@@ -303,7 +314,7 @@ int lsc_start_server(const char *host, uint16_t port, lsc_client_fn fn, void *ar
 		lsc_server_free(server);
 		return r;
 	}
-	return server_start(server, ret);
+	return server_start(server, &o, ret);
 }
 
 static void remove_socket(const char *path)
@@ -326,7 +337,7 @@ int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
 		r = address_unix(path, &address, &size);
 	if (r < 0)
 		return r;
-	struct lsc_server *server = server_new(1, fn, arg);
+	struct lsc_server *server = server_new(1, fn, arg, &o);
 	if (!server)
 		return -ENOMEM;
 	remove_socket(path);
@@ -340,7 +351,7 @@ int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
 		lsc_server_free(server);
 		return r;
 	}
-	return server_start(server, ret);
+	return server_start(server, &o, ret);
 }
 
 int lsc_start_server_on(int fd, lsc_client_fn fn, void *arg, struct lsc_server **ret)
@@ -350,7 +361,7 @@ int lsc_start_server_on(int fd, lsc_client_fn fn, void *arg, struct lsc_server *
 	int r = check_options(NULL, &o);
 	if (r < 0)
 		return r;
-	struct lsc_server *server = server_new(1, fn, arg);
+	struct lsc_server *server = server_new(1, fn, arg, &o);
 	if (!server)
 		return -ENOMEM;
 	server->listeners[0].fd = fd;

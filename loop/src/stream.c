@@ -105,6 +105,7 @@ static void free_if_done(struct lsc_stream *s)
 	if (s->filter)
 		s->filter->free(s->filter_data);
 	buffer_done(&s->in);
+	buffer_done(&s->unread);
 	buffer_done(&s->out);
 	free(s);
 }
@@ -164,15 +165,38 @@ static void fail(struct lsc_stream *s, int error)
 		resume(s);
 }
 
+/* Everything was sent. */
+static void flushed(struct lsc_stream *s)
+{
+	if (s->is_socket && (s->lingering || (s->finished && !s->closing)))
+		shutdown(s->fd, SHUT_WR);
+	if (s->lingering)
+		resume(s);
+	else if (s->closing || (s->finished && !s->is_socket))
+		close_now(s);
+	else
+		resume(s);
+}
+
+/* Has the filter tell the peer. One that has ended its side already need not hear it. */
+static void finish(struct lsc_stream *s)
+{
+	bool is_heard = s->eof && buffer_used(&s->out) == 0;
+
+	if (s->filter->finish(s, s->filter_data) < 0 && is_heard)
+		s->error = 0;
+}
+
 void lsc_stream_close(struct lsc_stream *stream)
 {
 	if (stream->closing)
 		return;
-	if (stream->filter && !stream->finished && stream->error == 0)
-		stream->filter->finish(stream);
+	if (stream->filter && stream->fd >= 0 && !stream->finished && stream->error == 0)
+		finish(stream);
 	stream->closing = true;
+	filter_linger(stream);
 	if (buffer_used(&stream->out) == 0)
-		close_now(stream);
+		flushed(stream);
 }
 
 void lsc_stream_abort(struct lsc_stream *stream)
@@ -226,17 +250,6 @@ static void wait_to_flush(struct lsc_stream *s)
 		r = fd_wait_begin(s->loop, s->fd, entry, &s->flush);
 	if (r < 0)
 		fail(s, r);
-}
-
-/* Everything was sent. */
-static void flushed(struct lsc_stream *s)
-{
-	if (s->finished && !s->closing && s->is_socket)
-		shutdown(s->fd, SHUT_WR);
-	if (s->closing || (s->finished && !s->is_socket))
-		close_now(s);
-	else
-		resume(s);
 }
 
 static void flush_on(struct fd_wait *wait, int result)
@@ -299,9 +312,9 @@ int lsc_stream_write(struct lsc_stream *stream, const void *data, size_t size)
 		return stream->error ? stream->error : -EBADF;
 	if (stream->finished)
 		return -EPIPE;
-	if (size == 0)
+	if (size == 0 || stream->error < 0)
 		return stream->error;
-	return stream->filter ? stream->filter->write(stream, data, size)
+	return stream->filter ? stream->filter->write(stream, stream->filter_data, data, size)
 			      : stream_send(stream, data, size);
 }
 
@@ -333,7 +346,7 @@ int lsc_stream_write_eof(struct lsc_stream *stream)
 		return stream->error;
 	if (!stream->is_socket && (fstat(stream->fd, &st) < 0 || !S_ISFIFO(st.st_mode)))
 		return -EPROTOTYPE;
-	int r = stream->filter ? stream->filter->finish(stream) : 0;
+	int r = stream->filter ? stream->filter->finish(stream, stream->filter_data) : 0;
 	stream->finished = true;
 	if (r == 0 && buffer_used(&stream->out) == 0)
 		flushed(stream);

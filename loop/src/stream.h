@@ -8,7 +8,9 @@
 #include <stddef.h>
 
 #include "fd.h"
+#include "future.h"
 #include "list.h"
+#include "loopscope/filter.h"
 #include "loopscope/stream.h"
 #include "resource.h"
 #include "waitlist.h"
@@ -32,26 +34,16 @@ int buffer_append(struct buffer *b, const void *data, size_t size);
 void buffer_consume(struct buffer *b, size_t size);
 void buffer_done(struct buffer *b);
 
-/* What stands between the application's bytes and the descriptor's, such as TLS. */
-struct stream_filter {
-	/* As lsc_stream_read(), from the descriptor by stream_receive(); may suspend. */
-	ssize_t (*read)(struct lsc_stream *stream, void *buffer, size_t size);
-	/* As lsc_stream_write(), by stream_send(). */
-	int (*write)(struct lsc_stream *stream, const void *data, size_t size);
-	/* The application writes no more: sends what says so to the peer. */
-	int (*finish)(struct lsc_stream *stream);
-	void (*free)(void *data);
-};
-
 struct lsc_stream {
 	struct resource resource;
 	struct lsc_loop *loop;
-	const struct stream_filter *filter; /* NULL: none */
-	void *filter_data;		    /* the filter's */
-	int fd;				    /* -1: closed */
+	const struct lsc_filter *filter; /* NULL: none */
+	void *filter_data;		 /* the filter's */
+	int fd;				 /* -1: closed */
 	bool is_socket;
 	bool eof;
 	bool reading;	/* a task reads */
+	bool lingering; /* closed, and waiting for the peer's end */
 	bool finished;	/* lsc_stream_write_eof() */
 	bool closing;	/* lsc_stream_close() */
 	bool orphan;	/* lsc_stream_free() */
@@ -61,12 +53,14 @@ struct lsc_stream {
 	int error;	/* what ended it, -errno */
 	struct buffer in;
 	struct buffer out;
+	struct buffer unread; /* was in `in` when the filter came: below it */
 	size_t line_limit;
 	size_t high;
 	size_t low;
 	struct fd_wait flush;
 	struct waitlist draining;
 	struct waitlist closed;
+	struct future_waiter linger_ended;
 };
 
 /* Below the filter. */
@@ -76,5 +70,13 @@ int stream_send(struct lsc_stream *stream, const void *data, size_t size);
 /* A call that may suspend holds the stream. */
 void stream_hold(struct lsc_stream *stream);
 void stream_release(struct lsc_stream *stream);
+
+/* The running task reads from now, and holds the stream. 0, -EPERM, -EBUSY. */
+int stream_begin_reading(struct lsc_stream *stream);
+/* It reads no more; returns result. */
+ssize_t stream_end_reading(struct lsc_stream *stream, ssize_t result);
+
+/* The stream was closed: has a filter that wants so wait for the peer. */
+void filter_linger(struct lsc_stream *stream);
 
 #endif

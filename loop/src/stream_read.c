@@ -15,13 +15,7 @@
 
 ssize_t stream_receive(struct lsc_stream *s, void *buffer, size_t size)
 {
-	ssize_t n = s->is_socket ? lsc_recv(s->fd, buffer, size, 0) : lsc_read(s->fd, buffer, size);
-
-	if (n == 0)
-		s->eof = true;
-	else if (n < 0 && n != -ECANCELED && n != -ENOMEM && s->error == 0 && s->fd >= 0)
-		s->error = (int)n;
-	return n;
+	return s->is_socket ? lsc_recv(s->fd, buffer, size, 0) : lsc_read(s->fd, buffer, size);
 }
 
 static ssize_t receive(struct lsc_stream *s, void *buffer, size_t size)
@@ -30,10 +24,16 @@ static ssize_t receive(struct lsc_stream *s, void *buffer, size_t size)
 		return 0;
 	if (s->fd < 0)
 		return s->error ? s->error : -EBADF;
-	return s->filter ? s->filter->read(s, buffer, size) : stream_receive(s, buffer, size);
+	ssize_t n = s->filter ? s->filter->read(s, s->filter_data, buffer, size)
+			      : stream_receive(s, buffer, size);
+	if (n == 0)
+		s->eof = true;
+	else if (n < 0 && n != -ECANCELED && n != -ENOMEM && s->error == 0 && s->fd >= 0)
+		s->error = (int)n;
+	return n;
 }
 
-static int begin(struct lsc_stream *s)
+int stream_begin_reading(struct lsc_stream *s)
 {
 	if (!task_current())
 		return -EPERM;
@@ -44,7 +44,7 @@ static int begin(struct lsc_stream *s)
 	return 0;
 }
 
-static ssize_t end(struct lsc_stream *s, ssize_t result)
+ssize_t stream_end_reading(struct lsc_stream *s, ssize_t result)
 {
 	s->reading = false;
 	stream_release(s);
@@ -72,7 +72,7 @@ static void take(struct lsc_stream *s, void *buffer, size_t size)
 
 ssize_t lsc_stream_read(struct lsc_stream *stream, void *buffer, size_t size)
 {
-	ssize_t n = begin(stream);
+	ssize_t n = stream_begin_reading(stream);
 
 	if (n < 0)
 		return n;
@@ -84,12 +84,12 @@ ssize_t lsc_stream_read(struct lsc_stream *stream, void *buffer, size_t size)
 	} else {
 		n = receive(stream, buffer, size);
 	}
-	return end(stream, n);
+	return stream_end_reading(stream, n);
 }
 
 ssize_t lsc_stream_read_exactly(struct lsc_stream *stream, void *buffer, size_t size)
 {
-	ssize_t n = begin(stream);
+	ssize_t n = stream_begin_reading(stream);
 
 	if (n < 0)
 		return n;
@@ -105,7 +105,7 @@ ssize_t lsc_stream_read_exactly(struct lsc_stream *stream, void *buffer, size_t 
 			take(stream, buffer, size);
 		n = (ssize_t)size;
 	}
-	return end(stream, n);
+	return stream_end_reading(stream, n);
 }
 
 /* The length up to and with the separator; what it returns says why there is none. */
@@ -149,18 +149,18 @@ ssize_t lsc_stream_read_until(struct lsc_stream *stream, const void *separator,
 {
 	if (separator_size == 0)
 		return -EINVAL;
-	ssize_t n = begin(stream);
+	ssize_t n = stream_begin_reading(stream);
 	if (n < 0)
 		return n;
 	n = find(stream, separator, separator_size);
 	if (n > 0)
 		*ret_data = consume(stream, (size_t)n);
-	return end(stream, n);
+	return stream_end_reading(stream, n);
 }
 
 ssize_t lsc_stream_read_line(struct lsc_stream *stream, const char **ret_line)
 {
-	ssize_t n = begin(stream);
+	ssize_t n = stream_begin_reading(stream);
 
 	if (n < 0)
 		return n;
@@ -175,12 +175,12 @@ ssize_t lsc_stream_read_line(struct lsc_stream *stream, const char **ret_line)
 	}
 	if (n > 0)
 		*ret_line = consume(stream, (size_t)n);
-	return end(stream, n);
+	return stream_end_reading(stream, n);
 }
 
 ssize_t lsc_stream_read_all(struct lsc_stream *stream, size_t max, char **ret_data)
 {
-	ssize_t n = begin(stream);
+	ssize_t n = stream_begin_reading(stream);
 
 	if (n < 0)
 		return n;
@@ -198,7 +198,7 @@ ssize_t lsc_stream_read_all(struct lsc_stream *stream, size_t max, char **ret_da
 	} else if (n == 0) {
 		n = -ENOMEM;
 	}
-	return end(stream, n);
+	return stream_end_reading(stream, n);
 }
 
 int lsc_stream_at_eof(const struct lsc_stream *stream)

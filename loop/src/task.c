@@ -35,52 +35,40 @@ struct task *task_current(void)
 /* The ops of a job that is a task: the loop resumes those, it does not call them. */
 #define TASK_JOB NULL
 
-static struct task *allocate(struct lsc_loop *loop, uint32_t name_length)
-{
-	struct job *job = name_length == 0 ? loop->spare_tasks : NULL;
-
-	if (!job)
-		return malloc(sizeof(struct task) + name_length + 1);
-	loop->spare_tasks = job->next;
-	loop->spare_room++;
-	if (job->next)
-		__builtin_prefetch(container_of(job->next, struct task, job), 1);
-	return container_of(job, struct task, job);
-}
-
 static void release(struct lsc_future *future)
 {
 	struct task *task = container_of(future, struct task, future);
-	struct lsc_loop *loop = future->loop;
 
-	if (task->name_length > 0 || loop->spare_room == 0) {
-		free(task);
-		return;
-	}
-	task->job.next = loop->spare_tasks;
-	loop->spare_tasks = &task->job;
-	loop->spare_room--;
+	if (task->name_length > 0)
+		free(task->name);
+	slab_free(&future->loop->tasks, task);
 }
 
-void task_free_spare(struct lsc_loop *loop)
+/* The task's own copy; NULL: out of memory. */
+static char *copy_name(const char *name, uint32_t length)
 {
-	while (loop->spare_tasks) {
-		struct job *job = loop->spare_tasks;
+	char *copy = malloc(length + 1);
 
-		loop->spare_tasks = job->next;
-		free(container_of(job, struct task, job));
-	}
-	loop->spare_room = 0; /* what is released later is freed */
+	if (!copy)
+		return NULL;
+	memcpy(copy, name, length);
+	copy[length] = '\0';
+	return copy;
 }
 
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
 		      const char *name, unsigned size_class)
 {
 	uint32_t length = name ? trace_text_length(name) : 0;
-	struct task *task = allocate(loop, length);
+	char *copy = length > 0 ? copy_name(name, length) : NULL;
 
-	if (!task)
+	if (length > 0 && !copy)
 		return NULL;
+	struct task *task = slab_alloc(&loop->tasks);
+	if (!task) {
+		free(copy);
+		return NULL;
+	}
 	/* One by one: the compiler would clear it all with an instruction that is slow to begin. */
 	task->job.ops = TASK_JOB;
 	task->coro.sp = NULL;
@@ -89,7 +77,6 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	task->fn = fn;
 	task->arg = arg;
 	task->id = trace_next_id(&loop->trace);
-	task->parent = loop->current ? loop->current->id : 0;
 	task->state = LSC_TASK_CREATED;
 	task->wait_kind = LSC_WAIT_NONE;
 	task->size_class = (uint8_t)size_class;
@@ -97,21 +84,16 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	task->detached = false;
 	task->cancelling = false;
 	task->cancel_requests = 0;
-	task->since = 0;
-	task->cancel_path = NULL;
 	task->cancel_round = 0;
-	task->park = NULL;
-	task->awaited = NULL;
 	task->name_length = (uint16_t)length;
 	if (length > 0)
-		memcpy(task->name, name, length);
-	task->name[length] = '\0';
+		task->name = copy;
 	future_init(&task->future, &task_ops, loop);
 	task->future.refs = 2; /* one is the loop's, until it ends */
 	list_init(&task->held);
 	list_append(&loop->live, &task->live);
 	if (loop->observed)
-		trace_task_new(&loop->trace, task);
+		trace_task_new(&loop->trace, task, loop->current);
 	task_ready(task);
 	return task;
 }
@@ -120,7 +102,6 @@ void task_ready(struct task *task)
 {
 	struct lsc_loop *loop = task->future.loop;
 
-	task->park = NULL;
 	task->state = LSC_TASK_READY;
 	job_push(&loop->ready, &task->job);
 	if (loop->observed)
@@ -134,8 +115,8 @@ static void end(struct task *task, int result)
 	if (loop->debug)
 		debug_end(loop->debug, task);
 
-	/* A request that no suspension point met must not be lost. */
-	if (task->must_cancel)
+	/* A request that no suspension point met must not be lost; nor must an error. */
+	if (task->must_cancel && result >= 0)
 		result = -ECANCELED;
 	task->must_cancel = false;
 	task->runner = NULL;
@@ -182,7 +163,7 @@ const char *lsc_task_name(void)
 {
 	struct task *task = task_current();
 
-	return task ? task->name : NULL;
+	return task ? task_name(task) : NULL;
 }
 
 struct lsc_future *lsc_current_task(void)

@@ -23,38 +23,46 @@ struct park {
 	 * the task. False: that takes a while; the task stays parked until task_unpark(). NULL:
 	 * there is nothing to undo. Called at most once a wait, from the loop's thread. */
 	bool (*cancel)(struct park *park);
-	int result; /* what task_unpark() said; -ECANCELED when undone */
-	bool asked; /* cancel() was called */
+	struct lsc_future *awaited; /* what it waits for, where that is a future */
+	int result;		    /* what task_unpark() said; -ECANCELED when undone */
+	bool asked;		    /* cancel() was called */
 };
 
+/* Lines of the cache, as they are touched: by a switch, by life and end, by waiting. */
 struct task {
-	/* what a switch touches: one line of the cache */
 	struct job job;	   /* in a queue while it is ready */
 	struct coro coro;  /* where it goes on; sp is NULL while that is the begin */
-	uint8_t state;	   /* enum lsc_task_state */
+	uint8_t state;	   /* enum lsc_task_state; READY also while it runs */
 	uint8_t wait_kind; /* enum lsc_wait_kind: of the present wait, else of the last one */
 	uint8_t size_class;
 	bool must_cancel; /* asked, not yet delivered */
 	uint32_t id;
+
 	struct lsc_future future;
 	struct runner *runner; /* NULL: it has not run yet, or has ended */
-	uint64_t since;	       /* of the state, in the ring's clock */
-	struct park *park;     /* while it is suspended */
-	struct list live;      /* in lsc_loop.live until it ends */
 	struct lsc_site *site;
+
+	struct list live; /* in lsc_loop.live until it ends */
+	struct list held; /* lsc_lock.held of the locks it has */
 	lsc_task_fn fn;
 	void *arg;
-	uint32_t parent;	    /* id of the task that spawned it, 0: none */
-	uint32_t cancel_requests;   /* asked so far, less those taken back */
-	struct task *cancel_path;   /* the task before it on that path */
-	uint64_t cancel_round;	    /* lsc_loop.cancel_round when it was last asked */
-	struct lsc_future *awaited; /* by lsc_await() */
-	struct list held;	    /* lsc_lock.held of the locks it has */
-	bool detached;		    /* nobody held it when it ended */
-	bool cancelling;	    /* on the path of the request that is being handed on */
-	uint16_t name_length;
-	char name[]; /* NUL-terminated */
+	uint64_t cancel_round;	  /* lsc_loop.cancel_round when it was last asked */
+	uint32_t cancel_requests; /* asked so far, less those taken back */
+	uint16_t name_length;	  /* 0: no name */
+	bool detached;		  /* nobody held it when it ended */
+	bool cancelling;	  /* on the path of the request that is being handed on */
+
+	struct park *park;	  /* while it is suspended */
+	uint64_t since;		  /* while it records: of the state, in the ring's clock, ... */
+	uint32_t parent;	  /* ... and the id of the task that spawned it, 0: none */
+	struct task *cancel_path; /* while cancelling: the task before it on that path */
+	char *name;		  /* NUL-terminated, its own; see task_name() */
 };
+
+static inline const char *task_name(const struct task *task)
+{
+	return task->name_length > 0 ? task->name : "";
+}
 
 /* A new, ready task, held by the loop and by the caller; NULL when out of memory. */
 struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn fn, void *arg,
@@ -91,9 +99,6 @@ bool task_interrupt(struct park *park);
 struct task *task_current(void);
 
 /* ---- for the scheduler: loop.c and runner.c ---- */
-
-/* Frees the memory that is kept for new tasks. */
-void task_free_spare(struct lsc_loop *loop);
 
 /* Makes task, which has a runner, the running one: on its own stack, or about to be switched to. */
 void task_enter(struct task *task);

@@ -81,7 +81,8 @@ struct lsc_future *lsc_thread_start(int (*fn)(void *arg), void *arg, void (*rele
 	call->work = (struct pool_work){.fn = fn, .arg = arg, .ended = ended};
 	call->release = release_arg;
 	if (pool_submit(loop, &call->work) < 0) {
-		free(call);
+		call->release = NULL; /* arg stays the caller's */
+		lsc_unref(&call->future);
 		return NULL;
 	}
 	lsc_ref(&call->future);

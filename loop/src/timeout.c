@@ -36,6 +36,15 @@ static void expire(struct job *job)
 
 static const struct job_ops call_ops = {.run = expire};
 
+/* A deadline that has passed is met in the next round: the rounds of a tick look at no timers. */
+static void set(struct scope *s, uint64_t deadline_ns)
+{
+	if (deadline_ns <= lsc_now_ns())
+		call_soon(&s->call);
+	else if (deadline_ns != UINT64_MAX)
+		call_at(&s->call, deadline_ns);
+}
+
 int lsc_timeout_begin_at(struct lsc_timeout *timeout, uint64_t deadline_ns)
 {
 	struct task *task = task_current();
@@ -45,8 +54,7 @@ int lsc_timeout_begin_at(struct lsc_timeout *timeout, uint64_t deadline_ns)
 		return -EPERM;
 	*s = (struct scope){.task = task, .requests = task->cancel_requests};
 	call_init(&s->call, &call_ops, task->future.loop);
-	if (deadline_ns != UINT64_MAX)
-		call_at(&s->call, deadline_ns);
+	set(s, deadline_ns);
 	return 0;
 }
 
@@ -64,8 +72,7 @@ int lsc_timeout_reschedule(struct lsc_timeout *timeout, uint64_t deadline_ns)
 	if (s->expired)
 		return -EALREADY;
 	call_cancel(&s->call);
-	if (deadline_ns != UINT64_MAX)
-		call_at(&s->call, deadline_ns);
+	set(s, deadline_ns);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers on a hierarchical wheel: six levels of 256 slots. A slot of the lowest level is 8 us
+ * Timers on a hierarchical wheel: six levels of 256 slots. A slot of the lowest level is 16 us
  * wide, one of the next as wide as the whole level below. A timer lies in the level of the highest
  * digit in which its time differs from the present one, and moves down as that time comes near; so
  * adding and removing are O(1), and each timer moves at most five times. The slot that is due is

@@ -29,12 +29,6 @@ void trace_close(struct trace *trace)
 	trace->nannounced = 0;
 }
 
-/* Ids are not used twice: after 2^32 - 1 tasks the rest are 0, which is not recorded. */
-uint32_t trace_next_id(struct trace *trace)
-{
-	return trace->last_id == UINT32_MAX ? 0 : ++trace->last_id;
-}
-
 /* ---- announcements ---- */
 
 uint32_t trace_text_length(const char *text)
@@ -116,7 +110,7 @@ static uint64_t announce_task(struct trace *trace, const struct task *task, bool
 	uint64_t site = announce_site(trace, task->site);
 	uint64_t now = ring_put(&trace->ring, LSC_REC_TASK_NEW, 0, in_snapshot, task->id,
 				site | (uint64_t)task->parent << 32);
-	ring_put_text(&trace->ring, now, task->name, task->name_length);
+	ring_put_text(&trace->ring, now, task_name(task), task->name_length);
 	return now;
 }
 
@@ -137,10 +131,10 @@ void trace_tick_begin(struct trace *trace, uint64_t events)
 	ring_put(&trace->ring, LSC_REC_TICK_BEGIN, 0, 0, 0, events);
 }
 
-void trace_task_new(struct trace *trace, struct task *task)
+void trace_task_new(struct trace *trace, struct task *task, const struct task *parent)
 {
-	if (task->id != 0)
-		task->since = announce_task(trace, task, false);
+	task->parent = parent ? parent->id : 0;
+	task->since = task->id != 0 ? announce_task(trace, task, false) : 0;
 	trace_share_time(trace, task->since);
 }
 
@@ -222,10 +216,4 @@ bool trace_snapshot(struct trace *trace, struct list *live)
 	trace->next = NULL;
 	ring_put(&trace->ring, LSC_REC_SNAPSHOT_END, 0, 0, 0, 0);
 	return false;
-}
-
-void trace_forget(struct trace *trace, struct task *task)
-{
-	if (trace->next == &task->live)
-		trace->next = task->live.next;
 }

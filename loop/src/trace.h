@@ -35,7 +35,11 @@ void trace_close(struct trace *trace);
 /* How much of a text is recorded: at most LSC_TEXT_MAX bytes, not cut within a UTF-8 character. */
 uint32_t trace_text_length(const char *text);
 
-uint32_t trace_next_id(struct trace *trace);
+/* Ids are not used twice: after 2^32 - 1 tasks the rest are 0, which is not recorded. */
+static inline uint32_t trace_next_id(struct trace *trace)
+{
+	return trace->last_id == UINT32_MAX ? 0 : ++trace->last_id;
+}
 
 void trace_tick_end(struct trace *trace, uint64_t timeout_ns);
 void trace_tick_begin(struct trace *trace, uint64_t events);
@@ -46,7 +50,7 @@ void trace_cancel(struct trace *trace, struct task *task, const struct task *ask
 void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes);
 
 /* Only while trace_records(). */
-void trace_task_new(struct trace *trace, struct task *task);
+void trace_task_new(struct trace *trace, struct task *task, const struct task *parent);
 
 /* Starts a snapshot of the live tasks (a list of task.live) when a reader asks for one, and goes on
  * with one that runs: at most a quarter of the ring at a time, so that a reader can follow. Once a
@@ -54,7 +58,11 @@ void trace_task_new(struct trace *trace, struct task *task);
 bool trace_snapshot(struct trace *trace, struct list *live);
 
 /* To be called before a task leaves the list of live tasks. */
-void trace_forget(struct trace *trace, struct task *task);
+static inline void trace_forget(struct trace *trace, struct task *task)
+{
+	if (trace->next == &task->live)
+		trace->next = task->live.next;
+}
 
 /* ---- the steps of tasks: inline, since they are most of what is recorded ---- */
 

@@ -17,6 +17,7 @@ struct waiter {
 void waitlist_init(struct waitlist *list)
 {
 	list_init(&list->waiters);
+	list_init(&list->woken);
 	list->count = 0;
 	list->loop = loop_thread;
 }
@@ -41,6 +42,7 @@ int waitlist_wait(struct waitlist *list, struct task *task, uint8_t kind, uint64
 	list_append(&list->waiters, &w.link);
 	list->count++;
 	int r = task_park(task, &w.park, kind, detail);
+	list_remove(&w.link);
 	*ret_woken = w.park.result;
 	return r;
 }
@@ -52,6 +54,7 @@ struct task *waitlist_wake(struct waitlist *list, int result)
 	struct waiter *w = container_of(list->waiters.next, struct waiter, link);
 	struct task *task = w->park.task;
 	take_off(w);
+	list_append(&list->woken, &w->link);
 	task_unpark(&w->park, result);
 	return task;
 }
@@ -60,4 +63,15 @@ void waitlist_wake_all(struct waitlist *list, int result)
 {
 	while (waitlist_wake(list, result))
 		;
+}
+
+void waitlist_close(struct waitlist *list)
+{
+	waitlist_wake_all(list, -EIDRM);
+	while (!list_empty(&list->woken)) {
+		struct waiter *w = container_of(list->woken.next, struct waiter, link);
+
+		list_remove(&w->link);
+		w->park.result = -EIDRM;
+	}
 }

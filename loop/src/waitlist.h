@@ -14,7 +14,8 @@ struct task;
 
 struct waitlist {
 	struct list waiters;
-	size_t count;
+	struct list woken; /* those that have not run since: what they wait for may still go away */
+	size_t count;	   /* of waiters */
 	struct lsc_loop *loop;
 };
 
@@ -30,6 +31,9 @@ int waitlist_wait(struct waitlist *list, struct task *task, uint8_t kind, uint64
 struct task *waitlist_wake(struct waitlist *list, int result);
 
 void waitlist_wake_all(struct waitlist *list, int result);
+
+/* What they wait for goes away: -EIDRM to all, also in place of what they were woken with. */
+void waitlist_close(struct waitlist *list);
 
 static inline bool waitlist_empty(const struct waitlist *list)
 {

@@ -13,6 +13,8 @@ from harness import (HERE, LOOPSCOPE, PYTHON, Attach, Case, Process, describe, l
                      rng, run, wait_until)
 
 BLOCKER = HERE / "targets/blocker.py"
+REPLACED = HERE / "targets/replaced.py"
+TURNS_LEARNING = 3  # a loop's first turns end before it is known to be one; its last one has no end
 REOPENED = HERE / "targets/reopened.py"
 
 
@@ -53,6 +55,27 @@ class TargetEnds(Case):
         self.assertGreater(stall["duration_ns"], 300_000_000, describe(report))
         self.assertLess(stall["duration_ns"], 900_000_000, describe(report))
 
+    def watch_exec(self, who):
+        """A loop of so many turns, replaced in mid-second by one of as many whose first turn is long."""
+        turns = rng.randint(450, 550)
+        with Process([PYTHON, REPLACED, who, turns, f"{rng.uniform(0.1, 0.3):.3f}"]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                process.tell("go")
+                truth = json.loads(process.next_line("{"))["ns"]
+                report = attach.end()
+        self.assertStalls(report, [truth], "sleep")
+        first, second = report["loops"]
+        return turns, first, second
+
+    def test_an_exec_loses_nothing_of_the_turns_before_and_after(self):
+        turns, *loops = self.watch_exec("main")
+        for loop in loops:
+            self.assertAlmostEqual(loop["ticks"], turns, delta=TURNS_LEARNING, msg=loop)
+
+    def test_an_exec_of_another_thread_loses_nothing_of_the_turns_after(self):
+        turns, _, second = self.watch_exec("other")
+        self.assertAlmostEqual(second["ticks"], turns, delta=TURNS_LEARNING, msg=second)
 
     def test_an_exec_within_a_stall_keeps_the_stall(self):
         seconds = rng.uniform(0.2, 0.4)

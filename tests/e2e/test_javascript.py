@@ -8,7 +8,7 @@ import unittest
 
 import harness
 import nodes
-from harness import HERE, MS, Attach, Case, Process, frames_of, main, pause, rng
+from harness import HERE, MS, PYTHON, Attach, Case, Process, frames_of, main, pause, rng
 
 # What holds the loop.
 CALLS = {
@@ -152,6 +152,15 @@ class JavaScript(Case):
                 pause()
                 report = attach.stop()
         self.assertTold(report, truth, True)
+
+    def test_hashing_is_told_while_others_compute(self):
+        """OpenSSL's assembler keeps who called it below the stack pointer: soon something else lies there."""
+        spin = [PYTHON, "-c", "while True: pass"]
+        with Process(spin), Process(spin), Process(spin):
+            for command, options in (([nodes.machine()], NO_INLINING), (nodes.debian(), NO_INLINING[:1])):
+                with self.subTest(node=str(command[-1])):
+                    self.capture = str(self.dir / f"{len(options)}.lsc")
+                    self.watch(command, options=options, kinds=("hash",))
 
     def test_an_inlined_function_is_left_out_and_no_other_is_told(self):
         self.watch([nodes.machine()], exactly=False)

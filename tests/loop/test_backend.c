@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Which backend a loop gets, and what is said when it is not the one that was asked for. */
+/* Which backend a loop gets, what is said when it is not the one that was asked for, and how it
+ * waits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "loop.h"
 #include "loopscope/loopscope.h"
 
@@ -115,12 +119,90 @@ static void io_uring_is_taken_where_it_works(void **state)
 	assert_string_equal(output, "io_uring\nio_uring\n");
 }
 
+/* ---- a timer beside many events ---- */
+
+#define EXCHANGES 50
+#define SLEEP_NS  (200 * LSC_NS_PER_MS)
+
+struct exchange {
+	int ours, theirs;
+};
+
+static void *answer_each(void *arg)
+{
+	const struct exchange *x = arg;
+	char byte = 'x';
+
+	for (int i = 0; i < EXCHANGES; i++)
+		if (write(x->theirs, &byte, 1) != 1 || read(x->theirs, &byte, 1) != 1)
+			return "failed";
+	return NULL;
+}
+
+static int exchange_bytes(void *arg)
+{
+	const struct exchange *x = arg;
+	char byte;
+
+	for (int i = 0; i < EXCHANGES; i++)
+		if (lsc_recv(x->ours, &byte, 1, 0) != 1 || lsc_send(x->ours, &byte, 1, 0) != 1)
+			return -EIO;
+	return 0;
+}
+
+static bool has_timerfd(void)
+{
+	char path[40], target[40];
+
+	for (int fd = 0; fd < 64; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (strcmp(target, "anon_inode:[timerfd]") == 0)
+			return true;
+	}
+	return false;
+}
+
+static int sleep_beside(void *arg)
+{
+	struct lsc_future *task = lsc_spawn(exchange_bytes, arg, NULL);
+	uint64_t begin_ns = lsc_time();
+
+	assert_int_equal(lsc_sleep(SLEEP_NS), 0);
+	assert_true(lsc_time() - begin_ns >= SLEEP_NS);
+	assert_int_equal(lsc_await(task), 0);
+	lsc_unref(task);
+	/* What asks the kernel for a timer with each wait pays for each. */
+	assert_int_equal(has_timerfd(), strcmp(lsc_loop_current()->backend->name, "epoll") == 0);
+	return 0;
+}
+
+static void a_timer_that_outlasts_many_waits_is_set_once(void **state)
+{
+	struct exchange x;
+	int ends[2];
+	pthread_t peer;
+	void *failed;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	x = (struct exchange){ends[0], ends[1]};
+	assert_int_equal(pthread_create(&peer, NULL, answer_each, &x), 0);
+	assert_int_equal(lsc_run(sleep_beside, &x), 0);
+	assert_int_equal(pthread_join(peer, &failed), 0);
+	assert_null(failed);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(epoll_is_the_default),
 		cmocka_unit_test(what_cannot_be_had_is_said_once),
 		cmocka_unit_test(io_uring_is_taken_where_it_works),
+		cmocka_unit_test(a_timer_that_outlasts_many_waits_is_set_once),
 	};
 	return cmocka_run_group_tests_name("backend", tests, NULL, NULL);
 }

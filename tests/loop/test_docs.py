@@ -28,7 +28,7 @@ def functions(header):
 
 def main():
     source = pathlib.Path(sys.argv[1])
-    headers = sorted((source / "loop/include/loopscope").glob("*.h"))
+    headers = sorted([*source.glob("loop/include/loopscope/*.h"), *source.glob("loop/tls/include/loopscope/*.h")])
     tests = [re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.S)
              for path in sorted((source / "tests/loop").glob("*.c"))]
     wrong, count = [], 0

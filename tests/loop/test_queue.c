@@ -218,7 +218,7 @@ static int main_of_join(void *arg)
 	assert_int_equal(lsc_await(joiner), 0);
 	assert_int_equal(lsc_queue_count(q), 0);
 	lsc_queue_put(q, NULL);
-	lsc_queue_shutdown(q);
+	lsc_queue_shutdown(q, NULL);
 	assert_int_equal(lsc_queue_put(q, NULL), -ESHUTDOWN);
 	assert_int_equal(lsc_await(worker), -ESHUTDOWN); /* after what was in */
 	assert_int_equal(lsc_queue_join(q), 0);
@@ -235,6 +235,57 @@ static void a_join_waits_for_the_work_on_every_item(void **state)
 	assert_int_equal(lsc_run(main_of_join, NULL), 0);
 }
 
+static char dropped[16];
+
+static void note_drop(void *item)
+{
+	size_t n = strlen(dropped);
+
+	dropped[n] = (char)(intptr_t)item;
+	dropped[n + 1] = '\0';
+}
+
+static int compare_letters(const void *a, const void *b)
+{
+	return (int)((intptr_t)a - (intptr_t)b);
+}
+
+static int main_of_drop(void *arg)
+{
+	struct lsc_queue *q = lsc_queue_new(LSC_PRIORITY, 3, compare_letters);
+	void *item;
+
+	(void)arg;
+	for (const char *c = "dba"; *c; c++)
+		assert_int_equal(lsc_queue_put(q, (void *)(intptr_t)*c), 0);
+	struct lsc_future *putter = lsc_spawn(put_one, q, NULL);
+	yields(1);
+	assert_int_equal(lsc_queue_get(q, &item), 0); /* under work */
+	assert_int_equal(lsc_queue_put_nowait(q, (void *)(intptr_t)'c'), 0);
+	struct lsc_future *joiner = lsc_spawn(join, q, NULL);
+	yields(1);
+	lsc_queue_shutdown(q, note_drop);
+	assert_string_equal(dropped, "bcd");
+	assert_int_equal(lsc_queue_count(q), 0);
+	assert_int_equal(lsc_await(putter), -ESHUTDOWN);
+	assert_int_equal(lsc_queue_get(q, &item), -ESHUTDOWN);
+	yields(2);
+	assert_int_equal(lsc_is_done(joiner), 0); /* for what was got before */
+	assert_int_equal(lsc_queue_task_done(q), 0);
+	assert_int_equal(lsc_await(joiner), 0);
+	assert_int_equal(lsc_queue_task_done(q), -EINVAL);
+	lsc_unref(putter);
+	lsc_unref(joiner);
+	lsc_queue_free(q);
+	return 0;
+}
+
+static void a_shutdown_may_drop_what_is_in(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_drop, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +293,7 @@ int main(void)
 		cmocka_unit_test(a_full_queue_holds_its_producers_back),
 		cmocka_unit_test(no_item_is_lost_with_a_cancelled_task),
 		cmocka_unit_test(a_join_waits_for_the_work_on_every_item),
+		cmocka_unit_test(a_shutdown_may_drop_what_is_in),
 	};
 	return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
 }

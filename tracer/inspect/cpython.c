@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
-#include "inspect/pyview.h"
+#include "inspect/pyframe.h"
+#include "inspect/pytask.h"
 
 #define ADDRESS_END (1ull << 47)
 
@@ -52,11 +53,13 @@ enum message_why cpython_find_gil(const struct cpython *py, struct inspector_gil
 	return MESSAGE_WHY_NONE;
 }
 
-static struct inspector_place place_of(const struct pylayout *l)
+static struct inspector_place place_of(struct pyview *v)
 {
-	return (struct inspector_place){
+	const struct pylayout *l = &v->layout;
+	struct inspector_place place = {
 		.state_cframe = l->state_cframe,
 		.state_frame = l->state_frame,
+		.frame_bytes = l->frame_owner ? PYLAYOUT_FRAME_BYTES : PYLAYOUT_FRAME_BYTES_310,
 		.frame_code = l->frame_code,
 		.frame_instr = l->frame_instr,
 		.frame_previous = l->frame_previous,
@@ -64,7 +67,18 @@ static struct inspector_place place_of(const struct pylayout *l)
 		.frame_entry = l->frame_entry,
 		.code_name = l->code_name,
 		.code_first = l->code_first,
+		.gen_frame = l->gen_frame,
 	};
+
+	if (!l->task_coro)
+		return place;
+	place.task_coro = l->task_coro;
+	place.task_name = l->task_coro + (uint32_t)sizeof(uint64_t);
+	if (!l->state_task)
+		place.tasks = pytask_current(v);
+	else if (l->state_task < INSPECTOR_PLACE_REACH)
+		place.state_task = l->state_task;
+	return place;
 }
 
 size_t cpython_run(struct space *s, const struct message_job *job, unwind_phase_fn *phase,
@@ -80,13 +94,15 @@ size_t cpython_run(struct space *s, const struct message_job *job, unwind_phase_
 	}
 	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
 		answer.head.flags |= MESSAGE_RESULT_GONE;
-	const struct pyview *v = pyview_get(s, phase, arg);
+	struct pyview *v = pyview_get(s, phase, arg);
 	if (!v || !v->py.address)
 		return answer_write(&answer, buf);
 	answer.head.address = v->py.address;
 	answer.head.size = v->py.size;
-	if (!v->why)
-		answer.head.place = place_of(&v->layout);
+	if (!v->why) {
+		answer.head.place = place_of(v);
+		answer.head.state = pyframe_state(v, job->python);
+	}
 	answer.head.why =
 		v->no_version ? MESSAGE_WHY_LAYOUT : cpython_find_gil(&v->py, &answer.head.gil);
 	return answer_write(&answer, buf);

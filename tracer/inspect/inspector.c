@@ -353,6 +353,7 @@ static void take_result(struct inspector *ins, const struct message_result *m, s
 		.size = m->size,
 		.gil = m->gil,
 		.place = m->place,
+		.state = m->state,
 		.task = task_of(ins, m, size),
 		.language_why = why_texts[m->language],
 		.tally = m->tally,
@@ -477,9 +478,9 @@ void inspector_dispatch(struct inspector *ins)
 }
 
 int request_add(struct inspector *ins, int pid, const struct message_job *m, const void *data,
-		const struct inspector_pyframe *frames)
+		const struct inspector_chain *chain)
 {
-	size_t tail = m->nframes * sizeof(*frames), size = m->size + tail;
+	size_t tail = chain ? sizeof(*chain) : 0, size = m->size + tail;
 
 	if (pid <= 0 || m->tid <= 0)
 		return -EINVAL;
@@ -492,7 +493,7 @@ int request_add(struct inspector *ins, int pid, const struct message_job *m, con
 	if (m->size)
 		memcpy(job->stack, data, m->size);
 	if (tail)
-		memcpy(job->stack + m->size, frames, tail);
+		memcpy(job->stack + m->size, chain, tail);
 	STAILQ_INSERT_TAIL(&ins->jobs, job, link);
 	ins->pending++;
 	ins->due = true;

@@ -20,7 +20,9 @@
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
 #define INSPECTOR_WORDS	     6
-#define INSPECTOR_REGS	     17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define INSPECTOR_RED_ZONE                                                                         \
+	128 /* bytes below the stack pointer that are the function's own (System V ABI) */
+#define INSPECTOR_REGS 17 /* DWARF order on x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 struct inspector;
 
@@ -37,12 +39,16 @@ struct inspector_gil {
 	uint32_t id_hop; /* not 0: a pointer lies there, and the number so far behind its target */
 };
 
-/* Where a CPython keeps its frames: offsets as in struct pylayout, less than INSPECTOR_PLACE_REACH.
- */
+/* Where a CPython keeps its frames and its tasks: offsets as in struct pylayout, less than
+ * INSPECTOR_PLACE_REACH. */
 struct inspector_place {
+	uint64_t tasks; /* the dictionary of current tasks by their loops; 0: none, or not known */
 	uint32_t state_cframe, state_frame;
+	uint32_t state_task;  /* since 3.14 a pointer to the thread's current task; 0 not known */
+	uint32_t frame_bytes; /* all that is told of a frame lies within these */
 	uint32_t frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
-	uint32_t code_name, code_first; /* code_name 0: not known */
+	uint32_t code_name, code_first; /* the latter comes first; code_name 0: not known */
+	uint32_t task_coro, task_name, gen_frame;
 };
 #define INSPECTOR_PLACE_REACH 4096
 
@@ -56,10 +62,22 @@ struct inspector_pyframe {
 	uint8_t owner, entry, pad[2];
 };
 
+#define INSPECTOR_SEEN_TASKS 5
+#define INSPECTOR_NAME_BYTES 96
+
+/* A task that was current in some loop at that moment. */
+struct inspector_seen_task {
+	uint64_t address; /* 0: none */
+	uint64_t frame;	  /* of its coroutine */
+	uint64_t name;	  /* an object, whose first bytes follow as they were */
+	uint8_t bytes[INSPECTOR_NAME_BYTES];
+};
+
 struct inspector_chain {
 	uint32_t tid; /* of its thread, as the target numbers it */
 	uint32_t count;
-	bool cut;						 /* there are more */
+	bool cut; /* there are more */
+	struct inspector_seen_task tasks[INSPECTOR_SEEN_TASKS];
 	struct inspector_pyframe frames[INSPECTOR_PYFRAMES_MAX]; /* leaf first */
 };
 
@@ -169,7 +187,8 @@ struct inspector_result {
 				   * inspector_cpython(): _PyRuntime, even if `why` is set */
 	struct inspector_gil gil; /* of inspector_cpython() */
 	struct inspector_place place; /* " */
-	struct inspector_task task;   /* of inspector_unwind_asleep() with python */
+	uint64_t state;		      /* " : the thread's own; 0 unknown */
+	struct inspector_task task;   /* of a stack with frames of Python */
 	const char *language_why;     /* NULL, or why frames of Python that were asked for, or some
 				       * of JavaScript, are missing */
 	/* Of inspector_tasks(), which is answered in pages: page set, and at last once without,
@@ -211,15 +230,15 @@ uint64_t inspector_deadline_ns(const struct inspector *ins);
 /* Handles what arrived, kills what is late, calls fn for each finished job. Never blocks. */
 void inspector_dispatch(struct inspector *ins);
 
-/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory at
- * rsp. pid/tid in the reader's namespace. The job is answered exactly once through fn, with the
- * same cookie, possibly with why set. Copies all it needs. -EAGAIN when too many jobs wait (not
- * answered then). */
+/* Unwinds one raw capture: regs as above, stack = size bytes copied from the target's memory,
+ * from INSPECTOR_RED_ZONE below rsp on. pid/tid in the reader's namespace. The job is answered
+ * exactly once through fn, with the same cookie, possibly with why set. Copies all it needs.
+ * -EAGAIN when too many jobs wait (not answered then). */
 int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
 /* The same with the frames of Python of the same moment, in place of those that run them; and with
- * the task of asyncio whose coroutine is among them, if it is still current. */
+ * the one of its tasks whose coroutine is among them. */
 int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size,
 			    const struct inspector_chain *chain);
@@ -241,9 +260,9 @@ int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int
 int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
 		   const char *symbol);
 
-/* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter. Answered like
- * inspector_find(). */
-int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid);
+/* Looks for a CPython's _PyRuntime and in it for the lock of the main interpreter, and for the
+ * state of the thread that the target numbers ns_tid. Answered like inspector_find(). */
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, int ns_tid);
 
 /* Reads all tasks of asyncio. Answered by any number of results with a page, then by the last one.
  * The reading may take INSPECTOR_TASKS_NS. */

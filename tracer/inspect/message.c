@@ -106,9 +106,12 @@ const char *message_text(const void *buf, size_t size, const struct message_resu
 
 static bool place_fits(const struct inspector_place *p)
 {
-	uint32_t fields[sizeof(*p) / sizeof(uint32_t)];
+	uint32_t fields[(sizeof(*p) - offsetof(struct inspector_place, state_cframe)) /
+			sizeof(uint32_t)];
 
-	memcpy(fields, p, sizeof(fields));
+	if (p->tasks % sizeof(p->tasks) || p->code_first > p->code_name)
+		return false;
+	memcpy(fields, &p->state_cframe, sizeof(fields));
 	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)
 		if (fields[i] >= INSPECTOR_PLACE_REACH)
 			return false;

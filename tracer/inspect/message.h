@@ -130,12 +130,12 @@ struct message_job {
 	int32_t tid;
 	uint32_t size;
 	uint64_t regs[INSPECTOR_REGS];
-	uint64_t words;	  /* read what lies at this address, too; 0 no */
-	uint32_t asleep;  /* no stack follows: the thread sleeps, its own is read where it lies */
-	uint32_t python;  /* with its frames of Python: the thread's number in the target; 0 not */
-	uint32_t nframes; /* of Python, as they were with the stack */
-	uint32_t cut;	  /* there were more of them */
-			  /* stack follows, then nframes * struct inspector_pyframe */
+	uint64_t words;	 /* read what lies at this address, too; 0 no */
+	uint32_t asleep; /* no stack follows: the thread sleeps, its own is read where it lies */
+	uint32_t python; /* with its frames of Python: the thread's number in the target; 0 not */
+	uint32_t chain;	 /* 1: frames of Python come along, as they were with the stack */
+	uint32_t pad;
+	/* stack follows, then a struct inspector_chain */
 };
 
 enum message_result_flags {
@@ -239,6 +239,7 @@ struct message_result {
 	uint64_t address, size;	      /* of MESSAGE_FIND and MESSAGE_CPYTHON; 0: not found */
 	struct inspector_gil gil;     /* of MESSAGE_CPYTHON; holder 0: not known */
 	struct inspector_place place; /* the same; code_name 0: not known */
+	uint64_t state;		      /* the same: of the job's thread; 0: not known */
 	struct message_task task;
 	struct inspector_tally tally; /* of MESSAGE_TASKS */
 	/* nframes * struct message_frame, then text_size bytes, first and last of them NUL */

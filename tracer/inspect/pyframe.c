@@ -11,7 +11,6 @@
 #include "inspect/pyline.h"
 
 #define STATES_MAX	4096
-#define FRAME_BYTES_310 112 /* of a PyFrameObject, up to where it is */
 #define CODE_BYTES_310	128
 #define CODE_BYTES_MAX	208
 #define CODE_TAG	7ull /* since 3.14: how the reference is counted */
@@ -120,11 +119,12 @@ static bool read_frame(struct pyview *v, uint64_t address, struct pyframe *ret,
 {
 	const struct pylayout *l = &v->layout;
 	bool object = !l->frame_owner;
-	uint8_t b[FRAME_BYTES_310];
+	uint8_t b[PYLAYOUT_FRAME_BYTES_310];
 	struct pyframe f = {.address = address};
 
 	if (address % sizeof(address) ||
-	    !pyobject_read(v, address, b, object ? FRAME_BYTES_310 : PYLAYOUT_FRAME_BYTES) ||
+	    !pyobject_read(v, address, b,
+			   object ? PYLAYOUT_FRAME_BYTES_310 : PYLAYOUT_FRAME_BYTES) ||
 	    (object && !pyobject_is_type(v, word_at(b, 8), PYTYPE_FRAME)))
 		return false;
 	uint64_t instr =

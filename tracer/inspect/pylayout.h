@@ -5,9 +5,11 @@
 
 #include "inspect/cpython.h"
 
-/* All words of a state and of a _PyInterpreterFrame that are read lie within so many bytes. */
-#define PYLAYOUT_STATE_BYTES 184
-#define PYLAYOUT_FRAME_BYTES 80
+/* All words that are read of a state, of a _PyInterpreterFrame, and up to 3.10 of a PyFrameObject
+ * lie within so many bytes. */
+#define PYLAYOUT_STATE_BYTES	 184
+#define PYLAYOUT_FRAME_BYTES	 80
+#define PYLAYOUT_FRAME_BYTES_310 112
 
 /* Offsets in bytes. Of the same place in all versions: an object's type (8), the items of a
  * variable object (16), a type's name (24), a dictionary's keys and values (32, 40), a module's

@@ -124,53 +124,98 @@ static void put_characters(const uint8_t *raw, size_t n, unsigned int kind, char
 	buf[at] = '\0';
 }
 
-bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size)
+struct text_head { /* PyASCIIObject, and some of what follows it */
+	uint64_t count, type, length, hash;
+	uint32_t state, pad;
+	uint8_t more[200];
+};
+
+/* The text by the first `have` bytes of its object, which has the rest. */
+static bool put_text(struct pyview *v, uint64_t object, const struct text_head *head, size_t have,
+		     char *buf, size_t size)
 {
-	struct {
-		uint64_t count, type, length, hash;
-		uint32_t state, pad;
-		uint8_t more[200];
-	} head;
 	uint8_t raw[TEXT_MAX * sizeof(uint32_t)];
-	size_t have = read_some(v, object, &head, offsetof(__typeof__(head), more), sizeof(head));
 
 	buf[0] = '\0';
-	if (!have || !pyobject_is_type(v, head.type, PYTYPE_STR))
+	if (have < offsetof(struct text_head, more) || !pyobject_is_type(v, head->type, PYTYPE_STR))
 		return false;
-	unsigned int kind = head.state >> 2 & 7;
-	bool compact = head.state >> 5 & 1, ascii = head.state >> 6 & 1;
+	unsigned int kind = head->state >> 2 & 7;
+	bool compact = head->state >> 5 & 1, ascii = head->state >> 6 & 1;
 	if (!compact || (kind != 1 && kind != 2 && kind != 4) || (ascii && kind != 1))
 		return false;
 	/* each character takes a byte at least */
-	size_t n = head.length < size ? head.length : size;
+	size_t n = head->length < size ? head->length : size;
 	size_t from = ascii ? v->layout.text_ascii : v->layout.text_wide;
 	if (n > TEXT_MAX)
 		n = TEXT_MAX;
-	if (from + n * kind <= have)
-		memcpy(raw, (uint8_t *)&head + from, n * kind);
-	else if (!pyobject_read(v, object + from, raw, n * kind))
-		return false;
+	const uint8_t *known = (const uint8_t *)head + from;
+	if (from + n * kind <= have) {
+		memcpy(raw, known, n * kind);
+	} else {
+		if (!pyobject_read(v, object + from, raw, n * kind) ||
+		    (have > from && memcmp(raw, known, have - from) != 0))
+			return false;
+	}
 	put_characters(raw, n, kind, buf, size);
+	return true;
+}
+
+bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size)
+{
+	struct text_head head;
+	size_t have = read_some(v, object, &head, offsetof(struct text_head, more), sizeof(head));
+
+	return put_text(v, object, &head, have, buf, size);
+}
+
+bool pyobject_text_seen(struct pyview *v, uint64_t object, const void *bytes, size_t n, char *buf,
+			size_t size)
+{
+	struct text_head head = {0}, now;
+
+	memcpy(&head, bytes, n < sizeof(head) ? n : sizeof(head));
+	/* what lies there now may be another text with the same beginning */
+	if (head.length > n &&
+	    (!pyobject_read(v, object, &now, offsetof(struct text_head, more)) ||
+	     now.type != head.type || now.length != head.length || now.state != head.state))
+		return false;
+	return put_text(v, object, &head, n, buf, size);
+}
+
+struct number_head {
+	uint64_t count, type, size; /* and sign */
+	uint32_t digits[2];
+};
+
+static bool put_number(struct pyview *v, const struct number_head *head, uint64_t *ret)
+{
+	if (!pyobject_is_type(v, head->type, PYTYPE_INT))
+		return false;
+	/* since 3.12 the number of digits stands above three bits: 0 positive, 1 zero, 2 negative
+	 */
+	uint64_t digits = v->layout.minor < 12 ? head->size : head->size >> 3;
+	if (digits > 2 || (v->layout.minor >= 12 && head->size & 3))
+		return false;
+	*ret = 0;
+	for (size_t i = digits; i-- > 0;)
+		*ret = *ret << 30 | (head->digits[i] & 0x3fffffff);
 	return true;
 }
 
 bool pyobject_count(struct pyview *v, uint64_t object, uint64_t *ret)
 {
-	uint64_t head[3]; /* count, type, size and sign */
-	uint32_t digit[2] = {0};
+	struct number_head head = {0};
 
-	if (!pyobject_read(v, object, head, sizeof(head)) ||
-	    !pyobject_is_type(v, head[1], PYTYPE_INT))
-		return false;
-	/* since 3.12 the number of digits stands above three bits: 0 positive, 1 zero, 2 negative
-	 */
-	uint64_t digits = v->layout.minor < 12 ? head[2] : head[2] >> 3;
-	if (digits > 2 || (v->layout.minor >= 12 && head[2] & 3))
-		return false;
-	if (!pyobject_read(v, object + sizeof(head), digit, digits * sizeof(digit[0])))
-		return false;
-	*ret = (uint64_t)(digit[1] & 0x3fffffff) << 30 | (digit[0] & 0x3fffffff);
-	return true;
+	return read_some(v, object, &head, sizeof(head) - sizeof(head.digits[1]), sizeof(head)) &&
+	       put_number(v, &head, ret);
+}
+
+bool pyobject_count_seen(struct pyview *v, const void *bytes, size_t n, uint64_t *ret)
+{
+	struct number_head head = {0};
+
+	memcpy(&head, bytes, n < sizeof(head) ? n : sizeof(head));
+	return put_number(v, &head, ret);
 }
 
 bool pyobject_bytes(struct pyview *v, uint64_t object, void *buf, size_t size, size_t *ret_size)

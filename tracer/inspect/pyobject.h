@@ -27,8 +27,14 @@ bool pyobject_type_name(const struct pyview *v, uint64_t object, char *buf, size
  * character becomes U+FFFD. False, with an empty text, when it is no `str`. */
 bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size);
 
+/* The same of one whose first n bytes are known from before: where it
+ * goes on behind them, it must still be there. */
+bool pyobject_text_seen(struct pyview *v, uint64_t object, const void *bytes, size_t n, char *buf,
+			size_t size);
+
 /* An `int` from 0 to 2^60. */
 bool pyobject_count(struct pyview *v, uint64_t object, uint64_t *ret);
+bool pyobject_count_seen(struct pyview *v, const void *bytes, size_t n, uint64_t *ret);
 
 /* The items of a `bytes`: how many there are, of which up to size are read. False: no `bytes`. */
 bool pyobject_bytes(struct pyview *v, uint64_t object, void *buf, size_t size, size_t *ret_size);

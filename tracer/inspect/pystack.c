@@ -139,14 +139,17 @@ static bool place_by_name(struct merge *m)
 	return true;
 }
 
-static void name_task(struct merge *m, uint32_t tid)
+static void name_task(struct merge *m, uint32_t tid, const struct inspector_chain *seen)
 {
 	struct message_task *t = &m->answer->head.task;
 	const struct pyframe *coro;
 	char name[MESSAGE_TEXT_MAX];
 	uint64_t address;
 
-	if (!pytask_find(m->view, tid, m->frames, m->nframes, &address, &coro, name, sizeof(name)))
+	if (seen ? !pytask_take(m->view, seen->tasks, INSPECTOR_SEEN_TASKS, m->frames, m->nframes,
+				&address, &coro, name, sizeof(name))
+		 : !pytask_find(m->view, tid, m->frames, m->nframes, &address, &coro, name,
+				sizeof(name)))
 		return;
 	*t = (struct message_task){.address = address,
 				   .name = answer_copy(m->answer, name),
@@ -156,14 +159,14 @@ static void name_task(struct merge *m, uint32_t tid)
 }
 
 static enum message_why take_frames(struct merge *m, const struct message_job *job,
-				    const struct inspector_pyframe *seen)
+				    const struct inspector_chain *seen)
 {
 	enum message_why why;
 
 	if (seen) {
-		m->nframes = job->nframes;
-		m->cut = job->cut;
-		why = pyframe_take(m->view, seen, job->nframes, m->frames);
+		m->nframes = seen->count;
+		m->cut = seen->cut;
+		why = pyframe_take(m->view, seen->frames, seen->count, m->frames);
 	} else {
 		why = pyframe_walk(m->view, job->python, m->frames, &m->nframes, &m->cut);
 	}
@@ -175,7 +178,7 @@ static enum message_why take_frames(struct merge *m, const struct message_job *j
 }
 
 static enum message_why merge(struct merge *m, const struct message_job *job,
-			      const struct inspector_pyframe *seen)
+			      const struct inspector_chain *seen)
 {
 	struct answer *a = m->answer;
 	bool broken = a->head.why || a->head.flags & MESSAGE_RESULT_TRUNCATED;
@@ -185,7 +188,7 @@ static enum message_why merge(struct merge *m, const struct message_job *job,
 	enum message_why why = take_frames(m, job, seen);
 	if (why)
 		return why;
-	name_task(m, job->python); /* first: there is room for its name */
+	name_task(m, job->python, seen); /* first: there is room for its name */
 	bool by_stack = m->view->layout.minor >= 14;
 	if (!(by_stack ? place_by_stack(m) : place_by_name(m)))
 		return MESSAGE_WHY_NO_FIT;
@@ -202,7 +205,7 @@ static enum message_why merge(struct merge *m, const struct message_job *job,
 }
 
 void pystack_merge_view(struct pyview *v, const struct message_job *job,
-			const struct inspector_pyframe *seen, struct answer *a)
+			const struct inspector_chain *seen, struct answer *a)
 {
 	static struct merge m;
 
@@ -215,12 +218,15 @@ void pystack_merge_view(struct pyview *v, const struct message_job *job,
 void pystack_merge(struct space *s, const struct message_job *job, const uint8_t *stack,
 		   struct answer *a, unwind_phase_fn *phase, void *arg)
 {
-	static struct inspector_pyframe seen[INSPECTOR_PYFRAMES_MAX];
+	static struct inspector_chain seen;
 	struct pyview *v = pyview_get(s, phase, arg);
 
-	memcpy(seen, stack + job->size, job->nframes * sizeof(seen[0]));
+	if (job->chain)
+		memcpy(&seen, stack + job->size, sizeof(seen));
+	if (job->chain && seen.count > INSPECTOR_PYFRAMES_MAX)
+		v = NULL;
 	if (v)
-		pystack_merge_view(v, job, job->nframes ? seen : NULL, a);
+		pystack_merge_view(v, job, job->chain ? &seen : NULL, a);
 	else
 		a->head.language = MESSAGE_WHY_UNREADABLE;
 }

@@ -14,8 +14,8 @@ struct pyview;
 void pystack_merge(struct space *s, const struct message_job *job, const uint8_t *stack,
 		   struct answer *a, unwind_phase_fn *phase, void *arg);
 
-/* The same by a view. seen: job->nframes of them, NULL where there are none. */
+/* The same by a view. seen: what came along, NULL where nothing did. */
 void pystack_merge_view(struct pyview *v, const struct message_job *job,
-			const struct inspector_pyframe *seen, struct answer *a);
+			const struct inspector_chain *seen, struct answer *a);
 
 #endif

@@ -61,18 +61,24 @@ uint64_t pytask_global(struct pyview *v, const char *name)
 	return pyobject_find(v, names, name);
 }
 
+/* One that was given no name has a number, from 3.12 on until it is asked for its name. */
+static void print_number(uint64_t number, char *name, size_t size)
+{
+	snprintf(name, size, "Task-%" PRIu64, number);
+}
+
 bool pytask_name(struct pyview *v, uint64_t object, char *name, size_t size)
 {
 	uint64_t number;
 
 	if (!pyobject_count(v, object, &number))
 		return pyobject_text(v, object, name, size);
-	snprintf(name, size, "Task-%" PRIu64, number);
+	print_number(number, name, size);
 	return true;
 }
 
 /* sys.modules['_asyncio']._current_tasks, looked for again only where that has changed. */
-static uint64_t find_tasks(struct pyview *v)
+uint64_t pytask_current(struct pyview *v)
 {
 	uint64_t modules, keys[2], count;
 
@@ -92,7 +98,7 @@ static uint64_t find_tasks(struct pyview *v)
 /* Up to 3.13: one of those that a dictionary has, by their loops. */
 static void find_by_loop(struct pyview *v, struct search *s)
 {
-	pyobject_each(v, find_tasks(v), look_at_task, s);
+	pyobject_each(v, pytask_current(v), look_at_task, s);
 	if (!s->task && v->tasks.dict && !pyobject_is(v, v->tasks.dict, PYTYPE_DICT))
 		v->tasks.dict = v->tasks.keys = 0; /* something else lies there */
 }
@@ -123,5 +129,30 @@ bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, s
 		return false;
 	*ret = s.task;
 	*ret_frame = &frames[s.frame];
+	return true;
+}
+
+bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen, size_t nseen,
+		 const struct pyframe *frames, size_t n, uint64_t *ret,
+		 const struct pyframe **ret_frame, char *name, size_t size)
+{
+	const struct inspector_seen_task *task = NULL;
+	size_t frame = 0;
+	uint64_t number;
+
+	for (size_t i = 0; i < n && !task; i++) {
+		frame = i;
+		for (size_t k = 0; k < nseen && !task; k++)
+			if (seen[k].address && seen[k].frame == frames[i].address)
+				task = &seen[k];
+	}
+	if (!task)
+		return false;
+	if (pyobject_count_seen(v, task->bytes, sizeof(task->bytes), &number))
+		print_number(number, name, size);
+	else if (!pyobject_text_seen(v, task->name, task->bytes, sizeof(task->bytes), name, size))
+		return false;
+	*ret = task->address;
+	*ret_frame = &frames[frame];
 	return true;
 }

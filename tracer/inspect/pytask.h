@@ -12,6 +12,14 @@
 bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, size_t n,
 		 uint64_t *ret, const struct pyframe **ret_frame, char *name, size_t size);
 
+/* The same of those that were current when the frames were taken. */
+bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen, size_t nseen,
+		 const struct pyframe *frames, size_t n, uint64_t *ret,
+		 const struct pyframe **ret_frame, char *name, size_t size);
+
+/* Up to 3.13: the dictionary of the loops' current tasks; 0: there is none yet. */
+uint64_t pytask_current(struct pyview *v);
+
 /* What the module _asyncio has under a name; 0: nothing, or it is not imported. */
 uint64_t pytask_global(struct pyview *v, const char *name);
 

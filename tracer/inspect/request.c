@@ -26,14 +26,13 @@ int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int
 				   .cookie = cookie,
 				   .tid = tid,
 				   .python = chain->tid,
-				   .nframes = chain->count,
-				   .cut = chain->cut};
+				   .chain = 1};
 
 	if (size > INSPECTOR_STACK_MAX || chain->count > INSPECTOR_PYFRAMES_MAX)
 		return -EINVAL;
 	head.size = (uint32_t)size;
 	memcpy(head.regs, regs, sizeof(head.regs));
-	return request_add(ins, pid, &head, stack, chain->frames);
+	return request_add(ins, pid, &head, stack, chain);
 }
 
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
@@ -61,9 +60,10 @@ int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, con
 	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : request_add(ins, pid, &m, names, NULL);
 }
 
-int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid)
+int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, int ns_tid)
 {
-	struct message_job m = {.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid};
+	struct message_job m = {
+		.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid, .python = (uint32_t)ns_tid};
 
 	return request_add(ins, pid, &m, NULL, NULL);
 }

@@ -5,9 +5,9 @@
 
 #include "inspect/message.h"
 
-/* Queues a job: m, then m->size bytes of data, then m->nframes frames; copies all. 0, -EINVAL,
- * -EAGAIN when too many wait, -ENOMEM. */
+/* Queues a job: m, then m->size bytes of data, then the chain, which may be NULL; copies all. 0,
+ * -EINVAL, -EAGAIN when too many wait, -ENOMEM. */
 int request_add(struct inspector *ins, int pid, const struct message_job *m, const void *data,
-		const struct inspector_pyframe *frames);
+		const struct inspector_chain *chain);
 
 #endif

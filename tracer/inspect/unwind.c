@@ -67,7 +67,7 @@ static bool read_live(struct unwind *u, uint64_t address, Dwarf_Word *ret)
 static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
 {
 	struct unwind *u = ((struct space *)arg)->unwind;
-	uint64_t above = address - u->job->regs[REG_SP];
+	uint64_t above = address - (u->job->regs[REG_SP] - INSPECTOR_RED_ZONE);
 
 	(void)dwfl;
 	if (above < u->job->size && u->job->size - above >= sizeof(*ret)) {
@@ -311,7 +311,7 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 	s->unwind = NULL;
 	if (s->v8 && s->v8->present && s->v8->why)
 		answer.head.language = s->v8->why;
-	if (job->python || job->nframes)
+	if (job->python)
 		pystack_merge(s, job, stack, &answer, phase, arg);
 	perfmap_name(s, &answer, phase, arg); /* what has no better name */
 	answer.head.debug = s->debug_why;

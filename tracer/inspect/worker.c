@@ -32,7 +32,7 @@ struct worker {
 	union {
 		struct message_job job;
 		uint8_t bytes[sizeof(struct message_job) + INSPECTOR_STACK_MAX +
-			      INSPECTOR_PYFRAMES_MAX * sizeof(struct inspector_pyframe)];
+			      sizeof(struct inspector_chain)];
 	} in;
 	uint8_t out[MESSAGE_MAX];
 };
@@ -145,8 +145,8 @@ static int serve_collector(struct worker *w)
 	size_t size;
 
 	if (n < (ssize_t)sizeof(*job) || job->slot >= MESSAGE_SLOTS ||
-	    job->nframes > INSPECTOR_PYFRAMES_MAX ||
-	    (size_t)n != sizeof(*job) + job->size + job->nframes * sizeof(struct inspector_pyframe))
+	    (size_t)n !=
+		    sizeof(*job) + job->size + (job->chain ? sizeof(struct inspector_chain) : 0))
 		return -EPIPE;
 	if (job->kind == MESSAGE_JOB)
 		size = unwind_run(w->slots[job->slot], job, data, tell_phase, w, w->out);

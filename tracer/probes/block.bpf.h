@@ -8,8 +8,8 @@
 
 #include "cause.bpf.h"
 #include "fd.bpf.h"
-#include "gil.bpf.h"
 #include "idle.bpf.h"
+#include "python.bpf.h"
 #include "regs.bpf.h"
 #include "victim.bpf.h"
 
@@ -116,31 +116,33 @@ __noinline int stack_copy(struct stack_slot *s, bool nested)
 {
 	struct task_struct *p = bpf_get_current_task_btf();
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
-	__u64 sp = r->sp;
+	__u64 from = r->sp - PROBE_RED_ZONE;
 
 	if (!s)
 		return 0;
 	regs_copy(s->block.regs, r);
-	__u64 size = stack_room(p, sp, nested ? PROBE_STACK_BYTES : PROBE_STACK_USUAL);
+	__u64 size = stack_room(p, from, nested ? PROBE_STACK_BYTES : PROBE_STACK_USUAL);
 	asm volatile("" : "+r"(size)); /* keeps the check on the register that is used */
 	if (size > PROBE_STACK_BYTES)
 		size = PROBE_STACK_BYTES;
-	if (size && !bpf_probe_read_user(s->stack, size, (void *)sp)) {
+	if (size && !bpf_probe_read_user(s->stack, size, (void *)from)) {
 		s->block.stack_size = size;
 		return 0;
 	}
 	/* It ends sooner (a coroutine's), or a page is not there: page by page. One in the midst
 	 * was never touched (most of libuv's array of events) and reads as zeros, as it would
-	 * there. */
-	__u32 first = 4096 - (sp & 4095), done = 0;
+	 * there; so may the one that holds nothing but the red zone. */
+	__u32 first = 4096 - (from & 4095), done = 0;
 	if (first > 4096)
 		return 0;
-	if (!bpf_probe_read_user(s->stack, first, (void *)sp)) {
-		done = first;
+	bool unused = first <= PROBE_RED_ZONE;
+	if (!bpf_probe_read_user(s->stack, first, (void *)from) || unused) {
+		if (!unused)
+			done = first;
 #pragma unroll
 		for (int i = 0; i < PROBE_STACK_BYTES / 4096 - 1; i++) {
 			if (!bpf_probe_read_user(s->stack + first + i * 4096, 4096,
-						 (void *)(sp + first + i * 4096)))
+						 (void *)(from + first + i * 4096)))
 				done = first + (i + 1) * 4096;
 		}
 	}
@@ -263,6 +265,7 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	int kind = call_kind_of(t->nr);
 	t->off = OFF_BLOCK;
 	t->candidate = 0;
+	t->chained = 0;
 	t->fd_kind = FD_UNKNOWN;
 	t->waker_seen = t->waker_child = t->waker_exiting = 0;
 	t->waker_pid = 0;
@@ -279,6 +282,8 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	t->cause = block_begin_cause(t, prev, state, kind, aux);
 	if (slot)
 		block_record(t, slot, kind);
+	if (slot && have_gils)
+		python_block(t, id);
 	return 0;
 }
 

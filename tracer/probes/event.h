@@ -28,8 +28,10 @@
 #define UNIX_PATH_BYTES	  108
 #define PROBE_SOCKETS	  16384 /* watched for what waits in them */
 #define PROBE_LISTENERS	  256
-#define PROBE_ARRIVALS	  64 /* connections remembered per listener; a power of two */
-#define PROBE_REGS	  17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define PROBE_ARRIVALS	  64  /* connections remembered per listener; a power of two */
+#define PROBE_RED_ZONE	  128 /* bytes below the stack pointer that a function may use: copied, too \
+			       */
+#define PROBE_REGS 17	      /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
 enum wait_class { WAIT_NONE = 0, WAIT_FUTEX = 1, WAIT_POLL = 2, WAIT_EPOLL = 3 };
@@ -187,11 +189,11 @@ struct thread_state {
 	__u64 due_ns;	     /* when the last primary wait would have timed out */
 	/* the interval off the CPU */
 	__u64 off_ns, off_runtime, off_delay;
-	__u32 off_cpu;	  /* where it went to sleep */
-	__u8 off_delayed; /* and it stood in the run queue still */
-	__u8 other;	  /* enum other_idle */
-	__u8 away;	  /* idles outside of its loop */
-	__u8 pad;
+	__u32 off_cpu;			/* where it went to sleep */
+	__u8 off_delayed;		/* and it stood in the run queue still */
+	__u8 other;			/* enum other_idle */
+	__u8 away;			/* idles outside of its loop */
+	__u8 chained;			/* frames of Python were taken when this block began */
 	__u64 throttle_rq, throttle_ns; /* the queue it left the CPU for, and its clock then */
 	/* totals */
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
@@ -233,9 +235,12 @@ struct gil_place {
 	__u64 holder;		 /* as in struct inspector_gil; 0 unknown */
 	__u32 id_offset, id_hop; /* " */
 	struct python_place {	 /* as in struct inspector_place; code_name 0 unknown */
-		__u32 state_cframe, state_frame;
-		__u32 frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
+		__u64 tasks;
+		__u32 state_cframe, state_frame, state_task;
+		__u32 frame_bytes, frame_code, frame_instr, frame_previous, frame_owner,
+			frame_entry;
 		__u32 code_name, code_first;
+		__u32 task_coro, task_name, gen_frame;
 	} python;
 };
 
@@ -264,7 +269,7 @@ enum event_kind {
 	EVENT_OWNER = 8, /* the stack of the thread that holds what the loop waits for */
 	EVENT_WAITED = 9,
 	EVENT_ROUSE = 10,  /* nothing but a reason to wake up: struct event, not counted */
-	EVENT_PYTHON = 11, /* belongs to the sample that follows it: not counted */
+	EVENT_PYTHON = 11, /* belongs to a sample, an owner or a block after it: not counted */
 };
 
 struct event {
@@ -370,7 +375,9 @@ struct owner_watch {
 	struct stack_slot slot;
 };
 
-#define PYTHON_FRAMES 64
+#define PYTHON_FRAMES	  64
+#define PYTHON_TASKS	  5 /* pairs of a dictionary of the least size */
+#define PYTHON_NAME_BYTES 96
 
 struct python_frame { /* as in struct inspector_pyframe */
 	__u64 address, code, instr, name;
@@ -378,20 +385,46 @@ struct python_frame { /* as in struct inspector_pyframe */
 	__u8 owner, entry, pad[2];
 };
 
+struct python_task { /* as in struct inspector_seen_task */
+	__u64 address, frame, name;
+	__u8 bytes[PYTHON_NAME_BYTES];
+};
+
 struct event_python {
-	struct event e; /* ts_ns, tid: of its sample */
+	struct event e; /* ts_ns: of its sample or owner, or when its block began; tid: theirs */
 	__u32 ns_tid;	/* of the thread whose frames these are */
 	__u32 count;
-	__u32 cut; /* there are more */
-	__u32 pad;
+	__u32 cut;				   /* there are more */
+	__u32 of_block;				   /* the block that began then */
+	struct python_task tasks[PYTHON_TASKS];	   /* address 0: none */
 	struct python_frame frames[PYTHON_FRAMES]; /* leaf first; count of them */
 };
 
-struct event_process { /* fork: tgid = parent, child = new; exec, exit: child = 0 */
-	struct event e;
-	__u32 child;
-	__u32 group_dead;
+#define PYTHON_SITES 4
+
+/* A loop's thread that runs Python. */
+struct python_thread {
+	__u64 state;	     /* the address of its thread state */
+	__u64 taken_ns;	     /* when its frames were last taken in a long tick */
+	struct python_site { /* of a block that was long */
+		__u64 sp;
+		__s32 nr;
+		__u32 vain; /* times in a row that it was not */
+	} sites[PYTHON_SITES];
+	__u32 next; /* to give way to another */
+	__u32 pad;
+};
+
+struct event_process {
+	struct event e; /* fork: of the parent */
+	__u32 child;	/* fork: the new process; exec: the thread's number until then */
+	__u32 pad;
 	char comm[16];
+};
+
+struct event_exec {
+	struct event_process p;
+	struct thread_state last; /* of the thread; tid 0: it had none */
 };
 
 struct socket_end {

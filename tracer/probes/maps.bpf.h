@@ -81,6 +81,14 @@ struct { /* tgid -> where its global interpreter lock lies */
 	__type(value, struct gil_place);
 } gils SEC(".maps");
 
+struct { /* tid -> a loop's thread that runs Python */
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROBE_MAX_STACKS * 8);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct python_thread);
+} python_threads SEC(".maps");
+
 struct { /* (tgid, epoll set) -> the thread that waits in it; ~0: several do */
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, PROBE_MAX_TARGETS);

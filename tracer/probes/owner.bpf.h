@@ -54,6 +54,8 @@ __noinline int owner_sample(__u64 id, __u64 now)
 	__u64 off_ns = t->off_ns;
 	w->done = 1;
 	struct event_block *b = &w->slot.block;
+	if (w->gil)
+		python_take(id >> 32 << 32 | waiter, now, w->gil, 0);
 	stack_copy(&w->slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)

@@ -1,19 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frames of Python of a thread that runs, taken with its stack in the sampler: later they are
- * others. A thread that runs code of Python holds the GIL, so the lock names its state. What is
- * read are addresses and numbers, of no use to anybody until user space has checked each of them.
+ * The frames of Python of the current thread, and the tasks of asyncio that are current with it:
+ * taken with a sample, and at the begin of a block where a stall is known or expected, for later
+ * they are others. What is read are addresses and numbers, of no use to anybody until user space
+ * has checked each of them.
  */
 #ifndef LSC_PROBES_PYTHON_H
 #define LSC_PROBES_PYTHON_H
 
 #include "gil.bpf.h"
+#include "learn.bpf.h"
+
+#define AREA		 127 /* of a frame or a code object, at most so much is read */
+#define DICT_KEYS	 32
+#define PAIR_WORDS	 3  /* hash, key, value */
+#define NAME_BYTES_LEAST 32 /* a number's */
+#define TAKE_EVERY_NS	 20000000ull
+#define VAIN_MAX	 3
+
+struct python_scratch {
+	struct event_python e;
+	__u8 frame[AREA + 9], code[AREA + 9]; /* a word may begin at any place of the area */
+	__u64 pairs[PYTHON_TASKS * PAIR_WORDS];
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct event_python);
+	__type(value, struct python_scratch);
 } python_chain SEC(".maps");
 
 static __always_inline __u64 read_pointer(__u64 address)
@@ -24,42 +39,82 @@ static __always_inline __u64 read_pointer(__u64 address)
 	return p;
 }
 
-/* One frame; the next one's address, 0 the outermost. */
-static __always_inline __u64 python_frame(const struct python_place *p, __u64 at,
-					  struct python_frame *f)
+static __always_inline __u64 word_of(const __u8 *area, __u32 offset)
 {
-	__s32 index = -1;
-
-	f->address = at;
-	f->owner = f->entry = 0;
-	f->code = read_pointer(at + p->frame_code) & ~7ull; /* tagged since 3.14 */
-	if (p->frame_owner) {
-		f->instr = read_pointer(at + p->frame_instr);
-		bpf_probe_read_user(&f->owner, sizeof(f->owner), (void *)(at + p->frame_owner));
-	} else {
-		bpf_probe_read_user(&index, sizeof(index), (void *)(at + p->frame_instr));
-		f->instr = index;
-	}
-	if (p->frame_entry)
-		bpf_probe_read_user(&f->entry, sizeof(f->entry), (void *)(at + p->frame_entry));
-	f->name = read_pointer(f->code + p->code_name);
-	f->first = 0;
-	bpf_probe_read_user(&f->first, sizeof(f->first), (void *)(f->code + p->code_first));
-	return read_pointer(at + p->frame_previous);
+	return *(const __u64 *)(area + (offset & AREA));
 }
 
-/* Tells the frames of the current thread, ahead of its sample of the same moment. */
-__noinline int python_sample(__u64 id, __u64 now)
+/* One frame; the next one's address, 0 the outermost. What cannot be read is zero, which user space
+ * takes for no code. */
+static __always_inline __u64 python_frame(struct python_scratch *s, const struct python_place *p,
+					  __u64 at, struct python_frame *f)
+{
+	bpf_probe_read_user(s->frame, p->frame_bytes & AREA, (void *)at);
+	f->address = at;
+	f->code = word_of(s->frame, p->frame_code) & ~7ull; /* tagged since 3.14 */
+	f->instr = word_of(s->frame, p->frame_instr);
+	f->owner = f->entry = 0;
+	if (p->frame_owner)
+		f->owner = s->frame[p->frame_owner & AREA];
+	else
+		f->instr = (__s64)(__s32)f->instr;
+	if (p->frame_entry)
+		f->entry = s->frame[p->frame_entry & AREA];
+	__u32 name = p->code_name - p->code_first;
+	bpf_probe_read_user(s->code, (name + 8) & AREA, (void *)(f->code + p->code_first));
+	f->first = (__s32)word_of(s->code, 0);
+	f->name = word_of(s->code, name);
+	return word_of(s->frame, p->frame_previous);
+}
+
+/* A task, its coroutine's frame, and the bytes of its name. */
+static __always_inline void python_task(const struct python_place *p, __u64 task,
+					struct python_task *t)
+{
+	t->address = task;
+	if (!task)
+		return;
+	t->frame = read_pointer(task + p->task_coro) + p->gen_frame;
+	if (!p->frame_owner) /* up to 3.10 a pointer */
+		t->frame = read_pointer(t->frame);
+	t->name = read_pointer(task + p->task_name);
+	if (bpf_probe_read_user(t->bytes, sizeof(t->bytes), (void *)t->name))
+		bpf_probe_read_user(t->bytes, NAME_BYTES_LEAST, (void *)t->name);
+}
+
+/* Those that _asyncio has as current ones, of a few loops; since 3.14 the state names its own. */
+static __always_inline void python_tasks(struct python_scratch *s, const struct python_place *p,
+					 __u64 state)
+{
+	__builtin_memset(s->pairs, 0, sizeof(s->pairs));
+	if (p->state_task) {
+		s->pairs[PAIR_WORDS - 1] = read_pointer(state + p->state_task);
+	} else if (p->tasks) {
+		__u64 keys = read_pointer(p->tasks + DICT_KEYS), size = read_pointer(keys + 8);
+		__u64 at = p->frame_owner ? keys + 32 + (1ull << (size >> 8 & 31)) /* 3.11 */
+					  : keys + 40 + size;
+		bpf_probe_read_user(s->pairs, sizeof(s->pairs), (void *)at);
+	}
+	for (int i = 0; i < PYTHON_TASKS; i++)
+		python_task(p, s->pairs[i * PAIR_WORDS + PAIR_WORDS - 1], &s->e.tasks[i]);
+}
+
+/* Tells the frames of the current thread, of process id >> 32, for the thread (__u32)id: its own
+ * sample, block or that of who waits for it. state is its thread state; 0: it holds the GIL, and
+ * the lock names it. The event's size, 0: unknown. */
+__noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 {
 	__u32 tgid = id >> 32, zero = 0, n = 0;
 	struct gil_place *g = bpf_map_lookup_elem(&gils, &tgid);
-	struct event_python *e = bpf_map_lookup_elem(&python_chain, &zero);
+	struct python_scratch *s = bpf_map_lookup_elem(&python_chain, &zero);
 
-	if (!g || !e || !g->holder || !g->python.code_name)
+	if (!g || !s || !g->holder || !g->python.code_name)
 		return 0;
-	__u64 state = gil_holder(g->holder), at = state;
-	if (!state || gil_number(g, state, &e->ns_tid))
+	if (!state)
+		state = gil_holder(g->holder);
+	if (!state || gil_number(g, state, &s->e.ns_tid))
 		return 0;
+	__u64 at = state;
 	if (g->python.state_cframe)
 		at = read_pointer(state + g->python.state_cframe);
 	at = read_pointer(at + g->python.state_frame);
@@ -67,19 +122,73 @@ __noinline int python_sample(__u64 id, __u64 now)
 	for (int i = 0; i < PYTHON_FRAMES; i++) {
 		if (!at)
 			break;
-		at = python_frame(&g->python, at, &e->frames[i]);
+		at = python_frame(s, &g->python, at, &s->e.frames[i]);
 		n = i + 1;
 	}
+	python_tasks(s, &g->python, state);
+	struct event_python *e = &s->e;
 	e->e.kind = EVENT_PYTHON;
 	e->e.ts_ns = now;
 	e->e.tgid = tgid;
 	e->e.tid = id;
 	e->count = n;
 	e->cut = at != 0;
+	e->of_block = of_block;
 	__u64 size = sizeof(*e) - (PYTHON_FRAMES - n) * sizeof(e->frames[0]);
 	e->e.size = size;
-	if (n && size <= sizeof(*e))
-		bpf_ringbuf_output(&events, e, size, wakeup_flags());
+	if (!n || size > sizeof(*e) || bpf_ringbuf_output(&events, e, size, wakeup_flags()))
+		return 0;
+	return size;
+}
+
+/* The place of a block among those that were long; NULL: none. */
+static __always_inline struct python_site *python_site(struct python_thread *p, __s32 nr, __u64 sp)
+{
+	for (int i = 0; i < PYTHON_SITES; i++)
+		if (p->sites[i].sp && p->sites[i].nr == nr &&
+		    sp - p->sites[i].sp + SP_DRIFT <= 2 * SP_DRIFT)
+			return &p->sites[i];
+	return NULL;
+}
+
+/* A block of a loop begins. Its frames are taken where a stall is expected, for it was long here
+ * before, or known: the tick has lasted for half the threshold; then now and then. */
+__noinline int python_block(struct thread_state *t, __u64 id)
+{
+	__u32 tid = id;
+	struct python_thread *p = bpf_map_lookup_elem(&python_threads, &tid);
+
+	if (!t || !p || !t->tick_ns)
+		return 0;
+	if (!python_site(p, t->nr, t->sp)) {
+		__u64 last = p->taken_ns > t->tick_ns ? p->taken_ns + TAKE_EVERY_NS : 0;
+		if (t->off_ns < t->tick_ns + stall_ns / 2 || t->off_ns < last)
+			return 0;
+	}
+	p->taken_ns = t->off_ns;
+	t->chained = python_take(id, t->off_ns, p->state, 1) != 0;
+	return 0;
+}
+
+/* It ends after ns. */
+__noinline int python_block_ends(struct thread_state *t, __u64 id, __u64 ns)
+{
+	__u32 tid = id;
+	struct python_thread *p = bpf_map_lookup_elem(&python_threads, &tid);
+
+	if (!t || !p)
+		return 0;
+	struct python_site *s = python_site(p, t->nr, t->sp);
+	if (ns < stall_ns / 2) {
+		if (s && ++s->vain >= VAIN_MAX)
+			s->sp = 0;
+		return 0;
+	}
+	if (!s)
+		s = &p->sites[p->next++ % PYTHON_SITES];
+	s->nr = t->nr;
+	s->sp = t->sp;
+	s->vain = 0;
 	return 0;
 }
 

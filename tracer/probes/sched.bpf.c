@@ -10,7 +10,6 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 #include "owner.bpf.h"
-#include "python.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -43,6 +42,8 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 		t->longest_block_ns = d;
 		t->longest_block_start_ns = off;
 	}
+	if (have_gils && t->tick_ns && (t->chained || d >= stall_ns / 2))
+		python_block_ends(t, id, d);
 	if (d >= block_ns && t->tick_ns && is_loop(t))
 		emit_block(t, id, now, wake, cause);
 	if (t->candidate) {
@@ -240,7 +241,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	struct event_block *b = &slot->block;
 	if (have_gils)
-		python_sample(id, now);
+		python_take(id, now, 0, 0);
 	stack_copy(slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
@@ -323,7 +324,20 @@ WAIT_RETURN(io_uring_enter, NR_IO_URING_ENTER)
 
 /* ---- lifecycle ---- */
 
-static __always_inline bool emit_process(__u32 kind, __u32 tgid, __u32 tid, __u32 child,
+static __always_inline void process_fill(struct event_process *e, __u32 kind, __u32 size,
+					 const struct task_struct *p, __u32 child, const char *comm)
+{
+	__builtin_memset(e, 0, sizeof(*e));
+	e->e.kind = kind;
+	e->e.size = size;
+	e->e.ts_ns = bpf_ktime_get_ns();
+	e->e.tgid = p->tgid;
+	e->e.tid = p->pid;
+	e->child = child;
+	bpf_probe_read_kernel(e->comm, sizeof(e->comm), comm);
+}
+
+static __always_inline bool emit_process(__u32 kind, const struct task_struct *p, __u32 child,
 					 const char *comm)
 {
 	struct event_process *e;
@@ -334,16 +348,35 @@ static __always_inline bool emit_process(__u32 kind, __u32 tgid, __u32 tid, __u3
 		count(COUNT_RING_FULL);
 		return false;
 	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->e.kind = kind;
-	e->e.size = sizeof(*e);
-	e->e.ts_ns = bpf_ktime_get_ns();
-	e->e.tgid = tgid;
-	e->e.tid = tid;
-	e->child = child;
-	bpf_probe_read_kernel(e->comm, sizeof(e->comm), comm);
+	process_fill(e, kind, sizeof(*e), p, child, comm);
 	bpf_ringbuf_submit(e, wakeup_flags());
 	return true;
+}
+
+/* t: what is known of the thread, NULL nothing. */
+static __always_inline void emit_exec(const struct task_struct *p, __u32 old,
+				      const struct thread_state *t)
+{
+	__u32 zero = 0;
+	const struct thread_state *empty = bpf_map_lookup_elem(&blank, &zero);
+	struct event_exec *e;
+
+	count(COUNT_EMITTED);
+	e = empty ? bpf_ringbuf_reserve(&events, sizeof(*e), 0) : NULL;
+	if (!e) {
+		count(COUNT_RING_FULL);
+		return;
+	}
+	process_fill(&e->p, EVENT_EXEC, sizeof(*e), p, old, p->comm);
+	bpf_probe_read_kernel(&e->last, sizeof(e->last), t ? t : empty);
+	bpf_ringbuf_submit(e, wakeup_flags());
+}
+
+static __always_inline void drop_scratch(__u32 tid)
+{
+	bpf_map_delete_elem(&stacks, &tid);
+	bpf_map_delete_elem(&task_addresses, &tid);
+	bpf_map_delete_elem(&python_threads, &tid);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -357,7 +390,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		count(COUNT_THREADS_FULL);
 		return 0;
 	}
-	emit_process(EVENT_FORK, parent->tgid, parent->pid, tgid, child->comm);
+	emit_process(EVENT_FORK, parent, tgid, child->comm);
 	return 0;
 }
 
@@ -374,9 +407,10 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 		tick_end(t, (__u64)p->tgid << 32 | old, bpf_ktime_get_ns(), false, true);
 		driver_drop((__u64)p->tgid << 32 | old, t->primary_fd);
 	}
+	emit_exec(p, old, t);
 	thread_drop(tid);
 	thread_drop(old);
-	emit_process(EVENT_EXEC, p->tgid, p->pid, 0, p->comm);
+	drop_scratch(old); /* the new program's first wait gives it its own */
 	return 0;
 }
 
@@ -397,10 +431,9 @@ int BPF_PROG(on_exit, struct task_struct *p)
 		driver_drop((__u64)p->tgid << 32 | tid, t->primary_fd);
 		t->tick_ns = 0;
 		t->exited = 1;
-		if (emit_process(EVENT_EXIT, p->tgid, tid, 0, p->comm))
+		if (emit_process(EVENT_EXIT, p, 0, p->comm))
 			return 0; /* user space takes the totals and deletes */
-		bpf_map_delete_elem(&stacks, &tid);
-		bpf_map_delete_elem(&task_addresses, &tid);
+		drop_scratch(tid);
 	}
 	thread_drop(tid);
 	return 0;

@@ -138,6 +138,15 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address)
 	return r;
 }
 
+int probe_set_python(struct probe *p, int tid, uint64_t state)
+{
+	__u32 key = (__u32)tid;
+	struct python_thread value = {.state = state};
+
+	return bpf_map__update_elem(p->skel->maps.python_threads, &key, sizeof(key), &value,
+				    sizeof(value), BPF_ANY);
+}
+
 int probe_set_gil(struct probe *p, int pid, const struct gil_place *place)
 {
 	__u32 key = (__u32)pid;
@@ -197,14 +206,17 @@ void probe_drop_owner(struct probe *p, int tid)
 void probe_drop_thread(struct probe *p, int tid)
 {
 	__u32 key = (__u32)tid;
+	struct thread_state *slot = slot_of(p, tid), crowded;
 
-	struct thread_state *slot = slot_of(p, tid);
+	if (slot ? !slot->exited : crowd_get(p, tid, &crowded) == 0 && !crowded.exited)
+		return;
 	if (slot)
 		__atomic_store_n(&slot->tid, SLOT_FREE, __ATOMIC_RELEASE);
 	else
 		bpf_map__delete_elem(p->skel->maps.crowd, &key, sizeof(key), 0);
 	bpf_map__delete_elem(p->skel->maps.stacks, &key, sizeof(key), 0);
 	bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
+	bpf_map__delete_elem(p->skel->maps.python_threads, &key, sizeof(key), 0);
 }
 
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)

@@ -19,11 +19,14 @@ int probe_set_task_address(struct probe *p, int tid, uint64_t address);
 /* Where a CPython's global interpreter lock lies, and that it is another program now. */
 int probe_set_gil(struct probe *p, int pid, const struct gil_place *place);
 void probe_drop_gil(struct probe *p, int pid);
+/* Where the thread's state of CPython lies: its frames can be taken when it blocks. */
+int probe_set_python(struct probe *p, int tid, uint64_t state);
 /* The kernel side's view of a thread; -ENOENT. */
 int probe_thread(struct probe *p, int tid, struct thread_state *ret_state);
 /* What was kept of the block that the thread is in; -ENOENT. */
 int probe_stack(struct probe *p, int tid, struct stack_slot *ret_slot);
-/* Forgets a thread that ended. */
+/* Forgets a thread that has ended; nothing where its number is another's already (of the main
+ * thread, by an exec of another one). */
 void probe_drop_thread(struct probe *p, int tid);
 
 /* The sampler is to copy the stack of thread tid once while it holds what a loop waits for (all of

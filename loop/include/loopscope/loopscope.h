@@ -15,7 +15,9 @@
  *              between tasks of one loop
  *   fd.h       waiting for descriptors
  *   io.h       operations on descriptors: read, recv, send, accept, connect, ...
+ *   file.h     operations on files: open, pread, fsync, statx, ...
  *   stream.h   buffered streams
+ *   filter.h   what stands between a stream and its descriptor
  *   connection.h, server.h  both ends of connections, UDP
  *   resolve.h  names and addresses
  *   process.h  child processes
@@ -47,6 +49,8 @@
 #include "loopscope/connection.h"
 #include "loopscope/event.h"
 #include "loopscope/fd.h"
+#include "loopscope/file.h"
+#include "loopscope/filter.h"
 #include "loopscope/future.h"
 #include "loopscope/gather.h"
 #include "loopscope/group.h"

@@ -51,8 +51,10 @@ LSC_API int lsc_queue_task_done(struct lsc_queue *queue);
 /* Suspends until lsc_queue_task_done() was called for each item. 0, -EPERM, -ECANCELED, -EIDRM. */
 LSC_API int lsc_queue_join(struct lsc_queue *queue);
 
-/* Nothing goes in any more; what is in can be got. Who waits in vain gets -ESHUTDOWN. */
-LSC_API void lsc_queue_shutdown(struct lsc_queue *queue);
+/* Nothing goes in any more. drop NULL: what is in can be got. Otherwise it is out at once:
+ * drop(item) is called for each, in the order in which they would leave, and their work counts as
+ * done. Who waits in vain gets -ESHUTDOWN. */
+LSC_API void lsc_queue_shutdown(struct lsc_queue *queue, void (*drop)(void *item));
 
 LSC_END
 

@@ -23,6 +23,13 @@ struct lsc_server_options {
 	uint32_t size;	  /* sizeof(struct lsc_server_options), so that fields can be added */
 	uint32_t backlog; /* of listen(2); 0 means 100 */
 	int reuse_port;	  /* nonzero: SO_REUSEPORT, for several processes on one port */
+	/* What each connection's task does first (TLS, say); may suspend. A negative result ends
+	 * the connection. NULL: nothing. */
+	int (*start)(struct lsc_stream *stream, void *start_arg);
+	void *start_arg; /* borrowed, until release_arg(start_arg) */
+	/* The server and its connections are gone; not called when no server was given. NULL:
+	 * nothing. */
+	void (*release_arg)(void *start_arg);
 };
 
 /* Listens on every address of host (a name or an address; NULL: all of this machine) and port (0:

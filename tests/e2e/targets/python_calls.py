@@ -46,6 +46,8 @@ class Host:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}/"
         self.unknown = "nobody.example."
+        self.hungry = threading.Event()
+        self.fed = False
         self.orders = queue.SimpleQueue()
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -54,6 +56,25 @@ class Host:
         taken = threading.Event()
         self.orders.put((order, taken))
         taken.wait()
+
+    def feed(self):
+        """Has the other thread take the GIL as soon as it can get it."""
+        self.hungry.set()
+
+    def hold_gil(self, order):
+        """Once the loop's thread waits for what this one does: it turns in a loop until then."""
+        self.fed = False
+        self.hungry.wait()
+        self.hungry.clear()
+        order["stack"], order["holder"] = snapshot(self.thread), threading.get_native_id()
+        begin = time.monotonic()
+        self.eat(100000)
+        self.eat(int(order["seconds"] / (time.monotonic() - begin) * 100000))
+        self.fed = True
+
+    def eat(self, numbers):
+        """In C, from the first to the last without letting go of the GIL."""
+        sum(range(numbers))
 
     def answer(self):
         connection, _ = self.server.accept()
@@ -70,6 +91,9 @@ class Host:
             elif kind == "sqlite":
                 self.other.execute("begin exclusive")
             taken.set()
+            if kind == "gil":
+                self.hold_gil(order)
+                continue
             time.sleep(half)
             order["stack"] = snapshot(self.thread)
             time.sleep(half)

@@ -98,7 +98,7 @@ static void copy_stack(pid_t pid, struct capture *ret)
 	ret->size = 0;
 	/* Page by page: the copy may reach over the stack's end. */
 	while (ret->size < sizeof(ret->stack)) {
-		uint64_t at = ret->regs[7] + ret->size;
+		uint64_t at = ret->regs[7] - INSPECTOR_RED_ZONE + ret->size;
 		size_t n = 4096 - at % 4096;
 		if (n > sizeof(ret->stack) - ret->size)
 			n = sizeof(ret->stack) - ret->size;

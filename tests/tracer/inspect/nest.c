@@ -6,6 +6,7 @@
  *   i      go on in a function that is inlined
  *   u      go on, on a stack of its own that ends there, as coroutines do
  *   t      go on in a second thread  T  the same, and the first ends
+ *   r      compute for ever, where only the red zone says who called
  *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
  *   m      map argv[2]'s code           x  start anew, with the letters that follow
  *   j      go on through code made now, named argv[2]-0, -1, ... in /tmp/perf-PID.map
@@ -41,6 +42,24 @@ __asm__(".type own_entry, @function\n"
 	"	ud2\n"
 	".cfi_endproc\n"
 	".size own_entry, . - own_entry\n");
+
+/* As OpenSSL's SHA-512 does it: the stack pointer of the caller lies below its own. */
+void spin_aligned(void);
+__asm__(".type spin_aligned, @function\n"
+	"spin_aligned:\n"
+	".cfi_startproc\n"
+	"	mov %rsp, %rax\n"
+	".cfi_def_cfa %rax, 8\n"
+	"	sub $1000, %rsp\n"
+	"	and $-256, %rsp\n"
+	"	mov %rax, -8(%rsp)\n"
+	/* DW_CFA_def_cfa_expression: DW_OP_breg7 -8, DW_OP_deref, DW_OP_plus_uconst 8 */
+	".cfi_escape 0x0f, 5, 0x77, 0x78, 0x06, 0x23, 8\n"
+	"	xor %eax, %eax\n"
+	"1:	inc %rax\n"
+	"	jmp 1b\n"
+	".cfi_endproc\n"
+	".size spin_aligned, . - spin_aligned\n");
 
 int nest_a(const char *path), nest_b(const char *path), nest_c(const char *path);
 
@@ -195,6 +214,10 @@ static __attribute__((noinline)) int descend(const char *path)
 		break;
 	case 'u':
 		own_entry(own_stack + sizeof(own_stack));
+		break;
+	case 'r':
+		if (say_ready() == 0)
+			spin_aligned();
 		break;
 	case 'v':
 		read_clock();

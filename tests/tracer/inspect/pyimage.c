@@ -329,7 +329,7 @@ void make_list(uint64_t head, const uint64_t *nodes, size_t n)
 
 void make_task(uint64_t coro, uint64_t name)
 {
-	uint64_t task = make_object(image.task_type, 200);
+	uint64_t task = image.task = make_object(image.task_type, 200);
 
 	put(task + image.v->coro, coro);
 	put(task + image.v->coro + 8, name);

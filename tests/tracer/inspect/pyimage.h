@@ -37,6 +37,7 @@ extern struct image {
 	uint8_t runtime[460000], heap[HEAP_END - HEAP];
 	uint64_t used; /* of the heap */
 	uint64_t interp, state, tasks;
+	uint64_t task;	  /* the one made last */
 	uint64_t shim[2]; /* since 3.12: the runs' own frames */
 	uint64_t asyncio; /* since 3.14: what _asyncio tells of itself */
 	uint64_t frame[FRAMES], code[FRAMES], name[FRAMES], table[FRAMES];

@@ -28,7 +28,7 @@ static void ask_everything(struct inspector *ins)
 {
 	struct inspector_sleeper sleeper = {.regs = cap.regs, .python = cap.pid};
 
-	await(ins, inspector_cpython(ins, got.n, cap.pid, cap.pid));
+	await(ins, inspector_cpython(ins, got.n, cap.pid, cap.pid, cap.pid));
 	assert_string_not_equal(got.last.why, "");
 	await(ins, inspector_unwind_asleep(ins, got.n, cap.pid, cap.pid, &sleeper));
 	assert_string_not_equal(got.last.language_why, "");

@@ -167,13 +167,19 @@ static void a_native_stack_that_ends_early_is_gone_on_with(void **state)
 }
 
 /* As the kernel side takes them: the chain, with the interpreter's own frames. */
-static uint32_t see(struct inspector_pyframe *ret)
+/* The frames, and as the second of its tasks the current one, as they are now. */
+static struct inspector_chain see(void)
 {
 	const struct version *v = image.v;
-	uint32_t n = 0;
+	struct inspector_chain chain = {.tid = TID};
+	struct inspector_seen_task *task = &chain.tasks[1];
 
-	for (uint64_t at = image.frame[0]; at; n++) {
-		struct inspector_pyframe *f = &ret[n];
+	task->address = image.task;
+	task->frame = image.frame[2];
+	memcpy(&task->name, bytes_at(image.task + v->coro + 8, 8), 8);
+	memcpy(task->bytes, bytes_at(task->name, sizeof(task->bytes)), sizeof(task->bytes));
+	for (uint64_t at = image.frame[0]; at; chain.count++) {
+		struct inspector_pyframe *f = &chain.frames[chain.count];
 		int32_t index;
 		*f = (struct inspector_pyframe){.address = at};
 		memcpy(&f->code, bytes_at(at + v->code, 8), 8);
@@ -191,13 +197,12 @@ static uint32_t see(struct inspector_pyframe *ret)
 			}
 		memcpy(&at, bytes_at(at + v->previous, 8), 8);
 	}
-	return n;
+	return chain;
 }
 
-static void merge_seen(struct pyview *view, const struct inspector_pyframe *seen, uint32_t n,
-		       bool cut, int runs)
+static void merge_seen(struct pyview *view, const struct inspector_chain *seen, int runs)
 {
-	struct message_job job = {.python = TID, .nframes = n, .cut = cut};
+	struct message_job job = {.python = TID, .chain = 1};
 
 	answer_init(&answer, 1);
 	for (int i = 0; i < runs; i++)
@@ -212,31 +217,61 @@ static void merge_seen(struct pyview *view, const struct inspector_pyframe *seen
 static void frames_that_were_seen_before_have_their_names_now(void **state)
 {
 	(void)state;
-	struct inspector_pyframe seen[INSPECTOR_PYFRAMES_MAX];
 
 	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
 		const struct version *v = &versions[i];
 		struct pyview view = build(v);
-		uint32_t n = see(seen), outer = v->minor >= 14; /* the evaluator's caller */
-		for (size_t k = 0; k < FRAMES; k++)		/* the thread has gone on */
+		struct inspector_chain seen = see();
+		uint32_t outer = v->minor >= 14;    /* the evaluator's caller */
+		for (size_t k = 0; k < FRAMES; k++) /* the thread has gone on */
 			memset(bytes_at(image.frame[k] + v->previous, 8), 0xff, 8);
-		merge_seen(&view, seen, n, false, runs_of(v));
+		put(image.task + v->coro + 8, 0); /* and its task with it */
+		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_int_equal(result.nframes, FRAMES + outer);
 		assert_string_equal(frames[1].function, "Bill.pay");
 		assert_int_equal(frames[1].line, 22);
+		assert_int_equal(result.task.address, image.task);
+		assert_string_equal(task_text(result.task.name),
+				    "\xc3\xa4\xe6\x97\xa5\xef\xbf\xbdx");
 		assert_string_equal(task_text(result.task.function), "handle");
-		merge_seen(&view, seen, n - 1, true, runs_of(v) + 1); /* more than was taken */
+		seen.count--; /* more than was taken */
+		seen.cut = true;
+		merge_seen(&view, &seen, runs_of(v) + 1);
+		seen.count++;
+		seen.cut = false;
 		assert_int_equal(result.language, MESSAGE_WHY_NONE);
 		assert_true(result.flags & MESSAGE_RESULT_TRUNCATED);
 		put(image.code[1] + v->name, image.name[0]); /* other code lies there now */
-		merge_seen(&view, seen, n, false, runs_of(v));
+		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
 		assert_int_equal(result.nframes, 2u * runs_of(v) + outer);
 		put(image.code[1] + 8, image.type[STR]);
-		merge_seen(&view, seen, n, false, runs_of(v));
+		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 	}
+}
+
+/* 100 characters: more than was kept of it. */
+static void a_long_name_is_read_on_if_it_is_still_the_same(void **state)
+{
+	(void)state;
+	char text[] = "0123456789012345678901234567890123456789012345678901234567890123456789"
+		      "012345678901234567890123456789";
+	struct pyview view = build(&versions[3]);
+	uint64_t name = make_ascii(text);
+
+	put(image.task + image.v->coro + 8, name);
+	struct inspector_chain seen = see();
+	merge_seen(&view, &seen, 2);
+	assert_string_equal(task_text(result.task.name), text);
+	bytes_at(name + image.v->ascii, 100)[0] = 'x';
+	merge_seen(&view, &seen, 2);
+	assert_int_equal(result.task.address, 0);
+	bytes_at(name + image.v->ascii, 100)[0] = '0';
+	put(name + 16, 99);
+	merge_seen(&view, &seen, 2);
+	assert_int_equal(result.task.address, 0);
 }
 
 static void the_collector_takes_no_other_answer(void **state)
@@ -448,6 +483,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_frames_stand_where_the_evaluator_ran),
 		cmocka_unit_test(the_task_is_the_one_whose_coroutine_runs),
+		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),
 		cmocka_unit_test(a_native_stack_that_ends_early_is_gone_on_with),

@@ -163,7 +163,7 @@ static void a_sleeping_thread_is_unwound_from_its_own_stack(void **state)
 	inspector_free(ins);
 	assert_int_equal(inspector_new(&patient, add_live, &live, &ins, NULL), 0);
 	for (int i = 0; i < 2; i++) { /* words that are there, and words that are not */
-		uint64_t words = i ? 8 : cap.regs[7];
+		uint64_t words = i ? 8 : cap.regs[7] - INSPECTOR_RED_ZONE;
 		struct inspector_sleeper sleeper = {.regs = cap.regs, .words = words};
 		assert_int_equal(inspector_unwind_asleep(ins, (uint64_t)i, pid, cap.tid, &sleeper),
 				 0);
@@ -319,6 +319,27 @@ static void a_symbol_is_found_where_it_lies_and_nowhere_else(void **state)
 	assert_null(inspector_free(ins));
 }
 
+/* The copy holds it: by now something else may lie there. */
+static void what_lies_in_the_red_zone_is_in_the_copy(void **state)
+{
+	struct inspector *ins = answers_start(&got, NULL);
+	uint64_t start, end, give_up = lsc_now_ns() + 10 * LSC_NS_PER_S;
+	pid_t pid = capture_spawn_nest("abr", NULL, NULL);
+
+	(void)state;
+	capture_find_map(pid, "inspect_nest", &start, &end);
+	do {
+		capture_take_within(pid, start, end, &cap);
+		answers_ask(ins, &got, &cap);
+	} while (strcmp(got.last.frames[0].function, "spin_aligned") && lsc_now_ns() < give_up);
+	capture_kill(pid);
+	answers_ask(ins, &got, &cap);
+	assert_string_equal(got.last.why, "");
+	assert_string_equal(got.last.frames[0].function, "spin_aligned");
+	assert_true(has_function("nest_b") && has_function("nest_a") && has_function("main"));
+	assert_null(inspector_free(ins));
+}
+
 /* Frames of code without rules lie wherever frame pointers say, and these lead round and round. */
 static void a_chain_of_frames_without_an_end_ends(void **state)
 {
@@ -340,7 +361,7 @@ static void a_chain_of_frames_without_an_end_ends(void **state)
 	assert_true(code && cap.size >= SLOTS * 16);
 	inspector_children(ins, &broker, &worker);
 	for (int round = 0; round < ROUNDS; round++) {
-		uint64_t sp = cap.regs[7];
+		uint64_t sp = cap.regs[7] - INSPECTOR_RED_ZONE;
 		for (uint64_t i = 0; i < SLOTS;
 		     i++) { /* on, back, to itself, or out of the stack */
 			uint64_t to = rand_r(&seed) % 8 ? i + 1 + (unsigned int)rand_r(&seed) % 2
@@ -375,6 +396,7 @@ int main(void)
 		cmocka_unit_test(a_sleeping_thread_is_unwound_from_its_own_stack),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(a_symbol_is_found_where_it_lies_and_nowhere_else),
+		cmocka_unit_test(what_lies_in_the_red_zone_is_in_the_copy),
 		cmocka_unit_test(a_chain_of_frames_without_an_end_ends),
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),
