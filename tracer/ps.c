@@ -32,13 +32,16 @@ struct ps {
 	/* the process whose tasks are read */
 	struct tasks *tasks;
 	uint64_t cookie; /* of the newest reading: one that came to nothing may go on */
+	enum { READ_TASKS, READ_VERSION, READ_HANDLES } reading;
 	bool done;
 	struct inspector_tally tally;
-	bool python; /* it is a CPython */
+	bool python;	  /* it is a CPython */
+	uint32_t version; /* of another runtime; 0 unknown */
 	/* the loop whose handles are read */
-	const struct watched *watched; /* borrowed; NULL: tasks are read */
-	json_t *handles;	       /* owned; NULL: it is none of libuv's */
+	struct watched *watched; /* owned; of that process */
+	json_t *handles;	 /* owned; NULL: it is none of libuv's */
 	size_t handles_omitted;
+	json_t *found; /* owned; for each loop what was found, a ps-handles, or null */
 	char why[160];
 };
 
@@ -69,15 +72,18 @@ static void on_result(const struct inspector_result *r, void *arg)
 		return;
 	}
 	p->done = true;
-	if (!p->watched) { /* of tasks */
+	if (p->reading == READ_TASKS) {
 		p->tally = r->tally;
 		p->python = r->address != 0;
+	} else if (p->reading == READ_VERSION) {
+		p->version = r->tally.version;
 	}
 	snprintf(p->why, sizeof(p->why), "%s", r->why ? r->why : "");
 }
 
-static void begin_reading(struct ps *p)
+static void begin_reading(struct ps *p, int reading)
 {
+	p->reading = reading;
 	p->done = false;
 	p->cookie++;
 	snprintf(p->why, sizeof(p->why), "no time is left");
@@ -99,7 +105,7 @@ static void await_answer(struct ps *p, uint64_t until)
 /* Has the tasks of a process read into p->tasks. Bounded by `until`. */
 static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
 {
-	begin_reading(p);
+	begin_reading(p, READ_TASKS);
 	p->python = false;
 	p->tally = (struct inspector_tally){0};
 	p->tasks = tasks_free(p->tasks);
@@ -111,22 +117,39 @@ static void read_tasks(struct ps *p, const struct target *t, uint64_t until)
 /* Has the handles of a loop read into p->handles, if it is one of libuv. */
 static void read_handles(struct ps *p, const struct census_loop *l, uint64_t until)
 {
-	begin_reading(p);
+	begin_reading(p, READ_HANDLES);
 	json_decref(LSC_TAKE(p->handles));
 	if (l->fd >= 0 && l->sp &&
 	    inspector_handles(p->inspector, p->cookie, l->pid, l->tid, l->sp, l->fd) == 0)
 		await_answer(p, until);
 }
 
-/* "3.11.7"; of 3.8 to 3.10 without the last number. */
-static void version_text(uint32_t version, char *buf, size_t size)
+/* "3.11.7", or "3.10" where the last number is not known. */
+static void version_text(uint32_t version, bool micro, char *buf, size_t size)
 {
-	unsigned int micro = version >> 8 & 0xff;
+	int n = snprintf(buf, size, "%u.%u", version >> 24, version >> 16 & 0xff);
 
-	if ((version >> 16 & 0xff) > 10)
-		snprintf(buf, size, "%u.%u.%u", version >> 24, version >> 16 & 0xff, micro);
-	else
-		snprintf(buf, size, "%u.%u", version >> 24, version >> 16 & 0xff);
+	if (micro && n > 0 && (size_t)n < size)
+		snprintf(buf + n, size - (size_t)n, ".%u", version >> 8 & 0xff);
+}
+
+/* The version of a runtime other than CPython, of all loops of its process. */
+static void learn_version(struct ps *p, struct census *c, size_t first, uint64_t until)
+{
+	const struct census_loop *l = &c->loops[first];
+	char version[32] = "";
+
+	if (!l->runtime[0] || l->runtime_version[0] || l->ring || !strcmp(l->runtime, "cpython"))
+		return;
+	begin_reading(p, READ_VERSION);
+	p->version = 0;
+	if (inspector_version(p->inspector, p->cookie, l->pid, l->pid, l->runtime) == 0)
+		await_answer(p, until);
+	if (p->version)
+		version_text(p->version, true, version, sizeof(version));
+	for (size_t i = first; i < c->n && c->loops[i].pid == l->pid; i++)
+		if (!c->loops[i].ring && !strcmp(c->loops[i].runtime, l->runtime))
+			snprintf(c->loops[i].runtime_version, sizeof(version), "%s", version);
 }
 
 /* What the reading of a process's tasks tells of its loops. */
@@ -134,7 +157,8 @@ static void learn_loops(const struct ps *p, struct census *c, int pid)
 {
 	char version[32];
 
-	version_text(p->tally.version, version, sizeof(version));
+	version_text(p->tally.version, (p->tally.version >> 16 & 0xff) > 10, version,
+		     sizeof(version));
 	for (size_t i = 0; i < c->n; i++) {
 		struct census_loop *l = &c->loops[i];
 		size_t n = tasks_of_thread(p->tasks, l->tid);
@@ -195,27 +219,20 @@ static void send_parts(struct ps *p, const struct census_loop *l, const char *ty
 }
 
 /* What each loop's epoll set watches, and the handles of those of libuv. */
-static void send_watched(struct ps *p, const struct census *c, int pid, json_t *unseen)
+static void send_watched(struct ps *p, const struct census *c)
 {
-	uint64_t until = lsc_now_ns() + TASKS_NS;
-	struct watched *w = watched_new(pid);
-
-	for (size_t i = 0; w && i < c->n; i++) {
+	for (size_t i = 0; p->watched && i < c->n; i++) {
 		const struct census_loop *l = &c->loops[i];
+		const json_t *found = json_array_get(p->found, i);
 		size_t omitted = 0;
-		json_t *all = l->fd < 0 ? NULL : watched_list(w, l->fd, &omitted);
+		json_t *all = l->fd < 0 ? NULL : watched_list(p->watched, l->fd, &omitted);
 		if (all)
 			send_parts(p, l, "ps-watched", "watched", all, omitted);
 		json_decref(all);
-		p->watched = w;
-		read_handles(p, l, until);
-		if (p->handles)
-			send_parts(p, l, "ps-handles", "handles", p->handles, p->handles_omitted);
-		else if (p->done && p->why[0])
-			add_unseen(unseen, "handles of libuv", p->why);
+		if (json_is_object(found))
+			send_parts(p, l, "ps-handles", "handles", json_object_get(found, "handles"),
+				   (size_t)json_integer_value(json_object_get(found, "omitted")));
 	}
-	json_decref(LSC_TAKE(p->handles));
-	watched_free(w);
 }
 
 static void send_loops(struct ps *p, const struct census *c)
@@ -309,8 +326,35 @@ static void send_end(struct ps *p, const struct census *c, json_t *unseen, const
 
 /* ---- both ways ---- */
 
+/* Reads the handles of all loops; what is turned by libuv and nothing else is a loop of libuv. */
+static void find_handles(struct ps *p, struct census *c, json_t *unseen)
+{
+	uint64_t until = lsc_now_ns() + TASKS_NS;
+
+	p->found = json_array();
+	for (size_t i = 0; p->watched && i < c->n; i++) {
+		struct census_loop *l = &c->loops[i];
+		read_handles(p, l, until);
+		if (p->done && p->why[0])
+			add_unseen(unseen, "handles of libuv", p->why);
+		if (!p->handles) {
+			json_array_append_new(p->found, json_null());
+			continue;
+		}
+		json_array_append_new(p->found,
+				      json_pack("{s:o, s:I}", "handles", LSC_TAKE(p->handles),
+						"omitted", (json_int_t)p->handles_omitted));
+		if (!l->runtime[0])
+			snprintf(l->runtime, sizeof(l->runtime), "libuv");
+	}
+}
+
 static void tell_process(struct ps *p, struct census *c, const struct target *t, json_t *unseen)
 {
+	p->watched = watched_new(t->pid);
+	find_handles(p, c, unseen);
+	for (size_t i = 0; i < c->n; i++)
+		learn_version(p, c, i, lsc_now_ns() + TASKS_NS);
 	read_tasks(p, t, lsc_now_ns() + TASKS_NS);
 	if (p->python || p->why[0])
 		learn_loops(p, c, t->pid);
@@ -337,6 +381,8 @@ static void tell_host(struct ps *p, struct census *c, json_t *unseen)
 	for (size_t i = 0; i < c->n; i++) {
 		const struct census_loop *l = &c->loops[i];
 		bool again = i && c->loops[i - 1].pid == l->pid;
+		if (!again)
+			learn_version(p, c, i, until);
 		if (again || strcmp(l->runtime, "cpython") != 0 ||
 		    target_open(l->pid, &t, &err) < 0)
 			continue;
@@ -382,11 +428,14 @@ int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
 			tell_host(&p, c, unseen);
 		send_loops(&p, c);
 		if (pid) {
-			send_watched(&p, c, pid, unseen);
+			send_watched(&p, c);
 			send_tasks(&p);
 		}
 		send_end(&p, c, json_incref(unseen), pid ? &target : NULL);
 	}
+	json_decref(p.handles);
+	json_decref(p.found);
+	watched_free(p.watched);
 	tasks_free(p.tasks);
 	census_free(c);
 	inspector_free(p.inspector);

@@ -5,7 +5,7 @@ import time
 import unittest
 
 import nodes
-from harness import BIN, HERE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng
+from harness import BIN, HERE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
 from test_ps import ps, uvloop
 
 UV_HANDLES = BIN.parent / "tests/e2e/uv_handles"
@@ -37,6 +37,8 @@ class Handles(Case):
                 found = {loop["tid"]: loop for loop in document["loops"]}
                 self.assertEqual(set(found), {loop["tid"] for loop in truth}, told)
                 for loop in truth:
+                    told_of = found[loop["tid"]]
+                    self.assertEqual((told_of["runtime"], told_of["runtime_version"]), ("libuv", loop["version"]), told)
                     self.assertEqual(found[loop["tid"]]["handles_omitted"], 0, told)
                     self.check(found[loop["tid"]]["handles"], loop["handles"], before, after, told)
 
@@ -76,6 +78,8 @@ class Handles(Case):
             document, before, after = looked_at(target.pid)
             text = loopscope("ps", target.pid).stdout
         loop, = (loop for loop in document["loops"] if loop["tid"] == target.pid)
+        said = run(*command, "--version").stdout.strip()
+        self.assertEqual((loop["runtime"], "v" + loop["runtime_version"]), ("node", said), told)
         tcp = [handle for handle in loop["handles"] if handle["kind"] == "tcp"]
         self.assertEqual([name for name in truth["resources"] if name == "Timeout"], ["Timeout"] * timers, told)
         self.assertEqual(len(tcp), sum(name in ("TCPServerWrap", "TCPSocketWrap") for name in truth["resources"]), told)

@@ -264,9 +264,12 @@ class Host(Case):
                 for tid in started[name].loops() if name in started else ():
                     self.assertEqual(loops[tid]["primary_wait"]["syscall"], call, told)
                     self.assertLess(loops[tid]["utilization"], 0.3, told)
-            for name in ("redis", "nginx", "node"):
+            for name, ask in {"redis": ["redis-server", "--version"], "nginx": ["/usr/sbin/nginx", "-v"],
+                              "node": ["node", "--version"]}.items():
                 for tid in started[name].loops() if name in started else ():
-                    self.assertEqual(loops[tid]["runtime"], name, told)
+                    said = run(*ask)
+                    version = re.search(r"(?:v=|nginx/|v)(\d+\.\d+\.\d+)", said.stdout + said.stderr)[1]
+                    self.assertEqual((loops[tid]["runtime"], loops[tid]["runtime_version"]), (name, version), told)
             for tid, tasks in truth.items():
                 self.assertEqual(loops[int(tid)]["tasks"], len(tasks), told)
             self.assertEqual(loops[ring.pid]["source"], "both", told)

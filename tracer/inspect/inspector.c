@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "inspect/crew.h"
+#include "inspect/request.h"
 #include "inspect/target.h"
 
 #define JOBS_MAX   256
@@ -476,8 +477,8 @@ void inspector_dispatch(struct inspector *ins)
 	pump(ins, now);
 }
 
-static int add_job(struct inspector *ins, int pid, const struct message_job *m, const void *data,
-		   const struct inspector_chain *chain)
+int request_add(struct inspector *ins, int pid, const struct message_job *m, const void *data,
+		const struct inspector_chain *chain)
 {
 	size_t tail = chain ? sizeof(*chain) : 0, size = m->size + tail;
 
@@ -497,85 +498,6 @@ static int add_job(struct inspector *ins, int pid, const struct message_job *m, 
 	ins->pending++;
 	ins->due = true;
 	return 0;
-}
-
-int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
-		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size)
-{
-	struct message_job head = {.kind = MESSAGE_JOB, .cookie = cookie, .tid = tid};
-
-	if (size > INSPECTOR_STACK_MAX)
-		return -EINVAL;
-	head.size = (uint32_t)size;
-	memcpy(head.regs, regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, stack, NULL);
-}
-
-int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int tid,
-			    const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size,
-			    const struct inspector_chain *chain)
-{
-	struct message_job head = {.kind = MESSAGE_JOB,
-				   .cookie = cookie,
-				   .tid = tid,
-				   .python = chain->tid,
-				   .chain = 1};
-
-	if (size > INSPECTOR_STACK_MAX || chain->count > INSPECTOR_PYFRAMES_MAX)
-		return -EINVAL;
-	head.size = (uint32_t)size;
-	memcpy(head.regs, regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, stack, chain);
-}
-
-int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
-			    const struct inspector_sleeper *sleeper)
-{
-	struct message_job head = {.kind = MESSAGE_JOB,
-				   .cookie = cookie,
-				   .tid = tid,
-				   .words = sleeper->words,
-				   .asleep = 1,
-				   .python = (uint32_t)sleeper->python};
-
-	memcpy(head.regs, sleeper->regs, sizeof(head.regs));
-	return add_job(ins, pid, &head, NULL, NULL);
-}
-
-int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
-		   const char *symbol)
-{
-	char names[128];
-	int n = snprintf(names, sizeof(names), "%s%c%s", file, '\0', symbol);
-	struct message_job m = {
-		.kind = MESSAGE_FIND, .cookie = cookie, .tid = tid, .size = (uint32_t)n + 1};
-
-	return n < 0 || n >= (int)sizeof(names) ? -EINVAL : add_job(ins, pid, &m, names, NULL);
-}
-
-int inspector_cpython(struct inspector *ins, uint64_t cookie, int pid, int tid, int ns_tid)
-{
-	struct message_job m = {
-		.kind = MESSAGE_CPYTHON, .cookie = cookie, .tid = tid, .python = (uint32_t)ns_tid};
-
-	return add_job(ins, pid, &m, NULL, NULL);
-}
-
-int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid)
-{
-	struct message_job m = {.kind = MESSAGE_TASKS, .cookie = cookie, .tid = tid};
-
-	return add_job(ins, pid, &m, NULL, NULL);
-}
-
-int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, uint64_t sp,
-		      int epoll_fd)
-{
-	struct message_wait wait = {.sp = sp, .fd = epoll_fd};
-	struct message_job m = {
-		.kind = MESSAGE_HANDLES, .cookie = cookie, .tid = tid, .size = sizeof(wait)};
-
-	return add_job(ins, pid, &m, &wait, NULL);
 }
 
 void inspector_forget(struct inspector *ins, int pid)

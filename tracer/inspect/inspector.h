@@ -275,6 +275,11 @@ int inspector_tasks(struct inspector *ins, uint64_t cookie, int pid, int tid);
 int inspector_handles(struct inspector *ins, uint64_t cookie, int pid, int tid, uint64_t sp,
 		      int epoll_fd);
 
+/* Looks for the version of a runtime: "redis", "nginx", "node", "libuv". Answered like
+ * inspector_find(), with the version in the tally: as PY_VERSION_HEX; 0: it is not certain. */
+int inspector_version(struct inspector *ins, uint64_t cookie, int pid, int tid,
+		      const char *runtime);
+
 /* The target's mappings changed (exec, dlopen seen): look again at the next job. */
 void inspector_forget(struct inspector *ins, int pid);
 

@@ -41,9 +41,11 @@ enum message_kind {
 	MESSAGE_HANDLES = 18,	  /* collector -> worker: struct message_job, struct message_wait;
 				     answered by a MESSAGE_HANDLE_LIST or none, then MESSAGE_RESULT */
 	MESSAGE_HANDLE_LIST = 19, /* worker -> collector: struct message_handle_list and the rest */
-	MESSAGE_SIDEFILE = 20,	  /* worker -> broker: struct message_sidefile, text; answered by a
-				     struct message_status of this kind, with the file if its value
-				     is 0 */
+	MESSAGE_VERSION = 21, /* collector -> worker: struct message_job, a runtime's name with NUL;
+				 answered by MESSAGE_RESULT */
+	MESSAGE_SIDEFILE = 20, /* worker -> broker: struct message_sidefile, text; answered by a
+				  struct message_status of this kind, with the file if its value
+				  is 0 */
 };
 
 enum message_phase {

@@ -19,6 +19,7 @@
 #include "inspect/space.h"
 #include "inspect/tasklist.h"
 #include "inspect/unwind.h"
+#include "inspect/version.h"
 
 struct worker {
 	int collector, broker;
@@ -156,6 +157,9 @@ static int serve_collector(struct worker *w)
 		size = cpython_run(w->slots[job->slot], job, tell_phase, w, w->out);
 	else if (job->kind == MESSAGE_TASKS)
 		size = tasklist_run(w->slots[job->slot], job, w->collector, tell_phase, w, w->out);
+	else if (job->kind == MESSAGE_VERSION)
+		size = version_run(w->slots[job->slot], job, (const char *)data, tell_phase, w,
+				   w->out);
 	else if (job->kind == MESSAGE_HANDLES)
 		size = handlelist_run(w->slots[job->slot], job, data, w->collector, tell_phase, w,
 				      w->out);

@@ -211,7 +211,8 @@ static void *turn(void *arg)
 	make_process(loop, calloc(1, sizeof(uv_process_t)));
 	check(uv_timer_init(loop, &keep), "uv_timer_init");
 	check(uv_timer_start(&keep, on_timer, 1u << 30, 0), "uv_timer_start");
-	printf("{\"tid\": %d, \"handles\": [", (int)gettid());
+	printf("{\"tid\": %d, \"version\": \"%s\", \"handles\": [", (int)gettid(),
+	       uv_version_string());
 	uv_walk(loop, print, &w);
 	printf("]}\n");
 	fflush(stdout);
