@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Many futures as one, in the meaning of asyncio.gather(). The gather holds a reference of each
- * member; a member's end holds the gather, so that the waiters in it outlive every wake.
+ * member, and takes its waiters back when it is released: members that never end do not keep it.
  */
 #include "future.h"
 
@@ -21,7 +21,7 @@ struct member {
 struct gather {
 	struct lsc_future future; /* first: a gather is a future */
 	size_t count;
-	size_t pending; /* members that have not ended; each holds a reference of the gather */
+	size_t pending; /* members that have not ended */
 	bool all;	/* LSC_GATHER_ALL */
 	bool cancelled;
 	struct member members[];
@@ -50,8 +50,10 @@ static void gather_release(struct lsc_future *future)
 {
 	struct gather *g = gather_of(future);
 
-	for (size_t i = 0; i < g->count; i++)
+	for (size_t i = 0; i < g->count; i++) {
+		list_remove(&g->members[i].waiter.link);
 		lsc_unref(g->members[i].future);
+	}
 	free(g);
 }
 
@@ -87,7 +89,6 @@ static void member_ended(struct future_waiter *waiter)
 	g->pending--;
 	future_take(m->future);
 	end_if_decided(g, m->future->result);
-	lsc_unref(&g->future);
 }
 
 static const struct future_waiter_ops waiter_ops = {.wake = member_ended};
@@ -118,7 +119,6 @@ struct lsc_future *lsc_gather(struct lsc_future *const *members, size_t n, unsig
 				failed = m->future->result;
 			continue;
 		}
-		lsc_ref(&g->future);
 		g->pending++;
 		future_wait(m->future, &m->waiter);
 	}

@@ -45,8 +45,12 @@ static int begin(struct op *op, int fd, uint32_t events)
 	if (!task)
 		return -EPERM;
 	*op = (struct op){.loop = task->future.loop, .fd = fd, .events = events};
-	int r = let_others(op->loop);
-	return r < 0 ? r : fd_entry_get(op->loop, fd, &op->entry);
+	int r = fd_entry_get(op->loop, fd, &op->entry);
+	if (r < 0)
+		return r;
+	uint32_t generation = op->entry->generation;
+	r = let_others(op->loop);
+	return r == 0 && op->entry->generation != generation ? -EBADF : r; /* closed meanwhile */
 }
 
 /* What became of a try: n and errno. 0: it is to be repeated, the descriptor is ready now;

@@ -21,7 +21,7 @@ static uint64_t unit_of(uint64_t ns)
 
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns)
 {
-	wheel->now = unit_of(now_ns);
+	wheel->now = wheel->seen = unit_of(now_ns);
 }
 
 static struct timer *timer_of(struct job *job)
@@ -56,9 +56,8 @@ static void clear_bit(struct timer_wheel *wheel, uint32_t at)
 }
 
 /* Puts the timer where its time belongs, seen from the wheel's. */
-static void place(struct timer_wheel *wheel, struct timer *timer)
+static void place(struct timer_wheel *wheel, struct timer *timer, uint64_t unit)
 {
-	uint64_t unit = unit_of(timer->due_ns);
 	unsigned level = 0;
 
 	if (unit <= wheel->now)
@@ -71,9 +70,11 @@ static void place(struct timer_wheel *wheel, struct timer *timer)
 
 void timer_add(struct timer_wheel *wheel, struct timer *timer)
 {
+	uint64_t unit = unit_of(timer->due_ns);
+
 	timer->on_wheel = true;
 	timer->order = wheel->added++;
-	place(wheel, timer);
+	place(wheel, timer, unit > wheel->seen ? unit : wheel->seen);
 	wheel->count++;
 }
 
@@ -184,7 +185,7 @@ static void move_down(struct timer_wheel *wheel, uint32_t at)
 	struct taken taken = take_slot(wheel, at);
 
 	for (struct timer *t; (t = taken_next(&taken));)
-		place(wheel, t);
+		place(wheel, t, unit_of(t->due_ns));
 }
 
 static bool before(const struct timer *a, const struct timer *b)
@@ -288,6 +289,8 @@ bool timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
 	uint64_t now = unit_of(now_ns), unit;
 	uint32_t at;
 
+	if (now > wheel->seen)
+		wheel->seen = now;
 	for (size_t n = 0; wheel->count > 0 && find_first(wheel, &at, &unit) && unit <= now;) {
 		if (n >= max)
 			return true;

@@ -41,7 +41,8 @@ struct timer_list {
 };
 
 struct timer_wheel {
-	uint64_t now; /* in units of the lowest level: all slots before it are empty */
+	uint64_t now;  /* in units of the lowest level: all slots before it are empty */
+	uint64_t seen; /* of the last expiry, which may have left some: what is added follows them */
 	size_t count;
 	uint32_t added;
 	uint64_t occupied[TIMER_LEVELS][TIMER_SLOTS / 64];
@@ -51,7 +52,8 @@ struct timer_wheel {
 /* The wheel is zeroed memory. */
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns);
 
-/* The wheel borrows the timer until it has expired or is removed. */
+/* The wheel borrows the timer until it has expired or is removed. One whose time was over at the last
+ * expiry counts as due then: those that are always due do not keep back the others. */
 void timer_add(struct timer_wheel *wheel, struct timer *timer);
 void timer_remove(struct timer_wheel *wheel, struct timer *timer);
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "loop.h"
 #include "loopscope/loopscope.h"
 
 /* ---- errors ---- */
@@ -103,6 +104,30 @@ static void a_group_that_fails_asks_again_who_has_not_taken_a_request_back(void 
 	assert_int_equal(lsc_run(main_of_swallowed, NULL), 0);
 }
 
+/* ---- gathers ---- */
+
+static int main_of_endless_member(void *arg)
+{
+	struct lsc_future *members[2] = {lsc_future_new(), lsc_future_new()};
+	struct lsc_future *all = lsc_gather(members, 2, 0);
+	uint32_t refs = lsc_loop_current()->refs;
+
+	(void)arg;
+	assert_int_equal(lsc_resolve(members[0], -EIO), 0);
+	assert_int_equal(lsc_await(all), -EIO);
+	lsc_unref(all);
+	lsc_unref(members[0]);
+	lsc_unref(members[1]);
+	assert_int_equal(lsc_loop_current()->refs, refs - 3); /* one of each future */
+	return 0;
+}
+
+static void a_member_that_never_ends_does_not_keep_its_gather(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_endless_member, NULL), 0);
+}
+
 /* ---- time that is up ---- */
 
 static int main_of_no_time(void *arg)
@@ -135,6 +160,7 @@ int main(void)
 		cmocka_unit_test(an_error_is_not_lost_to_a_request_that_no_suspension_met),
 		cmocka_unit_test(a_body_that_met_a_cancelled_future_is_no_request),
 		cmocka_unit_test(a_group_that_fails_asks_again_who_has_not_taken_a_request_back),
+		cmocka_unit_test(a_member_that_never_ends_does_not_keep_its_gather),
 		cmocka_unit_test(time_that_is_up_ends_the_next_suspension),
 	};
 

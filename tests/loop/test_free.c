@@ -208,6 +208,47 @@ static void a_number_that_is_used_again_before_the_task_runs_is_not_read(void **
 	assert_int_equal(lsc_run(main_of_reuse, NULL), 0);
 }
 
+/* Sends until its turn is taken from it, ahead of a try. */
+static int send_for_long(void *arg)
+{
+	char byte = 0;
+	ssize_t n = 0;
+
+	while (n >= 0) {
+		n = lsc_send(*(int *)arg, "o", 1, 0);
+		if (n > 0)
+			assert_int_equal(recv(((int *)arg)[1], &byte, 1, MSG_DONTWAIT), 1);
+	}
+	return (int)n;
+}
+
+static int main_of_turns(void *arg)
+{
+	int before[2], after[2];
+	char byte;
+
+	(void)arg;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, before), 0);
+	struct lsc_future *task = lsc_spawn(send_for_long, before, "sends");
+	lsc_yield();
+	lsc_close(before[0]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, after), 0);
+	assert_int_equal(after[0], before[0]);
+	assert_int_equal(lsc_await(task), -EBADF);
+	assert_int_equal(recv(after[1], &byte, 1, MSG_DONTWAIT), -1);
+	lsc_unref(task);
+	lsc_close(before[1]);
+	lsc_close(after[0]);
+	lsc_close(after[1]);
+	return 0;
+}
+
+static void a_number_that_is_used_again_while_others_run_is_not_written(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_turns, NULL), 0);
+}
+
 /* ---- the end of a loop ---- */
 
 static int interfere(void *arg)
@@ -301,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_freed_after_it_woke_a_task_is_not_touched),
 		cmocka_unit_test(a_number_that_is_used_again_before_the_task_runs_is_not_read),
+		cmocka_unit_test(a_number_that_is_used_again_while_others_run_is_not_written),
 		cmocka_unit_test(a_loop_that_ends_cannot_be_turned_or_freed_by_its_tasks),
 		cmocka_unit_test(a_call_of_a_thread_is_dropped_with_the_loop_also_beside_workers),
 		cmocka_unit_test(a_call_without_a_thread_leaves_nothing),

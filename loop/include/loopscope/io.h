@@ -15,8 +15,8 @@
  * other blocking descriptors, such as a terminal shared with the shell, the flag is left alone, and
  * the operation waits for readiness ahead of each try.
  *
- * An operation that need not wait does not let others run: a task that never meets an unready
- * descriptor has to lsc_yield() now and then.
+ * An operation that need not wait lets others run now and then only, ahead of its try: when the
+ * tick has lasted for 50 us already.
  */
 #ifndef LOOPSCOPE_IO_H
 #define LOOPSCOPE_IO_H
