@@ -7,7 +7,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <netdb.h>
@@ -20,21 +19,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "descriptors.h"
 #include "loopscope/loopscope.h"
 #include "on_valgrind.h"
 #include "wrap.h"
-
-static int open_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 /* Each returns 0 or an error. */
 typedef int (*scenario)(void *arg);
@@ -185,7 +173,7 @@ static bool is_expected(int r)
 
 static void sweep(scenario fn)
 {
-	int failures = 0, r, before = open_descriptors();
+	int failures = 0, r, before = descriptors_open();
 
 	for (unsigned nth = 1;; nth++) {
 		wrap_fail_at(nth);
@@ -194,7 +182,7 @@ static void sweep(scenario fn)
 		wrap_fail_at(0);
 		if (!is_expected(r))
 			fail_msg("call number %u failed, and the result is %d", nth, r);
-		assert_int_equal(open_descriptors(), before);
+		assert_int_equal(descriptors_open(), before);
 		if (!failed)
 			break;
 		failures += r != 0;

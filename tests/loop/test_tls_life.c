@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "descriptors.h"
 #include "loopscope/loopscope.h"
 #include "tls_fixture.h"
 
@@ -105,11 +106,11 @@ static int main_of_closing(void *arg)
 
 static void streams_are_closed_in_every_state(void **state)
 {
-	int before = fixture_descriptors();
+	int before = descriptors_open();
 
 	(void)state;
 	run(main_of_closing);
-	assert_int_equal(fixture_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 }
 
 /* ---- TLS on a connection that was used without ---- */
@@ -264,7 +265,7 @@ static int main_of_many(void *arg)
 	struct lsc_tls_context *client = fixture_client("ca.pem"),
 			       *server = fixture_server("good.pem");
 	struct lsc_server *listening;
-	int before = fixture_descriptors();
+	int before = descriptors_open();
 
 	(void)arg;
 	assert_int_equal(
@@ -286,18 +287,18 @@ static int main_of_many(void *arg)
 	assert_int_equal(lsc_server_wait_closed(listening), 0);
 	lsc_server_free(listening);
 	lsc_tls_context_unref(client);
-	for (int i = 0; fixture_descriptors() > before + 1 && i < 1000; i++)
+	for (int i = 0; descriptors_open() > before + 1 && i < 1000; i++)
 		lsc_yield();
 	return 0;
 }
 
 static void a_thousand_connections_leave_nothing(void **state)
 {
-	int before = fixture_descriptors();
+	int before = descriptors_open();
 
 	(void)state;
 	run(main_of_many);
-	assert_int_equal(fixture_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "descriptors.h"
 #include "loopscope/loopscope.h"
 #include "tls_fixture.h"
 #include "wrap.h"
@@ -97,7 +98,7 @@ static void tls_survives_a_lack_of_memory(void **state)
 	(void)state;
 	assert_int_equal(lsc_run(main_of_sweep, NULL),
 			 0); /* OpenSSL keeps things from the first use */
-	int before = fixture_descriptors();
+	int before = descriptors_open();
 	print_message("seed %u\n", seed);
 	do {
 		/* There are some ten thousand: one of 24. */
@@ -111,7 +112,7 @@ static void tls_survives_a_lack_of_memory(void **state)
 		assert_true(failed || r == 0);
 		failures += r != 0;
 		plain += r == -ENOMEM;
-		assert_int_equal(fixture_descriptors(), before);
+		assert_int_equal(descriptors_open(), before);
 	} while (failed);
 	print_message("%u of %u allocations failed, %u errors\n", tries - 1, nth, failures);
 	assert_true(failures >= 30);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "descriptors.h"
 #include "loopscope/loopscope.h"
 #include "tls_fixture.h"
 
@@ -234,7 +235,7 @@ static int main_of_cancelling(void *arg)
 {
 	struct lsc_tls_context *client = fixture_client("ca.pem"),
 			       *server = fixture_server("good.pem");
-	int before = fixture_descriptors();
+	int before = descriptors_open();
 	bool done = false;
 
 	(void)arg;
@@ -267,7 +268,7 @@ static int main_of_cancelling(void *arg)
 		close_wire(&w, tasks);
 		assert_in_range(step, 0, 10000);
 	}
-	assert_int_equal(fixture_descriptors(), before);
+	assert_int_equal(descriptors_open(), before);
 	lsc_tls_context_unref(client);
 	lsc_tls_context_unref(server);
 	return 0;

@@ -2,7 +2,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,18 +96,6 @@ void fixture_ask(struct lsc_stream *stream, const char *text)
 		fail_msg("%zd: %s", n, lsc_tls_error());
 	assert_int_equal(n, strlen(text));
 	assert_memory_equal(line, text, strlen(text));
-}
-
-int fixture_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* ---- both ends at once ---- */

@@ -45,7 +45,4 @@ int fixture_echo(struct lsc_stream *stream, void *arg);
 /* Writes the text, and reads the same. */
 void fixture_ask(struct lsc_stream *stream, const char *text);
 
-/* Descriptors that this process has open. */
-int fixture_descriptors(void);
-
 #endif
