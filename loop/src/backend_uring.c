@@ -264,8 +264,9 @@ static void dispatch(struct lsc_loop *loop, int events)
 	struct uring_backend *b = backend_of(loop);
 
 	for (int i = 0; i < events; i++) {
-		struct io_uring_cqe cqe = uring_take(&b->ring);
+		struct io_uring_cqe cqe;
 
+		uring_take(&b->ring, &cqe);
 		come_back(loop, &cqe);
 	}
 }

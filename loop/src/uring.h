@@ -43,13 +43,12 @@ static inline unsigned uring_completed(const struct uring *u)
 }
 
 /* Takes one of them. */
-static inline struct io_uring_cqe uring_take(struct uring *u)
+static inline void uring_take(struct uring *u, struct io_uring_cqe *ret)
 {
 	uint32_t head = *u->cq_head;
-	struct io_uring_cqe cqe = u->cqes[head & u->cq_mask];
 
+	*ret = u->cqes[head & u->cq_mask];
 	__atomic_store_n(u->cq_head, head + 1, __ATOMIC_RELEASE);
-	return cqe;
 }
 
 #endif
