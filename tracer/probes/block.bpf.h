@@ -327,7 +327,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 			return;
 		}
 	}
-	if (has_left(t, prev))
+	if (has_left(t))
 		leave_loop(t, id);
 	if (class > WAIT_FUTEX && may_idle(prev, nr, args, t->main) &&
 	    learn(t, id, sp, nr, args, class, now)) {

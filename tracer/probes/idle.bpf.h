@@ -44,21 +44,23 @@ static __always_inline bool is_epoll(const struct thread_state *t)
 }
 
 /* The current thread goes to sleep in its primary wait. */
-static __always_inline void meet_epoll(const struct thread_state *t)
+__noinline int meet_epoll(struct thread_state *t)
 {
-	if (epoll_ops || !is_epoll(t))
-		return;
+	if (!t || epoll_ops || !is_epoll(t))
+		return 0;
 	struct file *f = fd_file(bpf_get_current_task_btf(), t->primary_fd);
 	if (f)
 		epoll_ops = (__u64)kernel_field(struct file, f, f_op);
+	return 0;
 }
 
-/* The thread has closed the set that its loop waits in; its number may be another file's. */
-static __always_inline bool has_left(const struct thread_state *t, struct task_struct *p)
+/* The current thread has closed the set that its loop waits in; its number may be another file's.
+ */
+static __always_inline bool has_left(struct thread_state *t)
 {
-	if (!t->confidence || !is_epoll(t))
+	if (!t || !t->confidence || !is_epoll(t))
 		return false;
-	struct file *f = fd_file(p, t->primary_fd);
+	struct file *f = fd_file(bpf_get_current_task_btf(), t->primary_fd);
 	return !f || (epoll_ops && (__u64)kernel_field(struct file, f, f_op) != epoll_ops);
 }
 
@@ -80,8 +82,7 @@ __noinline int leave_loop(struct thread_state *t, __u64 id)
 static __always_inline void turn_over(struct thread_state *t, __u64 id, const __u64 *args,
 				      __u64 now, bool precise)
 {
-	if (t->primary_class == WAIT_EPOLL && (__s32)args[0] != t->primary_fd &&
-	    has_left(t, bpf_get_current_task_btf()))
+	if (t->primary_class == WAIT_EPOLL && (__s32)args[0] != t->primary_fd && has_left(t))
 		leave_loop(t, id);
 	else
 		tick_end(t, id, now, precise, false);

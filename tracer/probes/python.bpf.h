@@ -99,12 +99,30 @@ static __always_inline void python_tasks(struct python_scratch *s, const struct 
 		python_task(p, s->pairs[i * PAIR_WORDS + PAIR_WORDS - 1], &s->e.tasks[i]);
 }
 
+struct python_walk {
+	struct python_scratch *s;
+	const struct python_place *p;
+	__u64 at; /* the next frame; 0: there is none */
+	__u32 n;
+};
+
+static long python_step(__u32 i, void *arg)
+{
+	struct python_walk *w = arg;
+
+	if (i >= PYTHON_FRAMES || !w->at)
+		return 1;
+	w->at = python_frame(w->s, w->p, w->at, &w->s->e.frames[i]);
+	w->n = i + 1;
+	return 0;
+}
+
 /* Tells the frames of the current thread, of process id >> 32, for the thread (__u32)id: its own
  * sample, block or that of who waits for it. state is its thread state; 0: it holds the GIL, and
  * the lock names it. The event's size, 0: unknown. */
 __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 {
-	__u32 tgid = id >> 32, zero = 0, n = 0;
+	__u32 tgid = id >> 32, zero = 0;
 	struct gil_place *g = bpf_map_lookup_elem(&gils, &tgid);
 	struct python_scratch *s = bpf_map_lookup_elem(&python_chain, &zero);
 
@@ -117,14 +135,10 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	__u64 at = state;
 	if (g->python.state_cframe)
 		at = read_pointer(state + g->python.state_cframe);
-	at = read_pointer(at + g->python.state_frame);
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < PYTHON_FRAMES; i++) {
-		if (!at)
-			break;
-		at = python_frame(s, &g->python, at, &s->e.frames[i]);
-		n = i + 1;
-	}
+	struct python_walk w = {.s = s, .p = &g->python};
+	w.at = read_pointer(at + g->python.state_frame);
+	bpf_loop(PYTHON_FRAMES, python_step, &w, 0); /* its body is verified once */
+	__u64 n = w.n;
 	python_tasks(s, &g->python, state);
 	struct event_python *e = &s->e;
 	e->e.kind = EVENT_PYTHON;
@@ -132,11 +146,13 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	e->e.tgid = tgid;
 	e->e.tid = id;
 	e->count = n;
-	e->cut = at != 0;
+	e->cut = w.at != 0;
 	e->of_block = of_block;
+	if (!n || n > PYTHON_FRAMES)
+		return 0;
 	__u64 size = sizeof(*e) - (PYTHON_FRAMES - n) * sizeof(e->frames[0]);
 	e->e.size = size;
-	if (!n || size > sizeof(*e) || bpf_ringbuf_output(&events, e, size, wakeup_flags()))
+	if (size > sizeof(*e) || bpf_ringbuf_output(&events, e, size, wakeup_flags()))
 		return 0;
 	return size;
 }

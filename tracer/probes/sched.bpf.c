@@ -231,7 +231,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	__u64 now = bpf_ktime_get_ns();
 	if (now - t->tick_ns < stall_ns / 2)
 		return 0;
-	if (has_left(t, bpf_get_current_task_btf()))
+	if (has_left(t))
 		return leave_loop(t, id);
 	tick_inside(t, now);
 	if ((t->samples_user + t->samples_kernel) & sample_mask)
@@ -424,7 +424,7 @@ int BPF_PROG(on_exit, struct task_struct *p)
 	struct thread_state *t = thread_find(tid);
 	if (t && t->primary_sp) {
 		t->runtime = p->se.sum_exec_runtime;
-		if (has_left(t, p))
+		if (has_left(t))
 			leave_loop(t, (__u64)p->tgid << 32 | tid);
 		else
 			tick_end(t, (__u64)p->tgid << 32 | tid, bpf_ktime_get_ns(), false, true);
