@@ -184,12 +184,14 @@ static void ask_own_stack(struct collector *c, struct loop *l)
 		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
 }
 
+/* Frames that were taken as the block began may turn out not to fit: only the short waits for
+ * CPython's lock, of which there are many, rely on these. */
 static bool wants_own_stack(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
 	return target_language(l->target) && !q->stack && !q->own_job && q->tries < TRIES &&
-	       !chain_of_block(l, q->off_ns);
+	       !(q->owner.gil && chain_of_block(l, q->off_ns));
 }
 
 /* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
@@ -447,12 +449,12 @@ static void close_own_stack(struct collector *c, const struct loop *l, const str
 {
 	if (!target_language(l->target))
 		return;
+	if (chained && (!q->stack || q->why))
+		return;
 	b->row.stack = q->stack;
 	b->looked_into = q->stack && !q->why;
 	if (!b->row.task)
 		b->row.task = q->task;
-	if (chained && !q->stack)
-		return;
 	if (q->why)
 		ledger_no_frames(c, l, q->why);
 	else if (!q->stack && is_python(l)) /* those of JavaScript are in the copy of the stack */

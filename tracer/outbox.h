@@ -20,7 +20,7 @@ struct outbox {
 	bool gone;
 	json_t *kept[OUTBOX_MAX]; /* owned; oldest first */
 	size_t nkept;
-	uint64_t left_out, told; /* of these the client knows by a notice */
+	uint64_t left_out, told; /* of these the client knows */
 };
 
 /* Takes msg, which the client counts on; NULL is nothing. More than OUTBOX_MAX at once are left

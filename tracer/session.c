@@ -264,6 +264,7 @@ static void end_job(struct session *s, const char *reason, int exit_status)
 		send_error(s, 125, err.text);
 		return;
 	}
+	s->out.told = s->out.left_out; /* by the end itself, after which there is nothing */
 	send_message(s, json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, "
 				  "s:I}",
 				  "type", "end", "reason", reason, "path", text_or_null(s->output),
