@@ -136,6 +136,11 @@ static int main_of_end(void *arg)
 		lsc_unref(reader);
 		pair_close(pair);
 	}
+	/* Nobody reads any more: an error, and no signal. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(lsc_close(pair[1]), 0);
+	assert_int_equal(lsc_send(pair[0], "a", 1, 0), -EPIPE);
+	assert_int_equal(lsc_close(pair[0]), 0);
 	return 0;
 }
 
