@@ -103,7 +103,7 @@ class Tasks(Case):
                 "async def make():\n loop = asyncio.get_running_loop()\n"
                 " if hasattr(asyncio, 'eager_task_factory'): loop.set_task_factory(asyncio.eager_task_factory)\n"
                 " made = [loop.create_task(leaf(), name='%s-%d' % (threading.current_thread().name, n)) for n in range(9)]\n"
-                " await asyncio.sleep(0.01)\n return made\n"
+                " await asyncio.sleep(0)\n return made\n"
                 "def ended(): kept.extend(loop.run_until_complete(make()))\n"
                 "kept, loop = [], asyncio.new_event_loop()\nt = threading.Thread(target=ended, name='ended')\nt.start()\nt.join()\n"
                 "async def main():\n kept.extend(await make())\n"
