@@ -31,6 +31,8 @@ void fixture_small_capture(const char *path);
 /* The bytes of a file, to be freed. */
 uint8_t *fixture_read(const char *path, size_t *ret_size);
 void fixture_write(const char *path, const void *data, size_t size);
+/* Changes a capture, or makes it, by SQL. */
+void fixture_change(const char *path, const char *sql);
 /* How many entries the working directory has. */
 int fixture_entries(void);
 /* Random numbers of a seed that is printed. */

@@ -9,17 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void change(const char *sql)
-{
-	sqlite3 *db;
-	char *message = NULL;
-
-	assert_int_equal(sqlite3_open("old.lsc", &db), SQLITE_OK);
-	if (sqlite3_exec(db, sql, NULL, NULL, &message))
-		fail_msg("%s", message);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 static void make_version_1(void)
 {
 	size_t size;
@@ -27,7 +16,7 @@ static void make_version_1(void)
 
 	sql[size] = '\0';
 	unlink("old.lsc");
-	change((char *)sql);
+	fixture_change("old.lsc", (char *)sql);
 	free(sql);
 }
 
@@ -99,7 +88,7 @@ static void one_that_its_writer_left_unfinished_reads_too(void **state)
 	(void)state;
 	sqlite3 *db;
 
-	change("PRAGMA journal_mode = WAL");
+	fixture_change("old.lsc", "PRAGMA journal_mode = WAL");
 	assert_int_equal(sqlite3_open("old.lsc", &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db,
 				      "INSERT INTO task SELECT 2, loop, 2, name, kind, "
@@ -133,7 +122,7 @@ static void a_hostile_one_is_refused_and_runs_nothing(void **state)
 
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
 		make_version_1();
-		change(edits[i]);
+		fixture_change("old.lsc", edits[i]);
 		int entries = fixture_entries();
 		assert_int_equal(store_open("old.lsc", &s, &err), -EBADMSG);
 		assert_string_equal(err.text,

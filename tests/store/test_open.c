@@ -46,17 +46,6 @@ static void assert_refused(const char *path, int code, const char *text)
 	free(now);
 }
 
-static void change(const char *sql)
-{
-	sqlite3 *db;
-	char *message = NULL;
-
-	assert_int_equal(sqlite3_open("x.lsc", &db), SQLITE_OK);
-	if (sqlite3_exec(db, sql, NULL, NULL, &message))
-		fail_msg("%s", message);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
 static void other_files_are_no_captures(void **state)
 {
 	(void)state;
@@ -88,13 +77,13 @@ static void other_files_are_no_captures(void **state)
 static void newer_schemas_are_refused_with_both_numbers(void **state)
 {
 	(void)state;
-	change("PRAGMA user_version = 7");
+	fixture_change("x.lsc", "PRAGMA user_version = 7");
 	assert_refused(
 		"x.lsc", -EPROTO,
 		"'x.lsc' was written by a newer loopscope (schema 7, this one reads up to 2)");
-	change("PRAGMA user_version = 0");
+	fixture_change("x.lsc", "PRAGMA user_version = 0");
 	assert_refused("x.lsc", -EBADMSG, "'x.lsc' is damaged: it has no schema version");
-	change("PRAGMA user_version = -5");
+	fixture_change("x.lsc", "PRAGMA user_version = -5");
 	assert_refused("x.lsc", -EBADMSG, "'x.lsc' is damaged: it has no schema version");
 }
 
@@ -113,7 +102,7 @@ static void a_schema_that_is_not_ours_is_refused(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
-		change(edits[i]);
+		fixture_change("x.lsc", edits[i]);
 		assert_refused("x.lsc", -EBADMSG,
 			       "'x.lsc' is damaged: its tables are not those of schema 2");
 		assert_int_equal(unlink("x.lsc"), 0);
@@ -149,24 +138,26 @@ static void values_out_of_their_range_make_the_capture_damaged(void **state)
 	struct store *s;
 	size_t n = 0;
 
-	change("UPDATE block SET cause = -1");
+	fixture_change("x.lsc", "UPDATE block SET cause = -1");
 	s = fixture_open("x.lsc");
 	assert_int_equal(store_each_block(s, ignore_block, NULL), -EBADMSG);
 	store_close(s);
-	change("UPDATE block SET cause = 0, path = printf('%.5000c', 'x')");
+	fixture_change("x.lsc", "UPDATE block SET cause = 0, path = printf('%.5000c', 'x')");
 	s = fixture_open("x.lsc");
 	assert_int_equal(store_each_block(s, ignore_block, NULL), -EBADMSG);
 	store_close(s);
-	change("UPDATE block SET path = NULL, waker_pid = 1 << 40");
+	fixture_change("x.lsc", "UPDATE block SET path = NULL, waker_pid = 1 << 40");
 	s = fixture_open("x.lsc");
 	assert_int_equal(store_each_block(s, ignore_block, NULL), -EBADMSG);
 	store_close(s);
-	change("UPDATE task SET ready_wait = x'ffffff'");
+	fixture_change("x.lsc", "UPDATE task SET ready_wait = x'ffffff'");
 	s = fixture_open("x.lsc");
 	assert_int_equal(store_each_task(s, ignore_task, NULL), -EBADMSG);
 	store_close(s);
-	change("WITH RECURSIVE c(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) "
-	       "INSERT INTO frame SELECT 1, i, 0, 'f', NULL, 0, NULL, NULL, 0, 0 FROM c");
+	fixture_change(
+		"x.lsc",
+		"WITH RECURSIVE c(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < 2000) "
+		"INSERT INTO frame SELECT 1, i, 0, 'f', NULL, 0, NULL, NULL, 0, 0 FROM c");
 	s = fixture_open("x.lsc");
 	assert_int_equal(store_each_stack(s, ignore_stack, &n), -EBADMSG);
 	store_close(s);
@@ -184,7 +175,7 @@ static void a_cause_of_a_later_version_counts_as_other(void **state)
 	(void)state;
 	int seen = 0;
 
-	change("UPDATE stall_split SET cause = 77 WHERE cause = 0");
+	fixture_change("x.lsc", "UPDATE stall_split SET cause = 77 WHERE cause = 0");
 	struct store *s = fixture_open("x.lsc");
 	assert_int_equal(store_each_stall(s, see_other, &seen), 0);
 	assert_int_equal(seen, 1);

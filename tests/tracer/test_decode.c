@@ -11,12 +11,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 #include <fcntl.h>
 #include <arpa/inet.h>
 #include <cmocka.h>
 
+#include "chance.h"
 #include "decode.h"
 
 static struct event_block block_event(int nr, enum lsc_cause cause)
@@ -302,13 +302,10 @@ static void a_chain_has_the_size_of_its_frames(void **state)
 static void random_blocks_never_break_the_decoder(void **state)
 {
 	(void)state;
-	const char *given = getenv("LSC_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
 	struct event_block e;
 	struct block b;
 
-	print_message("seed %u\n", seed);
-	srand(seed);
+	chance_seed();
 	for (int i = 0; i < 20000; i++) {
 		for (size_t k = 0; k < sizeof(e); k++)
 			((uint8_t *)&e)[k] = (uint8_t)(rand() >> 7);

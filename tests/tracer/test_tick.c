@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 #include <cmocka.h>
 
+#include "chance.h"
 #include "tick.h"
 
 #define MS(x) ((uint64_t)((x)*1000000))
@@ -163,11 +163,7 @@ static void what_neither_blocks_nor_the_cpu_explain_is_unknown(void **state)
 static void any_split_sums_to_its_duration(void **state)
 {
 	(void)state;
-	const char *given = getenv("LSC_SEED");
-	unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-
-	print_message("seed %u\n", seed);
-	srand(seed);
+	chance_seed();
 	for (int i = 0; i < 20000; i++) {
 		uint64_t split[LSC_CAUSE_COUNT], duration = (uint64_t)rand() % MS(1000) + 1;
 		for (int k = 0; k < LSC_CAUSE_COUNT; k++)

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "inspect/bytes.h"
 #include "inspect/pyline.h"
 
 #define STATES_MAX	4096
@@ -18,22 +19,6 @@
 #define TABLE_MAX	(256 * 1024)
 #define OWNER_GENERATOR 1
 #define OWNER_C_STACK	3
-
-static uint64_t word_at(const uint8_t *bytes, size_t offset)
-{
-	uint64_t w;
-
-	memcpy(&w, bytes + offset, sizeof(w));
-	return w;
-}
-
-static int32_t int_at(const uint8_t *bytes, size_t offset)
-{
-	int32_t n;
-
-	memcpy(&n, bytes + offset, sizeof(n));
-	return n;
-}
 
 uint64_t pyframe_state(const struct pyview *v, uint32_t tid)
 {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "inspect/bytes.h"
 #include "inspect/pypages.h"
 #include "inspect/pyroll.h"
 
@@ -16,14 +17,6 @@
 #define STATES_MAX	 4096
 #define GROUP_EXIT	 "TaskGroup.__aexit__"
 #define GROUP_EXIT_INNER "TaskGroup._aexit" /* since 3.13 the former calls it */
-
-static uint64_t word_at(const uint8_t *bytes, size_t offset)
-{
-	uint64_t w;
-
-	memcpy(&w, bytes + offset, sizeof(w));
-	return w;
-}
 
 /* ---- one task ---- */
 

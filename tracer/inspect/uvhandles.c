@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "inspect/bytes.h"
 
 #define STACK_WORDS  4096 /* uv__io_poll() has a buffer of 12 KiB on its stack */
 #define AT_A_TIME    512
@@ -56,22 +57,6 @@ struct view {
 	void *arg;
 };
 
-static uint64_t word_at(const uint8_t *bytes, size_t offset)
-{
-	uint64_t w;
-
-	memcpy(&w, bytes + offset, sizeof(w));
-	return w;
-}
-
-static uint32_t int_at(const uint8_t *bytes, size_t offset)
-{
-	uint32_t w;
-
-	memcpy(&w, bytes + offset, sizeof(w));
-	return w;
-}
-
 static bool is_pointer(uint64_t p)
 {
 	return p && p % 8 == 0 && p < ADDRESS_END;
@@ -93,9 +78,9 @@ static bool is_loop(const struct view *v, uint64_t at, int fd)
 	uint8_t b[LOOP_BYTES];
 	uint64_t owner;
 
-	if (!v->read(v->arg, at, b, sizeof(b)) || (int)int_at(b, BACKEND_FD) != fd ||
-	    int_at(b, ACTIVE) > HANDLES_MOST || int_at(b, NWATCHERS) > WATCHERS_MAX ||
-	    int_at(b, NFDS) > int_at(b, NWATCHERS) || !is_pointer(word_at(b, WATCHERS)))
+	if (!v->read(v->arg, at, b, sizeof(b)) || (int)number_at(b, BACKEND_FD) != fd ||
+	    number_at(b, ACTIVE) > HANDLES_MOST || number_at(b, NWATCHERS) > WATCHERS_MAX ||
+	    number_at(b, NFDS) > number_at(b, NWATCHERS) || !is_pointer(word_at(b, WATCHERS)))
 		return false;
 	uint64_t first = word_at(b, HANDLE_QUEUE);
 	return is_queue(v, at + HANDLE_QUEUE, b + HANDLE_QUEUE) &&
@@ -146,7 +131,7 @@ static bool read_handle(const struct view *v, uint64_t at, uint64_t loop, uint64
 	if (!v->read(v->arg, at, b, sizeof(b)) && !v->read(v->arg, at, b, HANDLE_BYTES + 56) &&
 	    !v->read(v->arg, at, b, HANDLE_BYTES + 8))
 		return false;
-	uint32_t type = int_at(b, HANDLE_TYPE), flags = int_at(b, HANDLE_FLAGS);
+	uint32_t type = number_at(b, HANDLE_TYPE), flags = number_at(b, HANDLE_FLAGS);
 	if (word_at(b, HANDLE_LOOP) != loop || word_at(b, HANDLE_NODE + 8) != before ||
 	    type >= LSC_ARRAY_LEN(types) || !types[type].kind)
 		return false;
@@ -157,7 +142,7 @@ static bool read_handle(const struct view *v, uint64_t at, uint64_t loop, uint64
 		.active = flags & FLAG_ACTIVE,
 		.referenced = flags & FLAG_REF,
 		.closing = flags & (FLAG_CLOSING | FLAG_CLOSED),
-		.fd = types[type].fd ? (int32_t)int_at(b, types[type].fd) : -1,
+		.fd = types[type].fd ? (int32_t)number_at(b, types[type].fd) : -1,
 	};
 	if (types[type].callback)
 		ret->callback = word_at(b, types[type].callback);
@@ -169,7 +154,7 @@ static bool read_handle(const struct view *v, uint64_t at, uint64_t loop, uint64
 		ret->timeout_ms = word_at(b, TIMEOUT);
 		ret->repeat_ms = word_at(b, REPEAT);
 	} else if (ret->kind == INSPECTOR_HANDLE_SIGNAL || ret->kind == INSPECTOR_HANDLE_PROCESS) {
-		ret->number = (int32_t)int_at(b, NUMBER);
+		ret->number = (int32_t)number_at(b, NUMBER);
 	}
 	return true;
 }

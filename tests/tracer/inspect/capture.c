@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -332,4 +333,21 @@ int count_fds(pid_t pid)
 		n++;
 	closedir(d);
 	return n;
+}
+
+size_t capture_load(const char *path, unsigned char *buf, size_t size)
+{
+	lsc_autofclose FILE *f = fopen(path, "rb");
+
+	assert_non_null(f);
+	return fread(buf, 1, size, f);
+}
+
+void capture_store(const char *path, const unsigned char *buf, size_t size)
+{
+	lsc_autofclose FILE *f = fopen(path, "wb");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(buf, 1, size, f), size);
+	assert_int_equal(chmod(path, 0755), 0);
 }

@@ -32,6 +32,11 @@ void capture_take_within(pid_t pid, uint64_t start, uint64_t end, struct capture
 /* The first executable mapping whose line in maps holds path. */
 void capture_find_map(pid_t pid, const char *path, uint64_t *ret_start, uint64_t *ret_end);
 
+/* The whole of a file, with room for size bytes. Its length. */
+size_t capture_load(const char *path, unsigned char *buf, size_t size);
+/* Makes a program of these bytes. */
+void capture_store(const char *path, const unsigned char *buf, size_t size);
+
 struct answer_frame_copy {
 	char function[256], file[256], module[256], build_id[128];
 	int line;

@@ -39,23 +39,6 @@ static pid_t spawn_captured(const char *program, const char *letters, const char
 	return pid;
 }
 
-static size_t load(const char *name, unsigned char *buf, size_t size)
-{
-	lsc_autofclose FILE *f = fopen(name, "rb");
-
-	assert_non_null(f);
-	return fread(buf, 1, size, f);
-}
-
-static void store(const char *name, const unsigned char *buf, size_t size)
-{
-	lsc_autofclose FILE *f = fopen(name, "wb");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(buf, 1, size, f), size);
-	assert_int_equal(chmod(name, 0755), 0);
-}
-
 static void assert_others_are_well(struct inspector *ins)
 {
 	answers_ask(ins, &got, &healthy);
@@ -85,7 +68,7 @@ static void hostile_files_harm_no_other_target(void **state)
 				file[16 + (size_t)rand_r(&seed) % (range - 16)] =
 					(unsigned char)rand_r(&seed);
 		}
-		store(path, file, len);
+		capture_store(path, file, len);
 		pid_t bad = spawn_captured(nest, "ma", path, &cap);
 		/* it seems to run there */
 		capture_find_map(bad, path, &at, &end);
@@ -105,7 +88,7 @@ static void a_file_replaced_by_a_fifo_hangs_nobody(void **state)
 	struct inspector *ins = answers_start(&got, NULL);
 
 	(void)state;
-	store(path, real, real_size);
+	capture_store(path, real, real_size);
 	pid_t pid = spawn_captured(path, "ab", NULL, &cap);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkfifo(path, 0644), 0);
@@ -139,7 +122,7 @@ static void grow_symtab(uint64_t size)
 		grown++;
 	}
 	assert_int_equal(grown, 1);
-	store(path, file, real_size);
+	capture_store(path, file, real_size);
 	assert_int_equal(truncate(path, (off_t)(real_size + 4096 + size)), 0);
 }
 
@@ -192,9 +175,9 @@ static void split_dwarf_in_a_fifo_hangs_nobody(void **state)
 	int broker, worker, worker_then;
 
 	(void)state;
-	size_t size = load(getenv("NEST_SPLIT"), file, FILE_MAX);
+	size_t size = capture_load(getenv("NEST_SPLIT"), file, FILE_MAX);
 	assert_true(rename_texts(size, ".dwo", fifo) > 0);
-	store(path, file, size);
+	capture_store(path, file, size);
 	pid_t pid = spawn_captured(path, "ab", NULL, &cap);
 	inspector_children(ins, &broker, &worker);
 	answers_ask(ins, &got, &cap);
@@ -220,7 +203,7 @@ static void a_common_part_in_a_fifo_hangs_nobody(void **state)
 	size_t n = strlen(fifo) + 1;
 	memcpy(file, fifo, n);
 	memset(file + n, 0xa5, 20); /* its build id */
-	store(link, file, n + 20);
+	capture_store(link, file, n + 20);
 	snprintf(line, sizeof(line), "objcopy --add-section .gnu_debugaltlink=%s '%s' %s", link,
 		 nest, path);
 	assert_int_equal(system(line), 0);
@@ -248,7 +231,7 @@ static int set_up(void **state)
 		return -1;
 	snprintf(path, sizeof(path), "%s/program", dir);
 	snprintf(fifo, sizeof(fifo), "%s/f", dir);
-	real_size = load(nest, real, FILE_MAX);
+	real_size = capture_load(nest, real, FILE_MAX);
 	good = spawn_captured(nest, "abc", NULL, &healthy);
 	return real_size > 4096 && real_size < FILE_MAX ? mkfifo(fifo, 0666) : -1;
 }

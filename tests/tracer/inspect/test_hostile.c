@@ -99,23 +99,6 @@ static void a_program_that_starts_anew_is_looked_at_anew(void **state)
 	inspector_free(ins);
 }
 
-/* The whole of a file, with room for size bytes; gives its length. */
-static size_t load(const char *path, unsigned char *buf, size_t size)
-{
-	lsc_autofclose FILE *f = fopen(path, "rb");
-
-	assert_non_null(f);
-	return fread(buf, 1, size, f);
-}
-
-static void store(const char *path, const unsigned char *buf, size_t size)
-{
-	lsc_autofclose FILE *f = fopen(path, "wb");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(buf, 1, size, f), size);
-}
-
 static void map_a_file_later(bool forget)
 {
 	struct inspector *ins = answers_start(&got, NULL);
@@ -125,7 +108,7 @@ static void map_a_file_later(bool forget)
 	int ready;
 
 	file_in_dir("later", path, sizeof(path));
-	store(path, bytes, load(getenv("NEST"), bytes, sizeof(bytes)));
+	capture_store(path, bytes, capture_load(getenv("NEST"), bytes, sizeof(bytes)));
 	pid_t pid = capture_spawn_nest("wma", path, &ready);
 
 	capture_take(pid, SYS_clock_nanosleep, NOT_A_CALL, &cap);
@@ -342,7 +325,7 @@ static void a_file_of_another_mount_namespace_is_found_there(void **state)
 		skip();
 	}
 	file_in_dir("script", path, sizeof(path));
-	store(path, (const unsigned char *)script, sizeof(script) - 1);
+	capture_store(path, (const unsigned char *)script, sizeof(script) - 1);
 	assert_int_equal(chmod(path, 0755), 0);
 	assert_int_equal(mkdir(file_in_dir("elsewhere", elsewhere, sizeof(elsewhere)), 0755), 0);
 	struct inspector *ins = answers_start(&got, NULL);

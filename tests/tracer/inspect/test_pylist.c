@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 
+#include "chance.h"
 #include "base/cleanup.h"
 #include "inspect/pylist.h"
 #include "pyimage.h"
@@ -399,13 +399,9 @@ static void a_process_without_asyncio_has_no_tasks(void **state)
  * and reads nothing that it was not given (ASan). */
 static void memory_that_lies_at_random_ends_soon(void **state)
 {
-	const char *given = getenv("LSC_SEED");
-	unsigned int seed =
-		given ? (unsigned int)strtoul(given, NULL, 10) : (unsigned int)time(NULL);
 
 	(void)state;
-	print_message("seed %u\n", seed);
-	srand(seed);
+	chance_seed();
 	for (int run = 0; run < 3000; run++) {
 		make_tasks(&versions[run % VERSIONS]);
 		size_t words = image.used / 8;

@@ -6,9 +6,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 
+#include "chance.h"
 #include "base/cleanup.h"
 #include "inspect/pyasyncio.h"
 #include "inspect/pyroll.h"
@@ -310,13 +310,9 @@ static void a_process_without_asyncio_has_none(void **state)
 
 static void nodes_and_states_at_random_end_soon(void **state)
 {
-	const char *given = getenv("LSC_SEED");
-	unsigned int seed =
-		given ? (unsigned int)strtoul(given, NULL, 10) : (unsigned int)time(NULL);
 
 	(void)state;
-	print_message("seed %u\n", seed);
-	srand(seed);
+	chance_seed();
 	for (int run = 0; run < 2000; run++) {
 		make_lists(&versions[LINKED + run % 2], NODES);
 		for (int k = rand() % 12; k >= 0; k--) {

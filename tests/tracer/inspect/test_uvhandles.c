@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 
+#include "chance.h"
 #include "inspect/uvhandles.h"
 
 #define BASE	0x600000000000ull
@@ -198,12 +198,7 @@ static void a_list_without_end_ends_soon(void **state)
 
 static void memory_at_random_ends_soon(void **state)
 {
-	const char *given = getenv("LSC_SEED");
-	unsigned int seed =
-		given ? (unsigned int)strtoul(given, NULL, 10) : (unsigned int)time(NULL);
-
-	print_message("seed %u\n", seed);
-	srand(seed);
+	chance_seed();
 	for (int run = 0; run < 3000; run++) {
 		make(state);
 		for (int k = rand() % 12; k >= 0; k--) {
