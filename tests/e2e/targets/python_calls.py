@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
+import urllib.request
 
 
 def name_of(code):
@@ -145,6 +146,7 @@ async def main():
         tasks.add(loop.create_task(start()))
 
     loop.add_reader(sys.stdin.fileno(), accept)
+    urllib.request.install_opener(urllib.request.build_opener())  # sets TLS up, which may outlast the slow server
     print("running", flush=True)
     await asyncio.gather(*tasks)
 
