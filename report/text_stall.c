@@ -238,9 +238,12 @@ static void print_mark(const struct page *p, const struct store_mark *m,
 static void print_marks(const struct page *p, const struct analysis_stall *s)
 {
 	const struct store_block *call = analysis_longest_block(p->a, s);
-	const struct store_mark *marks = p->a->marks + s->first_mark;
+	const struct store_mark *marks;
 	size_t before = 0, first, shown;
 
+	if (!s->nmarks)
+		return;
+	marks = p->a->marks + s->first_mark;
 	while (call && before < s->nmarks && marks[before].ts_ns <= call->start_ns)
 		before++;
 	first = before > MARKS_SHOWN ? before - MARKS_SHOWN : 0;
