@@ -4,17 +4,15 @@
  * to all others. Nobody waits for a slow reader: who has a megabyte unread is thrown out. Ends with
  * the first SIGTERM or SIGINT.
  */
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "loopscope/loopscope.h"
+#include "serving.h"
 
 #define NAME_MAX_LENGTH 32
 #define UNREAD_MAX	(1u << 20)
 #define LINE_MAX_LENGTH 1024
+#define WELCOME		"welcome\n"
 
 struct guest {
 	struct guest *next;
@@ -58,6 +56,7 @@ static void enter(struct chat *chat, struct guest *guest)
 {
 	guest->next = chat->first;
 	chat->first = guest;
+	lsc_stream_write(guest->stream, WELCOME, sizeof(WELCOME) - 1);
 	say(chat, guest, " is here", "", 0);
 }
 
@@ -91,43 +90,18 @@ static int talk(struct lsc_stream *stream, void *arg)
 	return (int)n;
 }
 
-static int serve(void *arg)
+/* The guests use the chat, which lies on the stack of main(). */
+static void close_up(void *arg)
 {
-	const uint16_t *port = arg;
-	struct chat chat = {NULL};
-	struct lsc_server *server;
-	sigset_t ends;
+	const struct chat *chat = arg;
 
-	int r = lsc_start_server("127.0.0.1", *port, talk, &chat, NULL, &server);
-	if (r < 0)
-		return r;
-	printf("listening on 127.0.0.1:%u\n", lsc_server_port(server));
-	fflush(stdout);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	r = lsc_signal_wait(&ends);
-	lsc_server_close(server);
-	/* The guests use the chat, which lies on this stack. */
-	for (struct guest *g = chat.first; g; g = g->next)
+	for (struct guest *g = chat->first; g; g = g->next)
 		lsc_stream_abort(g->stream);
-	int closed = lsc_server_wait_closed(server);
-	lsc_server_free(server);
-	return r < 0 ? r : closed;
 }
 
 int main(int argc, char **argv)
 {
-	char *end = "";
-	unsigned long wanted = argc > 1 ? strtoul(argv[1], &end, 10) : 0;
-	uint16_t port = (uint16_t)wanted;
+	struct chat chat = {NULL};
 
-	if (argc > 2 || *end || wanted > UINT16_MAX) {
-		fputs("usage: chat_server [PORT]\n", stderr);
-		return 2;
-	}
-	int r = lsc_run(serve, &port);
-	if (r < 0)
-		fprintf(stderr, "chat_server: %s\n", strerror(-r));
-	return r < 0;
+	return serving_main(argc, argv, talk, &chat, close_up);
 }

@@ -5,7 +5,6 @@
  * it). Ends with the first SIGTERM or SIGINT.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +13,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "loopscope/loopscope.h"
+#include "serving.h"
 
 #define HEAD_MAX  8192
 #define BODY_MAX  (1u << 20)
@@ -30,12 +29,41 @@ struct request {
 
 /* ---- the head of a request ---- */
 
+/* Takes a word of at most size - 1 bytes off the line, and the space behind it. */
+static bool take_word(const char **line, const char *end, char *buf, size_t size)
+{
+	const char *space = memchr(*line, ' ', (size_t)(end - *line));
+	size_t n = space ? (size_t)(space - *line) : 0;
+
+	if (n == 0 || n >= size)
+		return false;
+	memcpy(buf, *line, n);
+	buf[n] = '\0';
+	*line = space + 1;
+	return true;
+}
+
+/* "GET /path HTTP/1.1" */
+static bool parse_request_line(const char *line, const char *end, struct request *ret)
+{
+	static const char version[] = "HTTP/1.";
+	const size_t n = sizeof(version) - 1;
+
+	if (!take_word(&line, end, ret->method, sizeof(ret->method)) ||
+	    !take_word(&line, end, ret->path, sizeof(ret->path)) || (size_t)(end - line) != n + 1 ||
+	    memcmp(line, version, n) != 0 || line[n] < '0' || line[n] > '9')
+		return false;
+	ret->keep_alive = line[n] > '0';
+	return true;
+}
+
 /* The value of a header field that has this name (with its colon), or NULL. */
 static const char *field(const char *line, size_t size, const char *name)
 {
 	size_t n = strlen(name);
 
-	if (size < n || strncasecmp(line, name, n) != 0)
+	/* Most fields are told apart by their first letter. */
+	if (size < n || ((*line ^ *name) & ~0x20) != 0 || strncasecmp(line, name, n) != 0)
 		return NULL;
 	for (line += n; *line == ' ' || *line == '\t';)
 		line++;
@@ -65,23 +93,25 @@ static int parse_field(const char *line, size_t size, struct request *ret)
 	return 0;
 }
 
+/* Where the line ends, at its "\r\n"; NULL when it ends otherwise. */
+static const char *line_end(const char *line, const char *end)
+{
+	const char *newline = memchr(line, '\n', (size_t)(end - line));
+
+	return newline && newline > line && newline[-1] == '\r' ? newline - 1 : NULL;
+}
+
 /* A head that ends with an empty line. The status of an error, or 0. */
 static int parse(const char *head, size_t size, struct request *ret)
 {
-	const char *end = memmem(head, size, "\r\n", 2);
-	int minor, used = 0;
+	const char *last = head + size, *end = line_end(head, last);
 
 	*ret = (struct request){.keep_alive = false};
-	if (memchr(head, '\0', size))
+	if (!end || memchr(head, '\0', size) || !parse_request_line(head, end, ret))
 		return 400;
-	if (sscanf(head, "%7[A-Z] %255[^ \r\n] HTTP/1.%1d%n", ret->method, ret->path, &minor,
-		   &used) != 3 ||
-	    head + used != end)
-		return 400;
-	ret->keep_alive = minor >= 1;
-	for (const char *line = end + 2; line < head + size - 2; line = end + 2) {
-		end = memmem(line, (size_t)(head + size - line), "\r\n", 2);
-		int status = parse_field(line, (size_t)(end - line), ret);
+	for (const char *line = end + 2; line < last - 2; line = end + 2) {
+		end = line_end(line, last);
+		int status = end ? parse_field(line, (size_t)(end - line), ret) : 400;
 		if (status != 0)
 			return status;
 	}
@@ -90,23 +120,23 @@ static int parse(const char *head, size_t size, struct request *ret)
 
 /* ---- answers ---- */
 
-static const char *reason(int status)
+static const char *status_text(int status)
 {
 	switch (status) {
 	case 200:
-		return "OK";
+		return "200 OK";
 	case 400:
-		return "Bad Request";
+		return "400 Bad Request";
 	case 404:
-		return "Not Found";
+		return "404 Not Found";
 	case 405:
-		return "Method Not Allowed";
+		return "405 Method Not Allowed";
 	case 413:
-		return "Content Too Large";
+		return "413 Content Too Large";
 	case 431:
-		return "Request Header Fields Too Large";
+		return "431 Request Header Fields Too Large";
 	default:
-		return "Not Implemented";
+		return "501 Not Implemented";
 	}
 }
 
@@ -125,16 +155,36 @@ static const char *date(void)
 	return text;
 }
 
+/* Appends the number at `at`; returns its end. */
+static char *put_number(char *at, size_t n)
+{
+	char digits[20];
+	size_t count = 0;
+
+	do
+		digits[count++] = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	while (count > 0)
+		*at++ = digits[--count];
+	return at;
+}
+
+/* A body is a short text; printf() would take longer than all the rest of a request. */
 static int answer(struct lsc_stream *stream, int status, const char *body, bool keep_alive)
 {
-	char text[512];
-	int n = snprintf(text, sizeof(text),
-			 "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: text/plain\r\n"
-			 "Content-Length: %zu\r\nConnection: %s\r\n\r\n%s",
-			 status, reason(status), date(), strlen(body),
-			 keep_alive ? "keep-alive" : "close", body);
+	char text[512], *at = text;
 
-	return lsc_stream_write(stream, text, (size_t)n);
+	at = stpcpy(at, "HTTP/1.1 ");
+	at = stpcpy(at, status_text(status));
+	at = stpcpy(at, "\r\nDate: ");
+	at = stpcpy(at, date());
+	at = stpcpy(at, "\r\nContent-Type: text/plain\r\nContent-Length: ");
+	at = put_number(at, strlen(body));
+	at = stpcpy(at, "\r\nConnection: ");
+	at = stpcpy(at, keep_alive ? "keep-alive" : "close");
+	at = stpcpy(at, "\r\n\r\n");
+	at = stpcpy(at, body);
+	return lsc_stream_write(stream, text, (size_t)(at - text));
 }
 
 /* A blocking sleep on the loop: what one must not do. */
@@ -214,37 +264,7 @@ static int serve_client(struct lsc_stream *stream, void *arg)
 	return r;
 }
 
-static int serve(void *arg)
-{
-	const uint16_t *port = arg;
-	struct lsc_server *server;
-	sigset_t ends;
-
-	int r = lsc_start_server("127.0.0.1", *port, serve_client, NULL, NULL, &server);
-	if (r < 0)
-		return r;
-	printf("listening on 127.0.0.1:%u\n", lsc_server_port(server));
-	fflush(stdout);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	r = lsc_signal_wait(&ends);
-	lsc_server_free(server);
-	return r;
-}
-
 int main(int argc, char **argv)
 {
-	char *end = "";
-	unsigned long wanted = argc > 1 ? strtoul(argv[1], &end, 10) : 0;
-	uint16_t port = (uint16_t)wanted;
-
-	if (argc > 2 || *end || wanted > UINT16_MAX) {
-		fputs("usage: http_server [PORT]\n", stderr);
-		return 2;
-	}
-	int r = lsc_run(serve, &port);
-	if (r < 0)
-		fprintf(stderr, "http_server: %s\n", strerror(-r));
-	return r < 0;
+	return serving_main(argc, argv, serve_client, NULL, NULL);
 }

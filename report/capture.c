@@ -18,9 +18,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/hangup.h"
 #include "capture_request.h"
 #include "child.h"
 #include "client.h"
+#include "ending.h"
 #include "field.h"
 
 #define READY_TIMEOUT_NS (60 * LSC_NS_PER_S)
@@ -49,6 +51,8 @@ struct run {
 	int failure;	      /* -errno of PHASE_FAILED */
 	uint64_t deadline_ns; /* for loopscoped to go on; 0: none */
 	uint64_t stopped_ns;  /* when a signal asked for the stop */
+	uint64_t released_ns; /* when the command began to run, 0 not yet */
+	uint64_t ran_ns;      /* for how long it did */
 };
 
 static int fail(struct run *r, int code, int exit_code)
@@ -86,8 +90,8 @@ static void stop(struct run *r)
 	r->deadline_ns = lsc_now_ns() + END_TIMEOUT_NS;
 }
 
-/* Gives the capture up. What stays of it loopscoped says: where it lies, or that it is nothing, which
- * is then returned. */
+/* Gives the capture up. What stays of it loopscoped says: where it lies, or that it is nothing,
+ * which is then returned. */
 static bool abandon(struct run *r)
 {
 	json_t *last = client_finish(r->client, ABORT_TIMEOUT_MS);
@@ -111,6 +115,7 @@ static void on_ready(struct run *r)
 	r->deadline_ns = 0;
 	if (!r->o->command)
 		return;
+	r->released_ns = lsc_now_ns();
 	int code = child_release(&r->child, r->err);
 	if (code < 0) {
 		abandon(r);
@@ -132,6 +137,24 @@ static void on_error(struct run *r, const json_t *msg)
 	fail(r, -ECANCELED, (int)code);
 }
 
+/* Where what was watched has ended, a notice says so before the summary does. */
+static void tell_ending(struct run *r, const json_t *end)
+{
+	const struct ending e = {.o = r->o,
+				 .watched = r->phase != PHASE_ATTACHING,
+				 .command_status = r->ret->command_status,
+				 .ran_ns = r->ran_ns};
+	char text[512];
+
+	ending_text(&e, end, text, sizeof(text));
+	json_t *notice =
+		*text ? json_pack("{s:s, s:o}", "type", "notice", "text", json_string_nocheck(text))
+		      : NULL;
+	if (notice)
+		r->fn(notice, r->arg);
+	json_decref(notice);
+}
+
 static void on_message(struct run *r)
 {
 	json_t *msg;
@@ -151,6 +174,7 @@ static void on_message(struct run *r)
 		if (path && (!strcmp(type, "ready") || !strcmp(type, "end")))
 			request_shorten(path, r->ret->path, sizeof(r->ret->path));
 		if (!strcmp(type, "end")) {
+			tell_ending(r, msg);
 			r->phase = PHASE_ENDED;
 			r->deadline_ns = 0;
 		}
@@ -184,6 +208,7 @@ static void on_signal(struct run *r)
 static void on_command_end(struct run *r)
 {
 	r->ret->command_status = child_reap(&r->child);
+	r->ran_ns = lsc_now_ns() - r->released_ns;
 	if (r->phase == PHASE_WATCHING)
 		stop(r);
 }
@@ -267,7 +292,8 @@ int capture(const struct capture_options *o, capture_message_fn *fn, void *arg,
 	sigemptyset(&caught);
 	sigaddset(&caught, SIGINT);
 	sigaddset(&caught, SIGTERM);
-	sigaddset(&caught, SIGHUP);
+	if (!lsc_hangup_is_ignored())
+		sigaddset(&caught, SIGHUP);
 	if (o->command)
 		sigaddset(&caught, SIGQUIT);
 	r.signals = signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -35,6 +35,7 @@ struct capture_options {
 	bool follow;
 	uint64_t stall_ns, block_ns, ready_wait_ns;
 	double max_overhead;  /* a share of one CPU */
+	uint64_t max_bytes;   /* of the capture; 0: as large as it gets */
 	uint64_t print_ns;    /* stalls from here are handed on live; 0: none */
 	uint64_t duration_ns; /* 0: until stopped */
 };

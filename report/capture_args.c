@@ -8,9 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/duration.h"
 #include "command.h"
+
+#define CAPTURE_BYTES_MIN (1ull << 20) /* an empty one takes some 100 KiB */
 
 enum {
 	KEY_STALL = 0x100,
@@ -20,6 +23,7 @@ enum {
 	KEY_NO_FOLLOW,
 	KEY_REQUIRE,
 	KEY_MAX_OVERHEAD,
+	KEY_MAX_SIZE,
 	KEY_COLOR
 };
 
@@ -34,6 +38,9 @@ static const struct argp_option options[] = {
 	{"no-follow", KEY_NO_FOLLOW, NULL, 0, "Do not watch descendants", 1},
 	{"max-overhead", KEY_MAX_OVERHEAD, "PCT", 0,
 	 "Leave out detail from this overhead on, in % of a CPU (1)", 1},
+	{"max-size", KEY_MAX_SIZE, "SIZE", 0,
+	 "Bound of the capture, like 64M: attach ends there, record loses the rest (1G; 0: none)",
+	 1},
 	{"require", KEY_REQUIRE, "bpf|ring", 0,
 	 "Fail when this source is absent, instead of seeing less", 1},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never", 2},
@@ -87,6 +94,16 @@ static double parse_share(const struct argp_state *state, const char *text)
 	return v / 100;
 }
 
+static uint64_t parse_size(const struct argp_state *state, const char *text)
+{
+	uint64_t bytes = 0;
+
+	if (lsc_bytes_parse(text, &bytes) < 0 || (bytes && bytes < CAPTURE_BYTES_MIN))
+		command_misused(state, "--max-size: '%s' is no size of at least 1M (like 64M, 2G)",
+				text);
+	return bytes;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct capture_args *a = state->input;
@@ -119,6 +136,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_MAX_OVERHEAD:
 		a->o.max_overhead = parse_share(state, arg);
+		return 0;
+	case KEY_MAX_SIZE:
+		a->o.max_bytes = parse_size(state, arg);
 		return 0;
 	case KEY_COLOR:
 		if (strcmp(arg, "auto") && strcmp(arg, "always") && strcmp(arg, "never"))

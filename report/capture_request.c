@@ -27,6 +27,7 @@ void capture_options_init(struct capture_options *o)
 		.block_ns = 1 * LSC_NS_PER_MS,
 		.ready_wait_ns = 5 * LSC_NS_PER_MS,
 		.max_overhead = 0.01,
+		.max_bytes = 1ull << 30,
 	};
 }
 
@@ -132,7 +133,7 @@ static int absolute(const char *path, char *ret, size_t size)
 	if (path[0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		return -errno;
 	int n = path[0] == '/' ? snprintf(ret, size, "%s", path)
-			       : snprintf(ret, size, "%s/%s", cwd, path);
+			       : snprintf(ret, size, "%s/%s", cwd[1] ? cwd : "", path);
 	return (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
@@ -205,7 +206,8 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 	json_t *program =
 		o->command ? control_text(last_part(o->command[0]), COMM_MAX) : json_null();
 	json_t *msg = json_pack(
-		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:o, "
+		"{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:f, s:I, "
+		"s:o, "
 		"s:b, "
 		"s:s?, "
 		"s:o, s:o}",
@@ -215,9 +217,10 @@ int request_attach(const struct capture_options *o, int command_pid, json_t **re
 		"mode", o->command ? "record" : "attach", "follow", o->follow, "stall_ns",
 		(json_int_t)o->stall_ns, "block_ns", (json_int_t)o->block_ns, "ready_wait_ns",
 		(json_int_t)o->ready_wait_ns, "print_ns", (json_int_t)o->print_ns, "duration_ns",
-		(json_int_t)o->duration_ns, "max_overhead", o->max_overhead, "output",
-		control_text(path, sizeof(path)), "overwrite", o->output != NULL, "require",
-		o->require, "owner_uid", owner("SUDO_UID"), "owner_gid", owner("SUDO_GID"));
+		(json_int_t)o->duration_ns, "max_overhead", o->max_overhead, "max_bytes",
+		(json_int_t)o->max_bytes, "output", control_text(path, sizeof(path)), "overwrite",
+		o->output != NULL, "require", o->require, "owner_uid", owner("SUDO_UID"),
+		"owner_gid", owner("SUDO_GID"));
 	if (!msg)
 		return lsc_err_set(err, -ENOMEM, "out of memory");
 	if (strcmp(json_string_value(json_object_get(msg, "output")), path)) {

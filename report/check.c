@@ -12,6 +12,8 @@
 #include "base/duration.h"
 #include "text.h"
 
+#define FINDINGS_SHOWN 20 /* as the report */
+
 static const char *const statuses[] = {"pass", "fail", "inconclusive"};
 
 static int add(struct check *c, const struct check_budget *b)
@@ -159,7 +161,25 @@ static void print_budget(const struct check_budget *b, enum check_status status,
 		fputs("no stall\n", out);
 }
 
-void check_print(const struct check *c, const struct analysis *a, bool color, FILE *out)
+/* The worst come first. */
+static void print_findings(const struct check *c, const struct analysis *a,
+			   const struct text_options *options, FILE *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->nfindings; i++) {
+		if (!c->concerned[i] || n++ >= FINDINGS_SHOWN)
+			continue;
+		fputc('\n', out);
+		text_finding(&a->findings[i], options, out);
+	}
+	if (n > FINDINGS_SHOWN)
+		fprintf(out, "\n  and %zu more of lower weight: --json has them all\n",
+			n - FINDINGS_SHOWN);
+}
+
+void check_print(const struct check *c, const struct analysis *a,
+		 const struct text_options *options, FILE *out)
 {
 	bool unrecorded = false;
 
@@ -169,22 +189,19 @@ void check_print(const struct check *c, const struct analysis *a, bool color, FI
 		unrecorded |= c->budgets[i].unrecorded;
 		if (status == CHECK_PASS && c->status == CHECK_INCONCLUSIVE)
 			status = CHECK_INCONCLUSIVE;
-		print_budget(&c->budgets[i], status, a->stall_ns, color, out);
+		print_budget(&c->budgets[i], status, a->stall_ns, options->color, out);
 	}
 	if (c->partial)
 		fputs("interrupted: the rest of the time was not watched\n", out);
 	if (c->cut_off)
-		fputs("the capture was cut off: what came after is not known\n", out);
+		fprintf(out, "the capture %s: what comes after is not known\n",
+			a->is_live ? "is still being written" : "was cut off");
 	if (c->status == CHECK_INCONCLUSIVE)
 		fputs(unrecorded ? "inconclusive: record with a lower --stall to judge by that "
 				   "budget\n"
 				 : "inconclusive: too little was seen to call this a pass\n",
 		      out);
-	for (size_t i = 0; i < a->nfindings; i++)
-		if (c->concerned[i]) {
-			fputc('\n', out);
-			text_finding(&a->findings[i], color, out);
-		}
+	print_findings(c, a, options, out);
 }
 
 static json_t *budget_json(const struct check_budget *b)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "analysis/analysis.h"
+#include "text.h"
 
 #define CHECK_BUDGETS_MAX 16
 
@@ -47,7 +48,8 @@ int check_judge(struct check *c, const struct analysis *a);
 void check_done(struct check *c);
 
 /* One line a budget, reasons, and the findings concerned. */
-void check_print(const struct check *c, const struct analysis *a, bool color, FILE *out);
+void check_print(const struct check *c, const struct analysis *a,
+		 const struct text_options *options, FILE *out);
 
 /* The document `loopscope.check/1`. command_status -1: no command. Gives; NULL out of memory. */
 json_t *check_json(const struct check *c, const struct analysis *a, const char *name,

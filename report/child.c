@@ -138,8 +138,7 @@ static void __attribute__((noreturn)) run(char *const *argv, const struct identi
 		sigemptyset(&none);
 		for (int s = 1; s < NSIG;
 		     s++) /* what loopscope ignores the command must not inherit */
-			if (s == SIGINT || s == SIGQUIT || s == SIGTERM || s == SIGHUP ||
-			    s == SIGPIPE)
+			if (s == SIGINT || s == SIGQUIT || s == SIGTERM || s == SIGPIPE)
 				signal(s, SIG_DFL);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		execvp(argv[0], argv);

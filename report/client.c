@@ -162,6 +162,7 @@ static int start_private(struct client *c, struct lsc_err *err)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0)
 		return lsc_err_set(err, -errno, "cannot create a socket pair: %s", strerror(errno));
 	c->fd = fd[0];
+	control_make_room(fd[1]);
 	/* Above CONTROL_FD, whatever descriptors were closed when we were started. */
 	lsc_autoclose int theirs = fcntl(fd[1], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
 	r = theirs < 0 ? -errno : 0;

@@ -9,6 +9,7 @@
 #include "command.h"
 #include "field.h"
 #include "live.h"
+#include "terminal.h"
 
 #define PRINT_DEFAULT_NS (50 * LSC_NS_PER_MS)
 
@@ -24,7 +25,8 @@ static const struct argp_option options[] = {
 	{"loop-thread", KEY_LOOP_THREAD, "TID", 0,
 	 "This thread is an event loop, whatever it waits in", 0},
 	{"duration", 'd', "TIME", 0, "Stop after this time; a bare number is seconds", 0},
-	{"print", KEY_PRINT, "TIME", 0, "Print stalls from here as they happen (50 ms)", 0},
+	{"print", KEY_PRINT, "TIME", 0, "Print stalls from here as they happen (50 ms; 0: none)",
+	 0},
 	{"json", KEY_JSON, NULL, 0, "One JSON event a line; the last is the summary", 0},
 	{0},
 };
@@ -39,6 +41,8 @@ struct attach {
 	struct live_options live;
 	struct capture_result result;
 	uint64_t loops;
+	FILE *out;	/* owns; stdout, in the terminal's width */
+	bool unwritten; /* something that was to be printed */
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -108,7 +112,13 @@ static void on_message(const json_t *msg, void *arg)
 		a->live.many = true;
 	if (!strcmp(type, "notice") && text && !a->common.quiet)
 		command_complain("attach", text);
-	live_message(&a->live, msg, a->result.path, stdout);
+	live_message(&a->live, msg, a->result.path, a->live.json ? stdout : a->out);
+	struct lsc_err err;
+	if (command_flush(&err) == 0)
+		return;
+	if (!a->unwritten)
+		command_complain("attach", err.text);
+	a->unwritten = true;
 }
 
 int cmd_attach(int argc, char **argv)
@@ -126,16 +136,19 @@ int cmd_attach(int argc, char **argv)
 	capture_options_init(o);
 	o->print_ns = PRINT_DEFAULT_NS;
 	int r = command_parse(&argp, argc, argv, 0, &a);
-	if (r == 0) {
+	if (r == 0)
+		a.out = terminal_fold(stdout);
+	if (a.out) {
 		a.live.color = live_color(a.common.color, stdout) > 0;
 		a.live.verbose = a.common.verbose;
 		r = capture(o, on_message, &a, &a.result, &err);
 		capture_args_tell(&a.common, "attach", &a.result, r < 0 ? &err : NULL);
+		fclose(a.out);
 	} else {
-		a.result.exit_code = EXIT_USAGE;
+		a.result.exit_code = r == 0 ? EXIT_OWN : EXIT_USAGE;
 	}
 	free(o->pids.id);
 	free(o->tids.id);
 	free(o->loop_threads.id);
-	return a.result.exit_code;
+	return a.result.exit_code == 0 && a.unwritten ? EXIT_OUTPUT : a.result.exit_code;
 }

@@ -9,12 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "capture_args.h"
 #include "capture_run.h"
 #include "check.h"
 #include "command.h"
 #include "live.h"
+#include "terminal.h"
 
 #define EXIT_FAILED	  1
 #define EXIT_INCONCLUSIVE 3
@@ -38,12 +40,13 @@ static const struct argp_option options[] = {
 	 0},
 	{"json", KEY_JSON, NULL, 0, "The verdict as JSON (loopscope.check/1)", 0},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never; NO_COLOR is honoured", 0},
-	{NULL, 'p', "PID", 0, "Judge this running process (with -d)", 1},
-	{NULL, 'd', "TIME", 0, "Watch for this long; a bare number is seconds", 1},
+	{"pid", 'p', "PID", 0, "Judge this running process (with -d)", 1},
+	{"duration", 'd', "TIME", 0, "Watch for this long; a bare number is seconds", 1},
 	{"stall", KEY_STALL, "TIME", 0, "Ticks are recorded as stalls from here (10 ms)", 1},
-	{"require", KEY_REQUIRE, "WHAT", 0, "bpf or ring: fail instead of seeing less", 1},
+	{"require", KEY_REQUIRE, "bpf|ring", 0,
+	 "Fail when this source is absent, instead of seeing less", 1},
 	{"user", KEY_USER, "NAME", 0, "Run COMMAND as this user", 1},
-	{NULL, 'q', NULL, 0, "No progress on standard error", 1},
+	{"quiet", 'q', NULL, 0, "No progress on standard error", 1},
 	{0},
 };
 
@@ -213,15 +216,17 @@ static int print(struct request *req, const struct analysis *a, int status, stru
 
 		if (!json)
 			return lsc_err_set(err, -ENOMEM, "out of memory");
-		json_dumpf(json, stdout, JSON_INDENT(1));
-		fputc('\n', stdout);
+		int r = command_print_json(json, err);
 		json_decref(json);
-	} else {
-		check_print(&req->check, a, req->color, stdout);
+		return r;
 	}
-	if (fflush(stdout) || ferror(stdout))
-		return lsc_err_set(err, -EIO, "cannot write the verdict");
-	return 0;
+	lsc_autofclose FILE *out = terminal_fold(stdout);
+	const struct text_options text = {.color = req->color, .width = terminal_width(stdout)};
+	if (!out)
+		return lsc_err_set(err, -ENOMEM, "out of memory");
+	check_print(&req->check, a, &text, out);
+	fflush(out);
+	return command_flush(err);
 }
 
 /* The exit status; err is filled when there is something to complain about. */
@@ -229,7 +234,7 @@ static int judge(struct request *req, struct lsc_err *err)
 {
 	struct analysis a;
 	struct store *s;
-	int own = req->directory[0] ? EXIT_OWN : EXIT_USAGE;
+	int own = req->directory[0] ? EXIT_OWN : EXIT_USAGE; /* or EXIT_OUTPUT */
 
 	if (store_open(req->path, &s, err) < 0)
 		return own;
@@ -237,14 +242,16 @@ static int judge(struct request *req, struct lsc_err *err)
 	store_close(s);
 	if (r < 0)
 		return own;
-	req->check.partial = req->pids.n && a.end_reason && !strcmp(a.end_reason, "user");
+	req->check.partial = req->pids.n && a.end_reason &&
+			     (!strcmp(a.end_reason, "user") || !strcmp(a.end_reason, "size"));
 	if (check_judge(&req->check, &a) < 0) {
 		lsc_err_set(err, -ENOMEM, "out of memory");
 		r = EXIT_OWN;
 	} else {
 		r = exit_status(req);
-		if (print(req, &a, r, err) < 0)
-			r = EXIT_OWN;
+		int printed = print(req, &a, r, err);
+		if (printed < 0 && req->command_status <= 0)
+			r = printed == -ENOMEM ? EXIT_OWN : own;
 	}
 	analysis_done(&a);
 	return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* loopscope doctor: what works on this host, what not, and what would give it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "command.h"
 #include "field.h"
 #include "live.h"
+#include "terminal.h"
 
 #define ANSWER_TIMEOUT_MS 60000 /* every probe is proven by an event */
 #define EXIT_UNUSABLE	  4
@@ -64,13 +66,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static void print_table(const struct doctor *d, const json_t *checks, const char *about)
+static void print_table(const struct doctor *d, const json_t *checks, const char *about, FILE *out)
 {
 	size_t i, width = 0;
 	json_t *check;
 
-	live_text(about, stdout);
-	putchar('\n');
+	live_text(about, out);
+	fputc('\n', out);
 	json_array_foreach(checks, i, check) {
 		size_t n = strlen(field_text(check, "name") ?: "?");
 		width = n > width && n <= 32 ? n : width;
@@ -84,22 +86,22 @@ static void print_table(const struct doctor *d, const json_t *checks, const char
 			fputs(!strcmp(status, "ok")	   ? "\033[32m"
 			      : !strcmp(status, "missing") ? "\033[33m"
 							   : "\033[31m",
-			      stdout);
-		live_text(status, stdout);
+			      out);
+		live_text(status, out);
 		if (d->color)
-			fputs("\033[0m", stdout);
-		printf("%*s", strlen(status) < 9 ? (int)(9 - strlen(status)) : 1, "");
-		live_text(name, stdout);
+			fputs("\033[0m", out);
+		fprintf(out, "%*s", strlen(status) < 9 ? (int)(9 - strlen(status)) : 1, "");
+		live_text(name, out);
 		if (detail) {
-			printf("%*s",
-			       strlen(name) < width + 2 ? (int)(width + 2 - strlen(name)) : 1, "");
-			live_text(detail, stdout);
+			fprintf(out, "%*s",
+				strlen(name) < width + 2 ? (int)(width + 2 - strlen(name)) : 1, "");
+			live_text(detail, out);
 		}
-		putchar('\n');
+		fputc('\n', out);
 		if (fix) {
-			printf("%*sfix: ", (int)width + 11, "");
-			live_text(fix, stdout);
-			putchar('\n');
+			fprintf(out, "%*sfix: ", (int)width + 11, "");
+			live_text(fix, out);
+			fputc('\n', out);
 		}
 	}
 }
@@ -173,15 +175,20 @@ int cmd_doctor(int argc, char **argv)
 		json_t *doc_json =
 			json_pack("{s:s, s:s, s:b, s:O}", "schema", "loopscope.doctor/1", "daemon",
 				  client_describe(c), "usable", good, "checks", checks);
-		if (!doc_json ||
-		    json_dumpf(doc_json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) < 0)
-			r = -ENOMEM;
-		putchar('\n');
+		r = doc_json ? command_print_json(doc_json, &err)
+			     : lsc_err_set(&err, -ENOMEM, "out of memory");
 		json_decref(doc_json);
 	} else {
-		print_table(&d, checks, client_describe(c));
+		lsc_autofclose FILE *out = terminal_fold(stdout);
+		if (out) {
+			print_table(&d, checks, client_describe(c), out);
+			fflush(out);
+		}
+		r = out ? command_flush(&err) : lsc_err_set(&err, -ENOMEM, "out of memory");
 	}
 	json_decref(checks);
 	client_close(c);
-	return r < 0 ? EXIT_OWN : good ? 0 : EXIT_UNUSABLE;
+	if (r < 0)
+		command_complain("doctor", err.text);
+	return r == -ENOMEM ? EXIT_OWN : r < 0 ? EXIT_OUTPUT : good ? 0 : EXIT_UNUSABLE;
 }

@@ -10,6 +10,7 @@
 #include "field.h"
 #include "live.h"
 #include "ps_text.h"
+#include "terminal.h"
 
 #define ANSWER_TIMEOUT_MS 60000 /* it observes for a second; a crowded host takes longer */
 #define EXIT_NONE	  1
@@ -18,6 +19,7 @@
 enum { KEY_JSON = 0x200, KEY_COLOR };
 
 static const struct argp_option options[] = {
+	{"pid", 'p', "PID", 0, "The same as PID", 0},
 	{"json", KEY_JSON, NULL, 0, "Print loops and tasks as JSON", 0},
 	{"color", KEY_COLOR, "WHEN", 0, "auto, always or never", 0},
 	{0},
@@ -52,10 +54,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		p->color = color > 0;
 		return 0;
 	}
+	case 'p':
 	case ARGP_KEY_ARG:
 		if (p->pid)
 			command_misused(state, "one process at a time");
-		capture_arg_ids(state, "PID", arg, &ids);
+		capture_arg_ids(state, key == 'p' ? "-p" : "PID", arg, &ids);
 		p->pid = ids.id[0];
 		free(ids.id);
 		if (ids.n > 1)
@@ -154,20 +157,22 @@ static int ask(struct client *c, int pid, json_t **ret_doc, struct lsc_err *err)
 
 /* ---- telling ---- */
 
-static int print(const struct ps *p, const json_t *d, const struct ps_graph *g)
+static int print(const struct ps *p, const json_t *d, const struct ps_graph *g, struct lsc_err *err)
 {
-	struct page page = {.out = stdout, .color = p->color};
+	int r = 0;
 
-	if (p->json) {
-		int r = json_dumpf(d, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII);
-		putchar('\n');
-		return r < 0 ? -EIO : 0;
-	}
+	if (p->json)
+		return command_print_json(d, err);
+	lsc_autofclose FILE *out = terminal_fold(stdout);
+	const struct page page = {.out = out, .color = p->color, .width = terminal_width(stdout)};
+	if (!out)
+		return lsc_err_set(err, -ENOMEM, "out of memory");
 	if (p->pid && (json_array_size(json_object_get(d, "loops")) || g->n))
-		return ps_text_tasks(&page, d, g);
-	if (json_array_size(json_object_get(d, "loops")))
+		r = ps_text_tasks(&page, d, g);
+	else if (json_array_size(json_object_get(d, "loops")))
 		ps_text_loops(&page, json_object_get(d, "loops"));
-	return 0;
+	fflush(out);
+	return r < 0 ? lsc_err_set(err, r, "%s", strerror(-r)) : command_flush(err);
 }
 
 /* One line for each thing that is missing, and whether there is a loop at all. */
@@ -231,10 +236,12 @@ int cmd_ps(int argc, char **argv)
 	}
 	struct ps_graph *g = ps_graph_new(json_object_get(d, "tasks"));
 	json_t *cycles = g ? ps_graph_cycles(g) : NULL;
-	r = cycles && json_object_set_new(d, "cycles", cycles) == 0 ? print(&p, d, g) : -ENOMEM;
-	int status = r < 0 || fflush(stdout) || ferror(stdout) ? EXIT_OWN : conclude(&p, d);
-	if (status == EXIT_OWN)
-		command_complain("ps", "cannot write the result");
+	r = cycles && json_object_set_new(d, "cycles", cycles) == 0
+		    ? print(&p, d, g, &err)
+		    : lsc_err_set(&err, -ENOMEM, "out of memory");
+	if (r < 0)
+		command_complain("ps", err.text);
+	int status = r == -ENOMEM ? EXIT_OWN : r < 0 ? EXIT_OUTPUT : conclude(&p, d);
 	ps_graph_free(g);
 	json_decref(d);
 	return status;

@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analysis/analysis.h"
+#include "base/cleanup.h"
 #include "command.h"
 #include "html.h"
 #include "live.h"
 #include "output.h"
+#include "terminal.h"
 #include "text.h"
 
 enum { KEY_TEXT = 0x200, KEY_JSON, KEY_HTML, KEY_COLOR };
@@ -80,10 +83,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (req->capture)
 			command_misused(state,
 					req->wanted[FORM_JSON] || req->wanted[FORM_HTML]
-						? "only one capture at a time; where it is "
-						  "written to follows a =, as in --html=%s"
-						: "only one capture at a time: '%s' is one more",
-					arg);
+						? "only one capture at a time, not '%s' and '%s'; "
+						  "where it is written to follows a =, as in "
+						  "--html=FILE"
+						: "only one capture at a time, not '%s' and '%s'",
+					req->capture, arg);
 		req->capture = arg;
 		return 0;
 	case ARGP_KEY_END:
@@ -94,19 +98,53 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* On stdout it is a person that reads it. */
+static int print_text(const struct request *req, const struct analysis *a)
+{
+	const struct text_options text = {
+		.name = req->capture, .color = req->color, .width = terminal_width(stdout)};
+	lsc_autofclose FILE *out = terminal_fold(stdout);
+
+	return out ? text_render(a, &text, out) : -ENOMEM;
+}
+
 static int write_form(const struct request *req, const struct analysis *a, const json_t *json,
 		      enum form f, FILE *out)
 {
-	const struct text_options text = {.name = req->capture, .color = req->color};
 	int r;
 
 	if (f == FORM_TEXT)
-		return text_render(a, &text, out);
+		return print_text(req, a);
 	if (f == FORM_HTML)
 		r = html_render(json, out);
 	else
-		r = json_dumpf(json, out, JSON_INDENT(1)) || fputc('\n', out) == EOF ? -EIO : 0;
+		r = json_dumpf(json, out, JSON_INDENT(1) | JSON_ENSURE_ASCII) ||
+				    fputc('\n', out) == EOF
+			    ? -EIO
+			    : 0;
 	return r ? r : fflush(out) || ferror(out) ? -EIO : 0;
+}
+
+/* A failed write with the reason that the system gave, if it did. */
+static int why(int r)
+{
+	return r == -EIO && errno ? -errno : r;
+}
+
+/* A form that would take the place of the capture itself. */
+static int check_places(const struct request *req, struct lsc_err *err)
+{
+	struct stat capture, place;
+
+	if (stat(req->capture, &capture) < 0)
+		return 0; /* opening it will tell */
+	for (int f = 0; f < FORM_COUNT; f++)
+		if (req->path[f] && !stat(req->path[f], &place) && place.st_dev == capture.st_dev &&
+		    place.st_ino == capture.st_ino)
+			return lsc_err_set(err, -EINVAL,
+					   "'%s' is the capture itself: name another file",
+					   req->path[f]);
+	return 0;
 }
 
 static int put_form(const struct request *req, const struct analysis *a, const json_t *json,
@@ -115,14 +153,19 @@ static int put_form(const struct request *req, const struct analysis *a, const j
 	struct output o;
 	int r;
 
+	errno = 0;
 	if (!req->path[f]) {
 		r = write_form(req, a, json, f, stdout);
-		return r < 0 ? lsc_err_set(err, r, "cannot write the report: %s", strerror(-r)) : 0;
+		int flushed = command_flush(err);
+		return flushed < 0 ? flushed
+		       : r < 0	   ? lsc_err_set(err, r, "cannot make the report: %s", strerror(-r))
+				   : 0;
 	}
 	r = output_open(req->path[f], &o, err);
 	if (r < 0)
 		return r;
-	r = write_form(req, a, json, f, o.file);
+	errno = 0;
+	r = why(write_form(req, a, json, f, o.file));
 	if (!r)
 		return output_finish(&o, err);
 	output_drop(&o);
@@ -134,8 +177,10 @@ static int report(const struct request *req, struct lsc_err *err)
 	struct analysis a;
 	struct store *s;
 	json_t *json = NULL;
-	int r = store_open(req->capture, &s, err);
+	int r = check_places(req, err);
 
+	if (!r)
+		r = store_open(req->capture, &s, err);
 	if (r < 0)
 		return r;
 	r = analysis_run(s, &a, err);

@@ -41,6 +41,7 @@ int cmd_schema(int argc, char **argv)
 		NULL, parse, "[NAME]", "Print a published JSON Schema; without NAME, list them.",
 		NULL, NULL,  NULL};
 	const char *name = NULL;
+	struct lsc_err err;
 	size_t i = 0;
 
 	if (command_parse(&argp, argc, argv, 0, &name) != 0)
@@ -56,9 +57,9 @@ int cmd_schema(int argc, char **argv)
 		fwrite(schemas[i].begin, 1, (size_t)(schemas[i].end - schemas[i].begin), stdout);
 	for (size_t k = 0; !name && k < LSC_ARRAY_LEN(schemas); k++)
 		printf("%-8s %s\n", schemas[k].name, schemas[k].summary);
-	if (fflush(stdout) || ferror(stdout)) {
-		command_complain("schema", "cannot write to standard output");
-		return EXIT_USAGE;
+	if (command_flush(&err) < 0) {
+		command_complain("schema", err.text);
+		return EXIT_OUTPUT;
 	}
 	return 0;
 }

@@ -2,15 +2,18 @@
 /* The table of subcommands and what is derived from it. */
 #include "command.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "live.h"
+#include "terminal.h"
 
 static const struct command {
 	const char *name;
@@ -193,9 +196,32 @@ void command_misused(const struct argp_state *state, const char *format, ...)
 	misused(state->name, format, args);
 }
 
+int command_flush(struct lsc_err *err)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	int r = errno ? -errno : -EIO;
+	clearerr(stdout);
+	return lsc_err_set(err, r, "cannot write to stdout: %s", strerror(-r));
+}
+
+int command_print_json(const json_t *json, struct lsc_err *err)
+{
+	bool whole = json_dumpf(json, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII) == 0;
+
+	putchar('\n');
+	int r = command_flush(err);
+	return r < 0 || whole ? r : lsc_err_set(err, -ENOMEM, "out of memory");
+}
+
 void command_complain(const char *name, const char *text)
 {
-	fprintf(stderr, "loopscope %s: ", name);
-	live_text(text, stderr);
-	fputc('\n', stderr);
+	/* one line, unless it is a terminal that has it in several */
+	FILE *fold = isatty(fileno(stderr)) ? terminal_fold(stderr) : NULL, *out = fold ?: stderr;
+
+	fprintf(out, "loopscope%s%s: ", name ? " " : "", name ? name : "");
+	live_text(text, out);
+	fputc('\n', out);
+	if (fold)
+		fclose(fold);
 }

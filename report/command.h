@@ -8,10 +8,15 @@
 #define LSC_COMMAND_H
 
 #include <argp.h>
+#include <jansson.h>
 
-/* What the program returns for mistakes in its use, and for failures of its own. */
-#define EXIT_USAGE 2
-#define EXIT_OWN   125
+#include "base/err.h"
+
+/* What the program returns for mistakes in its use, for results that cannot be written, and for
+ * failures of its own. */
+#define EXIT_USAGE  2
+#define EXIT_OUTPUT 2
+#define EXIT_OWN    125
 
 int cmd_attach(int argc, char **argv);
 int cmd_record(int argc, char **argv);
@@ -32,7 +37,15 @@ int command_parse(const struct argp *argp, int argc, char **argv, unsigned flags
 _Noreturn void command_misused(const struct argp_state *state, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Prints "loopscope NAME: TEXT" on stderr, one line, control characters stripped. */
+/* Flushes stdout. What could not be written, by this or since the last call, is an error: "cannot
+ * write to stdout: REASON". It is told once. */
+int command_flush(struct lsc_err *err);
+
+/* Prints a document on stdout, in ASCII, and flushes it. -errno and err as above. */
+int command_print_json(const json_t *json, struct lsc_err *err);
+
+/* Prints "loopscope NAME: TEXT" on stderr, one line, control characters stripped. name NULL: it is
+ * no command's. */
 void command_complain(const char *name, const char *text);
 
 #endif

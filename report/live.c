@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
+#include "base/text.h"
 #include "field.h"
-#include "hostile.h"
 
 #define FRAMES_SHOWN 4
 #define ARGS_SHOWN   4
@@ -38,11 +38,17 @@ int live_color(const char *when, FILE *out)
 
 void live_text(const char *text, FILE *out)
 {
-	while (*text) {
-		size_t n = hostile_length(text);
+	const char *end = text + strlen(text);
 
-		fputc(n ? '?' : *text, out);
-		text += n ? n : 1;
+	while (text < end) {
+		uint32_t point;
+		size_t n = lsc_text_next(text, (size_t)(end - text), &point);
+
+		if (lsc_text_harms(point) || point == LSC_TEXT_REPLACEMENT)
+			fputc('?', out);
+		else
+			fwrite(text, 1, n, out);
+		text += n;
 	}
 }
 
@@ -196,6 +202,23 @@ static void victims(const struct live_options *o, const json_t *v, FILE *out)
 	fputc('\n', out);
 }
 
+/* The application's own mark that came last before it was held. */
+static void mark(const struct live_options *o, const json_t *m, FILE *out)
+{
+	const char *text = field_text(m, "text");
+	char into[32];
+
+	if (!text)
+		return;
+	color(o, DIM, out);
+	fputs(INDENT "after mark '", out);
+	live_text(text, out);
+	fprintf(out, "', %s into it",
+		lsc_duration_format(field_u64(m, "into_ns"), into, sizeof(into)));
+	color(o, RESET, out);
+	fputc('\n', out);
+}
+
 static void stall(const struct live_options *o, const json_t *msg, FILE *out)
 {
 	uint64_t ns = field_u64(msg, "duration_ns");
@@ -221,6 +244,7 @@ static void stall(const struct live_options *o, const json_t *msg, FILE *out)
 		fprintf(out, " %lld]", (long long)field_int(msg, "tid", 0));
 	}
 	fputc('\n', out);
+	mark(o, json_object_get(msg, "mark"), out);
 	victims(o, json_object_get(msg, "victims"), out);
 }
 
@@ -260,6 +284,10 @@ static void ready(const json_t *msg, FILE *out)
 	if (shown < n)
 		fprintf(out, " and %zu others", n - shown);
 	fprintf(out, ": %lld %s\n", loops, loops == 1 ? "loop" : "loops");
+	if (!loops)
+		fputs("  none yet: a loop is known once it waits for what comes next; those of "
+		      "child processes are watched with --follow\n",
+		      out);
 }
 
 /* "lost" is a number, or an object of numbers by reason. */

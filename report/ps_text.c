@@ -53,28 +53,35 @@ static void format_runtime(const json_t *loop, char *buf, size_t size)
 	snprintf(buf, size, "%s%s%s", runtime ?: "-", version ? " " : "", version ?: "");
 }
 
+/* The table takes 86 columns; where there are fewer, it is without the wait. */
 void ps_text_loops(const struct page *p, const json_t *loops)
 {
+	bool narrow = page_width(p) < 86;
+	int name = narrow ? 12 : 15, runtime = narrow ? 14 : 18;
 	size_t i;
 	const json_t *loop;
 	char buf[96];
 
 	page_style(p, STYLE_BOLD);
-	fprintf(p->out, "%7s %7s  %-15s %-18s %-19s %7s %6s", "PID", "TID", "COMM", "RUNTIME",
-		"WAIT", "BUSY", "TASKS");
+	fprintf(p->out, "%7s %7s  %-*s %-*s", "PID", "TID", name, "COMM", runtime, "RUNTIME");
+	if (!narrow)
+		fprintf(p->out, " %-19s", "WAIT");
+	fprintf(p->out, " %7s %6s", "BUSY", "TASKS");
 	page_plain(p);
 	fputc('\n', p->out);
 	json_array_foreach(loops, i, loop) {
 		int64_t tasks = field_int(loop, "tasks", -1);
 		fprintf(p->out, "%7lld %7lld  ", (long long)field_int(loop, "pid", 0),
 			(long long)field_int(loop, "tid", 0));
-		page_cell(p, field_text(loop, "comm"), 15);
+		page_cell(p, field_text(loop, "comm"), (unsigned)name);
 		fputc(' ', p->out);
 		format_runtime(loop, buf, sizeof(buf));
-		page_cell(p, buf, 18);
-		fputc(' ', p->out);
-		format_wait(loop, buf, sizeof(buf));
-		page_cell(p, buf, 19);
+		page_cell(p, buf, (unsigned)runtime);
+		if (!narrow) {
+			fputc(' ', p->out);
+			format_wait(loop, buf, sizeof(buf));
+			page_cell(p, buf, 19);
+		}
 		format_share(field_real(loop, "utilization", -1), buf, sizeof(buf));
 		fprintf(p->out, " %7s", buf);
 		if (tasks < 0)

@@ -70,7 +70,7 @@ static void print_head(const struct page *p, const char *name)
 	print_targets(p);
 	fputs("\n  ", p->out);
 	if (duration == ANALYSIS_UNKNOWN)
-		fputs("cut off before its end,", p->out);
+		fputs(a->is_live ? "still being written," : "cut off before its end,", p->out);
 	else
 		page_duration(p, duration);
 	if (a->start_wall_ns != ANALYSIS_UNKNOWN && localtime_r(&start, &tm) &&
@@ -133,7 +133,9 @@ static void print_verdict(const struct page *p)
 	}
 	if (!a->nstalls && !a->nfindings) {
 		if (a->end_ns == ANALYSIS_UNKNOWN)
-			fputs("No stall up to where the capture was cut off.\n", p->out);
+			fputs(a->is_live ? "No stall so far.\n"
+					 : "No stall up to where the capture was cut off.\n",
+			      p->out);
 		else
 			print_healthy(p);
 		return;
@@ -195,13 +197,13 @@ static void print_finding(const struct page *p, const struct finding *f)
 		page_site(p, f->site.function, f->site.file, f->site.line);
 	}
 	fputs("\n           ", p->out);
-	page_wrap(p, f->message, 11);
+	page_wrap(p, f->message, 11, 11);
 	fputs("           ", p->out);
 	page_style(p, STYLE_GOOD);
 	fputs("fix", p->out);
 	page_plain(p);
 	fputs("  ", p->out);
-	page_wrap(p, f->fix, 16);
+	page_wrap(p, f->fix, 16, 16);
 	page_style(p, STYLE_DIM);
 	fprintf(p->out, "           %s, fingerprint %s", f->inferred ? "inferred" : "observed",
 		f->fingerprint);
@@ -217,9 +219,9 @@ static void print_finding(const struct page *p, const struct finding *f)
 	fputc('\n', p->out);
 }
 
-void text_finding(const struct finding *f, bool color, FILE *out)
+void text_finding(const struct finding *f, const struct text_options *options, FILE *out)
 {
-	const struct page p = {.out = out, .color = color};
+	const struct page p = {.out = out, .color = options->color, .width = options->width};
 
 	print_finding(&p, f);
 }
@@ -244,6 +246,13 @@ static void print_number(const struct page *p, const char *text)
 	fprintf(p->out, "%11s", text);
 }
 
+/* The whole table takes 89 columns; where there are fewer, it is without the turns and the median.
+ */
+static bool is_narrow(const struct page *p)
+{
+	return page_width(p) < 89;
+}
+
 static void print_loop(const struct page *p, const struct store_loop *l)
 {
 	uint64_t seen = add_sat(l->busy_ns, l->idle_ns);
@@ -251,12 +260,13 @@ static void print_loop(const struct page *p, const struct store_loop *l)
 	char text[48];
 
 	fprintf(p->out, "  %7d  ", l->tid);
-	page_cell(p, l->comm, 16);
-	fprintf(p->out, "%12s", page_count(l->ticks, text, sizeof(text)));
+	page_cell(p, l->comm, is_narrow(p) ? 10 : 16);
+	if (!is_narrow(p))
+		fprintf(p->out, "%12s", page_count(l->ticks, text, sizeof(text)));
 	if (seen)
 		snprintf(text, sizeof(text), "%.1f %%", 100.0 * (double)l->busy_ns / (double)seen);
 	fprintf(p->out, "%9s", seen ? text : "-");
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = is_narrow(p); i < 2; i++)
 		print_number(p,
 			     l->lag ? lsc_duration_format(lsc_hist_quantile(l->lag, quantiles[i]),
 							  text, sizeof(text))
@@ -271,8 +281,12 @@ static void print_loops(const struct page *p)
 		return;
 	page_heading(p, "LOOPS");
 	page_style(p, STYLE_DIM);
-	fprintf(p->out, "  %7s  %-16s%12s%9s%11s%11s%11s%8s\n", "tid", "thread", "ticks", "busy",
-		"lag p50", "lag p99", "lag max", "stalls");
+	fprintf(p->out, "  %7s  %-*s", "tid", is_narrow(p) ? 10 : 16, "thread");
+	if (is_narrow(p))
+		fprintf(p->out, "%9s", "busy");
+	else
+		fprintf(p->out, "%12s%9s%11s", "ticks", "busy", "lag p50");
+	fprintf(p->out, "%11s%11s%8s\n", "lag p99", "lag max", "stalls");
 	page_plain(p);
 	for (size_t i = 0; i < p->a->nloops && i < LOOPS_SHOWN; i++)
 		print_loop(p, &p->a->loops[i]);
@@ -282,14 +296,15 @@ static void print_loops(const struct page *p)
 
 static void print_named(const struct page *p, const struct named *n, bool count)
 {
+	unsigned at = 4;
 	char text[32];
 
 	fputs("  ", p->out);
-	page_text(p, n->what, 40);
+	at += page_text(p, n->what, 40);
 	if (count)
-		fprintf(p->out, " (%s)", page_count(n->n, text, sizeof(text)));
+		at += (unsigned)fprintf(p->out, " (%s)", page_count(n->n, text, sizeof(text)));
 	fputs(": ", p->out);
-	page_wrap(p, n->why ? n->why : "for an unknown reason", 6);
+	page_wrap(p, n->why ? n->why : "for an unknown reason", at, 6);
 }
 
 static void print_unseen(const struct page *p)
@@ -301,7 +316,8 @@ static void print_unseen(const struct page *p)
 		return;
 	page_heading(p, "WHAT WAS NOT SEEN");
 	if (a->end_ns == ANALYSIS_UNKNOWN)
-		fputs("  the end: the capture was cut off\n", p->out);
+		fprintf(p->out, "  the end: the capture %s\n",
+			a->is_live ? "is still being written" : "was cut off");
 	for (int i = 0; i < LSC_LOSS_COUNT; i++)
 		if (a->lost[i])
 			fprintf(p->out, "  %s events lost: %s\n",
@@ -318,13 +334,15 @@ static void print_unseen(const struct page *p)
 
 int text_render(const struct analysis *a, const struct text_options *options, FILE *out)
 {
-	const struct page p = {.out = out, .color = options->color, .a = a};
+	const struct page p = {
+		.out = out, .color = options->color, .width = options->width, .a = a};
 
 	print_head(&p, options->name);
 	print_verdict(&p);
 	print_findings(&p);
 	int r = page_stalls(&p);
 	print_loops(&p);
+	page_stack_uses(&p);
 	page_said(&p);
 	print_unseen(&p);
 	if (r < 0)

@@ -14,12 +14,13 @@
 struct text_options {
 	const char *name; /* of the capture, as the person typed it */
 	bool color;
+	unsigned width; /* of the terminal, which tables and paragraphs fit into; 0: none */
 };
 
 /* 0; -ENOMEM; -EIO when out failed. */
 int text_render(const struct analysis *a, const struct text_options *options, FILE *out);
 
 /* One finding, wrapped and indented as in the report. */
-void text_finding(const struct finding *f, bool color, FILE *out);
+void text_finding(const struct finding *f, const struct text_options *options, FILE *out);
 
 #endif

@@ -2,6 +2,7 @@
 /* Colours, columns and wrapping of the text report. A column is a code point. */
 #include "text_page.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,10 +80,15 @@ void page_cell(const struct page *p, const char *text, unsigned columns)
 	fprintf(p->out, "%*s", (int)(columns - used), "");
 }
 
-void page_wrap(const struct page *p, const char *text, unsigned indent)
+unsigned page_width(const struct page *p)
+{
+	return p->width && p->width < PAGE_WIDTH ? p->width : PAGE_WIDTH;
+}
+
+void page_wrap(const struct page *p, const char *text, unsigned at, unsigned indent)
 {
 	lsc_autofree char *clean = lsc_text_plain(text);
-	unsigned at = indent;
+	unsigned begin = at;
 	char *rest = clean, *word;
 
 	if (!clean)
@@ -90,14 +96,20 @@ void page_wrap(const struct page *p, const char *text, unsigned indent)
 	while (rest && (word = strsep(&rest, " "))) {
 		unsigned columns = 0;
 
+		/* a number and its unit are one word */
+		while (rest && *word && isdigit((unsigned char)rest[-2]) &&
+		       isalpha((unsigned char)*rest)) {
+			rest[-1] = ' ';
+			strsep(&rest, " ");
+		}
 		for (const char *c = word; *c; c++)
 			columns += (*c & 0xc0) != 0x80;
 		if (!columns)
 			continue;
-		if (at > indent && at + 1 + columns > PAGE_WIDTH) {
+		if (at > begin && at + 1 + columns > page_width(p)) {
 			fprintf(p->out, "\n%*s", (int)indent, "");
-			at = indent;
-		} else if (at > indent) {
+			at = begin = indent;
+		} else if (at > begin) {
 			fputc(' ', p->out);
 			at++;
 		}

@@ -12,6 +12,7 @@ enum style { STYLE_BOLD, STYLE_DIM, STYLE_ERROR, STYLE_WARNING, STYLE_INFO, STYL
 struct page {
 	FILE *out;
 	bool color;
+	unsigned width; /* of the terminal; 0: none */
 	const struct analysis *a;
 };
 
@@ -23,9 +24,11 @@ unsigned page_text(const struct page *p, const char *text, unsigned max);
 void page_path(const struct page *p, const char *path, unsigned max);
 /* page_text(), padded with spaces to `columns`. */
 void page_cell(const struct page *p, const char *text, unsigned columns);
-/* Breaks hostile text at spaces; lines after the first begin at column `indent`, where the cursor
- * is. */
-void page_wrap(const struct page *p, const char *text, unsigned indent);
+/* The columns that a line may have: PAGE_WIDTH, or fewer. */
+unsigned page_width(const struct page *p);
+/* Breaks hostile text at spaces; the cursor is at column `at`, lines after the first begin at
+ * `indent`. */
+void page_wrap(const struct page *p, const char *text, unsigned at, unsigned indent);
 void page_heading(const struct page *p, const char *title);
 void page_duration(const struct page *p, uint64_t ns);
 /* "12,345" */
@@ -36,6 +39,8 @@ enum style page_severity_style(enum severity s);
 
 /* text_stall.c: the worst stalls. */
 int page_stalls(const struct page *p);
+/* text_stack.c: how full stacks became. */
+void page_stack_uses(const struct page *p);
 /* text_said.c: counters and marks. */
 void page_said(const struct page *p);
 

@@ -11,13 +11,15 @@
 #include "base/clock.h"
 #include "base/duration.h"
 
-#define STALLS_SHOWN 5
-#define FRAMES_SHOWN 12
-#define ARGS_SHOWN   4
-#define CALLS_SHOWN  3
-#define CHAIN_SHOWN  4
-#define MARKS_SHOWN  5
-#define LABEL	     "      %-9s"
+#define STALLS_SHOWN   5
+#define FRAMES_SHOWN   12
+#define FRAMES_INSIDE  4 /* of a stack whose site lies deeper than that */
+#define FRAMES_OUTSIDE 3 /* beyond the site */
+#define ARGS_SHOWN     4
+#define CALLS_SHOWN    3
+#define CHAIN_SHOWN    4
+#define MARKS_SHOWN    5
+#define LABEL	       "      %-9s"
 
 static void print_head(const struct page *p, const struct analysis_stall *s)
 {
@@ -44,10 +46,7 @@ static void print_head(const struct page *p, const struct analysis_stall *s)
 	page_duration(p, s->row.duration_ns);
 	page_plain(p);
 	fprintf(p->out, "  %s", lsc_cause_name(s->cause));
-	char least[32], most[32];
-	lsc_duration_format(s->row.duration_min_ns, least, sizeof(least));
-	lsc_duration_format(s->row.duration_max_ns, most, sizeof(most));
-	if (strcmp(least, most)) {
+	if (lsc_duration_is_range(s->row.duration_min_ns, s->row.duration_max_ns)) {
 		fputs("  (between ", p->out);
 		page_duration(p, s->row.duration_min_ns);
 		fputs(" and ", p->out);
@@ -85,9 +84,9 @@ static void print_split(const struct page *p, const struct store_stall *s)
 		shown[most] = true;
 		fprintf(p->out, "%s%s ", n ? ", " : "", lsc_cause_name(most));
 		page_duration(p, s->split[most]);
-		if (s->duration_ns)
-			fprintf(p->out, " (%.0f %%)",
-				100.0 * (double)s->split[most] / (double)s->duration_ns);
+		double share = s->duration_ns ? (double)s->split[most] / (double)s->duration_ns : 0;
+		if (share >= 0.005)
+			fprintf(p->out, " (%.0f %%)", 100 * share);
 	}
 	fputc('\n', p->out);
 }
@@ -140,9 +139,12 @@ static void print_arguments(const struct page *p, const char *json)
 
 static void print_resource(const struct page *p, const struct store_block *b)
 {
-	if (b->path || b->peer) {
-		fputs(b->path ? "  on " : "  with ", p->out);
-		page_text(p, b->path ? b->path : b->peer, 48);
+	/* a path that is an argument was said already */
+	bool said = b->path && b->args_json && strstr(b->args_json, b->path);
+
+	if ((b->path && !said) || b->peer) {
+		fputs(b->path && !said ? "  on " : "  with ", p->out);
+		page_text(p, b->path && !said ? b->path : b->peer, 48);
 	}
 	if (b->resource_pid) {
 		fprintf(p->out, "  process %d ", b->resource_pid);
@@ -256,6 +258,10 @@ static void print_marks(const struct page *p, const struct analysis_stall *s)
 
 static void print_frame(const struct page *p, const struct store_frame *f, bool site)
 {
+	/* beyond the label; the line's number comes on top of the path's columns */
+	unsigned room = page_width(p) - 17 - 2;
+	unsigned columns = page_width(p) < PAGE_WIDTH ? room / 2 : 36;
+	unsigned rest = page_width(p) < PAGE_WIDTH ? room - room / 2 - 5 : 40;
 	char name[96];
 
 	if (f->function)
@@ -269,38 +275,60 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 		snprintf(name, sizeof(name), "0x%llx", (unsigned long long)f->offset);
 	if (site)
 		page_style(p, STYLE_BOLD);
-	page_cell(p, name, 36);
+	if (f->file || (f->module && f->function) || f->lang == STORE_LANG_KERNEL)
+		page_cell(p, name, columns);
+	else
+		page_text(p, name, columns);
 	if (site)
 		page_plain(p);
-	fputs("  ", p->out);
 	if (f->file) {
-		page_path(p, f->file, 40);
+		fputs("  ", p->out);
+		page_path(p, f->file, rest);
 		if (f->line > 0)
 			fprintf(p->out, ":%d", f->line);
 	} else if (f->module && f->function) {
-		page_text(p, basename(f->module), 40);
+		fputs("  ", p->out);
+		page_text(p, basename(f->module), rest);
 	} else if (f->lang == STORE_LANG_KERNEL) {
-		fputs("kernel", p->out);
+		fputs("  kernel", p->out);
 	}
 	fputc('\n', p->out);
 }
 
+/* Where the frame of the application is that the stall is put down to; nframes: nowhere. */
+static size_t find_site(const struct analysis_stack *k, const struct analysis_stall *s)
+{
+	size_t i = 0;
+
+	while (i < k->row.nframes &&
+	       !(k->row.frames[i].function && k->row.frames[i].function == s->site.function &&
+		 k->row.frames[i].file == s->site.file))
+		i++;
+	return i;
+}
+
+/* The innermost frames; where the site lies further out, fewer of them and those around it. */
 static void print_stack(const struct page *p, const struct analysis_stall *s)
 {
 	const struct analysis_stack *k = analysis_stack_of(p->a, s->row.stack);
-	bool marked = false;
+	size_t n = k ? k->row.nframes : 0, site = k ? find_site(k, s) : 0;
+	size_t from = site < n && site + FRAMES_OUTSIDE >= FRAMES_SHOWN
+			      ? site - (FRAMES_SHOWN - FRAMES_INSIDE - FRAMES_OUTSIDE - 1)
+			      : FRAMES_INSIDE;
+	size_t end = from + FRAMES_SHOWN - FRAMES_INSIDE;
 
-	for (size_t i = 0; k && i < k->row.nframes && i < FRAMES_SHOWN; i++) {
-		const struct store_frame *f = &k->row.frames[i];
-		bool site = !marked && f->function && f->function == s->site.function &&
-			    f->file == s->site.file;
-
-		marked |= site;
-		fprintf(p->out, LABEL "%s ", i ? "" : "stack", site ? ">" : " ");
-		print_frame(p, f, site);
+	if (from == FRAMES_INSIDE + 1) /* one left out would save no line */
+		from = FRAMES_INSIDE;
+	for (size_t i = 0; i < n && i < end; i++) {
+		if (i == FRAMES_INSIDE && from > i) {
+			fprintf(p->out, LABEL "  %zu more frames\n", "", from - i);
+			i = from;
+		}
+		fprintf(p->out, LABEL "%s ", i ? "" : "stack", i == site ? ">" : " ");
+		print_frame(p, &k->row.frames[i], i == site);
 	}
-	if (k && k->row.nframes > FRAMES_SHOWN)
-		fprintf(p->out, LABEL "  %zu more frames\n", "", k->row.nframes - FRAMES_SHOWN);
+	if (n > end)
+		fprintf(p->out, LABEL "  %zu more frames\n", "", n - end);
 	if (!k && s->site.function) {
 		fprintf(p->out, LABEL, "in");
 		page_site(p, s->site.function, s->site.file, s->site.line);
@@ -347,11 +375,39 @@ static int worst_first(const void *x, const void *y)
 	const struct analysis_stall *a = *(const struct analysis_stall *const *)x;
 	const struct analysis_stall *b = *(const struct analysis_stall *const *)y;
 
-	if (a->severity != b->severity)
-		return a->severity > b->severity ? -1 : 1;
 	if (a->row.duration_ns != b->row.duration_ns)
 		return a->row.duration_ns > b->row.duration_ns ? -1 : 1;
 	return (a->row.start_ns > b->row.start_ns) - (a->row.start_ns < b->row.start_ns);
+}
+
+/* The same code, held by the same cause. */
+static bool is_alike(const struct analysis_stall *a, const struct analysis_stall *b)
+{
+	const char *f = a->site.function, *g = b->site.function;
+
+	return a->cause == b->cause && a->row.loop == b->row.loop && !f == !g &&
+	       (!f || !strcmp(f, g));
+}
+
+/* Puts STALLS_SHOWN of n to the front, worst first: one of each kind, and, where there is room,
+ * more. */
+static void choose(const struct analysis_stall **order, size_t n)
+{
+	const struct analysis_stall *chosen;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < n && shown < STALLS_SHOWN; i++) {
+		size_t like = 0;
+
+		while (like < shown && !is_alike(order[like], order[i]))
+			like++;
+		if (like < shown)
+			continue;
+		chosen = order[i];
+		memmove(&order[shown + 1], &order[shown], (i - shown) * sizeof(*order));
+		order[shown++] = chosen;
+	}
+	qsort(order, n < STALLS_SHOWN ? n : STALLS_SHOWN, sizeof(*order), worst_first);
 }
 
 int page_stalls(const struct page *p)
@@ -365,7 +421,10 @@ int page_stalls(const struct page *p)
 		order[i] = &p->a->stalls[i];
 	if (n) {
 		qsort(order, n, sizeof(*order), worst_first);
-		page_heading(p, n > 1 ? "THE WORST STALLS" : "THE STALL");
+		choose(order, n);
+		page_heading(p, n > STALLS_SHOWN ? "THE WORST STALLS, ONE OF EACH KIND FIRST"
+				: n > 1		 ? "THE STALLS, WORST FIRST"
+						 : "THE STALL");
 	}
 	for (size_t i = 0; i < n && i < STALLS_SHOWN; i++) {
 		fputs(i ? "\n" : "", p->out);

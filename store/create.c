@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first and the last moments of a capture that is being written. It begins under a name of its
- * own, and takes its place by an atomic rename when it is published: what it replaces stays until
- * then, and comes back when the rest of that fails. Then the capture grows in WAL mode under its
- * own name, so that a killed writer leaves a capture that opens.
+ * The first and the last moments of a capture that is being written. It begins in memory, beside a
+ * file without a name, which proves that there is a place for it and which a killed writer leaves
+ * nothing of. When it is published it is written there and takes its name in one step: what it
+ * replaces stays until then, and comes back when the rest of that fails. Then it grows in WAL mode
+ * under its own name, so that a killed writer leaves a capture that opens.
  */
 #include "handle.h"
 
@@ -21,6 +22,9 @@
 
 #define FINISH_TRIES	50
 #define FINISH_PAUSE_US 20000
+
+#define LOCK_BYTES_AT 0x40000000 /* where SQLite locks a database */
+#define LOCK_BYTES    512
 
 #define DIGITS(number)	DIGITS_(number)
 #define DIGITS_(number) #number
@@ -48,26 +52,61 @@ static void remove_capture(const char *path)
 	move_companions(path, NULL);
 }
 
-/* Creates an empty file of a new name beside path, with its final owner and mode. */
-static int create_empty(const char *path, const struct store_create_options *o, char tmp[PATH_MAX],
-			struct stat *ret_stat)
+/* An empty file in the directory of path, without a name; where the file system has none such, of
+ * the name tmp. */
+static int create_nameless(const char *path, const char *tmp, bool *ret_named)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path + 1), path);
+	*ret_named = false;
+	int fd = open(directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+		return fd < 0 ? -errno : fd;
+	*ret_named = true;
+	fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Creates an empty file beside path, with its final owner and mode, and a name for it. */
+static int create_empty(const char *path, const struct store_create_options *o,
+			struct unpublished *u)
 {
 	uint32_t random;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
-	if (snprintf(tmp, PATH_MAX, "%s.%08x.new", path, random) >= PATH_MAX)
-		return -ENAMETOOLONG;
-	lsc_autoclose int fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (((o->owner != (uid_t)-1 || o->group != (gid_t)-1) && fchown(fd, o->owner, o->group)) ||
-	    fchmod(fd, o->mode ? o->mode : 0640) || fstat(fd, ret_stat)) {
-		int r = -errno;
-		unlink(tmp);
-		return r;
+	if (asprintf(&u->name, "%s.%08x.new", path, random) < 0) {
+		u->name = NULL;
+		return -ENOMEM;
 	}
+	u->fd = create_nameless(path, u->name, &u->named);
+	if (u->fd < 0)
+		return u->fd;
+	if (((o->owner != (uid_t)-1 || o->group != (gid_t)-1) &&
+	     fchown(u->fd, o->owner, o->group)) ||
+	    fchmod(u->fd, o->mode ? o->mode : 0640) || fstat(u->fd, &u->created))
+		return -errno;
 	return 0;
+}
+
+/* The whole database into the file. */
+static int write_image(sqlite3 *db, int fd)
+{
+	sqlite3_int64 size = 0;
+	unsigned char *image = sqlite3_serialize(db, "main", &size, 0);
+	int r = image ? 0 : -ENOMEM;
+
+	for (sqlite3_int64 at = 0; !r && at < size;) {
+		ssize_t n = pwrite(fd, image + at, (size_t)(size - at), at);
+		if (n < 0 && errno != EINTR) /* -EFBIG is that of our own bound */
+			r = errno == EFBIG ? -EDQUOT : -errno;
+		else if (n > 0)
+			at += n;
+	}
+	sqlite3_free(image);
+	return r;
 }
 
 /* Opens path for writing and proves that it is the file that was created: the directory may belong
@@ -106,38 +145,39 @@ static int put_causes(sqlite3 *db)
 	return store_errno(rc);
 }
 
-static int write_schema(const char *path, const struct stat *created)
+static int write_schema(sqlite3 *db)
 {
-	sqlite3 *db;
-	int r = open_created(path, created, &db);
+	int r = store_exec(db, "PRAGMA page_size = " DIGITS(STORE_PAGE_SIZE) "; BEGIN");
 
-	if (r < 0)
-		return r;
-	/* the file has no readers and no name that anybody knows: no journal needed */
-	r = store_exec(db, "PRAGMA page_size = " DIGITS(
-				   STORE_PAGE_SIZE) "; PRAGMA journal_mode = OFF; BEGIN");
 	if (!r)
 		r = store_exec(db, schema_sql);
 	if (!r)
 		r = put_causes(db);
 	if (!r)
 		r = store_exec(db, "COMMIT");
-	sqlite3_close(db);
 	return r;
 }
 
-/* A mistyped name must not cost a file that is something else: captures and empty files only. */
-static bool is_replaceable(const char *path)
+/* A mistyped name must not cost a file that is something else: captures and empty files only. Nor
+ * one that another process is writing: while it does it holds a lock of SQLite's, as do those that
+ * look on, and nobody else. */
+static int check_replaceable(const char *path)
 {
 	lsc_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct flock lock = {.l_type = F_WRLCK,
+			     .l_whence = SEEK_SET,
+			     .l_start = LOCK_BYTES_AT,
+			     .l_len = LOCK_BYTES};
 	uint8_t id[4] = {0};
 
 	if (fd < 0)
-		return false;
+		return -EBADMSG;
 	ssize_t n = pread(fd, id, sizeof(id), STORE_APPLICATION_OFFSET);
-	return lseek(fd, 0, SEEK_END) == 0 ||
-	       (n == sizeof(id) &&
-		((uint32_t)id[0] << 24 | id[1] << 16 | id[2] << 8 | id[3]) == STORE_APPLICATION_ID);
+	if (lseek(fd, 0, SEEK_END) != 0 &&
+	    (n != sizeof(id) ||
+	     ((uint32_t)id[0] << 24 | id[1] << 16 | id[2] << 8 | id[3]) != STORE_APPLICATION_ID))
+		return -EBADMSG;
+	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? -ETXTBSY : 0;
 }
 
 /* Whether a capture may take this place: 1 in that of another, 0 of nothing, or -errno. */
@@ -152,8 +192,9 @@ static int look_at_place(const char *path, bool overwrite)
 		if (!S_ISREG(st.st_mode))
 			return S_ISLNK(st.st_mode)   ? -ELOOP
 			       : S_ISDIR(st.st_mode) ? -EISDIR
-						     : -EEXIST;
-		return is_replaceable(path) ? 1 : -EBADMSG;
+						     : -EBADMSG;
+		int r = check_replaceable(path);
+		return r < 0 ? r : 1;
 	}
 	/* a stale -wal would be played into the new file */
 	for (size_t i = 0; i < LSC_ARRAY_LEN(companions); i++) {
@@ -175,14 +216,27 @@ static void put_back(const char *tmp, const char *path, bool replaced)
 	}
 }
 
-/* Gives the complete file at tmp its name. On return 1 the old capture lies at tmp instead, on 0
- * there was none. */
-static int install(const char *tmp, const char *path, bool overwrite)
+/* The file without a name gets one, which nothing has. */
+static int give_name(const struct unpublished *u, const char *path)
 {
+	char link[32];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", u->fd);
+	return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) ? -errno : 0;
+}
+
+/* Gives the complete file its name. On return 1 the old capture lies at u->name instead, on 0 there
+ * was none. */
+static int install(const struct unpublished *u, const char *path, bool overwrite)
+{
+	const char *tmp = u->name;
 	int replaced = look_at_place(path, overwrite);
 
-	if (replaced < 0)
-		return replaced;
+	if (replaced < 0 || (!u->named && !replaced))
+		return replaced < 0 ? replaced : give_name(u, path);
+	int named = u->named ? 0 : give_name(u, tmp);
+	if (named < 0)
+		return named;
 	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, replaced ? RENAME_EXCHANGE : RENAME_NOREPLACE))
 		return -errno;
 	int r = replaced ? move_companions(path, tmp) : 0;
@@ -226,51 +280,49 @@ static int refuse(const char *path, int r, struct lsc_err *err)
 	if (r == -EBADMSG)
 		return lsc_err_set(err, r, "'%s' exists and is no capture: name another file",
 				   path);
+	if (r == -ETXTBSY)
+		return lsc_err_set(err, r,
+				   "'%s' is being written by another loopscope: name another file",
+				   path);
 	if (r == -ELOOP)
 		return lsc_err_set(err, r, "'%s' is a symbolic link", path);
 	return lsc_err_set(err, r, "cannot create '%s': %s", path, strerror(-r));
 }
 
-static int create(const char *name, const struct store_create_options *o, char tmp[PATH_MAX],
-		  struct stat *ret_created, sqlite3 **ret_db)
+static int create(const char *name, const struct store_create_options *o, struct unpublished *u,
+		  sqlite3 *db)
 {
 	int r = look_at_place(name, o->overwrite);
 
 	if (r >= 0)
-		r = create_empty(name, o, tmp, ret_created);
-	if (r < 0)
-		return r;
-	r = write_schema(tmp, ret_created);
+		r = create_empty(name, o, u);
 	if (r >= 0)
-		r = open_created(tmp, ret_created, ret_db);
-	if (r < 0)
-		unlink(tmp);
-	return r;
+		r = write_schema(db);
+	return r < 0 ? r : write_image(db, u->fd); /* there is room for that much */
 }
 
 int store_create(const char *path, const struct store_create_options *options,
 		 struct store **ret_store, struct lsc_err *err)
 {
-	char name[PATH_MAX], tmp[PATH_MAX];
-	struct stat created;
+	char name[PATH_MAX];
 	sqlite3 *db = NULL;
 	int r = file_name(path, name);
 
 	if (r >= 0)
-		r = create(name, options, tmp, &created, &db);
-	if (r < 0)
+		r = store_errno(sqlite3_open_v2(":memory:", &db,
+						SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	if (r < 0) {
+		sqlite3_close(db);
 		return refuse(path, r, err);
-	/* nobody knows the file: after a crash it is nothing */
-	r = store_exec(db, "PRAGMA journal_mode = MEMORY");
-	struct store *s = store_new(db, path);
-	if (s)
-		s->unpublished = strdup(tmp);
-	if (!s || !s->unpublished || r < 0) {
-		store_close(s);
-		unlink(tmp);
-		return refuse(path, r < 0 ? r : -ENOMEM, err);
 	}
-	s->created = created;
+	struct store *s = store_new(db, path);
+	if (!s)
+		return refuse(path, -ENOMEM, err);
+	r = create(name, options, &s->unpublished, db);
+	if (r < 0) {
+		store_close(s);
+		return refuse(path, r, err);
+	}
 	s->overwrite = options->overwrite;
 	s->writable = true;
 	s->max_bytes = options->max_bytes;
@@ -280,7 +332,7 @@ int store_create(const char *path, const struct store_create_options *options,
 
 bool store_is_published(const struct store *s)
 {
-	return !s->unpublished;
+	return !s->unpublished.name;
 }
 
 static void finalize_all(struct store *s)
@@ -294,25 +346,31 @@ static void finalize_all(struct store *s)
 /* On failure the old capture, if there was one, has its name again. */
 static int publish(struct store *s, const char *name)
 {
+	struct unpublished *u = &s->unpublished;
 	int r = store_commit(s);
 
 	finalize_all(s);
+	if (!r)
+		r = write_image(s->db, u->fd);
 	sqlite3_close(LSC_TAKE(s->db));
-	int replaced = r < 0 ? r : install(s->unpublished, name, s->overwrite);
+	int replaced = r < 0 ? r : install(u, name, s->overwrite);
+	/* before SQLite locks the file: closing any descriptor of it drops the locks */
+	close(u->fd);
+	u->fd = -1;
 	if (replaced < 0)
 		return replaced;
-	r = open_created(name, &s->created, &s->db);
+	r = open_created(name, &u->created, &s->db);
 	if (r >= 0)
-		r = start_wal(s->db, name, &s->created);
+		r = start_wal(s->db, name, &u->created);
 	if (r < 0) {
 		sqlite3_close(LSC_TAKE(s->db));
 		move_companions(name, NULL);
-		put_back(s->unpublished, name, replaced);
+		put_back(u->name, name, replaced);
 		return r;
 	}
 	if (replaced)
-		remove_capture(s->unpublished);
-	free(LSC_TAKE(s->unpublished));
+		remove_capture(u->name);
+	free(LSC_TAKE(u->name));
 	return 0;
 }
 
@@ -320,7 +378,7 @@ int store_publish(struct store *s, struct lsc_err *err)
 {
 	char name[PATH_MAX];
 
-	if (!s->unpublished)
+	if (!s->unpublished.name)
 		return 0;
 	int r = s->db ? file_name(s->path, name) : s->broken;
 	if (r >= 0)

@@ -13,7 +13,7 @@
 
 #define STORE_APPLICATION_OFFSET 68	    /* big-endian, 4 bytes */
 #define STORE_APPLICATION_ID	 0x4c534331 /* "LSC1", bytes 68-71 of the file */
-#define STORE_VERSION		 2	    /* user_version, bytes 60-63 */
+#define STORE_VERSION		 3	    /* user_version, bytes 60-63 */
 #define STORE_PAGE_SIZE		 4096
 #define STORE_FRAMES_MAX	 1024 /* of one stack */
 
@@ -41,27 +41,36 @@ enum store_statement {
 	STATEMENT_STEP,
 	STATEMENT_MARK,
 	STATEMENT_COUNTER,
+	STATEMENT_SITE_STACK,
 	STATEMENT_LOSS,
 	STATEMENT_UNSEEN,
 	STATEMENT_UNRESOLVED,
 	STATEMENT_COUNT,
 };
 
+/* The file that a capture will be. */
+struct unpublished {
+	char *name; /* owns; beside its place. NULL: it has its place */
+	bool named; /* it lies there; otherwise it has no name */
+	int fd;	    /* owns */
+	struct stat created;
+};
+
 struct store {
-	sqlite3 *db;
-	char *path; /* owns; of a writer, for the messages of store_finish */
+	sqlite3 *db; /* in memory until it is published */
+	char *path;  /* owns; of a writer, for the messages of store_finish */
 	sqlite3_stmt *put[STATEMENT_COUNT]; /* owns; prepared at first use */
-	char *unpublished;  /* owns; the name that the file has until it is published, then NULL */
-	struct stat created; /* of that file */
+	struct unpublished unpublished;
 	bool overwrite;
 	bool writable;
+	bool live;	    /* being read, while another process writes it */
 	int broken;	    /* -errno: what was put since the last commit is void */
 	uint64_t max_bytes; /* 0: unbounded */
 	uint64_t room;	    /* bytes that may be put before the size is looked at again */
 	char value[STORE_TEXT_MAX + 1]; /* what store_meta_get lent last */
 };
 
-extern const char schema_sql[], migration_2_sql[]; /* schema.S */
+extern const char schema_sql[], migration_2_sql[], migration_3_sql[]; /* schema.S */
 
 /* -errno of one of SQLite's result codes (extended ones too). */
 int store_errno(int rc);

@@ -203,7 +203,8 @@ static int same_schema(sqlite3 *a, sqlite3 *b)
 }
 
 /* What turns a capture of the version before into one of this version. */
-static const char *const migrations[STORE_VERSION + 1] = {[2] = migration_2_sql};
+static const char *const migrations[STORE_VERSION + 1] = {
+	[2] = migration_2_sql, [3] = migration_3_sql};
 
 /* Puts a copy of a capture of that version, migrated, in the place of *db: in a temporary database,
  * which SQLite keeps in memory and moves to an unnamed file when it grows. The statements only
@@ -318,6 +319,12 @@ int store_open(const char *path, struct store **ret_store, struct lsc_err *err)
 	struct store *s = store_new(db, path);
 	if (!s)
 		return lsc_err_set(err, -ENOMEM, "cannot open '%s': out of memory", path);
+	s->live = access == ACCESS_LIVE;
 	*ret_store = s;
 	return 0;
+}
+
+bool store_is_live(const struct store *s)
+{
+	return s->live;
 }

@@ -14,4 +14,5 @@
 
 	embed schema_sql, schema.sql
 	embed migration_2_sql, migrations/2.sql
+	embed migration_3_sql, migrations/3.sql
 	.section .note.GNU-stack, "", %progbits

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --
--- The loopscope capture (*.lsc), schema version 2. This file is compiled into the store and is the
+-- The loopscope capture (*.lsc), schema version 3. This file is compiled into the store and is the
 -- reference for the format; docs/schema.md has examples.
 --
 -- Tables have singular names and raw values. Views have plural names and are made for people: times in
@@ -9,14 +9,14 @@
 --     sqlite3 -box x.lsc 'SELECT * FROM stalls'
 --
 -- Conventions
---     *_ns     times are CLOCK_MONOTONIC of the captured host, durations nanoseconds. Unsigned 64-bit
---              values above 2^63 - 1 (kernel addresses) appear as negative numbers.
+--     *_ns     times are CLOCK_MONOTONIC of the captured host, durations nanoseconds. None of
+--              them is above 2^63 - 1; addresses of the kernel are, and appear as negative numbers.
 --     ids      positive, chosen by the writer; NULL in a reference means "none" or "unknown"
 --     text     NULL means unknown; the bytes are those that the target gave, not always UTF-8
 --     hist     a histogram of durations packed as described in docs/schema.md
 
 PRAGMA application_id = 0x4c534331; -- "LSC1"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- What is said once about the whole capture. Keys are listed in store/store.h (STORE_META_*) and in
 -- docs/schema.md; readers ignore those that they do not know.
@@ -270,6 +270,18 @@ CREATE TABLE counter(
 	max      INTEGER NOT NULL  -- ... and the greatest
 ) STRICT;
 
+-- How much stack the tasks spawned at one place used at most, as a loop of our library measures it in its
+-- debug mode. The number is the process's: two of its loops may both tell it.
+CREATE TABLE site_stack(
+	id       INTEGER PRIMARY KEY,
+	loop     INTEGER,          -- loop.id: which told it
+	function TEXT,             -- where the tasks are spawned
+	file     TEXT,
+	line     INTEGER NOT NULL, -- 0 unknown
+	used     INTEGER NOT NULL, -- bytes
+	size     INTEGER NOT NULL  -- of the stack that so much was used of; 0 unknown
+) STRICT;
+
 -- The capture's start, from which the other views count. One row.
 CREATE VIEW origin AS
 SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'capture.start_ns'), 0) AS ns;
@@ -357,3 +369,10 @@ CREATE VIEW counters AS
 SELECT c.id, c.name, c.last, c.min, c.max, c.count, round((c.last_ns - o.ns) / 1e6, 3) AS set_ms,
 	g.pid, l.tid, coalesce(l.comm, g.comm) AS comm
 FROM counter c CROSS JOIN origin o LEFT JOIN loop l ON l.id = c.loop LEFT JOIN target g ON g.id = l.target;
+
+-- Use of stacks by spawn site.
+CREATE VIEW site_stacks AS
+SELECT s.id, s.function, s.file, nullif(s.line, 0) AS line, round(s.used / 1024.0, 1) AS used_kib,
+	round(nullif(s.size, 0) / 1024.0, 1) AS size_kib, round(100.0 * s.used / nullif(s.size, 0), 1) AS used_pct,
+	g.pid, l.tid, coalesce(l.comm, g.comm) AS comm
+FROM site_stack s LEFT JOIN loop l ON l.id = s.loop LEFT JOIN target g ON g.id = l.target;

@@ -53,6 +53,7 @@ struct store *store_new(sqlite3 *db, const char *path)
 		return NULL;
 	}
 	s->db = db;
+	s->unpublished.fd = -1;
 	s->path = copy;
 	return s;
 }
@@ -64,9 +65,11 @@ struct store *store_close(struct store *s)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		sqlite3_finalize(s->put[i]);
 	sqlite3_close(s->db);
-	if (s->unpublished)
-		unlink(s->unpublished);
-	free(s->unpublished);
+	if (s->unpublished.name) /* it may lie there when it could not be published */
+		unlink(s->unpublished.name);
+	if (s->unpublished.fd >= 0)
+		close(s->unpublished.fd);
+	free(s->unpublished.name);
 	free(s->path);
 	free(s);
 	return NULL;

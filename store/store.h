@@ -214,6 +214,14 @@ struct store_counter {
 	int64_t last, min, max;
 };
 
+/* How much stack the tasks of a spawn site used at most: measured by the loop library in its debug
+ * mode, for the whole process. */
+struct store_site_stack {
+	int64_t id, loop; /* loop: which told it */
+	struct store_site site;
+	uint64_t used, size; /* bytes; size 0 unknown */
+};
+
 /* ---- meta: one value each. Text; numbers in decimal. Unknown keys are kept. ---- */
 #define STORE_META_TOOL_VERSION	 "tool.version"
 #define STORE_META_HOSTNAME	 "host.hostname"
@@ -226,7 +234,7 @@ struct store_counter {
 #define STORE_META_START_WALL_NS "capture.start_wall_ns" /* CLOCK_REALTIME, ns since 1970 */
 #define STORE_META_END_NS	 "capture.end_ns"	 /* absent: the capture was cut off */
 #define STORE_META_END_WALL_NS	 "capture.end_wall_ns"
-#define STORE_META_END_REASON	 "capture.end_reason" /* target-exit user duration abort error */
+#define STORE_META_END_REASON	 "capture.end_reason" /* user duration size abort error ... */
 #define STORE_META_EXIT_STATUS                                                                     \
 	"capture.exit_status" /* of a recorded command, 128+n for signals                          \
 			       */
@@ -251,8 +259,9 @@ struct store_create_options {
 	uint64_t max_bytes; /* 0: unbounded */
 };
 
-/* Creates the capture, in a file beside path until it is published. Refuses symlinks (O_NOFOLLOW) and,
- * without overwrite, anything that exists. On error nothing is left behind. Gives *ret_store. */
+/* Creates the capture, in a file beside path until it is published. Refuses symlinks (O_NOFOLLOW)
+ * and, without overwrite, anything that exists. On error nothing is left behind. Gives *ret_store.
+ */
 int store_create(const char *path, const struct store_create_options *options,
 		 struct store **ret_store, struct lsc_err *err);
 
@@ -269,6 +278,7 @@ int store_put_stack(struct store *s, const struct store_stack *row);
 int store_put_wait(struct store *s, const struct store_wait *row);
 int store_put_culprit(struct store *s, const struct store_culprit *row); /* key (stall, task) */
 int store_put_counter(struct store *s, const struct store_counter *row);
+int store_put_site_stack(struct store *s, const struct store_site_stack *row);
 /* Appends. */
 int store_put_sample(struct store *s, const struct store_sample *row);
 int store_put_chunk(struct store *s, const struct store_chunk *row);
@@ -276,8 +286,8 @@ int store_put_mode(struct store *s, const struct store_mode_span *row);
 int store_put_mark(struct store *s, const struct store_mark *row);
 int store_put_step(struct store *s, uint64_t ts_ns,
 		   const char *what); /* a step of --max-overhead */
-/* Adds to the ledger; n may be 0. */
-int store_add_loss(struct store *s, enum lsc_loss reason, uint64_t n);
+/* The ledger: so much was lost for this reason so far; replaces what was put before. n may be 0. */
+int store_put_loss(struct store *s, enum lsc_loss reason, uint64_t n);
 /* Something that this capture cannot see at all, and why. Repeats are kept once. */
 int store_put_unseen(struct store *s, const char *what, const char *why);
 /* Something seen whose name could not be found; counts add up per (what, why). */
@@ -286,8 +296,9 @@ int store_add_unresolved(struct store *s, const char *what, const char *why, uin
 /* Makes what was put durable against kill -9. About once a second. */
 int store_commit(struct store *s);
 
-/* The capture takes its place, durable as far as it was put; one that lay there is gone from then on
- * (and stays when this fails, with the errors of store_create()). Nothing when it has it already. */
+/* The capture takes its place, durable as far as it was put; one that lay there is gone from then
+ * on (and stays when this fails, with the errors of store_create()). Nothing when it has it
+ * already. */
 int store_publish(struct store *s, struct lsc_err *err);
 
 bool store_is_published(const struct store *s);
@@ -304,11 +315,14 @@ struct store *store_close(struct store *s);
 /* Opens a capture read-only and treats it as hostile (DEFENSIVE, trusted_schema off, quick_check).
  * Errors say what is wrong in one line: "'x.lsc' is not a loopscope capture", "... is damaged:
  * ...",
- * "... was written by a newer loopscope (schema 7, this one reads up to 2)". -ENOENT, -EACCES,
+ * "... was written by a newer loopscope (schema 7, this one reads up to 3)". -ENOENT, -EACCES,
  * -EBADMSG (foreign or damaged), -EPROTO (newer). The file is never changed: one of an older schema
  * is copied into a temporary database and migrated there. A capture that was cut off (no end, -wal
  * still beside it) opens. */
 int store_open(const char *path, struct store **ret_store, struct lsc_err *err);
+
+/* Whether somebody was writing it when it was opened. */
+bool store_is_live(const struct store *s);
 
 /* The value, borrowed until the next call on s, or NULL. */
 const char *store_meta_get(struct store *s, const char *key);
@@ -331,6 +345,7 @@ typedef int store_chunk_fn(const struct store_chunk *row, void *arg);
 typedef int store_mode_fn(const struct store_mode_span *row, void *arg);
 typedef int store_mark_fn(const struct store_mark *row, void *arg);
 typedef int store_counter_fn(const struct store_counter *row, void *arg);
+typedef int store_site_stack_fn(const struct store_site_stack *row, void *arg);
 typedef int store_step_fn(uint64_t ts_ns, const char *what, void *arg);
 typedef int store_loss_fn(enum lsc_loss reason, uint64_t n, void *arg); /* rows with n > 0 */
 typedef int store_unseen_fn(const char *what, const char *why, void *arg);
@@ -350,6 +365,7 @@ int store_each_chunk(struct store *s, store_chunk_fn *fn, void *arg);
 int store_each_mode(struct store *s, store_mode_fn *fn, void *arg);
 int store_each_mark(struct store *s, store_mark_fn *fn, void *arg);
 int store_each_counter(struct store *s, store_counter_fn *fn, void *arg);
+int store_each_site_stack(struct store *s, store_site_stack_fn *fn, void *arg);
 int store_each_step(struct store *s, store_step_fn *fn, void *arg);
 int store_each_loss(struct store *s, store_loss_fn *fn, void *arg);
 int store_each_unseen(struct store *s, store_unseen_fn *fn, void *arg);

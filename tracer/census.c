@@ -55,6 +55,10 @@ static struct thread *thread_get(struct taking *k, int pid, int tid, uint64_t no
 		return NULL;
 	*t = (struct thread){.tid = tid, .pid = pid, .begin_ns = now};
 	HASH_ADD_INT(k->threads, tid, t);
+	if (!t->hh.tbl) {
+		free(t);
+		return NULL;
+	}
 	return t;
 }
 
@@ -77,7 +81,7 @@ static int seed(const struct target_thread *t, void *arg)
 	if (!idles && !seed_parks(t, pid))
 		return 0;
 	uint64_t now = lsc_now_ns();
-	int r = probe_seed(k->probe, pid, t->tid, idles && t->tid == pid, t->nr, t->sp, t->args);
+	int r = seed_place(k->probe, pid, t, idles && t->tid == pid);
 	struct thread *own = idles ? thread_get(k, pid, t->tid, now) : NULL;
 	if (own)
 		own->seeded = r == 1;
@@ -97,6 +101,11 @@ static int add_process(struct taking *k, int pid, struct lsc_err *err)
 		return r;
 	}
 	HASH_ADD(hh, k->processes, target.pid, sizeof(p->target.pid), p);
+	if (!p->hh.tbl) {
+		target_close(&p->target);
+		free(p);
+		return lsc_err_set(err, -ENOMEM, "out of memory");
+	}
 	k->census->processes++;
 	ring_view_open(&p->target, &k->census->rings);
 	target_close(&p->target); /* thousands of them would be too many descriptors */
@@ -213,7 +222,7 @@ static void take_threads(struct taking *k, uint64_t now)
 		l->kernel = true;
 		l->turned = t->state.confidence >= 2;
 		l->syscall = syscall_name((int)t->state.primary_nr);
-		l->fd = t->state.primary_class == WAIT_EPOLL ? t->state.primary_fd : -1;
+		l->fd = probe_wait_fd(t->state.primary_class, t->state.primary_fd);
 		l->sp = t->state.primary_sp;
 		l->utilization = utilization(t, now);
 	}

@@ -9,9 +9,8 @@
 _Static_assert(sizeof(struct python_frame) == sizeof(struct inspector_pyframe) &&
 		       PYTHON_FRAMES == INSPECTOR_PYFRAMES_MAX,
 	       "the kernel side's frames are the inspector's");
-_Static_assert(sizeof(struct python_task) == sizeof(struct inspector_seen_task) &&
-		       PYTHON_TASKS == INSPECTOR_SEEN_TASKS,
-	       "and so are its tasks");
+_Static_assert(sizeof(struct python_task) == sizeof(struct inspector_seen_task),
+	       "and so is its task");
 
 void chain_keep(struct loop *l, const struct event_python *e)
 {
@@ -33,14 +32,16 @@ void chain_forget(struct loop *l)
 	l->alike.chain = NULL;
 }
 
+static bool is_same_task(const struct inspector_seen_task *a, const struct inspector_seen_task *b)
+{
+	return a->address == b->address &&
+	       (!a->address || (a->frame == b->frame && a->name == b->name && a->size == b->size &&
+				memcmp(a->bytes, b->bytes, a->size) == 0));
+}
+
 bool chain_is_same(const struct inspector_chain *a, const struct inspector_chain *b)
 {
-	for (size_t i = 0; i < INSPECTOR_SEEN_TASKS; i++)
-		if (a->tasks[i].address != b->tasks[i].address ||
-		    (a->tasks[i].address &&
-		     memcmp(&a->tasks[i], &b->tasks[i], sizeof(a->tasks[i])) != 0))
-			return false;
-	return a->count == b->count && a->cut == b->cut &&
+	return is_same_task(&a->task, &b->task) && a->count == b->count && a->cut == b->cut &&
 	       memcmp(a->frames, b->frames, a->count * sizeof(a->frames[0])) == 0;
 }
 
@@ -64,7 +65,7 @@ struct inspector_chain *chain_take(const struct loop *l, const struct event_bloc
 	c->tid = p->ns_tid;
 	c->count = p->count;
 	c->cut = p->cut;
-	memcpy(c->tasks, p->tasks, sizeof(c->tasks));
+	memcpy(&c->task, &p->task, sizeof(c->task));
 	memcpy(c->frames, p->frames, p->count * sizeof(p->frames[0]));
 	return c;
 }

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "feed.h"
+#include "feed_find.h"
 
 #define POLL_NS	       5000000ull    /* the ring buffer is looked at this often */
 #define SLEEP_NS       50000000ull   /* or this often, while all loops idle */
@@ -23,6 +24,7 @@
 #define SCANS_A_SECOND 100	     /* of all targets together */
 #define YOUNG_SCAN_NS  20000000ull   /* while a target is younger than a second */
 #define LEARN_NS       300000000ull  /* how long `ready` waits for threads that were running */
+#define RUNTIME_NS     700000000ull  /* ... and then for interpreters, whose files are indexed */
 #define COLLECTOR_NICE -10
 #define END_WAIT_NS    1500000000ull /* stacks still under way at the end */
 
@@ -86,16 +88,22 @@ static void scan_rings(struct collector *c, uint64_t now)
 	uint64_t every = SCAN_NS * (1 + c->alive / SCANS_A_SECOND);
 
 	for (size_t i = 0; i < c->ntargets; i++) {
-		struct target *t = c->targets[i];
-		if (t->gone || now < t->scan_ns)
+		size_t at = (c->scan_first + i) % c->ntargets;
+		struct target *t = c->targets[at];
+		if (t->gone || now < t->scan_ns || now < t->rested_ns)
 			continue;
+		if (now < c->scans_paid_ns) { /* it is the first one then */
+			c->scan_first = at;
+			return;
+		}
 		if (t->scan_ns || c->alive <= SCANS_A_SECOND)
-			feed_scan(c, t);
+			feed_find(c, t);
 		if (!t->exe[0] && t->loops) /* recorded, and no exec was seen: it runs by now */
 			target_describe(t);
-		t->scan_ns = now + (now < t->young_ns + LSC_NS_PER_S
-					    ? YOUNG_SCAN_NS
-					    : every - every * ((unsigned)t->pid % 64) / 128);
+		uint64_t next = now < t->young_ns + LSC_NS_PER_S
+					? YOUNG_SCAN_NS
+					: every - every * ((unsigned)t->pid % 64) / 128;
+		t->scan_ns = now + next > t->rested_ns ? now + next : t->rested_ns;
 	}
 }
 
@@ -132,10 +140,19 @@ static bool is_void(const struct collector *c, const char *reason)
 	       (!c->ready || (is_recording(c) && !c->nloops));
 }
 
-void collector_dispatch(struct collector *c)
+/* The loops are met, and where their interpreters keep their frames: from now on no block of theirs
+ * goes by without. */
+static bool is_learned(const struct collector *c, uint64_t now)
+{
+	if (now < c->ready_at_ns && (!c->nloops || c->some_running))
+		return false;
+	return now >= c->ready_at_ns + RUNTIME_NS || !jobs_seek_runtime(c);
+}
+
+void collector_dispatch(struct collector *c, bool readable)
 {
 	struct epoll_event ev[64];
-	int n = epoll_wait(c->epoll, ev, LSC_ARRAY_LEN(ev), 0);
+	int n = readable ? epoll_wait(c->epoll, ev, LSC_ARRAY_LEN(ev), 0) : 0;
 	uint64_t now = lsc_now_ns();
 
 	if (c->probe)
@@ -143,13 +160,18 @@ void collector_dispatch(struct collector *c)
 	if (c->probe) /* before the ring is read: what comes from then on is news */
 		c->emitted = probe_counter(c->probe, COUNT_EMITTED);
 	c->more_events = c->probe && probe_consume(c->probe) > 0;
-	for (int i = 0; i < n; i++)
-		if (ev[i].data.ptr) /* a pidfd: the process has ended */
+	bool answered = false;
+	for (int i = 0; i < n; i++) {
+		if (ev[i].data.ptr == c->inspector)
+			answered = true;
+		else if (ev[i].data.ptr) /* a pidfd: the process has ended */
 			watch_target_gone(c, ev[i].data.ptr);
+	}
 	precise_steer(c, now);
 	inquiry_steer(c, now);
 	overhead_steer(c->overhead, now);
-	inspector_dispatch(c->inspector);
+	if (answered || now >= inspector_deadline_ns(c->inspector))
+		jobs_dispatch(c);
 	for (struct loop *next, *l = c->loops; l; l = next) {
 		next = l->hh.next;
 		if (l->feed)
@@ -161,10 +183,18 @@ void collector_dispatch(struct collector *c)
 	}
 	watch_settle_ended(c, now, false);
 	each_second(c, now);
-	if (!c->ready && (now >= c->ready_at_ns || (c->nloops && !c->some_running)))
-		c->ready = true;
-	if (c->ready && (!is_recording(c) || now >= c->start_ns + COMMIT_NS))
-		ledger_stored(c, store_publish(c->store, NULL));
+	c->ready |= is_learned(c, now);
+	if (!c->ready || (is_recording(c) && now < c->start_ns + COMMIT_NS))
+		return;
+	int r = store_publish(c->store, NULL);
+	if (r < 0 && !c->store_error)
+		c->store_error = r; /* the end tells it, once */
+	c->refused_place |= r < 0;
+}
+
+bool collector_is_refused(const struct collector *c)
+{
+	return c->refused_place;
 }
 
 bool collector_is_ready(const struct collector *c)
@@ -309,10 +339,11 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	r = start_targets(c, err);
 	if (r < 0)
 		return r;
-	r = inspector_new(NULL, job_result, c, &c->inspector, err);
+	const struct inspector_options inspector = {.debuginfod = true};
+	r = inspector_new(&inspector, job_result, c, &c->inspector, err);
 	if (r < 0)
 		return r;
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c->inspector};
 	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, inspector_fd(c->inspector), &ev) < 0)
 		return lsc_err_set(err, -errno, "cannot watch the inspector: %s", strerror(errno));
 	/* A busy loop is to be noticed in time on a crowded host, too; the work is little. Where it
@@ -338,9 +369,12 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 	for (size_t i = 0; i < c->ntargets; i++) { /* grows by the descendants */
 		if (c->o.follow && c->probe)
 			target_each_child(c->targets[i]->pid, watch_child, c);
+		if (!is_recording(c)) /* nobody saw an exec before the probes were loaded */
+			target_describe(c->targets[i]);
 		watch_seed(c, c->targets[i]);
-		feed_scan(c, c->targets[i]);
+		feed_find(c, c->targets[i]);
 	}
+	c->scans_paid_ns = 0; /* these looks were asked for */
 	if (!c->probe && c->error[0]) {
 		bool has_ring = c->nloops > 0 || is_recording(c);
 		*ret_exit = 4;
@@ -434,8 +468,9 @@ static void wait_for_stacks(struct collector *c)
 	while (inspector_pending(c->inspector) && lsc_now_ns() < until) {
 		struct epoll_event ev;
 		epoll_wait(c->epoll, &ev, 1, 5);
-		inspector_dispatch(c->inspector);
+		jobs_dispatch(c);
 	}
+	jobs_end(c);
 }
 
 int collector_finish(struct collector *c, const char *reason, int exit_status,
@@ -480,7 +515,7 @@ int collector_finish(struct collector *c, const char *reason, int exit_status,
 		return lsc_err_set(err, -ENODATA, "nothing was captured yet");
 	}
 	int r = store_finish(LSC_TAKE(c->store), err);
-	if (r == 0 && c->store_error)
+	if (r == 0 && c->store_error && !collector_is_full(c))
 		r = lsc_err_set(err, c->store_error, "%s", c->error);
 	*ret_summary = sum;
 	collector_free(c);

@@ -29,12 +29,13 @@ struct collector_options {
 	size_t ntids;
 	const int *loop_threads; /* these are loops whatever they wait in */
 	size_t nloop_threads;
-	const char *mode;    /* "attach" or "record" */
-	const char *command; /* of "record", the program that the one process will run; NULL unknown */
+	const char *mode; /* "attach" or "record" */
+	const char
+		*command; /* of "record", the program that the one process will run; NULL unknown */
 	bool follow;
 	uint64_t stall_ns, block_ns, ready_wait_ns;
 	double max_overhead; /* a share of one CPU; from there on detail is left out */
-	uint64_t print_ns; /* stalls from here are told live; 0: none */
+	uint64_t print_ns;   /* stalls from here are told live; 0: none */
 	enum collector_require require;
 	const char *output;
 	struct store_create_options file;
@@ -53,6 +54,8 @@ struct collector_stall {
 	const char *const *owner_frames; /* of the holder of the lock that longest waited for */
 	size_t nowner_frames;
 	struct feed_victims victims;
+	const char *mark; /* the application's latest before the longest block began; NULL none */
+	uint64_t mark_ns;
 };
 
 struct collector_loop {
@@ -82,8 +85,8 @@ int collector_new(const struct collector_options *options, const struct collecto
 int collector_fd(const struct collector *c);
 /* When it has work even if nothing is readable. */
 uint64_t collector_deadline_ns(const struct collector *c);
-/* Does what is due. Never blocks. */
-void collector_dispatch(struct collector *c);
+/* Does what is due. readable: so collector_fd() is. Never blocks. */
+void collector_dispatch(struct collector *c, bool readable);
 /* The loops present at the attach are learned (or were given their time). */
 bool collector_is_ready(const struct collector *c);
 /* All targets have ended. */
@@ -91,8 +94,10 @@ bool collector_is_over(const struct collector *c);
 size_t collector_loops(const struct collector *c);
 /* The processes that are watched now: their numbers into pids, at most max. How many there are. */
 size_t collector_pids(const struct collector *c, int *pids, size_t max);
-/* The first write error, or NULL while the capture can be written. */
-const char *collector_error(const struct collector *c);
+/* The capture cannot take its place: collector_finish() says why. */
+bool collector_is_refused(const struct collector *c);
+/* The capture has reached its bound: nothing but its summary is stored any more. */
+bool collector_is_full(const struct collector *c);
 
 /* Stops, writes what is pending (bounded wait for stacks), closes the capture, frees c. exit_status
  * -1: none. -ENODATA: aborted with nothing captured; no file was written or replaced. */

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "constant.h"
 #include "control.h"
 #include "syscall.h"
 #include "target.h"
@@ -41,9 +42,9 @@ const struct event_process *decode_process(const struct event *e, size_t size)
 	return size >= sizeof(struct event_process) ? (const struct event_process *)e : NULL;
 }
 
-const struct event_exec *decode_exec(const struct event *e, size_t size)
+const struct event_last *decode_last(const struct event *e, size_t size)
 {
-	return size >= sizeof(struct event_exec) ? (const struct event_exec *)e : NULL;
+	return size >= sizeof(struct event_last) ? (const struct event_last *)e : NULL;
 }
 
 const struct event_waited *decode_waited(const struct event *e, size_t size)
@@ -61,7 +62,7 @@ const struct event_python *decode_python(const struct event *e, size_t size)
 	const struct event_python *p = (const struct event_python *)e;
 	size_t head = offsetof(struct event_python, frames);
 
-	return size >= head && p->count <= PYTHON_FRAMES &&
+	return size >= head && p->count <= PYTHON_FRAMES && p->task.size <= sizeof(p->task.bytes) &&
 			       size == head + p->count * sizeof(p->frames[0])
 		       ? p
 		       : NULL;
@@ -269,8 +270,13 @@ static void name_resource(const struct event_block *e, const struct aux *aux, st
 
 static void put_arg(json_t *o, char kind, const char *name, uint64_t v)
 {
-	char hex[24];
+	char hex[24], text[CONSTANT_TEXT];
 
+	if (kind >= 'A' && kind <= 'Z') {
+		constant_text((enum constant_kind)kind, v, text, sizeof(text));
+		json_object_set_new(o, name, json_string(text));
+		return;
+	}
 	switch (kind) {
 	case 'd':
 	case 'i':
@@ -298,14 +304,14 @@ static const char *args_json(const struct event_block *e, const struct block *b,
 
 	if (!o)
 		return NULL;
+	if (b->row.path && ((const struct aux *)e->aux)->type == AUX_PATH)
+		json_object_set_new(o, "path", control_text(b->row.path, 256));
 	for (size_t i = 0; a->kinds[i]; i++)
 		if (a->names[i])
 			put_arg(o, a->kinds[i], a->names[i], e->args[i]);
 	if (b->row.requested_ns)
 		json_object_set_new(o, "requested_ns",
 				    json_integer((json_int_t)b->row.requested_ns));
-	if (b->row.path && ((const struct aux *)e->aux)->type == AUX_PATH)
-		json_object_set_new(o, "path", control_text(b->row.path, 256));
 	size_t n = json_object_size(o) ? json_dumpb(o, buf, size - 1, JSON_COMPACT) : 0;
 	json_decref(o);
 	if (!n || n >= size)

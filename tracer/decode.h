@@ -24,7 +24,8 @@ struct block {
 	uint32_t ring_task;
 	uint64_t job;	    /* stack job under way, 0 none */
 	uint64_t owner_job; /* the same for the stack of the lock's owner */
-	bool looked_into;   /* its stack was read while it lasted, with its frames of Python */
+	uint64_t own_job; /* the same of what was read while it lasted, in its own stack's place */
+	bool looked_into; /* its stack was read while it lasted, with its frames of Python */
 	struct block *next;
 };
 
@@ -32,7 +33,8 @@ struct block {
 const struct event_loop *decode_loop(const struct event *e, size_t size);
 const struct event_stall *decode_stall(const struct event *e, size_t size);
 const struct event_process *decode_process(const struct event *e, size_t size);
-const struct event_exec *decode_exec(const struct event *e, size_t size);
+/* NULL too where the event is shorter: what the thread had done is not told. */
+const struct event_last *decode_last(const struct event *e, size_t size);
 const struct event_waited *decode_waited(const struct event *e, size_t size);
 const struct event_python *decode_python(const struct event *e, size_t size);
 /* Also for samples: the head is checked, and that the stack copy lies within the event. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Each check does the thing itself: the base probes are proven by an event that this process causes
- * and sees.
- */
+/* Each check does the thing itself. The kernel side is proven by proof.c. */
 #include "doctor.h"
 
 #include <errno.h>
@@ -10,8 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,124 +16,21 @@
 #include "inspect/inspector.h"
 #include "ring.h"
 #include "probe.h"
+#include "proof.h"
+#include "seed.h"
 #include "thread.h"
 #include "target.h"
 
-#define PRECISE	    "precise mode (sys_exit, sched_waking)"
-#define EXACT	    "returns from waits (fexit, sched_waking)"
 #define WAITING_MAX 16
 #define TURNS_NS    (500 * LSC_NS_PER_MS) /* the target is watched so long for turns */
 #define UNWOUND_NS  (3 * LSC_NS_PER_S)
 
-static void add(json_t *checks, const char *name, const char *status, const char *detail)
+static void add(void *checks, const char *name, const char *status, const char *detail)
 {
 	json_t *d = control_text(detail, 500);
 
 	json_array_append_new(checks, json_pack("{s:s, s:s, s:o}", "name", name, "status", status,
 						"detail", d ? d : json_null()));
-}
-
-struct seen {
-	int tid;
-	uint64_t block_ns, loops, waited_ns;
-};
-
-static void on_event(const struct event *e, size_t size, void *arg)
-{
-	struct seen *s = arg;
-
-	if ((int)e->tid != s->tid)
-		return;
-	if (e->kind == EVENT_LOOP)
-		s->loops++;
-	if (e->kind == EVENT_BLOCK && size >= sizeof(struct event_block)) {
-		const struct event_block *b = (const struct event_block *)e;
-		s->block_ns = b->wake_ns - b->off_ns;
-	}
-	if (e->kind == EVENT_WAITED && size >= sizeof(struct event_waited))
-		s->waited_ns = e->ts_ns - ((const struct event_waited *)e)->ready_ns;
-}
-
-/* Lets a byte wait in a socket for 5 ms, and looks whether that was seen. Precise mode is armed. */
-static void check_victims(json_t *checks, struct probe *p, struct seen *seen)
-{
-	static const char name[] = "who waits (sk_data_ready)";
-	int pair[2];
-	char byte = 0, text[160];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		add(checks, name, "missing", strerror(errno));
-		return;
-	}
-	int r = probe_victims_watch(probe_victims(p), getpid(), 0, true);
-	if (r == 0 && write(pair[0], &byte, 1) == 1 && usleep(5000) == 0 &&
-	    read(pair[1], &byte, 1) == 1)
-		probe_consume(p);
-	close(pair[0]);
-	close(pair[1]);
-	snprintf(text, sizeof(text), "saw a byte wait in a socket for %.1f ms",
-		 (double)seen->waited_ns / 1e6);
-	if (seen->waited_ns >= 4 * LSC_NS_PER_MS)
-		add(checks, name, "ok", text);
-	else
-		add(checks, name, "missing",
-		    r == -ENOTSUP ? "the tracepoint is missing: it needs Linux 6.3 or newer"
-		    : r < 0	  ? strerror(-r)
-				  : "what waited in a socket here was not seen");
-}
-
-/* Turns a small event loop in this thread, sleeps 5 ms inside a tick, and looks whether that was
- * seen. */
-static void check_probes(json_t *checks)
-{
-	int self = getpid();
-	struct seen seen = {.tid = self};
-	struct lsc_err err = {0};
-	struct probe_options o = {.pids = &self,
-				  .npids = 1,
-				  .stall_ns = 10 * LSC_NS_PER_MS,
-				  .block_ns = LSC_NS_PER_MS};
-	struct probe *p = NULL;
-	char text[160];
-
-	if (probe_new(&o, on_event, &seen, &p, &err) < 0) {
-		add(checks, "kernel probes (sched_switch, cpu-clock)",
-		    err.code == -EPERM ? "refused" : "missing", err.text);
-		return;
-	}
-	lsc_autoclose int ep = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event ev;
-	for (int i = 0; ep >= 0 && i < 4; i++) {
-		epoll_wait(ep, &ev, 1, 2);
-		if (i == 2)
-			usleep(5000);
-	}
-	probe_consume(p);
-	if (seen.loops && seen.block_ns >= 4 * LSC_NS_PER_MS) {
-		snprintf(text, sizeof(text),
-			 "saw a loop learned and a sleep of %.1f ms inside its tick",
-			 (double)seen.block_ns / 1e6);
-		add(checks, "kernel probes (sched_switch, cpu-clock)", "ok", text);
-	} else {
-		add(checks, "kernel probes (sched_switch, cpu-clock)", "missing",
-		    "they load, but an event that was caused here was not seen");
-	}
-	bool exact = probe_is_exact(p);
-	uint64_t before = probe_counter(p, COUNT_PRECISE_EXITS);
-	int r = probe_arm(p);
-	if (r == 0)
-		r = probe_arm_waking(p);
-	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
-		epoll_wait(ep, &ev, 1, 0);
-	for (int i = 0; r == 0 && ep >= 0 && i < 3; i++)
-		epoll_wait(ep, &ev, 1, 2);
-	if (r == 0 && probe_counter(p, COUNT_PRECISE_EXITS) > before)
-		add(checks, exact ? EXACT : PRECISE, "ok", "saw the returns from a primary wait");
-	else
-		add(checks, exact ? EXACT : PRECISE, "missing",
-		    r < 0 ? strerror(-r) : "no return was seen");
-	check_victims(checks, p, &seen);
-	probe_free(p);
 }
 
 static int count_ring(int fd, void *arg)
@@ -163,6 +55,21 @@ static int count_thread(const struct target_thread *t, void *arg)
 	return 0;
 }
 
+/* Looks until a thread waits like a loop: one that is busy may be met in the midst of a turn. 0 or
+ * -errno. */
+static int find_waiting(int pid, struct thread_count *ret)
+{
+	uint64_t end = lsc_now_ns() + TURNS_NS;
+
+	for (;;) {
+		*ret = (struct thread_count){0};
+		int r = target_each_thread(pid, count_thread, ret);
+		if (r < 0 || ret->waiting || lsc_now_ns() >= end)
+			return r;
+		usleep(10000);
+	}
+}
+
 /* Watches the threads that wait like a loop until some have turned. It is not for us to wake them.
  */
 static void check_events(json_t *checks, int pid, const struct thread_count *n)
@@ -174,22 +81,20 @@ static void check_events(json_t *checks, int pid, const struct thread_count *n)
 				  .block_ns = LSC_NS_PER_MS};
 	struct lsc_err err = {0};
 	struct probe *p = NULL;
-	struct seen seen = {0};
 	uint64_t begin, turns = 0;
 	int most = n->waiting < WAITING_MAX ? n->waiting : WAITING_MAX, loops = 0;
 	char text[160];
 
 	if (!most) {
-		add(checks, name, "missing", "no thread waits like a loop right now");
+		add(checks, name, "missing", "no thread waited like a loop");
 		return;
 	}
-	if (probe_new(&o, on_event, &seen, &p, &err) < 0) {
+	if (probe_new(&o, NULL, NULL, &p, &err) < 0) {
 		add(checks, name, err.code == -EPERM ? "refused" : "missing", err.text);
 		return;
 	}
 	for (int i = 0; i < most; i++)
-		probe_seed(p, pid, n->one[i].tid, n->one[i].tid == pid, n->one[i].nr, n->one[i].sp,
-			   n->one[i].args);
+		seed_place(p, pid, &n->one[i], n->one[i].tid == pid);
 	begin = lsc_now_ns(); /* loading has taken its time */
 	while (loops < most && lsc_now_ns() < begin + TURNS_NS) {
 		usleep(10000);
@@ -273,11 +178,11 @@ static void check_target(json_t *checks, int pid, bool events)
 	snprintf(text, sizeof(text), "%d %s%s%s, %s", pid, t.comm, t.runtime[0] ? ", " : "",
 		 t.runtime, t.exe[0] ? t.exe : "executable unknown");
 	add(checks, "target", "ok", text);
-	int r = target_each_thread(pid, count_thread, &n);
+	int r = find_waiting(pid, &n);
 	if (r < 0)
 		snprintf(text, sizeof(text), "threads cannot be read: %s", strerror(-r));
 	else
-		snprintf(text, sizeof(text), "%d threads, %d of them waiting like a loop right now",
+		snprintf(text, sizeof(text), "%d threads, %d of them waiting like a loop",
 			 n.threads, n.waiting);
 	add(checks, "threads", r < 0 ? "refused" : "ok", text);
 	r = ring_scan(pid, count_ring, &rings);
@@ -296,6 +201,20 @@ static void check_target(json_t *checks, int pid, bool events)
 	target_close(&t);
 }
 
+/* Of who has set DEBUGINFOD_URLS. */
+static void check_debuginfod(json_t *checks)
+{
+	int r = inspector_debuginfod();
+
+	if (r == 0)
+		add(checks, "debug files of debuginfod", "ok",
+		    "asked where DEBUGINFOD_URLS says, for what is not on this machine");
+	else if (r == -ELIBACC)
+		add(checks, "debug files of debuginfod", "missing",
+		    "DEBUGINFOD_URLS is set; libdebuginfod.so.1 is not installed, the package "
+		    "libdebuginfod1 would give it");
+}
+
 json_t *doctor_run(int pid)
 {
 	json_t *checks = json_array();
@@ -312,7 +231,8 @@ json_t *doctor_run(int pid)
 	if (r == 0)
 		r = target_namespace_check(&err);
 	add(checks, "pid namespace", r < 0 ? "refused" : "ok", r < 0 ? err.text : "the host's");
-	check_probes(checks);
+	proof_run(add, checks);
+	check_debuginfod(checks);
 	if (pid > 0)
 		check_target(checks, pid, r == 0);
 	return json_pack("{s:s, s:o}", "type", "doctor", "checks", checks);

@@ -18,14 +18,15 @@ static uint64_t start_sample(struct collector *c, struct loop *l, const struct s
 {
 	if (p->python)
 		return job_unwind_python(c, l, JOB_SAMPLE, p->regs, p->python, stack, size);
-	if (!strcmp(l->target->runtime, "cpython"))
+	if (target_is_python(l->target))
 		ledger_no_frames(c, l, "a sample without the GIL, or of an unknown version");
 	return job_unwind(c, l, JOB_SAMPLE, p->regs, stack, size);
 }
 
 void evidence_put_block(struct collector *c, struct block *b)
 {
-	ledger_stored(c, store_put_block(c->store, &b->row));
+	if (!collector_is_full(c)) /* or it was lost */
+		ledger_stored(c, store_put_block(c->store, &b->row));
 }
 
 /* The task that the stack lies in, or the callback. 0: unknown. */
@@ -131,7 +132,7 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 	struct block *b = malloc(sizeof(*b));
 
 	if (!b) {
-		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
 	evidence_retire(c, l, e->tick_ns);
@@ -146,7 +147,7 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 		b->job = job_unwind(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
 	else if (!b->row.stack)
 		c->no_stack++;
-	evidence_put_block(c, b);
+	ledger_stored_events(c, store_put_block(c->store, &b->row), 1);
 	c->blocks++;
 	b->next = l->blocks;
 	l->blocks = b;
@@ -174,7 +175,7 @@ static bool is_urgent(size_t nth, bool js)
 }
 
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
-		     const void *stack, size_t size)
+		     const void *stack, size_t size, unsigned int stands_for)
 {
 	size_t nth = 1;
 	bool js = !strcmp(l->target->runtime, "node");
@@ -202,7 +203,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	s->row = (struct store_sample){.loop = l->id,
 				       .task = task_id(l, e->task),
 				       .ts_ns = e->e.ts_ns,
-				       .ns = c->sample_ns,
+				       .ns = stands_for * c->sample_ns,
 				       .kernel = e->kernel};
 	s->ring_task = e->task;
 	s->tick_ns = e->tick_ns;
@@ -273,10 +274,15 @@ uint64_t evidence_unwind(struct collector *c, struct loop *l, const uint64_t reg
 	return job_unwind(c, l, JOB_ONGOING, regs, stack, size);
 }
 
+static bool is_under_way(const struct block *b)
+{
+	return b->job || b->owner_job || b->own_job;
+}
+
 bool evidence_is_settled(const struct loop *l, const struct stall *s)
 {
 	for (const struct block *b = l->blocks; b; b = b->next)
-		if (b->row.stall == s->row.id && (b->job || b->owner_job))
+		if (b->row.stall == s->row.id && is_under_way(b))
 			return false;
 	for (size_t i = 0; i < l->nsamples; i++)
 		if (l->samples[i].row.stall == s->row.id && l->samples[i].job)
@@ -287,7 +293,7 @@ bool evidence_is_settled(const struct loop *l, const struct stall *s)
 bool evidence_is_awaited(const struct loop *l)
 {
 	for (const struct block *b = l->blocks; b; b = b->next)
-		if (b->job || b->owner_job)
+		if (is_under_way(b))
 			return true;
 	for (size_t i = 0; i < l->nsamples; i++)
 		if (l->samples[i].job)
@@ -379,7 +385,7 @@ static void write_samples(struct collector *c, struct loop *l,
 			l->samples[kept++] = *p;
 			continue;
 		}
-		ledger_stored(c, store_put_sample(c->store, &p->row));
+		ledger_stored_events(c, store_put_sample(c->store, &p->row), 1);
 		drop_copies(p);
 	}
 	l->nsamples = kept;
@@ -421,7 +427,7 @@ static bool sample_of_old_tick(const struct sample *p, int64_t stall, uint64_t b
 static bool block_of_old_tick(const struct block *b, int64_t stall, uint64_t before)
 {
 	(void)stall;
-	return !b->row.stall && !b->job && !b->owner_job && b->tick_ns < before;
+	return !b->row.stall && !is_under_way(b) && b->tick_ns < before;
 }
 
 void evidence_release(struct collector *c, struct loop *l, int64_t stall)
@@ -460,7 +466,7 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 		free(b);
 	}
 	for (size_t i = 0; i < l->nsamples; i++) {
-		ledger_stored(c, store_put_sample(c->store, &l->samples[i].row));
+		ledger_stored_events(c, store_put_sample(c->store, &l->samples[i].row), 1);
 		drop_copies(&l->samples[i]);
 	}
 	free(l->samples);

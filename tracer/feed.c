@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rings of a target: found, read, stored. */
+/* A ring that is read: its records are tracked, packed and stored. feed_find.c finds it. */
 #include "feed.h"
 
 #include <errno.h>
@@ -72,7 +72,7 @@ static void flush_chunk(struct feed *f)
 				  .count = w->count,
 				  .data = w->data,
 				  .size = w->size};
-	ledger_stored(f->c, store_put_chunk(f->c->store, &row));
+	ledger_stored_events(f->c, store_put_chunk(f->c->store, &row), w->count);
 	chunk_writer_reset(w);
 }
 
@@ -177,7 +177,8 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 	lsc_hist_add(&f->lag, d);
 	if (d < f->c->o.stall_ns)
 		return;
-	if (f->npending == PENDING_TICKS) {
+	if (f->npending == PENDING_TICKS) { /* its records are stored: it counts besides */
+		f->c->ring_emitted++;
 		ledger_lose(f->c, LSC_LOSS_QUOTA, 1);
 		return;
 	}
@@ -325,11 +326,27 @@ static void store_tasks(struct feed *f, bool all)
 	ring_track_each(f->track, store_task, &s);
 }
 
+static int store_site_stack(struct ring_site *s, void *arg)
+{
+	struct feed *f = arg;
+	struct store_site_stack row = {.id = feed_row_id(f->l->id, s->id),
+				       .loop = f->l->id,
+				       .site = {s->function, s->file, s->line},
+				       .used = s->stack_used,
+				       .size = s->stack_size};
+
+	if (s->stack_news)
+		ledger_stored(f->c, store_put_site_stack(f->c->store, &row));
+	s->stack_news = false;
+	return f->c->store_error;
+}
+
 void feed_store(struct collector *c, struct loop *l)
 {
 	(void)c;
 	flush_chunk(l->feed);
 	said_store(l->feed->said);
+	ring_track_each_site(l->feed->track, store_site_stack, l->feed);
 	store_tasks(l->feed, false);
 }
 
@@ -344,6 +361,7 @@ void feed_end(struct collector *c, struct loop *l)
 	stall_settle(c, l, lsc_now_ns(), true);
 	flush_chunk(f);
 	said_store(f->said);
+	ring_track_each_site(f->track, store_site_stack, f);
 	store_tasks(f, true);
 	struct ring_ledger led = ring_ledger(f->ring);
 	c->ring_emitted += led.emitted;
@@ -361,6 +379,33 @@ struct feed *feed_free(struct feed *f)
 	chunk_writer_done(&f->chunk);
 	free(f);
 	return NULL;
+}
+
+/* ---- begin ---- */
+
+struct feed *feed_new(struct collector *c, struct loop *l, struct ring *ring)
+{
+	struct feed *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->c = c;
+	f->l = l;
+	f->ino = ring_info(ring)->ino;
+	f->ring = ring;
+	f->track = ring_track_new(&track_ops, f);
+	f->said = said_new(c, l);
+	if (f->track && f->said)
+		return f;
+	ring_track_free(f->track);
+	said_free(f->said);
+	free(f);
+	return NULL;
+}
+
+uint64_t feed_inode(const struct feed *f)
+{
+	return f->ino;
 }
 
 /* ---- for others ---- */
@@ -394,6 +439,11 @@ const struct store_task *feed_task(struct feed *f, uint32_t ring_task)
 	return &f->row.task;
 }
 
+const char *feed_mark(const struct feed *f, uint64_t begin_ns, uint64_t end_ns, uint64_t *ret_ns)
+{
+	return said_in(f->said, begin_ns, end_ns, ret_ns);
+}
+
 struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64_t end_ns)
 {
 	size_t n = f->nwaits < RECENT_WAITS ? f->nwaits : RECENT_WAITS;
@@ -411,120 +461,4 @@ struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64
 		}
 	}
 	return v;
-}
-
-/* ---- finding ---- */
-
-struct scan {
-	struct collector *c;
-	struct target *target;
-};
-
-struct thread_search {
-	int pid, ns_tid, tid;
-};
-
-static int compare_thread(const struct target_thread *t, void *arg)
-{
-	struct thread_search *s = arg;
-	char comm[16];
-	int ns_tid = 0;
-
-	if (target_thread_names(s->pid, t->tid, comm, &ns_tid) < 0 || ns_tid != s->ns_tid)
-		return 0;
-	s->tid = t->tid;
-	return 1;
-}
-
-/* Our number of the thread that the target knows as ns_tid; 0 when there is none. */
-static int thread_of_ring(const struct target *t, uint32_t ns_tid)
-{
-	struct thread_search s = {.pid = t->pid, .ns_tid = (int)ns_tid};
-
-	if (t->ns_pid == t->pid && compare_thread(&(struct target_thread){.tid = (int)ns_tid}, &s))
-		return s.tid;
-	target_each_thread(t->pid, compare_thread, &s);
-	return s.tid;
-}
-
-static bool is_open(const struct collector *c, const struct target *t, uint64_t ino)
-{
-	for (const struct loop *l = c->loops; l; l = l->hh.next)
-		if (l->target == t && l->feed && l->feed->ino == ino)
-			return true;
-	return false;
-}
-
-static struct feed *feed_new(struct collector *c, struct loop *l, struct ring *ring)
-{
-	struct feed *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return NULL;
-	f->c = c;
-	f->l = l;
-	f->ino = ring_info(ring)->ino;
-	f->ring = ring;
-	f->track = ring_track_new(&track_ops, f);
-	f->said = said_new(c, l);
-	if (f->track && f->said)
-		return f;
-	ring_track_free(f->track);
-	said_free(f->said);
-	free(f);
-	return NULL;
-}
-
-static void attach_ring(struct collector *c, struct target *t, struct ring *ring)
-{
-	const struct ring_info *info = ring_info(ring);
-	int tid = (int)info->pid == t->ns_pid ? thread_of_ring(t, info->tid) : 0;
-	struct loop *l = tid ? watch_loop(c, tid) : NULL;
-
-	if (l && l->feed) { /* the thread runs another loop now; its tasks are counted anew */
-		watch_loop_end(c, l);
-		l = NULL;
-	}
-	if (!l && tid)
-		l = watch_loop_new(c, t->pid, tid);
-	struct feed *f = l ? feed_new(c, l, ring) : NULL;
-	if (!f) { /* inherited by fork, of a thread that ended, or not wanted */
-		ring_close(ring);
-		return;
-	}
-	l->feed = f;
-	if (c->probe && info->current_addr)
-		probe_set_task_address(c->probe, l->tid, info->current_addr);
-	ring_request_snapshot(ring);
-	intake_settle(c, l); /* a ring leaves no doubt: announced, and what was held is told */
-	feed_read(c, l);
-}
-
-static int on_found(int target_fd, void *arg)
-{
-	struct scan *s = arg;
-	/* 0 before Linux 5.14: then the open ring alone tells whether it is a known one */
-	uint64_t ino = decode_fd_inode(s->target->pid, target_fd);
-	struct ring *ring = NULL;
-	struct lsc_err err = {0};
-
-	if (ino && is_open(s->c, s->target, ino))
-		return 0;
-	int r = ring_open(s->target->pidfd, target_fd, RING_FROM_OLDEST, &ring, &err);
-	if (r == 0 && is_open(s->c, s->target, ring_info(ring)->ino))
-		ring_close(ring);
-	else if (r == 0)
-		attach_ring(s->c, s->target, ring);
-	else if (r != -EBADF && r != -ESRCH) /* closed or ended meanwhile */
-		ledger_stored(s->c, store_put_unseen(s->c->store, "tasks", err.text));
-	return 0;
-}
-
-void feed_scan(struct collector *c, struct target *t)
-{
-	struct scan s = {c, t};
-
-	if (c->o.require == REQUIRE_BPF)
-		return;
-	ring_scan(t->pid, on_found, &s);
 }

@@ -16,10 +16,12 @@
 struct collector;
 struct feed;
 struct loop;
-struct target;
+struct ring;
 
-/* Looks for rings of a target that are not read yet, and opens them. */
-void feed_scan(struct collector *c, struct target *t);
+/* Takes the ring of the loop's thread. NULL out of memory: it is the caller's still. */
+struct feed *feed_new(struct collector *c, struct loop *l, struct ring *ring);
+/* Which ring it is. */
+uint64_t feed_inode(const struct feed *f);
 /* Reads what came: waits and transitions to the store, long ticks to stall.c. Bounded. */
 void feed_read(struct collector *c, struct loop *l);
 /* Stores the transitions so far and the tasks that are not stored yet. */
@@ -48,6 +50,8 @@ struct feed_victims {
 	uint64_t sum_ns, max_ns;
 	const char *worst; /* name of the one that waited longest; borrowed from f, NULL unknown */
 };
+/* Its latest mark from begin_ns to end_ns; borrowed from f. NULL none. */
+const char *feed_mark(const struct feed *f, uint64_t begin_ns, uint64_t end_ns, uint64_t *ret_ns);
 struct feed_victims feed_victims(const struct feed *f, uint64_t begin_ns, uint64_t end_ns);
 
 #endif

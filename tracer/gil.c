@@ -18,7 +18,7 @@ void gil_look(struct collector *c, struct loop *l)
 {
 	struct target *t = l->target;
 
-	if (!c->probe || strcmp(t->runtime, "cpython") || (t->gil_sought && l->confidence < 3) ||
+	if (!c->probe || !target_is_python(t) || (t->gil_sought && l->confidence < 3) ||
 	    (l->python && t->python_tasks))
 		return;
 	t->gil_sought = true;

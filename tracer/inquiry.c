@@ -24,7 +24,6 @@
 #define LONG_NS	    20000000ull
 #define GIL_NS	    40000000ull /* from a look into a loop's wait for CPython's lock to the next */
 #define OWNER	    "stack of a lock's owner"
-#define TRIES	    3 /* at the loop's own stack in one block */
 
 /* Those that have lasted long are not to lack a look because of many short ones. */
 static bool may_look(struct collector *c, uint64_t age, uint64_t now)
@@ -39,14 +38,6 @@ static bool may_look(struct collector *c, uint64_t age, uint64_t now)
 	return true;
 }
 
-/* The thread is still in the block that began at off_ns. */
-static bool still_blocked(struct collector *c, const struct loop *l, uint64_t off_ns)
-{
-	struct thread_state t;
-
-	return probe_thread(c->probe, l->tid, &t) == 0 && t.off == OFF_BLOCK && t.off_ns == off_ns;
-}
-
 static void ask_kernel_stack(struct collector *c, struct loop *l)
 {
 	struct inquiry *q = &l->inquiry;
@@ -59,7 +50,7 @@ static void ask_kernel_stack(struct collector *c, struct loop *l)
 		c->no_kernel_stacks = true;
 		ledger_stored(c, store_put_unseen(c->store, "kernel stacks",
 						  "not permitted; CAP_SYS_ADMIN would give them"));
-	} else if (r == 0 && still_blocked(c, l, q->off_ns)) {
+	} else if (r == 0 && asleep_in_block(c, l, q->off_ns)) {
 		q->kernel_stack = stack_intern(c, k.frames, k.nframes, false);
 	}
 }
@@ -151,47 +142,8 @@ static void watch_owner(struct collector *c, struct loop *l)
 	if (probe_watch_owner(c->probe, q->owner.tid, w) == 0) {
 		l->sampled = q->owner.tid;
 		l->sampled_ns_tid = q->owner.lock.ns_tid;
+		l->sampling = true;
 	}
-}
-
-static bool is_python(const struct loop *l)
-{
-	return !strcmp(l->target->runtime, "cpython");
-}
-
-/* The loop's own stack, with its frames of Python or JavaScript: they lie in memory that changes
- * when it runs on. */
-static void ask_own_stack(struct collector *c, struct loop *l)
-{
-	struct inquiry *q = &l->inquiry;
-	struct look_view seen;
-
-	q->tries++;
-	if (!c->look)
-		q->why = "threads cannot be looked at";
-	if (!c->look || look_at(c->look, l->tid, &seen) < 0 || seen.on_cpu ||
-	    seen.tgid != (__u32)l->target->pid)
-		return;
-	struct job *j = job_new(c, l, JOB_OWN);
-	if (!j)
-		return;
-	j->seen = seen;
-	j->off_ns = q->off_ns;
-	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
-					    .python = is_python(l) ? l->ns_tid : 0};
-	q->own_job = job_begin(
-		c, j,
-		inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid, l->tid, &sleeper));
-}
-
-/* Frames that were taken as the block began may turn out not to fit: only the short waits for
- * CPython's lock, of which there are many, rely on these. */
-static bool wants_own_stack(const struct loop *l)
-{
-	const struct inquiry *q = &l->inquiry;
-
-	return target_language(l->target) && !q->stack && !q->own_job && q->tries < TRIES &&
-	       !(q->owner.gil && chain_of_block(l, q->off_ns));
 }
 
 /* A sleeping owner's stack is read where it lies; a running one's is for the sampler to copy. */
@@ -212,9 +164,10 @@ static void ask_owner_stack(struct collector *c, struct loop *l)
 		return;
 	j->owner = q->owner;
 	j->seen = seen;
-	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
-					    .words = q->owner.word,
-					    .python = is_python(l) ? q->owner.lock.ns_tid : 0};
+	struct inspector_sleeper sleeper = {
+		.regs = (const uint64_t *)seen.regs,
+		.words = q->owner.word,
+		.python = target_is_python(l->target) ? q->owner.lock.ns_tid : 0};
 	q->job = job_begin(c, j,
 			   inspector_unwind_asleep(c->inspector, j->cookie, l->target->pid,
 						   q->owner.tid, &sleeper));
@@ -229,8 +182,8 @@ static void look_into(struct collector *c, struct loop *l, const struct thread_s
 		ask_begin(c, l, t);
 		q->asked = true;
 	}
-	if (wants_own_stack(l))
-		ask_own_stack(c, l);
+	if (asleep_is_wanted(l))
+		asleep_ask(c, l);
 	if (q->owner.tid && !q->owner_stack && !q->job)
 		ask_owner_stack(c, l);
 }
@@ -239,7 +192,7 @@ static bool is_open(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
-	return !q->asked || wants_own_stack(l) || (q->owner.tid && !q->owner_stack && !q->job);
+	return !q->asked || asleep_is_wanted(l) || (q->owner.tid && !q->owner_stack && !q->job);
 }
 
 void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
@@ -250,8 +203,7 @@ void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
 	    seen.tgid != (__u32)t->pid)
 		return;
 	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
-					    .python =
-						    strcmp(t->runtime, "cpython") ? 0 : t->ns_pid};
+					    .python = target_is_python(t) ? t->ns_pid : 0};
 	struct job *j = job_new(c, NULL, JOB_WARM);
 	if (j)
 		job_begin(c, j,
@@ -309,9 +261,9 @@ static struct inquiry *find_asking(struct loop *l, uint64_t job)
 
 void inquiry_end(struct collector *c, struct loop *l)
 {
-	if (l->sampled && c->probe)
+	if (l->sampling && c->probe)
 		probe_drop_owner(c->probe, l->sampled);
-	l->sampled = 0;
+	l->sampling = false; /* what it has copied may be on its way */
 }
 
 void inquiry_steer(struct collector *c, uint64_t now)
@@ -350,8 +302,8 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 
 	if (l->sampled == (int)e->owner && q->off_ns < e->off_ns) /* in a wait after that */
 		turn_to(l, (struct inquiry){.off_ns = e->off_ns, .owner.tid = (int)e->owner});
-	if (!size || q->off_ns != e->off_ns || q->owner.tid != (int)e->owner || q->owner_stack ||
-	    q->job)
+	/* one that was looked at while it slept and runs now gets no other answer */
+	if (!size || q->off_ns != e->off_ns || q->owner.tid != (int)e->owner || q->owner_stack)
 		return;
 	struct job *j = job_new(c, l, JOB_OWNER);
 	if (!j)
@@ -386,44 +338,30 @@ static bool is_certain(struct collector *c, const struct job *j, const struct in
 	       look_stood_still(&j->seen, &now);
 }
 
-/* The loop's own stack, of the block that it is still in. */
-static void take_own_stack(struct collector *c, const struct job *j,
-			   const struct inspector_result *r)
+void inquiry_kept(struct collector *c, struct job *j, const struct inspector_result *r)
 {
-	struct inquiry *q = find_asking(j->loop, r->cookie);
-	struct look_view now;
-
-	if (q)
-		q->own_job = 0;
-	if (!q || !still_blocked(c, j->loop, j->off_ns) ||
-	    look_at(c->look, j->loop->tid, &now) < 0 || !look_stood_still(&j->seen, &now)) {
-		j->loop->gil_due_ns = 0; /* the block is over: the next one may tell as much */
-		return;
-	}
-	if (!r->nframes) {
-		q->why = r->why;
-		q->next_ns = 0;
-		return;
-	}
-	q->why = r->language_why;
-	if (r->why)
-		ledger_unresolved(c, "stack", r->why);
-	q->stack = stack_intern_result(c, r);
-	q->task = task_meet(c, j->loop, &r->task, STORE_TASK_TASK);
+	j->stood = j->kind == JOB_OWN ? asleep_stood(c, j) : is_certain(c, j, r);
 }
 
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r)
 {
 	if (j->kind == JOB_OWN) {
-		take_own_stack(c, j, r);
+		asleep_result(c, j, find_asking(j->loop, r->cookie), r);
 		return;
 	}
-	bool certain = is_certain(c, j, r);
-	int64_t stack = certain ? stack_intern_result(c, r) : 0;
 	struct inquiry *q = find_asking(j->loop, r->cookie);
+	struct block *b = q ? NULL : j->loop->blocks;
 
+	while (b && b->owner_job != r->cookie)
+		b = b->next;
+	if (!q && !b)
+		return; /* the sampler was sooner */
+	bool certain = r->kept ? j->stood : is_certain(c, j, r);
+	int64_t stack = certain ? stack_intern_result(c, r) : 0;
 	if (certain && r->language_why)
 		ledger_no_frames(c, j->loop, r->language_why);
+	if (!certain)
+		j->loop->gil_due_ns = 0; /* the next wait may tell */
 	if (q) {
 		q->job = 0;
 		q->owner_stack = stack;
@@ -432,36 +370,11 @@ void inquiry_result(struct collector *c, const struct job *j, const struct inspe
 			q->next_ns = 0;
 		return;
 	}
-	for (struct block *b = j->loop->blocks; b; b = b->next) {
-		if (b->owner_job != r->cookie)
-			continue;
-		b->owner_job = 0;
-		b->row.owner_stack = stack;
-		if (!certain)
-			ledger_unresolved(c, OWNER, "it ran on");
-		evidence_put_block(c, b);
-		return;
-	}
-}
-
-static void close_own_stack(struct collector *c, const struct loop *l, const struct inquiry *q,
-			    bool chained, struct block *b)
-{
-	if (!target_language(l->target))
-		return;
-	if (chained && (!q->stack || q->why))
-		return;
-	b->row.stack = q->stack;
-	b->looked_into = q->stack && !q->why;
-	if (!b->row.task)
-		b->row.task = q->task;
-	if (q->why)
-		ledger_no_frames(c, l, q->why);
-	else if (!q->stack && is_python(l)) /* those of JavaScript are in the copy of the stack */
-		ledger_no_frames(c, l,
-				 b->row.cause == LSC_CAUSE_GIL ? "not each wait is looked into"
-				 : q->asked		       ? "the block was over too soon"
-							       : "the block was too short");
+	b->owner_job = 0;
+	b->row.owner_stack = stack;
+	if (!certain)
+		ledger_unresolved(c, OWNER, "it ran on");
+	evidence_put_block(c, b);
 }
 
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e, bool chained,
@@ -476,7 +389,7 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		take_owner(c, l, q, e);
 	}
 	b->row.kernel_stack = q->kernel_stack;
-	close_own_stack(c, l, q, chained, b);
+	asleep_close(c, l, q, chained, b);
 	if (e->nr == SYS_wait4 && !e->waker_child && l->target->ns_pid != l->target->pid)
 		b->row.resource_pid = 0; /* a number of the target's namespace says nothing here */
 	if (q->peer && (!b->row.resource_pid || b->row.resource_pid == q->peer)) {

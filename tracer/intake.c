@@ -12,14 +12,58 @@
 
 #include "base/clock.h"
 #include "feed.h"
+#include "feed_find.h"
 #include "own.h"
+
+#define BIRTH_NS 30000000ull /* /proc tells the begin of a process in steps of 10 ms */
+
+/* Of the samples held back every second one stays, and stands for two: the stall itself comes last.
+ */
+static void thin_held(struct collector *c, struct loop *l)
+{
+	size_t kept = 0;
+	struct held_event *last = NULL; /* a sample that may take in another */
+
+	for (size_t i = 0; i < l->nheld; i++) {
+		struct held_event *h = &l->held[i];
+
+		if (h->event->kind == EVENT_SAMPLE && last) {
+			last->stands_for += h->stands_for;
+			c->stored++;
+			free(h->event);
+			if (l->held[kept - 1].event->kind == EVENT_PYTHON) /* its frames */
+				free(l->held[--kept].event);
+			last = NULL;
+			continue;
+		}
+		l->held[kept] = *h;
+		last = h->event->kind == EVENT_SAMPLE ? &l->held[kept] : last;
+		kept++;
+	}
+	l->nheld = kept;
+}
+
+/* Frames of Python are no event of their own: they come with the one that follows. */
+static void lose_held(struct collector *c, const struct event *e, enum lsc_loss why)
+{
+	if (e->kind != EVENT_PYTHON)
+		ledger_lose(c, why, 1);
+}
 
 static void hold(struct collector *c, struct loop *l, const struct event *e, size_t size)
 {
-	struct event *copy = l->nheld < HELD_MAX ? malloc(size) : NULL;
+	struct event *copy = malloc(size);
 
-	if (!copy) {
-		ledger_lose(c, LSC_LOSS_UNCONFIRMED, 1);
+	if (l->nheld == HELD_MAX)
+		thin_held(c, l);
+	if (copy && l->nheld == HELD_MAX && e->kind == EVENT_STALL) { /* blocks: one less */
+		lose_held(c, l->held[0].event, LSC_LOSS_QUOTA);
+		free(l->held[0].event);
+		memmove(l->held, l->held + 1, --l->nheld * sizeof(l->held[0]));
+	}
+	if (!copy || l->nheld == HELD_MAX) {
+		free(copy);
+		lose_held(c, e, LSC_LOSS_QUOTA);
 		return;
 	}
 	memcpy(copy, e, size);
@@ -27,7 +71,7 @@ static void hold(struct collector *c, struct loop *l, const struct event *e, siz
 			*/
 		inspector_unwind(c->inspector, 0, l->target->pid, l->tid,
 				 (const uint64_t[INSPECTOR_REGS]){0}, NULL, 0);
-	l->held[l->nheld++] = (struct held_event){size, copy};
+	l->held[l->nheld++] = (struct held_event){size, copy, 1};
 }
 
 /* The loop's primary wait is certain: what was held back really happened. */
@@ -37,16 +81,17 @@ static void release_held(struct collector *c, struct loop *l)
 
 	l->nheld = 0;
 	for (size_t i = 0; i < n; i++) {
-		intake_event(c, l->held[i].event, l->held[i].size, true);
+		intake_event(c, l->held[i].event, l->held[i].size, l->held[i].stands_for);
 		free(l->held[i].event);
 	}
 }
 
 static void drop_held(struct collector *c, struct loop *l)
 {
-	ledger_lose(c, LSC_LOSS_UNCONFIRMED, l->nheld);
-	for (size_t i = 0; i < l->nheld; i++)
+	for (size_t i = 0; i < l->nheld; i++) {
+		lose_held(c, l->held[i].event, LSC_LOSS_UNCONFIRMED);
 		free(l->held[i].event);
+	}
 	l->nheld = 0;
 }
 
@@ -71,18 +116,21 @@ static bool on_loop(struct collector *c, const struct event_loop *e)
 
 	if (!l && !watch_has_room(c))
 		return false;
+	bool met = l;
 	l = watch_loop_new(c, (int)e->e.tgid, (int)e->e.tid);
 	if (!l)
 		return true;
+	if (!met)
+		watch_loop_met(c, l, e->e.ts_ns);
 	if (e->replaced)
 		drop_held(c, l);
 	l->kernel = true;
 	l->class = e->class;
 	l->nr = (int)e->nr;
-	l->fd = e->class == WAIT_EPOLL ? e->fd : -1;
+	l->fd = probe_wait_fd(e->class, e->fd);
 	l->confidence = e->confidence;
 	if (!l->feed)
-		feed_scan(c, l->target);
+		feed_find_soon(c, l->target);
 	if (l->confidence >= 2)
 		watch_loop_announce(c, l);
 	if (l->confidence == 3)
@@ -91,8 +139,18 @@ static bool on_loop(struct collector *c, const struct event_loop *e)
 	return true;
 }
 
+/* What the kernel side has under the thread's number from now on may be another program's. */
+static void take_last(struct loop *l, const struct event_last *e)
+{
+	l->replaced = true;
+	/* it was met when its event was read, perhaps after this one was made */
+	l->last_ns = e->p.e.ts_ns > l->first_ns ? e->p.e.ts_ns : l->first_ns;
+	if (e->last.tid == (__u32)l->tid)
+		l->totals = e->last;
+}
+
 /* The process runs another program now; its loops were those of the last one. */
-static void on_exec(struct collector *c, const struct event_exec *e)
+static void on_exec(struct collector *c, const struct event_last *e)
 {
 	struct target *t = watch_target_of(c, (int)e->p.e.tgid);
 
@@ -113,33 +171,45 @@ static void on_exec(struct collector *c, const struct event_exec *e)
 		next = l->hh.next;
 		if (l->target != t)
 			continue;
-		l->replaced = true;
-		if (e->last.tid == (__u32)l->tid)
-			l->totals = e->last;
-		l->last_ns = e->p.e.ts_ns;
+		take_last(l, e);
 		watch_loop_end(c, l);
 	}
 }
 
-static void on_process(struct collector *c, const struct event_process *e)
+/* A new process. Its number may be known of an earlier one, and a later one's by now, whose own
+ * event is still to come. */
+static void on_fork(struct collector *c, const struct event_process *e)
 {
+	int pid = (int)e->child;
+	struct target *t = watch_target_of(c, pid);
 	struct lsc_err err;
-	struct target *t;
+
+	if (t && !target_has_ended(t))
+		return; /* found among the descendants at the attach */
+	if (t) {	/* what follows is none of its own */
+		watch_target_gone(c, t);
+		HASH_DEL(c->by_pid, t);
+	}
+	if (target_thread_precedes(pid, e->e.ts_ns + BIRTH_NS) && watch_target(c, pid, &err) == 0)
+		probe_add_target(c->probe, pid); /* dropped with its last bearer, maybe */
+	else
+		probe_drop_target(c->probe, pid); /* it has ended already */
+}
+
+/* last: NULL where it does not say what the thread had done. */
+static void on_process(struct collector *c, const struct event_process *e,
+		       const struct event_last *last)
+{
 	struct loop *l;
 
 	switch (e->e.kind) {
 	case EVENT_FORK:
-		t = watch_target_of(c, (int)e->child);
-		if (t && !t->gone)
-			break; /* found among the descendants at the attach */
-		if (watch_target(c, (int)e->child, &err) < 0)
-			probe_drop_target(c->probe, (int)e->child); /* it has ended already */
-		else
-			probe_add_target(c->probe, (int)e->child); /* the number may have been
-								      dropped for its last bearer */
+		on_fork(c, e);
 		break;
 	case EVENT_EXIT:
 		l = watch_loop(c, (int)e->e.tid);
+		if (l && last)
+			take_last(l, last);
 		if (l)
 			watch_loop_exit(c, l);
 		else if (c->probe)
@@ -149,7 +219,8 @@ static void on_process(struct collector *c, const struct event_process *e)
 }
 
 /* A stall, block or sample of a loop; held back until the loop's primary wait is certain. */
-static void on_evidence(struct collector *c, const struct event *e, size_t size, bool replayed)
+static void on_evidence(struct collector *c, const struct event *e, size_t size,
+			unsigned int replayed)
 {
 	struct loop *l = watch_loop(c, (int)e->tid);
 	const struct event_stall *s = e->kind == EVENT_STALL ? decode_stall(e, size) : NULL;
@@ -189,7 +260,7 @@ static void on_evidence(struct collector *c, const struct event *e, size_t size,
 	else if (e->kind == EVENT_BLOCK)
 		evidence_block(c, l, b, stack, stack_size);
 	else
-		evidence_sample(c, l, b, stack, stack_size);
+		evidence_sample(c, l, b, stack, stack_size, replayed ? replayed : 1);
 }
 
 /* Not held back: it belongs to a block that has not ended. */
@@ -204,21 +275,24 @@ static void on_owner(struct collector *c, const struct event *e, size_t size)
 		inquiry_sample(c, l, b, stack, stack_size);
 }
 
-/* Kept for what it belongs to, which follows. */
-static void on_python(struct collector *c, const struct event *e, size_t size)
+/* Kept for what it belongs to, which follows, and is held back with it. */
+static void on_python(struct collector *c, const struct event *e, size_t size, bool replayed)
 {
 	const struct event_python *p = decode_python(e, size);
 	struct loop *l = watch_loop(c, (int)e->tid);
 
-	if (p && l)
-		chain_keep(l, p);
+	if (!p || !l)
+		return;
+	if (!replayed && l->confidence < 3 && !l->feed)
+		hold(c, l, e, size);
+	chain_keep(l, p); /* for an owner, too, which is never held back */
 }
 
-void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed)
+void intake_event(struct collector *c, const struct event *e, size_t size, unsigned int replayed)
 {
 	const struct event_loop *loop;
 	const struct event_process *process;
-	const struct event_exec *exec;
+	const struct event_last *last = decode_last(e, size);
 	const struct event_waited *waited;
 
 	switch (e->kind) {
@@ -240,15 +314,14 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 		on_owner(c, e, size);
 		break;
 	case EVENT_EXEC:
-		exec = decode_exec(e, size);
-		if (exec)
-			on_exec(c, exec);
+		if (last)
+			on_exec(c, last);
 		break;
 	case EVENT_FORK:
 	case EVENT_EXIT:
 		process = decode_process(e, size);
 		if (process)
-			on_process(c, process);
+			on_process(c, process, last);
 		break;
 	case EVENT_WAITED:
 		waited = decode_waited(e, size);
@@ -256,7 +329,7 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 			victim_event(c, waited);
 		break;
 	case EVENT_PYTHON:
-		on_python(c, e, size);
+		on_python(c, e, size, replayed);
 		return;
 	case EVENT_ROUSE:
 		return;
@@ -269,5 +342,5 @@ void intake_event(struct collector *c, const struct event *e, size_t size, bool 
 
 void intake_probe_event(const struct event *e, size_t size, void *arg)
 {
-	intake_event(arg, e, size, false);
+	intake_event(arg, e, size, 0);
 }

@@ -3,17 +3,27 @@
 #include "state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/cleanup.h"
 
 /* What is missing without it; NULL: nothing that is stored. */
 static const char *const job_texts[] = {
 	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
 	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
-	[JOB_WARM] = NULL,     [JOB_HOME] = NULL};
+	[JOB_WARM] = NULL,     [JOB_HOME] = NULL,      [JOB_REWALK] = NULL};
 
 _Static_assert(PROBE_RED_ZONE == INSPECTOR_RED_ZONE && PROBE_REGS == INSPECTOR_REGS,
 	       "the inspector gets what the kernel side copied");
+
+static void job_free(struct collector *c, struct job *j)
+{
+	if (j->kind != JOB_REWALK)
+		rewalk_drop(c, j->rewalk);
+	free(j);
+}
 
 struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind)
 {
@@ -27,16 +37,35 @@ struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind)
 	return j;
 }
 
+const struct job *job_of(const struct collector *c, uint64_t cookie)
+{
+	struct job *j;
+
+	HASH_FIND(hh, c->jobs, &cookie, sizeof(cookie), j);
+	return j;
+}
+
+bool jobs_seek_runtime(const struct collector *c)
+{
+	for (const struct job *j = c->jobs; j; j = j->hh.next)
+		if (j->kind == JOB_GIL)
+			return true;
+	return false;
+}
+
 uint64_t job_begin(struct collector *c, struct job *j, int r)
 {
+	if (r >= 0) {
+		HASH_ADD(hh, c->jobs, cookie, sizeof(j->cookie), j);
+		r = j->hh.tbl ? 0 : -ENOMEM; /* nobody will know its answer */
+	}
 	if (r < 0) {
 		if (job_texts[j->kind])
 			ledger_unresolved(c, job_texts[j->kind],
 					  r == -EAGAIN ? "too many stacks at once" : strerror(-r));
-		free(j);
+		job_free(c, j);
 		return 0;
 	}
-	HASH_ADD(hh, c->jobs, cookie, sizeof(j->cookie), j);
 	return j->cookie;
 }
 
@@ -47,6 +76,8 @@ uint64_t job_unwind(struct collector *c, struct loop *l, enum job_kind kind, con
 
 	if (!j)
 		return 0;
+	if (kind == JOB_BLOCK || kind == JOB_SAMPLE)
+		j->rewalk = rewalk_copy(c, l, regs, stack, size);
 	return job_begin(c, j,
 			 inspector_unwind(c->inspector, j->cookie, l->target->pid, l->tid, regs,
 					  stack, size));
@@ -73,6 +104,11 @@ void job_result(const struct inspector_result *r, void *arg)
 	HASH_FIND(hh, c->jobs, &r->cookie, sizeof(r->cookie), j);
 	if (!j)
 		return;
+	if (r->keeps) {
+		if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
+			inquiry_kept(c, j, r);
+		return;
+	}
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		ledger_unresolved(c, job_texts[j->kind], r->why);
@@ -84,6 +120,8 @@ void job_result(const struct inspector_result *r, void *arg)
 		ledger_no_frames(c, j->loop, r->language_why);
 	if (j->kind == JOB_GIL)
 		gil_found(c, j, r);
+	else if (j->kind == JOB_REWALK)
+		rewalk_found(c, j->rewalk, r);
 	else if (j->loop && j->kind == JOB_ONGOING)
 		ongoing_stack(j->loop, r->cookie, stack_intern_result(c, r));
 	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
@@ -94,7 +132,41 @@ void job_result(const struct inspector_result *r, void *arg)
 		evidence_sample_found(c, j, r);
 	else if (j->loop)
 		evidence_block_found(c, j->loop, r);
-	free(j);
+	if (j->loop && j->kind != JOB_REWALK && j->rewalk)
+		rewalk_keep(c, LSC_TAKE(j->rewalk), stack_intern_result(c, r), r);
+	job_free(c, j);
+}
+
+/* Debug files that have not come. What goes wrong with the servers is told at once. */
+static void tell_missed(struct collector *c)
+{
+	struct inspector_missed m;
+	char text[160];
+
+	while (inspector_next_missed(c->inspector, &m)) {
+		ledger_unresolved(c, "debug file of a build", m.why);
+		if (m.absent || m.why == c->missed_why)
+			continue;
+		c->missed_why = m.why;
+		snprintf(text, sizeof(text),
+			 "%s: functions may have no names, or no lines, for want of debug files",
+			 m.why);
+		c->ops->notice(text, c->arg);
+	}
+}
+
+void jobs_dispatch(struct collector *c)
+{
+	inspector_dispatch(c->inspector);
+	rewalk_steer(c);
+	tell_missed(c);
+}
+
+void jobs_end(struct collector *c)
+{
+	inspector_end_fetching(c->inspector);
+	rewalk_end(c);
+	tell_missed(c);
 }
 
 void jobs_drop_loop(struct collector *c, const struct loop *l)
@@ -115,6 +187,7 @@ void jobs_free(struct collector *c)
 	HASH_ITER(hh, c->jobs, j, next)
 	{
 		HASH_DEL(c->jobs, j);
-		free(j);
+		job_free(c, j);
 	}
+	rewalks_free(c);
 }

@@ -11,11 +11,43 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "base/duration.h"
 
 void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n)
 {
 	c->lost[reason] += n;
+}
+
+/* Said in the capture, too: there is room for it. */
+static void tell_full(struct collector *c)
+{
+	char bound[32], since[32];
+
+	lsc_bytes_format(c->o.file.max_bytes, bound, sizeof(bound));
+	lsc_duration_format(lsc_now_ns() - c->start_ns, since, sizeof(since));
+	snprintf(c->error, sizeof(c->error),
+		 "the capture reached its bound of %s (--max-size) after %s", bound, since);
+	store_put_unseen(c->store, "what came later", c->error);
+	snprintf(c->error, sizeof(c->error), "the capture reached its bound of %s (--max-size): %s",
+		 bound,
+		 strcmp(c->o.mode, "record") ? "the watch ends" : "what comes later is lost");
+}
+
+void ledger_undo(struct collector *c, enum lsc_loss reason, uint64_t n)
+{
+	c->stored -= n;
+	if (c->committed > c->stored)
+		c->committed = c->stored;
+	ledger_lose(c, reason, n);
+}
+
+int ledger_stored_events(struct collector *c, int r, uint64_t n)
+{
+	if (r == -EFBIG)
+		ledger_undo(c, LSC_LOSS_STORE_FULL, n);
+	return ledger_stored(c, r);
 }
 
 int ledger_stored(struct collector *c, int r)
@@ -24,8 +56,7 @@ int ledger_stored(struct collector *c, int r)
 		return r;
 	c->store_error = r;
 	if (r == -EFBIG)
-		snprintf(c->error, sizeof(c->error),
-			 "the capture reached its size bound; what came later is lost");
+		tell_full(c);
 	else
 		snprintf(c->error, sizeof(c->error),
 			 "cannot write '%s': %s; what came later is lost", c->o.output,
@@ -38,15 +69,62 @@ int ledger_stored(struct collector *c, int r)
 	return r;
 }
 
+struct account {
+	uint64_t emitted, total, lost[LSC_LOSS_COUNT];
+};
+
+/* What the kernel side counts, and what we do. */
+static void reckon(const struct collector *c, struct account *ret)
+{
+	*ret = (struct account){.emitted = c->ring_emitted};
+	memcpy(ret->lost, c->lost, sizeof(ret->lost));
+	if (c->probe) {
+		uint64_t threads = probe_counter(c->probe, COUNT_THREADS_FULL);
+
+		ret->emitted += probe_counter(c->probe, COUNT_EMITTED) + threads;
+		ret->lost[LSC_LOSS_BPF_RING_FULL] += probe_counter(c->probe, COUNT_RING_FULL);
+		ret->lost[LSC_LOSS_MAP_FULL] += threads;
+	}
+	for (int i = 0; i < LSC_LOSS_COUNT; i++)
+		ret->total += ret->lost[i];
+}
+
+/* What was counted since the last time. */
+static void put_unresolved(struct collector *c, const char *what, const char *why, uint64_t *n)
+{
+	if (*n)
+		ledger_stored(c, store_add_unresolved(c->store, what, why, *n));
+	*n = 0;
+}
+
+/* What is missing so far: for those who look on, and if the capture is cut off. */
+static void put_gaps(struct collector *c, const struct account *now)
+{
+	uint64_t sockets = c->probe ? probe_counter(c->probe, COUNT_SOCKETS_FULL) : 0;
+	uint64_t more = sockets - c->sockets_full;
+
+	c->sockets_full = sockets;
+	put_unresolved(c, "wait of a socket", "room for 16384 sockets and 256 listeners", &more);
+	put_unresolved(c, "loop's stacks", "room for those of 128 loops at once", &c->no_room);
+	put_unresolved(c, "stack", "no copy was taken", &c->no_stack);
+	for (int i = 0; i < LSC_LOSS_COUNT; i++)
+		if (now->lost[i])
+			store_put_loss(c->store, i, now->lost[i]);
+}
+
 void ledger_commit(struct collector *c)
 {
+	struct account now;
+
+	reckon(c, &now);
+	put_gaps(c, &now);
 	if (ledger_stored(c, store_commit(c->store)) >= 0)
 		c->committed = c->stored;
 }
 
-const char *collector_error(const struct collector *c)
+bool collector_is_full(const struct collector *c)
 {
-	return c->store_error ? c->error : NULL;
+	return c->store_error == -EFBIG;
 }
 
 void ledger_put_start(struct collector *c)
@@ -88,39 +166,15 @@ static double coverage_of(const struct collector *c, uint64_t emitted, uint64_t 
 
 void ledger_close(struct collector *c, struct collector_summary *sum)
 {
-	uint64_t emitted = c->ring_emitted, lost = 0;
+	struct account now;
 
-	if (c->probe) {
-		emitted += probe_counter(c->probe, COUNT_EMITTED);
-		c->lost[LSC_LOSS_BPF_RING_FULL] += probe_counter(c->probe, COUNT_RING_FULL);
-		uint64_t threads = probe_counter(c->probe, COUNT_THREADS_FULL);
-		if (threads) {
-			emitted += threads;
-			c->lost[LSC_LOSS_MAP_FULL] += threads;
-		}
-	}
-	uint64_t sockets = c->probe ? probe_counter(c->probe, COUNT_SOCKETS_FULL) : 0;
-	if (sockets)
-		ledger_stored(c, store_add_unresolved(c->store, "wait of a socket",
-						      "room for 16384 sockets and 256 listeners",
-						      sockets));
-	if (c->no_room)
-		ledger_stored(c, store_add_unresolved(c->store, "loop's stacks",
-						      "room for those of 128 loops at once",
-						      c->no_room));
-	if (c->no_stack)
-		ledger_stored(c, store_add_unresolved(c->store, "stack", "no copy was taken",
-						      c->no_stack));
-	for (int i = 0; i < LSC_LOSS_COUNT; i++) {
-		lost += c->lost[i];
-		if (c->lost[i])
-			store_add_loss(c->store, i, c->lost[i]);
-	}
-	sum->emitted = emitted;
+	reckon(c, &now);
+	put_gaps(c, &now);
+	sum->emitted = now.emitted;
 	sum->stored = c->stored;
-	sum->lost = lost;
+	sum->lost = now.total;
 	/* withdrawn stalls did not happen: they are no gap in what was seen */
-	sum->coverage = coverage_of(c, emitted, lost - c->lost[LSC_LOSS_UNCONFIRMED]);
+	sum->coverage = coverage_of(c, now.emitted, now.total - now.lost[LSC_LOSS_UNCONFIRMED]);
 }
 
 void ledger_put_end(struct collector *c, const char *reason, int exit_status,

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hangup.h"
+#include "control.h"
 #include "session.h"
 
 struct arguments {
@@ -129,6 +131,7 @@ static int serve(const char *path)
 			if (pid == 0) {
 				close(fd);
 				signal(SIGCHLD, SIG_DFL);
+				control_make_room(client);
 				_exit(session_run(client, &stopping) < 0 ? 125 : 0);
 			}
 			if (pid < 0)
@@ -164,6 +167,8 @@ int main(int argc, char **argv)
 	}
 	sigaction(SIGTERM, &on_end, NULL);
 	sigaction(SIGINT, &on_end, NULL);
+	if (!lsc_hangup_is_ignored())
+		sigaction(SIGHUP, &on_end, NULL);
 	if (a.control_fd < 0)
 		return serve(a.socket);
 	int r = session_run(a.control_fd, &stopping);

@@ -88,7 +88,7 @@ static const struct store_block *current_block(struct collector *c, struct loop 
 					       const struct store_stall *row, uint64_t now,
 					       struct block *ret)
 {
-	enum lsc_cause top = tick_top_cause(row->split);
+	enum lsc_cause top = tick_own_cause(row->split);
 
 	if (stall_is_blocked(&l->totals, now)) {
 		struct stack_slot *slot = calloc(1, sizeof(*slot));
@@ -153,8 +153,10 @@ void ongoing_look(struct collector *c, struct loop *l, uint64_t now)
 		o->tick_ns = e.begin_ns;
 		o->next_ns = c->o.print_ns > FIRST_NS ? c->o.print_ns : FIRST_NS;
 	}
-	if (now < o->tick_ns + o->next_ns) {
+	if (now < o->tick_ns + o->next_ns) { /* by then there may be another one */
 		o->check_ns = o->tick_ns + o->next_ns;
+		if (o->check_ns > now + FIRST_NS)
+			o->check_ns = now + FIRST_NS;
 		return;
 	}
 	ask_stack(c, l, now);

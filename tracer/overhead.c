@@ -43,11 +43,6 @@ struct share {
 	double record_blocks, record_samples; /* of collector, where it has many events */
 };
 
-struct helper { /* a child, and its CPU time as last seen */
-	int pid;
-	uint64_t cpu_ns;
-};
-
 struct overhead {
 	struct collector *c;
 	double limit;
@@ -58,9 +53,8 @@ struct overhead {
 	uint64_t begin_ns;
 	uint64_t measured_ns; /* until here bpf_ns holds */
 	uint64_t bpf_ns, windows;
-	double bpf_rate; /* of the last window */
-	struct helper helper[2];
-	uint64_t cpu_ns; /* of the collector, and of its helpers by `helper` */
+	double bpf_rate;	     /* of the last window */
+	uint64_t cpu_ns, helpers_ns; /* of the collector and of its helpers, at the last look */
 	uint64_t copies, emitted, blocks, samples;
 	unsigned over;	  /* windows in a row over the limit */
 	unsigned taken;	  /* bits: steps */
@@ -149,7 +143,7 @@ static void take_step(struct overhead *o, size_t i, double total, uint64_t now)
 	snprintf(text, sizeof(text), "left out from %.1f s on, to keep the overhead under %g %%",
 		 (double)(now - c->start_ns) / 1e9, o->limit * 100);
 	ledger_stored(c, store_put_unseen(c->store, unseen, text));
-	snprintf(text, sizeof(text), "overhead is %.2g %% of a CPU, over %g %%: %s", total * 100,
+	snprintf(text, sizeof(text), "overhead is %.3g %% of a CPU, over %g %%: %s", total * 100,
 		 o->limit * 100, what);
 	c->ops->notice(text, c->arg);
 }
@@ -179,7 +173,7 @@ static void judge(struct overhead *o, const struct share *s, uint64_t now)
 		return;
 	o->told_no_way = true;
 	snprintf(text, sizeof(text),
-		 "overhead is %.2g %% of a CPU, over %g %%: it is that of watching at all, no "
+		 "overhead is %.3g %% of a CPU, over %g %%: it is that of watching at all, no "
 		 "detail "
 		 "left out would lower it",
 		 total * 100, o->limit * 100);
@@ -188,31 +182,25 @@ static void judge(struct overhead *o, const struct share *s, uint64_t now)
 
 /* ---- measuring ---- */
 
-static uint64_t clock_ns(clockid_t id)
+static uint64_t process_cpu_ns(void)
 {
 	struct timespec t;
 
-	return clock_gettime(id, &t) ? 0 : (uint64_t)t.tv_sec * LSC_NS_PER_S + (uint64_t)t.tv_nsec;
+	return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)
+		       ? 0
+		       : (uint64_t)t.tv_sec * LSC_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 /* CPU time of the collector and its helpers since the last call. */
 static uint64_t collector_cpu(struct overhead *o)
 {
-	uint64_t now = clock_ns(CLOCK_PROCESS_CPUTIME_ID), spent = now - o->cpu_ns;
-	int pid[2];
+	uint64_t own = process_cpu_ns(), helpers = inspector_cpu_ns(o->c->inspector);
+	uint64_t spent = own - o->cpu_ns;
 
-	o->cpu_ns = now;
-	inspector_children(o->c->inspector, &pid[0], &pid[1]);
-	for (int i = 0; i < 2; i++) {
-		struct helper *h = &o->helper[i];
-		clockid_t id;
-		uint64_t ns = 0;
-
-		if (pid[i] > 0 && clock_getcpuclockid(pid[i], &id) == 0)
-			ns = clock_ns(id);
-		spent += pid[i] != h->pid ? ns : ns > h->cpu_ns ? ns - h->cpu_ns : 0;
-		*h = (struct helper){pid[i], ns};
-	}
+	if (helpers > o->helpers_ns) /* one that died by itself took its part along */
+		spent += helpers - o->helpers_ns;
+	o->cpu_ns = own;
+	o->helpers_ns = helpers;
 	return spent;
 }
 

@@ -3,11 +3,12 @@
  * When is looked closer: the sampler samples more often, and the precise mode is armed, of which
  * this keeps the record. Both are wanted while some loop is in a tick longer than half the
  * threshold, and kept for HOLD_NS after, for the next long tick of a busy loop should be met at
- * its begin; not where the loop rests again, for then a sleep tells where a tick begins. A loop
- * that is simply saturated would want the precise mode for ever, at the expense of every system
- * call of the host: it gets glances of two thresholds, which last for as long as one shows no end
- * of a tick, and pauses in between, whose ticks cannot be told apart and lower the coverage. Many
- * short glances meet a long tick more often than few long ones that cost as much.
+ * its begin; where the loop rests again, for as long as the tick was, for then a sleep tells where
+ * a tick begins. A loop that is simply saturated would want the precise mode for ever, at the
+ * expense of every system call of the host: it gets glances of two thresholds, which last for as
+ * long as one shows no end of a tick, and pauses in between, whose ticks cannot be told apart and
+ * lower the coverage. Many short glances meet a long tick more often than few long ones that cost
+ * as much.
  */
 #include "state.h"
 
@@ -139,16 +140,32 @@ static bool all_rest(const struct collector *c, uint64_t now)
 /* Nothing more is to be learned from what was wanted for a held loop, for so long after. */
 static bool is_over(const struct collector *c, const struct hold *h, uint64_t now)
 {
-	return now > h->until_ns || (now > h->last_ns + REST_NS && all_rest(c, now));
+	return now > h->until_ns || (now > h->rest_ns && all_rest(c, now));
 }
 
-static void hold(struct hold *h, const struct collector *c, const struct loop *l, uint64_t now)
+/* What follows a long stall is met at its begin, and noticed within a threshold from there. What a
+ * stall costs the host stays in proportion to it. */
+static uint64_t rest_after(const struct collector *c, uint64_t tick_ns)
+{
+	uint64_t ns = tick_ns + c->o.stall_ns;
+
+	if (ns < REST_NS)
+		ns = REST_NS;
+	return ns < HOLD_NS ? ns : HOLD_NS;
+}
+
+/* The loop is in a tick since then, and is looked at closer. */
+static void hold(struct hold *h, const struct collector *c, const struct loop *l, uint64_t since,
+		 uint64_t now)
 {
 	uint64_t until_ns = now + (l->precise.saturated ? glance_ns(c) : HOLD_NS);
+	uint64_t rest_ns = now + rest_after(c, now - since);
 
 	h->last_ns = now;
 	if (until_ns > h->until_ns)
 		h->until_ns = until_ns;
+	if (rest_ns > h->rest_ns)
+		h->rest_ns = rest_ns;
 }
 
 /* A loop without a ring has been held since then. Whether it is looked closer: in a pause only who
@@ -163,14 +180,14 @@ static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uin
 	if (granted) {
 		if (!c->armed_ns)
 			arm(c, l, now);
-		hold(&c->armed, c, l, now);
+		hold(&c->armed, c, l, since, now);
 		l->precise.asked = true;
 		if (c->host.at_ns < since)
 			host_look(&c->host);
 	}
 	/* wakers are unknown without */
 	if ((granted || probe_is_blocked(c->probe, l->tid)) && probe_arm_waking(c->probe) == 0)
-		hold(&c->waking, c, l, now);
+		hold(&c->waking, c, l, since, now);
 	if (c->armed_ns && granted)
 		victim_watch(c, l, since, now);
 	return granted;
@@ -206,7 +223,7 @@ void precise_steer(struct collector *c, uint64_t now)
 			continue;
 		}
 		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now)) {
-			hold(&c->sampled, c, l, now);
+			hold(&c->sampled, c, l, since, now);
 			probe_sample(c->probe, true);
 		}
 	}

@@ -39,7 +39,7 @@ struct ps {
 	uint32_t version; /* of another runtime; 0 unknown */
 	/* the loop whose handles are read */
 	struct watched *watched; /* owned; of that process */
-	json_t *handles;	 /* owned; NULL: it is none of libuv's */
+	json_t *handles; /* owned; empty where `watched` is NULL; NULL: it is none of libuv's */
 	size_t handles_omitted;
 	json_t *found; /* owned; for each loop what was found, a ps-handles, or null */
 	char why[160];
@@ -62,7 +62,9 @@ static void on_result(const struct inspector_result *r, void *arg)
 		return;
 	if (r->handles) {
 		json_decref(p->handles);
-		p->handles = handles_list(r->handles, r->nhandles, p->watched, lsc_now_ns());
+		p->handles =
+			p->watched ? handles_list(r->handles, r->nhandles, p->watched, lsc_now_ns())
+				   : json_array();
 		p->handles_omitted = r->handles_omitted;
 		return;
 	}
@@ -133,20 +135,28 @@ static void version_text(uint32_t version, bool micro, char *buf, size_t size)
 		snprintf(buf + n, size - (size_t)n, ".%u", version >> 8 & 0xff);
 }
 
-/* The version of a runtime other than CPython, of all loops of its process. */
+/* The version of a runtime other than CPython; empty where it is unknown, or not in the process. */
+static void read_version(struct ps *p, int pid, const char *runtime, uint64_t until, char *buf,
+			 size_t size)
+{
+	begin_reading(p, READ_VERSION);
+	p->version = 0;
+	buf[0] = '\0';
+	if (inspector_version(p->inspector, p->cookie, pid, pid, runtime) == 0)
+		await_answer(p, until);
+	if (p->version)
+		version_text(p->version, true, buf, size);
+}
+
+/* The same of all loops of its process. */
 static void learn_version(struct ps *p, struct census *c, size_t first, uint64_t until)
 {
 	const struct census_loop *l = &c->loops[first];
-	char version[32] = "";
+	char version[32];
 
 	if (!l->runtime[0] || l->runtime_version[0] || l->ring || !strcmp(l->runtime, "cpython"))
 		return;
-	begin_reading(p, READ_VERSION);
-	p->version = 0;
-	if (inspector_version(p->inspector, p->cookie, l->pid, l->pid, l->runtime) == 0)
-		await_answer(p, until);
-	if (p->version)
-		version_text(p->version, true, version, sizeof(version));
+	read_version(p, l->pid, l->runtime, until, version, sizeof(version));
 	for (size_t i = first; i < c->n && c->loops[i].pid == l->pid; i++)
 		if (!c->loops[i].ring && !strcmp(c->loops[i].runtime, l->runtime))
 			snprintf(c->loops[i].runtime_version, sizeof(version), "%s", version);
@@ -371,6 +381,28 @@ static void tell_process(struct ps *p, struct census *c, const struct target *t,
 		add_unseen(unseen, "some tasks and awaits", tasks_missing(p->tasks));
 }
 
+/* Which loops of a process without a runtime of its own libuv turns, where it is a library of its
+ * own there: another process is not looked through. */
+static void find_libuv(struct ps *p, struct census *c, size_t first, uint64_t until)
+{
+	int pid = c->loops[first].pid;
+	char version[32];
+
+	if (c->loops[first].runtime[0])
+		return;
+	read_version(p, pid, "libuv", until, version, sizeof(version));
+	for (size_t i = first; version[0] && i < c->n && c->loops[i].pid == pid; i++) {
+		struct census_loop *l = &c->loops[i];
+		if (l->ring)
+			continue;
+		read_handles(p, l, until);
+		if (!p->handles)
+			continue;
+		snprintf(l->runtime, sizeof(l->runtime), "libuv");
+		snprintf(l->runtime_version, sizeof(l->runtime_version), "%s", version);
+	}
+}
+
 static void tell_host(struct ps *p, struct census *c, json_t *unseen)
 {
 	uint64_t until = lsc_now_ns() + TASKS_NS;
@@ -393,6 +425,9 @@ static void tell_host(struct ps *p, struct census *c, json_t *unseen)
 		p->tally = (struct inspector_tally){0};
 		target_close(&t);
 	}
+	for (size_t i = 0; i < c->n; i++)
+		if (!i || c->loops[i - 1].pid != c->loops[i].pid)
+			find_libuv(p, c, i, until);
 	if (late)
 		add_unseen(unseen, "tasks of some processes", "no time was left");
 	if (c->omitted)

@@ -2,6 +2,7 @@
 /* Marks and counters of one loop's application. */
 #include "said.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 
 #define COUNTERS_MAX	 256  /* of one loop */
 #define MARKS_PER_SECOND 1000 /* of one loop; a flood would fill the capture */
+#define MARKS_KEPT	 64   /* for live lines */
 
 struct counter {
 	struct store_counter row; /* its name lies behind it */
@@ -26,6 +28,11 @@ struct said {
 	struct counter *counters; /* owns; by name */
 	uint64_t second;	  /* in which marks were stored last, and ... */
 	unsigned marks;		  /* ... how many */
+	struct {
+		uint64_t ns;
+		char text[64];
+	} kept[MARKS_KEPT];
+	size_t nkept; /* ever */
 };
 
 struct said *said_new(struct collector *c, struct loop *l)
@@ -79,11 +86,31 @@ void said_mark(struct said *s, const struct ring_task *t, uint64_t ns, const cha
 		memcpy(copy, text, size);
 		copy[size] = '\0';
 	}
+	if (text) {
+		s->kept[s->nkept % MARKS_KEPT].ns = ns;
+		snprintf(s->kept[s->nkept++ % MARKS_KEPT].text, sizeof(s->kept[0].text), "%.63s",
+			 copy);
+	}
 	struct store_mark row = {.loop = s->l->id,
 				 .task = t ? feed_row_id(s->l->id, t->id) : 0,
 				 .ts_ns = ns,
 				 .text = text ? copy : NULL};
 	ledger_stored(s->c, store_put_mark(s->c->store, &row));
+}
+
+const char *said_in(const struct said *s, uint64_t begin_ns, uint64_t end_ns, uint64_t *ret_ns)
+{
+	for (size_t i = s->nkept; i > 0 && s->nkept - i < MARKS_KEPT; i--) {
+		const __typeof__(s->kept[0]) *mark = &s->kept[(i - 1) % MARKS_KEPT];
+
+		if (mark->ns < begin_ns)
+			return NULL;
+		if (mark->ns <= end_ns) {
+			*ret_ns = mark->ns;
+			return mark->text;
+		}
+	}
+	return NULL;
 }
 
 static struct counter *counter_new(struct said *s, const char *name, size_t size)
@@ -97,6 +124,10 @@ static struct counter *counter_new(struct said *s, const char *name, size_t size
 	k->row = (struct store_counter){
 		.id = feed_row_id(s->l->id, n + 1), .loop = s->l->id, .name = k->name};
 	HASH_ADD_KEYPTR(hh, s->counters, k->name, size, k);
+	if (!k->hh.tbl) {
+		free(k);
+		return NULL;
+	}
 	return k;
 }
 

@@ -26,6 +26,10 @@ void said_mark(struct said *s, const struct ring_task *t, uint64_t ns, const cha
 	       size_t size);
 void said_counter(struct said *s, uint64_t ns, const char *name, size_t size, int64_t value);
 
+/* The latest mark from begin_ns to end_ns, of the last ones: its text, borrowed until the next
+ * mark, and time. NULL none. */
+const char *said_in(const struct said *s, uint64_t begin_ns, uint64_t end_ns, uint64_t *ret_ns);
+
 /* Stores the counters that were set since the last time. */
 void said_store(struct said *s);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* By the system call and its arguments alone. */
+/* A loop is guessed at by the system call and its arguments alone. */
 #include "seed.h"
+
+#include <string.h>
 
 #include "event.h"
 
@@ -25,7 +27,21 @@ bool seed_parks(const struct target_thread *t, int pid)
 	return t->nr == NR_FUTEX && t->tid != pid && !probe_futex_is_lock(call);
 }
 
+int seed_place(struct probe *p, int pid, const struct target_thread *t, bool may_futex)
+{
+	struct probe_sleeper s = {
+		.pid = pid, .tid = t->tid, .at_ns = t->at_ns, .nr = t->nr, .sp = t->sp};
+	int r = target_thread_times(pid, t->tid, &s.runtime_ns, &s.delay_ns);
+
+	if (r < 0)
+		return r;
+	memcpy(s.args, t->args, sizeof(s.args));
+	return probe_seed(p, &s, may_futex);
+}
+
 int seed_set(const struct target_thread *t)
 {
-	return probe_wait_class(t->nr) == WAIT_EPOLL ? (int)t->args[0] : -1;
+	__u64 call[4] = {t->args[0], t->args[1], t->args[2], t->args[3]};
+
+	return probe_wait_fd(probe_wait_class(t->nr), probe_wait_key(t->nr, t->sp, call));
 }

@@ -191,6 +191,10 @@ static bool is_due(struct selection *s, int pid, uint64_t now, bool full)
 		k->pid = pid;
 		k->first_ns = now;
 		HASH_ADD_INT(s->known, pid, k);
+		if (!k->hh.tbl) {
+			free(k);
+			k = NULL;
+		}
 	}
 	if (!k)
 		return true;

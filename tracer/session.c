@@ -112,6 +112,14 @@ static json_t *live_owner(const struct collector_stall *l)
 			 live_frames(l->owner_frames, l->nowner_frames));
 }
 
+static json_t *live_mark(const struct collector_stall *l)
+{
+	if (!l->mark)
+		return json_null();
+	return json_pack("{s:o, s:I}", "text", text_or_null(l->mark), "into_ns",
+			 (json_int_t)(l->mark_ns - l->row->start_ns));
+}
+
 static void tell_stall(const struct collector_stall *l, void *arg)
 {
 	json_t *args = NULL, *victims = json_null();
@@ -131,7 +139,7 @@ static void tell_stall(const struct collector_stall *l, void *arg)
 				    (json_int_t)who->sum_ns, "max_wait_ns", (json_int_t)who->max_ns,
 				    "worst", text_or_null(who->worst));
 	send_live(arg, json_pack("{s:s, s:i, s:i, s:o, s:I, s:I, s:I, s:b, s:s, s:o, s:o, s:o, "
-				 "s:o, s:o, s:o}",
+				 "s:o, s:o, s:o, s:o}",
 				 "type", "stall", "pid", l->pid, "tid", l->tid, "comm",
 				 text_or_null(l->comm), "start_ns", (json_int_t)l->row->start_ns,
 				 "start_wall_ns", (json_int_t)wall, "duration_ns",
@@ -140,7 +148,7 @@ static void tell_stall(const struct collector_stall *l, void *arg)
 				 "syscall", text_or_null(l->longest ? l->longest->syscall : NULL),
 				 "args", args ? args : json_null(), "task", live_task(l->task),
 				 "frames", live_frames(l->frames, l->nframes), "owner",
-				 live_owner(l), "victims", victims));
+				 live_owner(l), "victims", victims, "mark", live_mark(l)));
 }
 
 static const struct collector_ops ops = {
@@ -155,7 +163,7 @@ static int64_t int_field(const json_t *msg, const char *key, int64_t fallback)
 	return json_is_integer(v) ? json_integer_value(v) : fallback;
 }
 
-static uint64_t ns_field(const json_t *msg, const char *key, uint64_t fallback)
+static uint64_t u64_field(const json_t *msg, const char *key, uint64_t fallback)
 {
 	int64_t v = int_field(msg, key, -1);
 
@@ -226,26 +234,33 @@ static void begin_job(struct session *s, const json_t *msg)
 		.mode = mode && !strcmp(mode, "record") ? "record" : "attach",
 		.command = json_string_value(json_object_get(msg, "command")),
 		.follow = json_is_true(json_object_get(msg, "follow")),
-		.stall_ns = ns_field(msg, "stall_ns", 10 * LSC_NS_PER_MS),
-		.block_ns = ns_field(msg, "block_ns", LSC_NS_PER_MS),
-		.ready_wait_ns = ns_field(msg, "ready_wait_ns", 5 * LSC_NS_PER_MS),
+		.stall_ns = u64_field(msg, "stall_ns", 10 * LSC_NS_PER_MS),
+		.block_ns = u64_field(msg, "block_ns", LSC_NS_PER_MS),
+		.ready_wait_ns = u64_field(msg, "ready_wait_ns", 5 * LSC_NS_PER_MS),
 		.max_overhead = share_field(msg, "max_overhead", 0.01),
-		.print_ns = ns_field(msg, "print_ns", 50 * LSC_NS_PER_MS),
+		.print_ns = u64_field(msg, "print_ns", 50 * LSC_NS_PER_MS),
 		.require = !require		     ? REQUIRE_ANY
 			   : !strcmp(require, "bpf") ? REQUIRE_BPF
 						     : REQUIRE_RING,
 		.output = s->output,
 		.file = {.overwrite = json_is_true(json_object_get(msg, "overwrite")),
 			 .owner = (uid_t)int_field(msg, "owner_uid", -1),
-			 .group = (gid_t)int_field(msg, "owner_gid", -1)},
+			 .group = (gid_t)int_field(msg, "owner_gid", -1),
+			 .max_bytes = u64_field(msg, "max_bytes", 0)},
 	};
 	if (collector_new(&o, &ops, s, &s->collector, &exit_status, &err) < 0) {
 		s->collector = NULL;
 		send_error(s, exit_status, err.text);
 		return;
 	}
-	s->duration_ns = ns_field(msg, "duration_ns", 0);
+	s->duration_ns = u64_field(msg, "duration_ns", 0);
 	s->recording = !strcmp(o.mode, "record");
+}
+
+/* Something lies where the capture was to be: the same as when that is seen at the begin. */
+static bool is_taken(int r)
+{
+	return r == -EEXIST || r == -ETXTBSY || r == -EBADMSG || r == -ELOOP || r == -EISDIR;
 }
 
 static void end_job(struct session *s, const char *reason, int exit_status)
@@ -261,7 +276,7 @@ static void end_job(struct session *s, const char *reason, int exit_status)
 	if (r == -EBUSY) { /* complete; somebody looks on */
 		tell_notice(err.text, s);
 	} else if (r < 0) {
-		send_error(s, 125, err.text);
+		send_error(s, is_taken(r) ? 2 : 125, err.text);
 		return;
 	}
 	s->out.told = s->out.left_out; /* by the end itself, after which there is nothing */
@@ -379,11 +394,17 @@ int session_run(int fd, const volatile sig_atomic_t *stopping)
 			end_job(&s, "abort", -1);
 		if (!s.collector)
 			continue;
-		collector_dispatch(s.collector);
+		collector_dispatch(s.collector, p[1].revents != 0);
+		if (collector_is_refused(s.collector)) {
+			end_job(&s, "error", -1);
+			continue;
+		}
 		if (!s.told_ready && collector_is_ready(s.collector))
 			tell_ready(&s);
 		if (collector_is_over(s.collector) && !s.recording)
 			end_job(&s, "target-exit", -1);
+		else if (collector_is_full(s.collector) && !s.recording)
+			end_job(&s, "size", -1);
 		else if (lsc_now_ns() >= s.stop_at_ns)
 			end_job(&s, "duration", -1);
 	}

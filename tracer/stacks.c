@@ -94,6 +94,11 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 		return 0;
 	k->hash[0] = h[0];
 	k->hash[1] = h[1];
+	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
+	if (!k->hh.tbl) {
+		free(k);
+		return 0;
+	}
 	k->id = ++c->next_stack;
 	bool script = has_script(frames, nframes); /* which says all that the interpreter's would */
 	size_t first = 0;
@@ -107,17 +112,15 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 		if (copy)
 			k->frame[k->nframes++] = copy;
 	}
-	HASH_ADD(hh, c->stacks, hash, sizeof(k->hash), k);
 	struct store_stack row = {
 		.id = k->id, .truncated = truncated, .nframes = nframes, .frames = frames};
 	ledger_stored(c, store_put_stack(c->store, &row));
 	return k->id;
 }
 
-int64_t stack_intern_result(struct collector *c, const struct inspector_result *r)
+/* As the store has them; borrowed from r. */
+static void rows_of(const struct inspector_result *r, struct store_frame frames[])
 {
-	struct store_frame frames[INSPECTOR_FRAMES_MAX];
-
 	for (size_t i = 0; i < r->nframes; i++) {
 		const struct inspector_frame *f = &r->frames[i];
 		frames[i] = (struct store_frame){.lang = f->python ? STORE_LANG_PYTHON
@@ -131,7 +134,24 @@ int64_t stack_intern_result(struct collector *c, const struct inspector_result *
 						 .offset = f->offset,
 						 .inlined = f->inlined};
 	}
+}
+
+int64_t stack_intern_result(struct collector *c, const struct inspector_result *r)
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+
+	rows_of(r, frames);
 	return r->nframes ? stack_intern(c, frames, r->nframes, r->truncated || r->why) : 0;
+}
+
+void stack_rename(struct collector *c, int64_t id, const struct inspector_result *r)
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+
+	rows_of(r, frames);
+	struct store_stack row = {
+		.id = id, .truncated = r->truncated, .nframes = r->nframes, .frames = frames};
+	ledger_stored(c, store_put_stack(c->store, &row));
 }
 
 const struct known_stack *stack_of(const struct collector *c, int64_t id)

@@ -12,6 +12,8 @@
 #include "feed.h"
 #include "tick.h"
 
+#define INDEX_NS (5 * LSC_NS_PER_S) /* beyond SETTLE_NS: two deadlines of 2 s, and new crews */
+
 static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t begin, uint64_t low,
 			       uint64_t high)
 {
@@ -119,7 +121,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	}
 	struct stall *s = stall_new(c, l, begin, e->low_ns, high);
 	if (!s) {
-		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
 	s->row.duration_ns = duration;
@@ -148,7 +150,7 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	struct stall *s = stall_new(c, l, begin, end - begin, end - begin);
 
 	if (!s) {
-		ledger_lose(c, LSC_LOSS_STORE_ERROR, 1);
+		ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 		return 0;
 	}
 	s->row.mode = STORE_MODE_RING;
@@ -190,6 +192,7 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 		.cause = tick_top_cause(row->split),
 		.longest = longest,
 	};
+	uint64_t end_ns = row->start_ns + row->duration_ns;
 	const struct known_stack *k = stack_of(c, row->stack);
 
 	if (k) {
@@ -203,19 +206,21 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 	}
 	if (l->feed) {
 		live.task = feed_task(l->feed, ring_task);
-		live.victims =
-			feed_victims(l->feed, row->start_ns, row->start_ns + row->duration_ns);
+		live.victims = feed_victims(l->feed, row->start_ns, end_ns);
+		live.mark = feed_mark(l->feed, row->start_ns, longest ? longest->start_ns : end_ns,
+				      &live.mark_ns);
 	} else {
 		live.task = task_of(l, row->task);
-		live.victims = victim_summary(l, row->start_ns, row->start_ns + row->duration_ns);
+		live.victims = victim_summary(l, row->start_ns, end_ns);
 	}
 	c->ops->stall(&live, c->arg);
 }
 
-/* The stack and the task that stand for the stall, of those known so far. */
+/* The stack and the task that stand for the stall, of those known so far: of what the thread did,
+ * also where it waited for a CPU for longer. */
 static void choose_stack(struct stall *s)
 {
-	enum lsc_cause top = tick_top_cause(s->row.split);
+	enum lsc_cause top = tick_own_cause(s->row.split);
 	const struct block *longest = evidence_longest(s->loop, s->row.id);
 	const struct block *telling = evidence_telling(s->loop, s->row.id, top);
 	const struct sample *heaviest = evidence_heaviest(s->loop, s->row.id);
@@ -268,13 +273,21 @@ static void write_stall(struct collector *c, struct stall *s)
 	struct loop *l = s->loop;
 
 	choose_stack(s);
-	ledger_stored(c, store_put_stall(c->store, &s->row));
-	c->stalls++;
+	/* one that the ring told was no event of the kernel's */
+	if (ledger_stored_events(c, store_put_stall(c->store, &s->row), !l->feed) >= 0)
+		c->stalls++;
 	l->stall_count++;
 	l->stalled_ns += s->row.duration_ns;
 	if (s->row.duration_ns > c->worst_ns)
 		c->worst_ns = s->row.duration_ns;
 	evidence_release(c, l, s->row.id);
+}
+
+/* A stack that waits for a file to be indexed for the first time is waited for longer. */
+static uint64_t settle_at(const struct collector *c, const struct loop *l, const struct stall *s)
+{
+	return inspector_is_indexing(c->inspector, l->target->pid) ? s->settle_ns + INDEX_NS
+								   : s->settle_ns;
 }
 
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
@@ -297,7 +310,7 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 		if (!oldest)
 			return;
 		struct stall *s = *oldest;
-		if (!force && now < s->settle_ns &&
+		if (!force && now < settle_at(c, l, s) &&
 		    !(evidence_is_settled(l, s) && !victim_is_awaited(c, l, s, now) &&
 		      (!l->feed || now >= s->settle_ns - SETTLE_NS / 2)))
 			return;
@@ -310,22 +323,7 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
 /* What a block that goes on is for: who ends a nested wait is not known yet, its descriptor is. */
 static int cause_so_far(const struct thread_state *t)
 {
-	if (t->cause < PROBE_CAUSES)
-		return t->cause;
-	switch (t->fd_kind) {
-	case FD_REGULAR:
-	case FD_DIR:
-		return LSC_CAUSE_FILE_IO;
-	case FD_FIFO:
-	case FD_PIPE:
-		return LSC_CAUSE_PIPE_IO;
-	case FD_INET:
-	case FD_UNIX:
-		return LSC_CAUSE_NETWORK_IO;
-	case FD_CHAR:
-		return LSC_CAUSE_DEVICE;
-	}
-	return LSC_CAUSE_OTHER;
+	return t->cause < PROBE_CAUSES ? t->cause : fd_cause(t->fd_kind);
 }
 
 bool stall_is_blocked(const struct thread_state *t, uint64_t now)

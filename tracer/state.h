@@ -5,7 +5,7 @@
  *   intake.c     events on their way in    evidence.c blocks, samples
  *   stacks.c     frames, each stack once   jobs.c     questions to the inspector
  *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
- *   precise.c    the precise mode          feed.c     rings
+ *   precise.c    the precise mode          feed.c     rings, found by feed_find.c
  *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
  *   overhead.c   what watching costs       ongoing.c  stalls that still go on
  *   gil.c        CPython's lock             host.c     what the host took
@@ -83,7 +83,8 @@ struct inquiry {
 
 struct held_event {
 	size_t size;
-	struct event *event; /* owned */
+	struct event *event;	 /* owned */
+	unsigned int stands_for; /* so many samples */
 };
 
 /* A tick over the threshold whose evidence is still coming. */
@@ -112,6 +113,7 @@ struct precise_turn {
 struct hold {
 	uint64_t last_ns; /* when it was wanted last, 0: it is not */
 	uint64_t until_ns;
+	uint64_t rest_ns; /* ... where all loops rest */
 };
 
 /* The tick that a loop is in, while it is announced. */
@@ -138,6 +140,7 @@ struct loop {
 	bool forced; /* a loop because the user says so */
 	bool seeded; /* it idled there when the capture began */
 	uint64_t first_ns, last_ns;
+	uint64_t late_ns; /* from the begin of the watch until it was met: held then, or no loop */
 	uint64_t stall_count, stalled_ns;
 	struct precise_turn precise;
 	uint64_t unsure_ns;	    /* besides the kernel side's own account */
@@ -166,10 +169,12 @@ struct loop {
 	struct home *doubtful;	    /* owned; one that is not certain yet */
 	uint64_t home_ns, home_job; /* the next look for one; the one under way, 0 none */
 	unsigned int home_looks;
-	int sampled, sampled_ns_tid; /* the owner that the sampler looks for, 0 none */
+	int sampled, sampled_ns_tid; /* the owner that the sampler looked for last, 0 none */
+	bool sampling;		     /* and still does */
 	uint64_t gil_due_ns;	     /* no wait for CPython's lock is looked into before */
 	struct ongoing ongoing;
 	struct feed *feed;	 /* its ring, NULL none */
+	uint64_t ring_seen_ns;	 /* the last scan in which the target had that ring */
 	struct victims *victims; /* owned; who waited for it, NULL nobody yet */
 	uint64_t watched_ns;	 /* when its sockets were last looked through */
 	uint64_t finish_ns;	 /* its thread has ended: its stacks are waited for until then */
@@ -194,6 +199,7 @@ enum job_kind {
 	JOB_OWN,
 	JOB_WARM,
 	JOB_HOME,
+	JOB_REWALK,
 };
 
 struct job { /* a stack under way in the inspector */
@@ -203,8 +209,10 @@ struct job { /* a stack under way in the inspector */
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
 	uint64_t off_ns;       /* JOB_OWN: the loop's block */
+	bool stood;	       /* it slept on until what was read of it was kept */
 	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
 	int tid;	       /* ... and the state of this thread */
+	struct rewalk *rewalk; /* JOB_BLOCK, JOB_SAMPLE: owned, or NULL; JOB_REWALK: borrowed */
 	UT_hash_handle hh;
 };
 
@@ -218,6 +226,7 @@ struct collector {
 	struct probe *probe; /* NULL without BPF */
 	struct look *look;   /* NULL: threads cannot be looked at */
 	struct inspector *inspector;
+	const char *missed_why; /* the last notice about debug files; a constant; NULL none */
 	struct store *store;
 	struct target **targets; /* owned, each with a pidfd in epoll */
 	struct target *by_pid;	 /* hash of them */
@@ -232,6 +241,9 @@ struct collector {
 	struct known_stack *stacks;
 	struct job *jobs;
 	uint64_t next_cookie;
+	struct rewalk *rewalks; /* owned; kept until their debug files have come */
+	size_t nrewalks;	/* with those of jobs */
+	uint32_t rewalk_edition;
 	uint64_t start_ns, ready_at_ns, next_commit_ns, next_select_ns;
 	int64_t start_wall_ns;
 	bool ready, some_running;
@@ -245,8 +257,9 @@ struct collector {
 	uint64_t ring_emitted;
 	uint64_t stalls, blocks, samples, worst_ns;
 	uint64_t unsure_ns, watched_ns; /* of loops that ended */
-	uint64_t no_stack;		/* blocks without a stack copy */
-	uint64_t no_room;		/* loops without room for stack copies */
+	uint64_t no_stack;		/* blocks without a stack copy, since it was put */
+	uint64_t no_room;		/* loops without room for stack copies, the same */
+	uint64_t sockets_full;		/* waits of sockets without room, as far as put */
 	/* looks at blocks that last */
 	uint64_t look_second_ns;
 	unsigned looks; /* in that second */
@@ -265,9 +278,12 @@ struct collector {
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold
 			      */
 	bool paused;	     /* some loop was saturated */
-	uint64_t next_walk_ns; /* sockets are not looked through before */
-	bool no_victims;       /* said already that sockets cannot be watched */
+	uint64_t next_walk_ns;	/* sockets are not looked through before */
+	uint64_t scans_paid_ns; /* nor descriptors for rings */
+	size_t scan_first;	/* the target that is looked at first then */
+	bool no_victims;	/* said already that sockets cannot be watched */
 	int store_error;
+	bool refused_place; /* the capture could not be published */
 	char error[240];
 };
 
@@ -300,13 +316,15 @@ void watch_settle_ended(struct collector *c, uint64_t now, bool force);
 /* Forgets targets that ended a while ago, and their loops. */
 void watch_targets_prune(struct collector *c, uint64_t now);
 void watch_free(struct collector *c);
+/* The loop was met as it went to sleep in a primary wait at ns. */
+void watch_loop_met(struct collector *c, struct loop *l, uint64_t ns);
 bool watch_loop_reports(struct collector *c, const struct loop *l);
 
 /* ---- evidence.c ---- */
 void evidence_block(struct collector *c, struct loop *l, const struct event_block *e,
 		    const void *stack, size_t size);
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
-		     const void *stack, size_t size);
+		     const void *stack, size_t size, unsigned int stands_for);
 /* Ties the blocks and samples within [begin, end] to a stall. */
 void evidence_claim(struct collector *c, struct loop *l, struct stall *s);
 /* The newest sample of the tick whose stack is known or can be, or NULL. */
@@ -344,6 +362,8 @@ void evidence_put_block(struct collector *c, struct block *b);
 int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
 		     bool truncated);
 int64_t stack_intern_result(struct collector *c, const struct inspector_result *r);
+/* Stores its frames anew: more of their names are known. */
+void stack_rename(struct collector *c, int64_t id, const struct inspector_result *r);
 /* A stored stack, NULL for 0. */
 const struct known_stack *stack_of(const struct collector *c, int64_t id);
 void stacks_free(struct collector *c);
@@ -351,6 +371,10 @@ void stacks_free(struct collector *c);
 /* ---- jobs.c ---- */
 /* A new job, not yet known by its cookie; NULL out of memory. */
 struct job *job_new(struct collector *c, struct loop *l, enum job_kind kind);
+/* NULL: it is answered. */
+const struct job *job_of(const struct collector *c, uint64_t cookie);
+/* It is still being found out where the interpreter of some target keeps its frames. */
+bool jobs_seek_runtime(const struct collector *c);
 /* Takes j, which the inspector was asked to do with the result r. Its cookie, 0 when it was refused
  * (and counted). */
 uint64_t job_begin(struct collector *c, struct job *j, int r);
@@ -364,7 +388,28 @@ uint64_t job_unwind_python(struct collector *c, struct loop *l, enum job_kind ki
 void job_result(const struct inspector_result *r, void *arg);
 /* The loop ends: what is under way for it is lost, and counted. */
 void jobs_drop_loop(struct collector *c, const struct loop *l);
+/* Serves the inspector, and tells which debug files have not come. */
+void jobs_dispatch(struct collector *c);
+/* The capture ends: those that have not come by now are told, too. */
+void jobs_end(struct collector *c);
 void jobs_free(struct collector *c);
+
+/* ---- rewalk.c ---- */
+/* A copy that may have to be walked again, owned by the caller. NULL: it need not be, or cannot. */
+struct rewalk *rewalk_copy(struct collector *c, const struct loop *l, const uint64_t *regs,
+			   const void *stack, size_t size);
+/* NULL is fine. */
+void rewalk_drop(struct collector *c, struct rewalk *w);
+/* Takes w, whose walk had that result and was stored as that stack: it is kept if a debug file is
+ * on its way that may name more of it. */
+void rewalk_keep(struct collector *c, struct rewalk *w, int64_t stack,
+		 const struct inspector_result *r);
+/* Walks what is kept again, if a file has come since. */
+void rewalk_steer(struct collector *c);
+void rewalk_found(struct collector *c, struct rewalk *w, const struct inspector_result *r);
+/* The capture ends: what is kept by now stays without names, which is counted. */
+void rewalk_end(struct collector *c);
+void rewalks_free(struct collector *c);
 
 /* ---- inquiry.c ---- */
 /* Has the stack that a thread idles in unwound, for nothing: what that takes, reading the symbols
@@ -379,12 +424,31 @@ void inquiry_sample(struct collector *c, struct loop *l, const struct event_bloc
 		    const void *stack, size_t size);
 /* The frames of an owner, or of the loop itself. */
 void inquiry_result(struct collector *c, const struct job *j, const struct inspector_result *r);
+/* What was read of the thread is kept, and answered later: now is to be judged whether it slept. */
+void inquiry_kept(struct collector *c, struct job *j, const struct inspector_result *r);
 /* The block is over: what was found out goes into its row. chained: its frames of Python were taken
  * when it began. */
 void inquiry_close(struct collector *c, struct loop *l, const struct event_block *e, bool chained,
 		   struct block *b);
 /* The loop ends. */
 void inquiry_end(struct collector *c, struct loop *l);
+
+/* ---- asleep.c ---- */
+/* The loop is still in the block that began at off_ns. */
+bool asleep_in_block(struct collector *c, const struct loop *l, uint64_t off_ns);
+/* Whether the block that it is in lacks its stack, and nobody reads it. */
+bool asleep_is_wanted(const struct loop *l);
+/* Has it read, if the loop sleeps. */
+void asleep_ask(struct collector *c, struct loop *l);
+/* The loop is in that block still, and has not run since before its stack was read. */
+bool asleep_stood(struct collector *c, const struct job *j);
+/* The answer. q is the block's inquiry; NULL: the block has a row by now. */
+void asleep_result(struct collector *c, const struct job *j, struct inquiry *q,
+		   const struct inspector_result *r);
+/* The block is over: what its row has of that; or why not, which is counted. chained as in
+ * inquiry_close(). */
+void asleep_close(struct collector *c, const struct loop *l, const struct inquiry *q, bool chained,
+		  struct block *b);
 
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
@@ -417,7 +481,8 @@ void ongoing_look(struct collector *c, struct loop *l, uint64_t now);
 void ongoing_stack(struct loop *l, uint64_t job, int64_t stack);
 
 /* ---- intake.c ---- */
-void intake_event(struct collector *c, const struct event *e, size_t size, bool replayed);
+/* replayed: it was held back, and stands for so many of its kind; 0: it has just come. */
+void intake_event(struct collector *c, const struct event *e, size_t size, unsigned int replayed);
 void intake_probe_event(const struct event *e, size_t size, void *arg);
 /* No more turns will be seen: what was held back is told as inferred, or withdrawn if the thread
  * was seen but once in a poll, as a client waits too. */
@@ -501,6 +566,11 @@ void ledger_no_frames(struct collector *c, const struct loop *l, const char *why
 void ledger_lose(struct collector *c, enum lsc_loss reason, uint64_t n);
 /* One store call: counts errors, keeps the first. Returns r. */
 int ledger_stored(struct collector *c, int r);
+/* The same for a row that n events became, which were counted as stored: they are lost where the
+ * capture has no room for it. */
+int ledger_stored_events(struct collector *c, int r, uint64_t n);
+/* n events that were counted as stored are lost. */
+void ledger_undo(struct collector *c, enum lsc_loss reason, uint64_t n);
 void ledger_commit(struct collector *c);
 void ledger_put_start(struct collector *c);
 /* Adds up what was emitted, stored and lost. After the last event. */

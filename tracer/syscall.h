@@ -7,7 +7,8 @@
 const char *syscall_name(int nr);
 
 /* One letter an argument, at most six, "" when unknown; '-' skips one:
- * d descriptor, i int, u unsigned, x pointer or flags, n size, t timeout in ms, p pid. */
+ * d descriptor, i int, u unsigned, x pointer or flags, n size, t timeout in ms, p pid; a capital
+ * one is an enum constant_kind. */
 struct syscall_args {
 	const char *kinds;
 	const char *names[6];

@@ -88,6 +88,13 @@ static int start_time(int pid, uint64_t *ret_ticks)
 	return stat_field(pid, 22, ret_ticks);
 }
 
+bool target_thread_precedes(int tid, uint64_t ns)
+{
+	uint64_t ticks, now = lsc_now_ns();
+
+	return start_time(tid, &ticks) == 0 && started_ns(ticks + 1, now) < ns;
+}
+
 /* The last number of a line "Key:\t1\t2\t3" in status: the innermost namespace's. */
 static int status_last(const char *status, const char *key, int *ret_value)
 {
@@ -123,11 +130,14 @@ static void describe_runtime(struct target *t)
 	}
 }
 
+bool target_is_python(const struct target *t)
+{
+	return !strcmp(t->runtime, "cpython");
+}
+
 const char *target_language(const struct target *t)
 {
-	return !strcmp(t->runtime, "cpython") ? "Python"
-	       : !strcmp(t->runtime, "node")  ? "JavaScript"
-					      : NULL;
+	return target_is_python(t) ? "Python" : !strcmp(t->runtime, "node") ? "JavaScript" : NULL;
 }
 
 void target_describe(struct target *t)
@@ -151,13 +161,19 @@ void target_describe(struct target *t)
 	describe_runtime(t);
 }
 
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
 /* What can be pinned and yet has no loop to watch: 0, or -ESRCH with the line that says so. */
 static int refuse_lifeless(int pid, int pidfd, struct lsc_err *err)
 {
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	uint64_t flags;
 
-	if (poll(&p, 1, 0) == 1)
+	if (has_ended(pidfd))
 		return lsc_err_set(err, -ESRCH,
 				   "process %d has ended and waits for its parent (a zombie)", pid);
 	if (stat_field(pid, 9, &flags) == 0 && flags & PF_KTHREAD)
@@ -180,15 +196,17 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 					   : "");
 	if (t.pidfd < 0)
 		return lsc_err_set(err, -errno, "cannot open process %d: %s", pid, strerror(errno));
+	/* asked first: /proc may hide what belongs to others */
+	if (syscall(SYS_pidfd_send_signal, t.pidfd, 0, NULL, 0) < 0 && errno == EPERM) {
+		close(t.pidfd);
+		return lsc_err_set(err, -EPERM, "process %d belongs to another user; run as root",
+				   pid);
+	}
 	/* the number may have been reused between the two looks: same start, and still alive */
 	if (start_time(pid, &t.start_ticks) < 0 || start_time(pid, &again) < 0 ||
 	    again != t.start_ticks || syscall(SYS_pidfd_send_signal, t.pidfd, 0, NULL, 0) < 0) {
-		int r = errno == EPERM ? -EPERM : -ESRCH;
 		close(t.pidfd);
-		if (r == -EPERM)
-			return lsc_err_set(err, r,
-					   "process %d belongs to another user; run as root", pid);
-		return lsc_err_set(err, r, "process %d has just ended", pid);
+		return lsc_err_set(err, -ESRCH, "process %d has just ended", pid);
 	}
 	int r = refuse_lifeless(pid, t.pidfd, err);
 	if (r < 0) {
@@ -207,6 +225,11 @@ void target_close(struct target *t)
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	t->pidfd = -1;
+}
+
+bool target_has_ended(const struct target *t)
+{
+	return t->pidfd < 0 || has_ended(t->pidfd);
 }
 
 int target_proc_check(struct lsc_err *err)
@@ -241,6 +264,7 @@ static int parse_thread(int pid, int tid, struct target_thread *t)
 	char buf[512];
 	unsigned long long v[8];
 
+	t->at_ns = lsc_now_ns();
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
 	int r = read_proc(path, buf, sizeof(buf));
 	if (r < 0)
@@ -339,6 +363,22 @@ int target_find_thread(const struct target *t, int ns_tid, bool any, char ret_co
 	target_each_thread(t->pid, is_wanted, &w);
 	memcpy(ret_comm, w.comm, sizeof(w.comm));
 	return w.tid ? w.tid : -ESRCH;
+}
+
+int target_thread_times(int pid, int tid, uint64_t *ret_runtime_ns, uint64_t *ret_delay_ns)
+{
+	unsigned long long runtime, delay;
+	char path[64], buf[128];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
+	int r = read_proc(path, buf, sizeof(buf));
+	if (r < 0)
+		return r;
+	if (sscanf(buf, "%llu %llu", &runtime, &delay) != 2)
+		return -EPROTO;
+	*ret_runtime_ns = runtime;
+	*ret_delay_ns = delay;
+	return 0;
 }
 
 int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid)

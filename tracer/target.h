@@ -21,9 +21,10 @@ struct target {
 	int pidfd;
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
 	uint64_t first_ns, last_ns;
-	uint64_t young_ns; /* started or executed last; rings are looked for more often then */
-	uint64_t scan_ns;  /* its rings are looked for again then */
-	size_t loops;	   /* that refer to it */
+	uint64_t young_ns;  /* started or executed last; rings are looked for more often then */
+	uint64_t scan_ns;   /* its rings are looked for again then */
+	uint64_t rested_ns; /* ... and not before, for what the last look took */
+	size_t loops;	    /* that refer to it */
 	bool gone;
 	bool warm;	   /* a first stack was looked into */
 	bool gil_sought;   /* where CPython's lock lies: asked for */
@@ -41,11 +42,14 @@ struct target {
 /* The language that its runtime is for, whose frames are told: "Python", "JavaScript"; NULL none.
  */
 const char *target_language(const struct target *t);
+bool target_is_python(const struct target *t);
 
 /* Pins pid and describes it. -ESRCH: no such process (or a thread's id, a zombie, a thread of the
  * kernel); -EPERM. Gives the pidfd. */
 int target_open(int pid, struct target *ret_target, struct lsc_err *err);
 void target_close(struct target *t);
+/* Whether the process that was pinned is over: what has its number may be another. */
+bool target_has_ended(const struct target *t);
 /* Reads comm, exe and runtime again (after an exec). */
 void target_describe(struct target *t);
 
@@ -59,8 +63,9 @@ int target_namespace_check(struct lsc_err *err);
 /* What a sleeping thread sleeps in. */
 struct target_thread {
 	int tid;
-	bool running; /* not asleep: nothing else is known */
-	int nr;	      /* -1: not in a system call */
+	uint64_t at_ns; /* looked at from then on */
+	bool running;	/* not asleep: nothing else is known */
+	int nr;		/* -1: not in a system call */
 	uint64_t args[6], sp, pc;
 };
 
@@ -79,6 +84,12 @@ void target_each_child(int pid, target_child_fn *fn, void *arg);
 /* The thread that the target's own namespace numbers ns_tid, one of the target's, or, if another
  * process's may be meant and the numbers are ours, any. Its number or -ESRCH. */
 int target_find_thread(const struct target *t, int ns_tid, bool any, char ret_comm[16]);
+
+/* Whether the thread tid had started before ns; false too when it is gone, or within 10 ms. */
+bool target_thread_precedes(int tid, uint64_t ns);
+
+/* What the thread has run and what it has waited for a CPU so far, in ns. 0 or -errno. */
+int target_thread_times(int pid, int tid, uint64_t *ret_runtime_ns, uint64_t *ret_delay_ns);
 
 /* The thread's name and its number within the target's own namespace. 0 or -errno. */
 int target_thread_names(int pid, int tid, char ret_comm[16], int *ret_ns_tid);

@@ -84,6 +84,10 @@ int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_ta
 	if (!t)
 		return 0;
 	HASH_ADD(hh, l->tasks, address, sizeof(t->address), t);
+	if (!t->hh.tbl) {
+		task_free(t);
+		return 0;
+	}
 	ledger_stored(c, store_put_task(c->store, &t->row));
 	return t->row.id;
 }

@@ -2,6 +2,8 @@
 /* Bounds and split of a tick. */
 #include "tick.h"
 
+#include <string.h>
+
 #define NOTHING_NS 200000ull /* an uncertainty that nobody minds */
 
 /* What is neither accounted for nor on the CPU clock, unless it is little. */
@@ -54,6 +56,16 @@ enum lsc_cause tick_top_cause(const uint64_t split[LSC_CAUSE_COUNT])
 		if (split[i] > split[top])
 			top = i;
 	return (enum lsc_cause)top;
+}
+
+enum lsc_cause tick_own_cause(const uint64_t split[LSC_CAUSE_COUNT])
+{
+	uint64_t own[LSC_CAUSE_COUNT];
+
+	memcpy(own, split, sizeof(own));
+	own[LSC_CAUSE_RUNQUEUE] = own[LSC_CAUSE_THROTTLED] = own[LSC_CAUSE_STEAL] = 0;
+	enum lsc_cause top = tick_top_cause(own);
+	return own[top] ? top : tick_top_cause(split);
 }
 
 uint64_t tick_unknown(const uint64_t split[LSC_CAUSE_COUNT], uint64_t duration, uint64_t cpu)

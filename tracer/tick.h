@@ -44,4 +44,8 @@ void tick_split_close(uint64_t split[LSC_CAUSE_COUNT], uint64_t duration, uint64
 /* The cause with the largest part. */
 enum lsc_cause tick_top_cause(const uint64_t split[LSC_CAUSE_COUNT]);
 
+/* The same of what the thread itself did: the host's parts (run queue, throttled, steal) count only
+ * where there is nothing else. */
+enum lsc_cause tick_own_cause(const uint64_t split[LSC_CAUSE_COUNT]);
+
 #endif

@@ -38,22 +38,13 @@ struct victims {
 
 /* ---- watching ---- */
 
-/* By the wall a walk on a crowded host would seem dear, and the next stall go without. */
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * LSC_NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 void victim_watch(struct collector *c, struct loop *l, uint64_t since, uint64_t now)
 {
 	bool look = now >= c->next_walk_ns;
 
 	if (since <= l->watched_ns)
 		return;
-	uint64_t cpu = cpu_ns();
+	uint64_t cpu = lsc_cpu_ns(); /* by the wall a walk on a crowded host would seem dear */
 	if (!l->watched_ns && l->nr == NR_IO_URING_ENTER)
 		ledger_stored(c, store_put_unseen(c->store, "sockets that waited",
 						  "what is read through io_uring is not seen"));
@@ -70,7 +61,7 @@ void victim_watch(struct collector *c, struct loop *l, uint64_t since, uint64_t 
 							  : strerror(-r)));
 	}
 	if (look)
-		c->next_walk_ns = now + (cpu_ns() - cpu) * WALK_SHARE;
+		c->next_walk_ns = now + (lsc_cpu_ns() - cpu) * WALK_SHARE;
 }
 
 void victim_pause(struct collector *c)
@@ -107,7 +98,7 @@ static void match(struct collector *c, struct victim *v, uint64_t begin, uint64_
 	v->row.id = ++c->next_wait;
 	v->row.peer = v->peer[0] ? v->peer : NULL;
 	v->row.name = v->name[0] ? v->name : NULL;
-	ledger_stored(c, store_put_wait(c->store, &v->row));
+	ledger_stored_events(c, store_put_wait(c->store, &v->row), 1);
 	if (v->late)
 		ledger_stored(c, store_add_unresolved(c->store, "arrival at a socket",
 						      "it came before sockets were watched: its "

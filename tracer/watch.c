@@ -9,7 +9,9 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "feed.h"
+#include "feed_find.h"
 #include "own.h"
 #include "seed.h"
 #include "syscall.h"
@@ -64,9 +66,17 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 		snprintf(t->comm, sizeof(t->comm), "%.15s", c->o.command ? c->o.command : "");
 		t->exe[0] = '\0';
 	}
+	HASH_FIND_INT(c->by_pid, &pid, last);
+	HASH_ADD_INT(c->by_pid, pid, t);
+	if (!t->hh.tbl) {
+		target_close(t);
+		free(t);
+		return lsc_err_set(err, -ENOMEM, "cannot watch process %d: out of memory", pid);
+	}
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
 	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, t->pidfd, &ev) < 0) {
 		r = lsc_err_set(err, -errno, "cannot watch process %d: %s", pid, strerror(errno));
+		HASH_DEL(c->by_pid, t);
 		target_close(t);
 		free(t);
 		return r;
@@ -74,10 +84,8 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 	t->id = ++c->next_target;
 	c->targets[c->ntargets++] = t;
 	c->alive++;
-	HASH_FIND_INT(c->by_pid, &pid, last);
 	if (last)
 		HASH_DEL(c->by_pid, last);
-	HASH_ADD_INT(c->by_pid, pid, t);
 	if (c->store)
 		put_target(c, t);
 	return 0;
@@ -96,7 +104,7 @@ void watch_late_target(struct collector *c, struct target *t)
 	if (c->probe)
 		probe_add_target(c->probe, t->pid);
 	watch_seed(c, t);
-	feed_scan(c, t);
+	feed_find_soon(c, t);
 }
 
 static void take_selected(int pid, void *arg)
@@ -196,17 +204,21 @@ struct loop *watch_loop_new(struct collector *c, int pid, int tid)
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
+	l->tid = tid;
+	HASH_ADD_INT(c->loops, tid, l);
+	if (!l->hh.tbl) {
+		free(l);
+		return NULL;
+	}
 	l->id = ++c->next_loop;
 	l->target = t;
 	t->loops++;
-	l->tid = tid;
 	l->fd = -1;
 	l->main = tid == pid;
 	l->forced = thread_is_forced(c, tid);
 	l->first_ns = l->last_ns = lsc_now_ns();
 	if (target_thread_names(pid, tid, l->comm, &l->ns_tid) < 0)
 		snprintf(l->comm, sizeof(l->comm), "%s", t->comm);
-	HASH_ADD_INT(c->loops, tid, l);
 	if (c->probe && probe_add_stack(c->probe, tid) < 0)
 		c->no_room++;
 	gil_look(c, l);
@@ -230,6 +242,37 @@ bool watch_loop_reports(struct collector *c, const struct loop *l)
 	return false;
 }
 
+/* Earlier than that it is the time in which loops are learned from what they do. */
+#define LATE_NS (LSC_NS_PER_S / 2)
+
+void watch_loop_met(struct collector *c, struct loop *l, uint64_t ns)
+{
+	const struct target *t = l->target;
+
+	if (!c->start_ns || ns < c->start_ns + LATE_NS || t->young_ns >= c->start_ns ||
+	    !target_thread_precedes(l->tid, c->start_ns))
+		return;
+	l->late_ns = ns - c->start_ns;
+	l->first_ns = c->start_ns;
+	l->unsure_ns += l->late_ns;
+}
+
+/* Its first wait ended a turn that had begun before the watch: how long it was is not known. */
+static void tell_late(struct collector *c, const struct loop *l)
+{
+	char time[32], what[96], why[160];
+
+	lsc_duration_format(l->late_ns, time, sizeof(time));
+	snprintf(what, sizeof(what), "the first %s of loop %d (%.15s)", time, l->tid, l->comm);
+	snprintf(why, sizeof(why),
+		 "it was held when the watch began, or was no loop yet: by what cannot be told");
+	ledger_stored(c, store_put_unseen(c->store, what, why));
+	snprintf(why, sizeof(why),
+		 "loop %d (%.15s) was held when the watch began, for %s more, or was no loop yet",
+		 l->tid, l->comm, time);
+	c->ops->notice(why, c->arg);
+}
+
 void watch_loop_announce(struct collector *c, struct loop *l)
 {
 	if (l->announced || !watch_loop_reports(c, l))
@@ -237,6 +280,8 @@ void watch_loop_announce(struct collector *c, struct loop *l)
 	l->announced = true;
 	c->nloops++;
 	watch_loop_store(c, l);
+	if (l->late_ns)
+		tell_late(c, l);
 	struct collector_loop told = {
 		.pid = l->target->pid,
 		.tid = l->tid,
@@ -315,11 +360,10 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	bool plausible = seed_idles(t);
 	if (!forced && seed_parks(t, s->target->pid))
 		/* where a worker of a pool idles, in case one of its jobs runs a loop */
-		probe_seed(s->c->probe, s->target->pid, t->tid, false, t->nr, t->sp, t->args);
+		seed_place(s->c->probe, s->target->pid, t, false);
 	if (!(plausible || (forced && probe_wait_class(t->nr))) || !thread_is_wanted(s->c, t->tid))
 		return 0;
-	int r = probe_seed(s->c->probe, s->target->pid, t->tid, forced || t->tid == s->target->pid,
-			   t->nr, t->sp, t->args);
+	int r = seed_place(s->c->probe, s->target->pid, t, forced || t->tid == s->target->pid);
 	if (r == 0)
 		s->c->some_running =
 			true; /* it ran since the probes are there, which learn from it */

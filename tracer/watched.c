@@ -73,6 +73,10 @@ static struct socket *add_socket(struct socket **all, unsigned long long inode)
 		return NULL;
 	s->inode = inode;
 	HASH_ADD(hh, *all, inode, sizeof(s->inode), s);
+	if (!s->hh.tbl) {
+		free(s);
+		return NULL;
+	}
 	return s;
 }
 

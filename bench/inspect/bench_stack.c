@@ -28,6 +28,8 @@ static void take(const struct inspector_result *r, void *arg)
 {
 	struct answer *a = arg;
 
+	if (r->keeps)
+		return; /* no answer yet */
 	*a = (struct answer){.done = true, .frames = r->nframes};
 	for (size_t i = 0; i < r->nframes; i++) {
 		a->python += r->frames[i].python;

@@ -17,13 +17,18 @@ async def finish():
     return 0
 
 
+async def gather(name):
+    begin = time.perf_counter_ns()
+    await asyncio.gather(*[asyncio.create_task(finish()) for _ in range(CROWD)])
+    print(f"{name} {(time.perf_counter_ns() - begin) / CROWD:.2f} ns")
+
+
 async def main():
+    await gather("gather_first")
     begin = time.perf_counter_ns()
     await asyncio.gather(*(yield_often() for _ in range(YIELDERS)))
     print(f"yield {(time.perf_counter_ns() - begin) / CALLS:.2f} ns")
-    begin = time.perf_counter_ns()
-    await asyncio.gather(*[asyncio.create_task(finish()) for _ in range(CROWD)])
-    print(f"gather {(time.perf_counter_ns() - begin) / CROWD:.2f} ns")
+    await gather("gather")
 
 
 if sys.argv[1] == "uvloop":

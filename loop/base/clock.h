@@ -26,6 +26,15 @@ static inline int64_t lsc_wall_ns(void)
 	return (int64_t)t.tv_sec * (int64_t)LSC_NS_PER_S + t.tv_nsec;
 }
 
+/* CPU time of the calling thread: what something cost, on a crowded host too. */
+static inline uint64_t lsc_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * LSC_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 /* So long from now; UINT64_MAX when that is beyond all time. */
 static inline uint64_t lsc_after_ns(uint64_t duration_ns)
 {

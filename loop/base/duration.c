@@ -54,3 +54,8 @@ const char *lsc_duration_format(uint64_t ns, char *buf, size_t size)
 		snprintf(buf, size, "%.2f s", (double)ns / 1e9);
 	return buf;
 }
+
+bool lsc_duration_is_range(uint64_t least_ns, uint64_t most_ns)
+{
+	return least_ns < most_ns && most_ns - least_ns > most_ns / 50;
+}

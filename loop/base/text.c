@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* UTF-8 repair, and removal of what steers a terminal. */
+/* UTF-8 repair, and removal of what harms who reads it. */
 #include "base/text.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,12 +31,19 @@ size_t lsc_text_next(const char *s, size_t n, uint32_t *ret_point)
 	return length;
 }
 
-static bool steers_terminal(uint32_t point)
+/* C0, DEL, C1; and of Unicode's format characters (category Cf), and its two separators of lines
+ * (Zl, Zp), what shows nothing, or turns the direction. */
+bool lsc_text_harms(uint32_t point)
 {
-	return point < 0x20 || (point >= 0x7f && point < 0xa0) ||
-	       (point >= 0x202a && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069) ||
-	       point == 0x2028 || point == 0x2029 || point == 0x200e || point == 0x200f ||
-	       point == 0x61c;
+	static const uint32_t ranges[][2] = {{0x00, 0x1f},     {0x7f, 0x9f},	  {0xad, 0xad},
+					     {0x61c, 0x61c},   {0x180e, 0x180e},  {0x200b, 0x200f},
+					     {0x2028, 0x202e}, {0x2060, 0x206f},  {0xfeff, 0xfeff},
+					     {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (point >= ranges[i][0] && point <= ranges[i][1])
+			return true;
+	return false;
 }
 
 static char *copy(const char *bytes, bool plain)
@@ -53,7 +59,7 @@ static char *copy(const char *bytes, bool plain)
 
 		if (plain && (point == '\t' || point == '\n' || point == '\r')) {
 			out[at++] = ' ';
-		} else if (plain && steers_terminal(point)) {
+		} else if (plain && lsc_text_harms(point)) {
 			/* dropped */
 		} else if (point == LSC_TEXT_REPLACEMENT) {
 			memcpy(out + at, "\xef\xbf\xbd", 3);

@@ -6,6 +6,7 @@
 #ifndef LSC_BASE_TEXT_H
 #define LSC_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,12 +17,15 @@
  */
 size_t lsc_text_next(const char *s, size_t n, uint32_t *ret_point);
 
+/* Whether a code point of a hostile text must reach neither a terminal nor a page: it steers, turns
+ * the direction of what stands beside it, or cannot be seen. */
+bool lsc_text_harms(uint32_t point);
+
 /* A copy in valid UTF-8. Gives; NULL out of memory. */
 char *lsc_text_utf8(const char *bytes);
 
-/* A copy in valid UTF-8 for one line of a terminal: C0, DEL, C1, bidirectional controls and line
- * separators are dropped; tab, newline and carriage return become a space. Gives; NULL out of
- * memory. */
+/* A copy in valid UTF-8 for one line of a terminal: what harms is dropped; tab, newline and
+ * carriage return become a space. Gives; NULL out of memory. */
 char *lsc_text_plain(const char *bytes);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "hot.h"
 #include "loop.h"
 #include "own_fd.h"
 
@@ -19,10 +20,8 @@
 
 struct epoll_backend {
 	int fd;
-	int timer;	    /* a timerfd; -1: not made */
-	bool no_timer;	    /* it cannot be had */
-	uint64_t armed_ns;  /* when it expires, or did */
-	uint64_t wanted_ns; /* what the latest alarm() asked for */
+	int timer;     /* a timerfd; -1: not made */
+	bool no_timer; /* it cannot be had */
 	struct epoll_event events[EVENTS_MAX];
 };
 
@@ -34,7 +33,6 @@ static int open_backend(struct lsc_loop *loop)
 		return -ENOMEM;
 	b->timer = -1;
 	b->no_timer = false;
-	b->armed_ns = b->wanted_ns = 0;
 	b->fd = own_fd(epoll_create1(EPOLL_CLOEXEC));
 	if (b->fd < 0) {
 		int r = b->fd;
@@ -59,25 +57,27 @@ static void close_backend(struct lsc_loop *loop)
 	loop->backend_data = NULL;
 }
 
-static int watch(struct lsc_loop *loop, int fd, uint32_t events, uint64_t token)
+static int watch(struct lsc_loop *loop, struct backend_watch *w, uint32_t events)
 {
 	struct epoll_backend *b = loop->backend_data;
 	struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-				    .data.u64 = token};
+				    .data.u64 = w->token};
 
-	if (epoll_ctl(b->fd, EPOLL_CTL_MOD, fd, &event) == 0)
-		return 0;
-	if (errno == ENOENT && epoll_ctl(b->fd, EPOLL_CTL_ADD, fd, &event) == 0)
-		return 0;
-	return -errno;
+	if (epoll_ctl(b->fd, EPOLL_CTL_MOD, w->fd, &event) < 0 &&
+	    (errno != ENOENT || epoll_ctl(b->fd, EPOLL_CTL_ADD, w->fd, &event) < 0))
+		return -errno;
+	w->events = events;
+	return 0;
 }
 
-static void unwatch(struct lsc_loop *loop, int fd)
+static void unwatch(struct lsc_loop *loop, struct backend_watch *w)
 {
 	struct epoll_backend *b = loop->backend_data;
 
 	/* It may be closed already; then the kernel has forgotten it by itself. */
-	epoll_ctl(b->fd, EPOLL_CTL_DEL, fd, NULL);
+	if (w->events != 0)
+		epoll_ctl(b->fd, EPOLL_CTL_DEL, w->fd, NULL);
+	w->events = 0;
 }
 
 /* ---- the alarm ---- */
@@ -97,50 +97,47 @@ static bool make_timer(struct epoll_backend *b)
 	return b->timer >= 0;
 }
 
-/* Setting the timer costs about as much as what it saves a wait: so it is set for a time that is
- * asked for twice. */
 static bool set_alarm(struct lsc_loop *loop, uint64_t due_ns)
 {
 	struct epoll_backend *b = loop->backend_data;
 	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ns / LSC_NS_PER_S),
 					       .tv_nsec = (long)(due_ns % LSC_NS_PER_S)}};
 
-	if (due_ns == b->armed_ns)
-		return true;
-	if (due_ns != b->wanted_ns) {
-		b->wanted_ns = due_ns;
-		return false;
-	}
-	if (!make_timer(b) || timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL) < 0)
-		return false;
-	b->armed_ns = due_ns;
-	return true;
+	return make_timer(b) && timerfd_settime(b->timer, TFD_TIMER_ABSTIME, &when, NULL) == 0;
 }
 
 /* Takes the alarm out of the events: it is none. It needs no read, for it reports edges. */
-static int without_alarm(struct epoll_backend *b, int n)
+static int without_alarm(struct lsc_loop *loop, struct epoll_backend *b, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (b->events[i].data.u64 == TIMER_TOKEN) {
+			loop->alarm_ns = LOOP_NO_ALARM;
 			b->events[i] = b->events[n - 1];
 			return n - 1;
 		}
 	return n;
 }
 
-static int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
+/* In whole ms, never less. */
+static int timeout_of(uint64_t ns)
+{
+	uint64_t ms = ns / LSC_NS_PER_MS + (ns % LSC_NS_PER_MS != 0);
+
+	return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static LSC_HOT int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
 {
 	struct epoll_backend *b = loop->backend_data;
-	uint64_t ms = timeout_ns / LSC_NS_PER_MS + (timeout_ns % LSC_NS_PER_MS != 0);
-	int timeout = timeout_ns == UINT64_MAX ? -1 : ms > INT_MAX ? INT_MAX : (int)ms;
+	int timeout = timeout_ns == UINT64_MAX ? -1 : timeout_of(timeout_ns);
 
 	int n = epoll_wait(b->fd, b->events, EVENTS_MAX, timeout);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	return b->timer < 0 ? n : without_alarm(b, n);
+	return b->timer < 0 ? n : without_alarm(loop, b, n);
 }
 
-static void dispatch(struct lsc_loop *loop, int events)
+static LSC_HOT void dispatch(struct lsc_loop *loop, int events)
 {
 	struct epoll_backend *b = loop->backend_data;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting with io_uring: operations are written into a ring, begin with the next wait, and come
- * back with their results, all of that in the one system call of the wait. Each operation has a
- * slot, so that one that was forgotten cannot come back to where it was.
+ * Waiting with io_uring: requests are written into a ring, begin with the next wait, and come back
+ * with their results, all of that in the one system call of the wait. A descriptor is watched by
+ * one request that stays and comes back with each edge: to receive by requests would cost one a
+ * message. Each request has a slot, so that one that was let go cannot come back to where it was.
  */
 #include "backend.h"
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hot.h"
 #include "loop.h"
 #include "uring.h"
 
@@ -21,13 +23,18 @@
 #define CQ_ENTRIES 4096u
 #define NO_SLOT	   UINT32_MAX
 
-/* What comes back to nobody: the answers to cancellations. */
+/* What found no room is tried again after so long, if nothing ends the wait before. */
+#define RETRY_NS (10 * LSC_NS_PER_MS)
+
+/* What comes back to nobody: the answers to cancellations and to a change of the alarm. */
 #define IGNORED (UINT64_MAX - 1)
+#define ALARM	(UINT64_MAX - 2)
 
 struct slot {
-	struct backend_op *op; /* NULL: free, or forgotten */
-	uint32_t next;	       /* of the free ones */
-	bool ask_later;	       /* to be cancelled when there is room for that */
+	struct backend_op *op;	     /* of an operation */
+	struct backend_watch *watch; /* of a watch; neither: free, or let go */
+	uint32_t next;		     /* of the free ones */
+	bool ask_later;		     /* to be cancelled when there is room for that */
 };
 
 struct uring_backend {
@@ -36,7 +43,10 @@ struct uring_backend {
 	uint32_t count;
 	uint32_t free; /* the first, or NO_SLOT */
 	uint32_t ask_later;
-	int watched; /* the loop's eventfd */
+	/* The loop's own descriptor, where its watch has ended: to be watched again when there is
+	 * room for that. */
+	struct backend_watch *watch_later;
+	struct __kernel_timespec alarm;
 };
 
 static struct uring_backend *backend_of(struct lsc_loop *loop)
@@ -56,21 +66,8 @@ static int open_backend(struct lsc_loop *loop)
 		return r;
 	}
 	b->free = NO_SLOT;
-	b->watched = -1;
 	loop->backend_data = b;
 	return 0;
-}
-
-static void close_backend(struct lsc_loop *loop)
-{
-	struct uring_backend *b = backend_of(loop);
-
-	if (!b)
-		return;
-	uring_close(&b->ring);
-	free(b->slots);
-	free(b);
-	loop->backend_data = NULL;
 }
 
 /* ---- slots ---- */
@@ -98,12 +95,51 @@ static void release(struct uring_backend *b, uint32_t i)
 	b->free = i;
 }
 
+/* A request to fill in, with a slot that comes back with it; NULL: there is no room. */
+static struct io_uring_sqe *begin(struct uring_backend *b, uint32_t *ret_slot)
+{
+	if (b->free == NO_SLOT && grow(b) < 0)
+		return NULL;
+	struct io_uring_sqe *sqe = uring_sqe(&b->ring);
+	if (!sqe)
+		return NULL;
+	*ret_slot = b->free;
+	b->free = b->slots[*ret_slot].next;
+	sqe->user_data = *ret_slot;
+	return sqe;
+}
+
+/* Asks for the end of what has this slot; later where there is no room. */
+static void ask(struct uring_backend *b, uint32_t i)
+{
+	struct io_uring_sqe *sqe = uring_sqe(&b->ring);
+
+	b->ask_later += !sqe - b->slots[i].ask_later;
+	b->slots[i].ask_later = !sqe;
+	if (!sqe)
+		return;
+	sqe->opcode = IORING_OP_ASYNC_CANCEL;
+	sqe->fd = -1;
+	sqe->addr = i;
+	sqe->user_data = IGNORED;
+}
+
+static void ask_again(struct uring_backend *b)
+{
+	for (uint32_t i = 0; i < b->count && b->ask_later > 0; i++) {
+		if (!b->slots[i].ask_later)
+			continue;
+		ask(b, i);
+		if (b->slots[i].ask_later)
+			return;
+	}
+}
+
 /* ---- operations ---- */
 
 static void fill(struct io_uring_sqe *sqe, const struct backend_op *op)
 {
 	static const uint8_t codes[] = {
-		[BACKEND_POLL] = IORING_OP_POLL_ADD,   [BACKEND_RECV] = IORING_OP_RECV,
 		[BACKEND_READ] = IORING_OP_READ,       [BACKEND_WRITE] = IORING_OP_WRITE,
 		[BACKEND_OPEN] = IORING_OP_OPENAT,     [BACKEND_FSYNC] = IORING_OP_FSYNC,
 		[BACKEND_FDATASYNC] = IORING_OP_FSYNC, [BACKEND_STATX] = IORING_OP_STATX,
@@ -111,19 +147,9 @@ static void fill(struct io_uring_sqe *sqe, const struct backend_op *op)
 
 	sqe->opcode = codes[op->code];
 	sqe->fd = op->fd;
-	sqe->user_data = op->slot;
 	sqe->addr = (uintptr_t)(op->path ? op->path : op->buffer);
 	sqe->len = op->size > INT32_MAX ? INT32_MAX : (uint32_t)op->size;
 	switch (op->code) {
-	case BACKEND_POLL:
-		sqe->poll32_events = op->flags;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-		sqe->poll32_events = op->flags << 16 | op->flags >> 16;
-#endif
-		break;
-	case BACKEND_RECV:
-		sqe->msg_flags = op->flags;
-		break;
 	case BACKEND_READ:
 	case BACKEND_WRITE:
 		sqe->off = op->offset < 0 ? UINT64_MAX : (uint64_t)op->offset;
@@ -146,124 +172,176 @@ static void fill(struct io_uring_sqe *sqe, const struct backend_op *op)
 static int submit(struct lsc_loop *loop, struct backend_op *op)
 {
 	struct uring_backend *b = backend_of(loop);
-	int r = b->free == NO_SLOT ? grow(b) : 0;
+	struct io_uring_sqe *sqe = begin(b, &op->slot);
 
-	if (r < 0)
-		return r;
-	struct io_uring_sqe *sqe = uring_sqe(&b->ring);
 	if (!sqe)
-		return -EAGAIN;
-	op->slot = b->free;
-	b->free = b->slots[op->slot].next;
+		return -ENOMEM;
 	b->slots[op->slot].op = op;
 	fill(sqe, op);
 	return 0;
 }
 
-static bool ask(struct uring_backend *b, uint32_t slot)
+static void cancel(struct lsc_loop *loop, struct backend_op *op)
 {
+	ask(backend_of(loop), op->slot);
+}
+
+/* ---- watches ---- */
+
+static void let_go(struct uring_backend *b, uint32_t i)
+{
+	b->slots[i].watch = NULL;
+	ask(b, i);
+}
+
+static int watch(struct lsc_loop *loop, struct backend_watch *w, uint32_t events)
+{
+	struct uring_backend *b = backend_of(loop);
+	uint32_t wanted = events | POLLRDHUP | POLLPRI | POLLRDBAND, i;
+	struct io_uring_sqe *sqe = begin(b, &i);
+
+	if (!sqe)
+		return -ENOMEM;
+	sqe->opcode = IORING_OP_POLL_ADD;
+	sqe->fd = w->fd;
+	sqe->poll32_events = wanted;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	sqe->poll32_events = wanted << 16 | wanted >> 16;
+#endif
+	sqe->len = IORING_POLL_ADD_MULTI;
+	b->slots[i].watch = w;
+	if (w->events != 0)
+		let_go(b, w->slot);
+	w->slot = i;
+	w->events = events;
+	return 0;
+}
+
+static void unwatch(struct lsc_loop *loop, struct backend_watch *w)
+{
+	if (w->events != 0)
+		let_go(backend_of(loop), w->slot);
+	w->events = 0;
+}
+
+/* What is under way holds its file open. */
+static void flush(struct lsc_loop *loop)
+{
+	uring_enter(&backend_of(loop)->ring, 0);
+}
+
+static void close_backend(struct lsc_loop *loop)
+{
+	struct uring_backend *b = backend_of(loop);
+
+	if (!b)
+		return;
+	/* The kernel takes its time over a ring that is closed. A forked child's is its parent's.
+	 */
+	if (!loop->forked_from) {
+		for (uint32_t i = 0; i < b->count; i++)
+			if (b->slots[i].watch)
+				let_go(b, i);
+		flush(loop);
+	}
+	uring_close(&b->ring);
+	free(b->slots);
+	free(b);
+	loop->backend_data = NULL;
+}
+
+/* ---- the alarm ---- */
+
+static bool set_alarm(struct lsc_loop *loop, uint64_t due_ns)
+{
+	struct uring_backend *b = backend_of(loop);
 	struct io_uring_sqe *sqe = uring_sqe(&b->ring);
 
 	if (!sqe)
 		return false;
-	sqe->opcode = IORING_OP_ASYNC_CANCEL;
+	b->alarm = (struct __kernel_timespec){.tv_sec = (long long)(due_ns / LSC_NS_PER_S),
+					      .tv_nsec = (long long)(due_ns % LSC_NS_PER_S)};
+	if (loop->alarm_ns == LOOP_NO_ALARM) {
+		sqe->opcode = IORING_OP_TIMEOUT;
+		sqe->addr = (uintptr_t)&b->alarm;
+		sqe->len = 1;
+		sqe->timeout_flags = IORING_TIMEOUT_ABS;
+		sqe->user_data = ALARM;
+	} else {
+		/* If it rings before, that completion ends the wait, and it is set again. */
+		sqe->opcode = IORING_OP_TIMEOUT_REMOVE;
+		sqe->addr = ALARM;
+		sqe->addr2 = (uintptr_t)&b->alarm;
+		sqe->timeout_flags = IORING_TIMEOUT_UPDATE | IORING_TIMEOUT_ABS;
+		sqe->user_data = IGNORED;
+	}
 	sqe->fd = -1;
-	sqe->addr = slot;
-	sqe->user_data = IGNORED;
 	return true;
-}
-
-static void cancel(struct lsc_loop *loop, struct backend_op *op)
-{
-	struct uring_backend *b = backend_of(loop);
-
-	if (!ask(b, op->slot)) {
-		b->ask_later += !b->slots[op->slot].ask_later;
-		b->slots[op->slot].ask_later = true;
-	}
-}
-
-static void forget(struct lsc_loop *loop, struct backend_op *op)
-{
-	backend_of(loop)->slots[op->slot].op = NULL;
-	cancel(loop, op);
-}
-
-static void ask_again(struct uring_backend *b)
-{
-	for (uint32_t i = 0; i < b->count && b->ask_later > 0; i++) {
-		if (!b->slots[i].ask_later)
-			continue;
-		if (!ask(b, i))
-			return;
-		b->slots[i].ask_later = false;
-		b->ask_later--;
-	}
-}
-
-/* ---- the loop's eventfd ---- */
-
-static int watch(struct lsc_loop *loop, int fd, uint32_t events, uint64_t token)
-{
-	struct uring_backend *b = backend_of(loop);
-	struct io_uring_sqe *sqe = uring_sqe(&b->ring);
-
-	if (!sqe)
-		return -EAGAIN;
-	sqe->opcode = IORING_OP_POLL_ADD;
-	sqe->fd = fd;
-	sqe->poll32_events = events;
-	sqe->len = IORING_POLL_ADD_MULTI;
-	sqe->user_data = token;
-	b->watched = fd;
-	return 0;
-}
-
-static void unwatch(struct lsc_loop *loop, int fd)
-{
-	(void)fd;
-	/* What is under way holds the file open. */
-	uring_enter(&backend_of(loop)->ring, 0);
 }
 
 /* ---- the wait ---- */
 
-static int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
+/* The kernel reports what the waker said where it was woken once, and a socket that has got data
+ * says that it might be urgent, and of a band, too; it is neither then. */
+static inline uint32_t events_of(int32_t result)
 {
-	struct uring_backend *b = backend_of(loop);
+	uint32_t events = (uint32_t)result;
 
-	if (b->ask_later > 0)
-		ask_again(b);
-	int r = uring_enter(&b->ring, timeout_ns);
-	unsigned n = uring_completed(&b->ring);
-	if (n > 0 || r == 0 || r == -ETIME || r == -EINTR || r == -EAGAIN || r == -EBUSY)
-		return (int)n;
-	return r;
+	return events & POLLRDBAND ? events & ~(uint32_t)(POLLRDBAND | POLLPRI) : events;
 }
 
-static void come_back(struct lsc_loop *loop, const struct io_uring_cqe *cqe)
+/* A watch has ended by itself: in vain, with its only event (of a file that is always ready), or,
+ * with -ECANCELED, because there was no room for an event of it (before Linux 6.2). */
+static __attribute__((noinline)) void has_ended(struct lsc_loop *loop, struct backend_watch *w,
+						int result)
+{
+	struct uring_backend *b = backend_of(loop);
+	uint64_t token = w->token;
+
+	release(b, w->slot);
+	w->events = 0;
+	if (token == REMOTE_TOKEN && result != -EBADF)
+		b->watch_later = w;
+	if (result >= 0)
+		loop_fd_ready(loop, token, events_of(result));
+	loop_fd_unwatched(loop, token, result >= 0 || result == -ECANCELED ? 0 : result);
+}
+
+static LSC_HOT void come_back(struct lsc_loop *loop, const struct io_uring_cqe *cqe)
 {
 	struct uring_backend *b = backend_of(loop);
 
 	if (cqe->user_data == IGNORED)
 		return;
-	if (cqe->user_data == REMOTE_TOKEN) {
-		if (!(cqe->flags & IORING_CQE_F_MORE))
-			watch(loop, b->watched, POLLIN, REMOTE_TOKEN);
-		loop_fd_ready(loop, REMOTE_TOKEN, POLLIN);
+	if (cqe->user_data == ALARM) {
+		loop->alarm_ns = LOOP_NO_ALARM;
 		return;
 	}
+	struct backend_watch *w = b->slots[cqe->user_data].watch;
+	bool stays = cqe->flags & IORING_CQE_F_MORE;
+	if (w && stays)
+		loop_fd_ready(loop, w->token, events_of(cqe->res));
+	else if (w)
+		has_ended(loop, w, cqe->res);
+	if (w || stays)
+		return;
 	struct backend_op *op = b->slots[cqe->user_data].op;
 	release(b, (uint32_t)cqe->user_data);
 	if (op)
 		op->done(op, cqe->res);
 }
 
-static void dispatch(struct lsc_loop *loop, int events)
+/* Whether it is news to somebody: not the answer to a request, or the end of what was let go. */
+static inline bool is_event(const struct uring_backend *b, const struct io_uring_cqe *cqe)
 {
-	struct uring_backend *b = backend_of(loop);
+	if (cqe->user_data == IGNORED || cqe->user_data == ALARM)
+		return false;
+	return b->slots[cqe->user_data].watch || b->slots[cqe->user_data].op;
+}
 
-	for (int i = 0; i < events; i++) {
+static LSC_HOT void take_all(struct lsc_loop *loop, struct uring_backend *b)
+{
+	for (unsigned n = uring_completed(&b->ring); n > 0; n--) {
 		struct io_uring_cqe cqe;
 
 		uring_take(&b->ring, &cqe);
@@ -271,15 +349,45 @@ static void dispatch(struct lsc_loop *loop, int events)
 	}
 }
 
+static LSC_HOT int wait_events(struct lsc_loop *loop, uint64_t timeout_ns)
+{
+	struct uring_backend *b = backend_of(loop);
+	int events = 0;
+
+	if (b->watch_later && watch(loop, b->watch_later, POLLIN) == 0)
+		b->watch_later = NULL;
+	if (b->ask_later > 0)
+		ask_again(b);
+	if ((b->watch_later || b->ask_later > 0) && timeout_ns > RETRY_NS)
+		timeout_ns = RETRY_NS;
+	int r = uring_enter(&b->ring, timeout_ns);
+	unsigned n = uring_completed(&b->ring);
+	for (unsigned i = 0; i < n; i++)
+		events += is_event(b, uring_peek(&b->ring, i));
+	if (events == 0)
+		take_all(loop, b);
+	if (n > 0 || r == 0 || r == -ETIME || r == -EINTR || r == -EAGAIN || r == -EBUSY)
+		return events;
+	return r;
+}
+
+static LSC_HOT void dispatch(struct lsc_loop *loop, int events)
+{
+	(void)events;
+	take_all(loop, backend_of(loop));
+}
+
 const struct backend_ops backend_uring = {
 	.name = "io_uring",
+	.holds_files = true,
 	.open = open_backend,
 	.close = close_backend,
 	.watch = watch,
 	.unwatch = unwatch,
+	.flush = flush,
 	.submit = submit,
 	.cancel = cancel,
-	.forget = forget,
+	.alarm = set_alarm,
 	.wait = wait_events,
 	.dispatch = dispatch,
 };

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "debug.h"
 #include "loop.h"
 #include "loopscope/barrier.h"
 #include "loopscope/wire.h"
@@ -85,6 +86,8 @@ int lsc_barrier_wait(struct lsc_barrier *barrier)
 
 void lsc_barrier_abort(struct lsc_barrier *barrier)
 {
+	if (debug_is_foreign(barrier->inside.loop))
+		return;
 	barrier->broken = true;
 	waitlist_wake_all(&barrier->inside, -EPIPE);
 	waitlist_wake_all(&barrier->outside, -EPIPE);
@@ -92,6 +95,8 @@ void lsc_barrier_abort(struct lsc_barrier *barrier)
 
 void lsc_barrier_reset(struct lsc_barrier *barrier)
 {
+	if (debug_is_foreign(barrier->inside.loop))
+		return;
 	barrier->broken = false;
 	waitlist_wake_all(&barrier->inside, -EPIPE);
 }

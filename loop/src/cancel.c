@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A request to end goes down the chain of tasks that await each other to its end, and asks there;
- * what ends there is then handed back along the chain.
+ * what ends there is then handed back along the chain. Where the chain comes to a gather, it goes
+ * on with each member in turn. It is walked without recursion: chains are as long as they like, and
+ * the stack is a task's.
  */
 #include "cancel.h"
 
@@ -11,6 +13,13 @@
 #include "task.h"
 #include "trace.h"
 
+/* Where a request is. */
+struct walk {
+	struct lsc_loop *loop;
+	struct task *path;	/* the tasks on its way, the latest first */
+	struct lsc_future *top; /* the innermost gather on its way; NULL: none */
+};
+
 static void interrupt(struct task *task)
 {
 	task->must_cancel = true;
@@ -18,50 +27,90 @@ static void interrupt(struct task *task)
 		task_ready(task);
 }
 
-/* Asks the task itself, or whom it awaits. Returns the task to go on with, or NULL. */
-static struct task *ask(struct task *task)
-{
-	struct lsc_future *awaited = task->state == LSC_TASK_SUSPENDED ? task->park->awaited : NULL;
-	struct task *next = awaited ? task_of(awaited) : NULL;
-
-	task->cancel_requests++;
-	trace_cancel(&task->future.loop->trace, task, task->future.loop->current);
-	if (!next && !(awaited && future_cancel(awaited)))
-		interrupt(task);
-	return next;
-}
-
 /*
- * A task that was asked in this round already (two members of a gather may await it) is not asked
- * again; one that is still being asked closes a cycle, which is broken there.
+ * Asks a task, or what it awaits: returns what the way goes on with, or NULL. One that was asked in
+ * this round already (two members of a gather may await it) is not asked again; one that is still
+ * on the way closes a cycle, which is broken there.
  */
-static void ask_chain(struct task *task)
+static struct lsc_future *ask_task(struct walk *walk, struct task *task)
 {
-	struct lsc_loop *loop = task->future.loop;
-	struct task *path = NULL;
-
-	while (task && task->cancel_round != loop->cancel_round) {
-		task->cancel_round = loop->cancel_round;
-		task->cancelling = true;
-		task->cancel_path = path;
-		path = task;
-		task = ask(task);
+	if (task->cancel_round == walk->loop->cancel_round) {
+		if (task->cancelling)
+			interrupt(task);
+		return NULL;
 	}
-	if (task && task->cancelling)
+	task->cancel_round = walk->loop->cancel_round;
+	task->cancelling = true;
+	task->cancel_path = walk->path;
+	walk->path = task;
+	task->cancel_requests++;
+	trace_cancel(&walk->loop->trace, task, walk->loop->current);
+	struct lsc_future *awaited = task->state == LSC_TASK_SUSPENDED ? task->park->awaited : NULL;
+	/* One that has just ended, and of which the task does not know yet, takes no request. */
+	if (awaited && !awaited->done && (task_of(awaited) || awaited->ops->begin_cancel))
+		return awaited;
+	if (!awaited || !future_cancel(awaited))
 		interrupt(task);
-	for (; path; path = path->cancel_path)
-		path->cancelling = false;
+	return NULL;
 }
 
-void cancel_task(struct task *task)
+/* Goes on with the members of a gather, unless it was asked in this round already. One that is
+ * still on the way closes a cycle, too. */
+static void enter(struct walk *walk, struct lsc_future *gather)
 {
-	struct lsc_loop *loop = task->future.loop;
+	struct cancel_frame *frame = gather->ops->begin_cancel(gather);
 
-	/* One round per outermost request: gathers on the way come back here. */
-	if (loop->cancel_depth++ == 0)
-		loop->cancel_round++;
-	ask_chain(task);
-	loop->cancel_depth--;
+	if (frame->round == walk->loop->cancel_round) {
+		if (frame->active && walk->path)
+			interrupt(walk->path);
+		return;
+	}
+	*frame = (struct cancel_frame){.active = true,
+				       .round = walk->loop->cancel_round,
+				       .outer = walk->top,
+				       .path = walk->path};
+	walk->top = lsc_ref(gather);
+}
+
+/* Back to the innermost gather, and to its next member; NULL: the way is at its end. */
+static struct lsc_future *turn_back(struct walk *walk)
+{
+	for (;;) {
+		struct lsc_future *gather = walk->top, *next;
+		struct cancel_frame *frame = gather ? gather->ops->begin_cancel(gather) : NULL;
+		struct task *until = gather ? frame->path : NULL;
+
+		for (; walk->path != until; walk->path = walk->path->cancel_path)
+			walk->path->cancelling = false;
+		if (!gather)
+			return NULL;
+		next = gather->ops->member(gather, frame->next++);
+		if (next)
+			return next;
+		frame->active = false;
+		walk->top = frame->outer;
+		lsc_unref(gather);
+	}
+}
+
+bool cancel_walk(struct lsc_future *future)
+{
+	struct walk walk = {.loop = future->loop};
+
+	walk.loop->cancel_round++;
+	while (future) {
+		struct task *task = task_of(future);
+		struct lsc_future *next = NULL;
+
+		if (task && !future->done)
+			next = ask_task(&walk, task);
+		else if (!future->done && future->ops->begin_cancel)
+			enter(&walk, future);
+		else
+			future_cancel(future);
+		future = next ? next : turn_back(&walk);
+	}
+	return true;
 }
 
 uint32_t task_uncancel(struct task *task)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Asking tasks to end. */
+/* Asking tasks to end, and gathers. */
 #ifndef LSC_LOOP_CANCEL_H
 #define LSC_LOOP_CANCEL_H
 
-struct task;
+#include <stdbool.h>
 
-/* Asks a task that has not ended, or whom it awaits. */
-void cancel_task(struct task *task);
+struct lsc_future;
+
+/* Asks a task or a gather that has not ended, or whom it awaits or stands for. True. */
+bool cancel_walk(struct lsc_future *future);
 
 #endif

@@ -9,7 +9,7 @@
 #include "loopscope/stream.h"
 #include "loopscope/task.h"
 #include "process.h"
-#include "task.h"
+#include "loop.h"
 
 #define PIECE 65536
 

@@ -19,21 +19,32 @@ struct lsc_as_completed {
 	struct lsc_loop *loop;
 	struct list ended; /* member.ended, in order */
 	size_t left;	   /* not taken yet */
-	struct park *park; /* of the task in lsc_as_completed_next(); NULL: none waits */
+	struct next *next; /* of the task in lsc_as_completed_next(); NULL: none */
 	size_t n;
 	struct member members[];
 };
 
+/* On the stack of that task, until it runs again. */
+struct next {
+	struct park park;
+	struct lsc_as_completed *all; /* NULL: freed meanwhile */
+	bool waits;
+};
+
+static void wake(struct next *next, int result)
+{
+	if (!next || !next->waits)
+		return;
+	next->waits = false;
+	task_unpark(&next->park, result);
+}
+
 static void member_ended(struct future_waiter *waiter)
 {
 	struct member *m = container_of(waiter, struct member, waiter);
-	struct lsc_as_completed *all = m->all;
-	struct park *park = all->park;
 
-	list_append(&all->ended, &m->ended);
-	all->park = NULL;
-	if (park)
-		task_unpark(park, 0);
+	list_append(&m->all->ended, &m->ended);
+	wake(m->all->next, 0);
 }
 
 static const struct future_waiter_ops waiter_ops = {.wake = member_ended};
@@ -69,35 +80,37 @@ struct lsc_as_completed *lsc_as_completed_new(struct lsc_future *const *futures,
 	return all;
 }
 
-/* On the stack of the task in lsc_as_completed_next(). */
-struct next {
-	struct park park;
-	struct lsc_as_completed *all;
-};
-
 static bool stop(struct park *park)
 {
-	container_of(park, struct next, park)->all->park = NULL;
+	container_of(park, struct next, park)->waits = false;
 	return true;
+}
+
+static int wait_for_next(struct lsc_as_completed *all, struct task *task)
+{
+	struct next next = {.park.cancel = stop, .all = all, .waits = true};
+
+	all->next = &next;
+	int r = task_park(task, &next.park, LSC_WAIT_GROUP, all->left);
+	if (!next.all)
+		return r < 0 ? r : -EIDRM;
+	all->next = NULL;
+	return r;
 }
 
 int lsc_as_completed_next(struct lsc_as_completed *all, struct lsc_future **ret)
 {
 	struct task *task = task_current();
-	struct next next = {.park.cancel = stop, .all = all};
 
 	if (!task || all->loop != task->future.loop)
 		return -EPERM;
+	if (all->next)
+		return -EBUSY;
 	if (all->left == 0)
 		return 0;
-	if (list_empty(&all->ended)) {
-		if (all->park)
-			return -EBUSY;
-		all->park = &next.park;
-		int r = task_park(task, &next.park, LSC_WAIT_GROUP, all->left);
-		if (r < 0)
-			return r;
-	}
+	int r = list_empty(&all->ended) ? wait_for_next(all, task) : 0;
+	if (r < 0)
+		return r;
 	struct member *m = container_of(all->ended.next, struct member, ended);
 	list_remove(&m->ended);
 	all->left--;
@@ -107,6 +120,10 @@ int lsc_as_completed_next(struct lsc_as_completed *all, struct lsc_future **ret)
 
 struct lsc_as_completed *lsc_as_completed_free(struct lsc_as_completed *all)
 {
+	if (all && all->next) {
+		all->next->all = NULL;
+		wake(all->next, -EIDRM);
+	}
 	for (size_t i = 0; all && i < all->n; i++) {
 		list_remove(&all->members[i].waiter.link);
 		lsc_unref(all->members[i].future);

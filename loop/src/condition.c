@@ -13,6 +13,7 @@
 struct lsc_condition {
 	struct lsc_lock *lock;
 	struct waitlist waiters;
+	struct list returning; /* a link of each that was notified, and wants the lock back */
 };
 
 struct lsc_condition *lsc_condition_new(struct lsc_lock *lock)
@@ -23,13 +24,17 @@ struct lsc_condition *lsc_condition_new(struct lsc_lock *lock)
 		return NULL;
 	condition->lock = lock;
 	waitlist_init(&condition->waiters);
+	list_init(&condition->returning);
 	return condition;
 }
 
 struct lsc_condition *lsc_condition_free(struct lsc_condition *condition)
 {
-	if (condition)
+	if (condition) {
 		waitlist_close(&condition->waiters);
+		while (!list_empty(&condition->returning))
+			list_remove(condition->returning.next);
+	}
 	free(condition);
 	return NULL;
 }
@@ -54,13 +59,21 @@ int lsc_condition_wait(struct lsc_condition *condition)
 		return -EPERM;
 	lsc_lock_release(lock);
 	int r = waitlist_wait(&condition->waiters, task, LSC_WAIT_CONDITION, 0, &woken);
-	bool asked = reacquire(lock);
-	if (r == 0 && !asked)
-		return 0;
+	bool notified = woken == 0;
+	struct list link;
+	if (notified)
+		list_append(&condition->returning, &link);
+	if (reacquire(lock))
+		r = -ECANCELED;
+	if (!notified)
+		return r;
+	if (list_empty(&link)) /* the condition was freed meanwhile */
+		return r < 0 ? r : -EIDRM;
+	list_remove(&link);
 	/* A notification that this task will not answer goes to the next one. */
-	if (woken == 0)
+	if (r < 0)
 		waitlist_wake(&condition->waiters, 0);
-	return asked ? -ECANCELED : r;
+	return r;
 }
 
 int lsc_condition_wait_for(struct lsc_condition *condition, int (*predicate)(void *arg), void *arg)

@@ -7,7 +7,7 @@
 #include "address.h"
 #include "loopscope/io.h"
 #include "loopscope/stream.h"
-#include "task.h"
+#include "loop.h"
 
 static int connect_to(const struct sockaddr *address, socklen_t size, struct lsc_stream **ret)
 {

@@ -69,8 +69,8 @@ static const char *describe(const struct task *task, char *buf, size_t size)
 {
 	const struct lsc_site *site = task->site;
 
-	snprintf(buf, size, "task %u '%.80s', spawned in %.80s (%.120s:%u)", task->id, task_name(task),
-		 site->function, site->file, site->line);
+	snprintf(buf, size, "task %u '%.80s', spawned in %.80s (%.120s:%u)", task->id,
+		 task_name(task), site->function, site->file, site->line);
 	return buf;
 }
 
@@ -93,7 +93,8 @@ void debug_end(struct debug *debug, const struct task *task)
 void debug_stack(struct lsc_loop *loop, struct task *task)
 {
 	const struct stack *stack = &task->runner->stack;
-	uint32_t used = (uint32_t)stack_measure(stack);
+	uint32_t used =
+		(uint32_t)(loop->current == task ? stack_measure(stack) : stack_used(stack));
 	uint32_t high = __atomic_load_n(&task->site->stack_high, __ATOMIC_RELAXED);
 	char text[400];
 
@@ -101,7 +102,9 @@ void debug_stack(struct lsc_loop *loop, struct task *task)
 	while (used > high)
 		if (__atomic_compare_exchange_n(&task->site->stack_high, &high, used, false,
 						__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-			trace_site_stack(&loop->trace, task->site, used);
+			__atomic_store_n(&task->site->stack_size, (uint32_t)stack->size,
+					 __ATOMIC_RELAXED);
+			trace_site_stack(&loop->trace, task->site);
 			if (used > stack->size / 4 * 3)
 				say(loop->debug, "%s used %u of %zu bytes of stack",
 				    describe(task, text, sizeof(text)), used, stack->size);

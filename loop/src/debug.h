@@ -25,7 +25,7 @@ int debug_open(struct debug **ret, const struct lsc_loop_options *options);
 void debug_begin(struct debug *debug);
 /* The step of the task, or the call when NULL, is over. */
 void debug_end(struct debug *debug, const struct task *task);
-/* The body of the task has returned; from its stack. */
+/* The body of the task has returned, and this is its stack still; or it is suspended. */
 void debug_stack(struct lsc_loop *loop, struct task *task);
 /* The task has ended with so many locks. */
 void debug_locks(struct debug *debug, const struct task *task, unsigned locks);

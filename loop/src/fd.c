@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits for descriptors. A reactor's watch stays until the descriptor is closed, and a proactor's
- * operation holds the file open, so whoever closes a descriptor tells the table (lsc_close()). One
- * that was closed behind its back would be waited for in vain: that is found out within twice
- * RECHECK_NS.
+ * Waits for descriptors. A watch stays from one wait to the next, and whoever closes a descriptor
+ * tells the table (lsc_close()). One that was closed behind its back would be waited for in vain:
+ * that is found out within twice RECHECK_NS. Where a watch holds the file open, it ends when nobody
+ * waits for the file and the loop idles, or has turned BUSY_TURNS times since: what nobody waits
+ * for can be closed by anybody.
  */
 #include "fd.h"
 
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "hot.h"
 #include "loop.h"
 #include "loopscope/fd.h"
 #include "loopscope/io.h"
@@ -27,6 +29,9 @@
  * once. */
 #define RECHECK_NS (50 * LSC_NS_PER_MS)
 
+/* In so many ticks all that was ready has run, unless the loop is saturated. */
+#define BUSY_TURNS 8
+
 static void recheck(struct job *job);
 
 static const struct job_ops recheck_job = {.run = recheck};
@@ -34,6 +39,7 @@ static const struct job_ops recheck_job = {.run = recheck};
 void fd_table_init(struct fd_table *table)
 {
 	list_init(&table->unsure);
+	list_init(&table->woken);
 	table->recheck.job.ops = &recheck_job;
 }
 
@@ -43,11 +49,6 @@ void fd_table_done(struct fd_table *table)
 		free(table->entries[i]);
 	free(table->entries);
 	*table = (struct fd_table){0};
-}
-
-static struct fd_entry *find(const struct fd_table *table, int fd)
-{
-	return fd >= 0 && (size_t)fd < table->room ? table->entries[fd] : NULL;
 }
 
 static int make_entry(struct fd_table *table, int fd, struct fd_entry **ret)
@@ -70,7 +71,8 @@ static int make_entry(struct fd_table *table, int fd, struct fd_entry **ret)
 		return -ENOMEM;
 	list_init(&entry->waits);
 	list_init(&entry->unsure);
-	entry->fd = fd;
+	list_init(&entry->woken);
+	entry->watch.fd = fd;
 	table->entries[fd] = entry;
 	*ret = entry;
 	return 0;
@@ -78,7 +80,7 @@ static int make_entry(struct fd_table *table, int fd, struct fd_entry **ret)
 
 int fd_entry_get(struct lsc_loop *loop, int fd, struct fd_entry **ret)
 {
-	*ret = find(&loop->fds, fd);
+	*ret = fd_entry_find(&loop->fds, fd);
 	return *ret ? 0 : make_entry(&loop->fds, fd, ret);
 }
 
@@ -97,112 +99,83 @@ int fd_learn_kind(struct fd_entry *entry, int fd)
 	return 0;
 }
 
-static uint64_t token_of(const struct fd_entry *entry, int fd)
-{
-	return (uint32_t)fd | (uint64_t)entry->generation << 32;
-}
-
 /* What was known is of a descriptor that is no more. */
-static void reset(struct fd_entry *entry)
+static void reset(struct lsc_loop *loop, struct fd_entry *entry)
 {
+	loop->backend->unwatch(loop, &entry->watch);
 	entry->generation++;
-	entry->watched = 0;
 	entry->kind = FD_UNKNOWN;
 	entry->is_tcp = entry->protocol_known = entry->empty = entry->ended = false;
 }
 
-/* The kernel may still write into the buffer of what is under way: that ends when it is done. */
-static bool ends_later(struct fd_wait *w, int error)
+static inline bool is_met(const struct fd_wait *w, uint32_t events, int error)
 {
-	if (!w->submitted)
-		return false;
-	if (w->op.code != BACKEND_POLL) {
-		w->closed = error;
-		w->loop->backend->cancel(w->loop, &w->op);
-		return true;
-	}
-	w->loop->backend->forget(w->loop, &w->op);
-	w->submitted = false;
-	return false;
+	return error != 0 || (events & (w->events | POLLERR | POLLHUP)) != 0;
 }
 
-/* Ends the waits that events or error end; the others stay. A wake may begin new waits, which are
- * not of this round. */
-static void wake(struct fd_entry *entry, uint32_t events, int error)
+static inline void end(struct fd_wait *w, uint32_t events, int error)
+{
+	uint32_t met = events & (w->events | POLLERR | POLLHUP);
+
+	list_remove(&w->link);
+	w->wake(w, error != 0 ? error : (int)met);
+}
+
+/* Several waits: a wake may end others, and begin new ones, which are not of this round. */
+static void end_several(struct list *waits, uint32_t events, int error)
 {
 	struct list ending;
 
 	list_init(&ending);
-	for (struct list *l = entry->waits.next, *next; l != &entry->waits; l = next) {
-		struct fd_wait *w = container_of(l, struct fd_wait, link);
-
+	for (struct list *l = waits->next, *next; l != waits; l = next) {
 		next = l->next;
-		if (error == 0 && (events & (w->events | POLLERR | POLLHUP)) == 0)
+		if (!is_met(container_of(l, struct fd_wait, link), events, error))
 			continue;
 		list_remove(l);
 		list_append(&ending, l);
 	}
-	while (!list_empty(&ending)) {
-		struct fd_wait *w = container_of(ending.next, struct fd_wait, link);
-		uint32_t met = events & (w->events | POLLERR | POLLHUP);
+	while (!list_empty(&ending))
+		end(container_of(ending.next, struct fd_wait, link), events, error);
+}
 
-		list_remove(&w->link);
-		if (!ends_later(w, error))
-			w->wake(w, error != 0 ? error : (int)met);
-	}
+/* Ends the waits that events or error end; the others stay. */
+static LSC_HOT void wake(struct fd_entry *entry, uint32_t events, int error)
+{
+	struct list *first = entry->waits.next;
+
+	if (first == &entry->waits)
+		return;
+	if (first->next != &entry->waits)
+		end_several(&entry->waits, events, error);
+	else if (is_met(container_of(first, struct fd_wait, link), events, error))
+		end(container_of(first, struct fd_wait, link), events, error);
 }
 
 void fd_is_new(struct lsc_loop *loop, int fd)
 {
-	struct fd_entry *entry = find(&loop->fds, fd);
+	struct fd_entry *entry = fd_entry_find(&loop->fds, fd);
 
 	if (!entry)
 		return;
-	reset(entry);
+	reset(loop, entry);
 	wake(entry, 0, -EBADF); /* it was closed under them */
 }
 
 void fd_forget(struct lsc_loop *loop, int fd)
 {
-	struct fd_entry *entry = find(&loop->fds, fd);
+	struct fd_entry *entry = fd_entry_find(&loop->fds, fd);
 
 	if (!entry)
 		return;
-	bool known = entry->watched != 0 || !list_empty(&entry->waits);
-	reset(entry);
+	bool known = entry->watch.events != 0 || !list_empty(&entry->waits);
+	reset(loop, entry);
 	wake(entry, 0, -EBADF);
-	if (known)
-		loop->backend->unwatch(loop, fd);
-}
-
-void fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
-{
-	struct fd_entry *entry = find(&loop->fds, (int)(uint32_t)token);
-
-	if (!entry || entry->generation != token >> 32)
-		return;
-	if (events & POLLNVAL) {
-		reset(entry);
-		wake(entry, 0, -EBADF);
-		return;
-	}
-	if (events & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI))
-		entry->ended = true;
-	entry->empty = false;
-	wake(entry, events, 0);
-}
-
-static int watch(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t events)
-{
-	int r = loop->backend->watch(loop, fd, events, token_of(entry, fd));
-
-	if (r == 0)
-		entry->watched = events;
-	return r;
+	if (known && loop->backend->flush)
+		loop->backend->flush(loop);
 }
 
 /* A wait that may be in vain: of a watch that is gone, or of a file that nobody else can reach. */
-static void recheck_later(struct lsc_loop *loop, struct fd_entry *entry)
+static LSC_HOT void recheck_later(struct lsc_loop *loop, struct fd_entry *entry)
 {
 	entry->parked = loop->fds.round;
 	if (list_empty(&entry->unsure))
@@ -213,78 +186,147 @@ static void recheck_later(struct lsc_loop *loop, struct fd_entry *entry)
 	}
 }
 
-/* ---- of a proactor ---- */
-
-static void polled(struct backend_op *op, int result)
+/* A wait has ended: whether another follows is seen later. */
+static inline void was_woken(struct lsc_loop *loop, struct fd_entry *entry)
 {
-	struct fd_wait *w = container_of(op, struct fd_wait, op);
-
-	w->submitted = false;
-	list_remove(&w->link);
-	w->wake(w, result >= 0 && (result & POLLNVAL) ? -EBADF : result);
+	if (!loop->backend->holds_files || !list_empty(&entry->woken))
+		return;
+	entry->woken_turn = loop->fds.turn;
+	list_append(&loop->fds.woken, &entry->woken);
 }
 
-static int begin_poll(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
+LSC_HOT void fd_let_go(struct lsc_loop *loop, bool idle)
+{
+	uint32_t turn = ++loop->fds.turn;
+
+	while (!list_empty(&loop->fds.woken)) {
+		struct fd_entry *entry = container_of(loop->fds.woken.next, struct fd_entry, woken);
+
+		if (!idle && turn - entry->woken_turn < BUSY_TURNS)
+			return; /* who was woken may not have run yet */
+		list_remove(&entry->woken);
+		if (list_empty(&entry->waits))
+			loop->backend->unwatch(loop, &entry->watch);
+	}
+}
+
+static inline struct fd_entry *entry_of(struct lsc_loop *loop, uint64_t token)
+{
+	struct fd_entry *entry = fd_entry_find(&loop->fds, (int)(uint32_t)token);
+
+	return entry && entry->generation == token >> 32 ? entry : NULL;
+}
+
+LSC_HOT void fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
+{
+	struct fd_entry *entry = entry_of(loop, token);
+
+	if (!entry)
+		return;
+	if (events & POLLNVAL) {
+		reset(loop, entry);
+		wake(entry, 0, -EBADF);
+		return;
+	}
+	if (events & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI))
+		entry->ended = true;
+	entry->empty = false;
+	was_woken(loop, entry);
+	wake(entry, events, 0);
+}
+
+static int watch(struct lsc_loop *loop, struct fd_entry *entry, uint32_t events)
+{
+	entry->watch.token = (uint32_t)entry->watch.fd | (uint64_t)entry->generation << 32;
+	return loop->backend->watch(loop, &entry->watch, events);
+}
+
+static uint32_t events_wanted(const struct fd_entry *entry)
+{
+	uint32_t events = 0;
+
+	for (const struct list *l = entry->waits.next; l != &entry->waits; l = l->next)
+		events |= container_of(l, struct fd_wait, link)->events;
+	return events;
+}
+
+void fd_unwatched(struct lsc_loop *loop, uint64_t token, int error)
+{
+	struct fd_entry *entry = entry_of(loop, token);
+
+	if (!entry || entry->watch.events != 0)
+		return;
+	uint32_t events = events_wanted(entry);
+	if (error == 0 && events != 0)
+		error = watch(loop, entry, events);
+	if (error == 0)
+		return;
+	reset(loop, entry);
+	wake(entry, 0, error);
+}
+
+void fd_wait_end(struct fd_wait *wait)
+{
+	if (list_empty(&wait->link))
+		return;
+	list_remove(&wait->link);
+	was_woken(wait->loop, wait->entry);
+}
+
+static inline void add(struct lsc_loop *loop, struct fd_entry *entry, struct fd_wait *wait)
+{
+	wait->loop = loop;
+	wait->entry = entry;
+	list_append(&entry->waits, &wait->link);
+	list_remove(&entry->woken);
+}
+
+/* Where the watch does not cover its events. */
+static int begin(struct lsc_loop *loop, struct fd_entry *entry, struct fd_wait *wait)
+{
+	int r = watch(loop, entry, entry->watch.events | wait->events);
+
+	if (r < 0)
+		return r;
+	add(loop, entry, wait);
+	if (loop->backend->holds_files)
+		recheck_later(loop, entry);
+	return 0;
+}
+
+LSC_HOT int fd_wait_begin(struct lsc_loop *loop, struct fd_entry *entry, struct fd_wait *wait)
+{
+	if ((entry->watch.events & wait->events) != wait->events)
+		return begin(loop, entry, wait);
+	add(loop, entry, wait);
+	recheck_later(loop, entry);
+	return 0;
+}
+
+/* io_uring calls a file always ready, which epoll_ctl(2) refuses to watch. */
+static int refuse_file(struct fd_entry *entry, int fd)
 {
 	int r = fd_learn_kind(entry, fd);
 
 	if (r == 0 && entry->kind == FD_FILE) {
 		entry->kind = FD_UNKNOWN; /* the number may be another one's by now */
 		r = fd_learn_kind(entry, fd);
-		if (r == 0 && entry->kind == FD_FILE)
-			r = -EPERM; /* as epoll_ctl(2) says */
 	}
-	if (r < 0)
-		return r;
-	wait->loop = loop;
-	wait->op = (struct backend_op){
-		.code = BACKEND_POLL, .fd = fd, .flags = wait->events, .done = polled};
-	r = loop->backend->submit(loop, &wait->op);
-	if (r < 0)
-		return r;
-	wait->submitted = true;
-	list_append(&entry->waits, &wait->link);
-	recheck_later(loop, entry);
-	return 0;
+	return r == 0 && entry->kind == FD_FILE ? -EPERM : r;
 }
 
-void fd_wait_end(struct fd_wait *wait)
+int fd_wait_level(struct lsc_loop *loop, struct fd_entry *entry, struct fd_wait *wait)
 {
-	list_remove(&wait->link);
-	if (wait->submitted)
-		wait->loop->backend->forget(wait->loop, &wait->op);
-	wait->submitted = false;
-}
+	int r = loop->backend->submit ? refuse_file(entry, entry->watch.fd) : 0;
 
-/* ---- of either ---- */
-
-int fd_wait_begin(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
-{
-	if (loop->backend->submit || (entry->watched & wait->events) != wait->events)
-		return fd_wait_level(loop, fd, entry, wait);
-	list_append(&entry->waits, &wait->link);
-	recheck_later(loop, entry);
-	return 0;
-}
-
-int fd_wait_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, struct fd_wait *wait)
-{
-	if (loop->backend->submit)
-		return begin_poll(loop, fd, entry, wait);
-	int r = watch(loop, fd, entry, entry->watched | wait->events);
-
-	if (r == 0)
-		list_append(&entry->waits, &wait->link);
-	return r;
+	return r < 0 ? r : begin(loop, entry, wait);
 }
 
 /* ---- waits that may be in vain ---- */
 
 static int check(struct lsc_loop *loop, struct fd_entry *entry)
 {
-	if (loop->backend->submit)
-		return fcntl(entry->fd, F_GETFD) < 0 ? -EBADF : 0;
-	return watch(loop, entry->fd, entry, entry->watched);
+	return entry->watch.events == 0 ? 0 : watch(loop, entry, entry->watch.events);
 }
 
 static void recheck(struct job *job)
@@ -303,7 +345,7 @@ static void recheck(struct job *job)
 		list_remove(l);
 		int r = waits ? check(loop, entry) : 0;
 		if (r < 0) {
-			reset(entry);
+			reset(loop, entry);
 			wake(entry, 0, r);
 		}
 	}
@@ -321,7 +363,7 @@ struct parked {
 	struct fd_wait wait;
 };
 
-static void unpark(struct fd_wait *wait, int result)
+static LSC_HOT void unpark(struct fd_wait *wait, int result)
 {
 	task_unpark(&container_of(wait, struct parked, wait)->park, result);
 }
@@ -332,83 +374,106 @@ static bool stop_waiting(struct park *park)
 	return true;
 }
 
-static int park_task(struct task *task, int fd, struct parked *p)
+static inline uint64_t waits_for(int fd, uint32_t events)
 {
-	return task_park(task, &p->park, LSC_WAIT_FD,
-			 (uint32_t)fd | (uint64_t)p->wait.events << 32);
+	return (uint32_t)fd | (uint64_t)events << 32;
 }
 
 /* A descriptor that was closed after it became ready, and before the task ran, may be another one
  * by now. */
-static int park(struct task *task, struct fd_entry *entry, struct parked *p)
+static inline int park(struct task *task, struct fd_entry *entry, struct parked *p)
 {
 	uint32_t generation = entry->generation;
-	int r = park_task(task, entry->fd, p);
+	int r = task_park(task, &p->park, LSC_WAIT_FD, waits_for(entry->watch.fd, p->wait.events));
 
 	return r >= 0 && entry->generation != generation ? -EBADF : r;
 }
 
-int fd_park(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t events)
+static inline void prepare(struct parked *p, uint32_t events)
 {
-	struct parked p = {.park.cancel = stop_waiting, .wait = {.events = events, .wake = unpark}};
-	int r = fd_wait_begin(loop, fd, entry, &p.wait);
+	p->park.cancel = stop_waiting;
+	p->park.awaited = NULL;
+	p->wait.events = events;
+	p->wait.wake = unpark;
+}
 
+LSC_HOT int fd_park(struct lsc_loop *loop, struct fd_entry *entry, uint32_t events)
+{
+	struct parked p;
+
+	prepare(&p, events);
+	int r = fd_wait_begin(loop, entry, &p.wait);
 	return r < 0 ? r : park(loop->current, entry, &p);
 }
 
-int fd_park_level(struct lsc_loop *loop, int fd, struct fd_entry *entry, uint32_t events)
+int fd_park_level(struct lsc_loop *loop, struct fd_entry *entry, uint32_t events)
 {
-	struct parked p = {.park.cancel = stop_waiting, .wait = {.events = events, .wake = unpark}};
-	int r = fd_wait_level(loop, fd, entry, &p.wait);
+	struct parked p;
 
+	prepare(&p, events);
+	int r = fd_wait_level(loop, entry, &p.wait);
 	return r < 0 ? r : park(loop->current, entry, &p);
 }
+
+/* ---- operations of a proactor ---- */
+
+struct transfer {
+	struct park park;
+	struct fd_wait wait; /* of no events: it ends when its descriptor is closed */
+	struct backend_op op;
+	struct lsc_loop *loop;
+	int closed; /* what it ends with in place of op's result, or 0 */
+};
 
 static void transferred(struct backend_op *op, int result)
 {
-	struct fd_wait *w = container_of(op, struct fd_wait, op);
+	struct transfer *t = container_of(op, struct transfer, op);
 
-	w->submitted = false;
-	list_remove(&w->link);
-	unpark(w, w->closed != 0 ? w->closed : result);
+	list_remove(&t->wait.link);
+	/* io_uring drops what it finds no worker for, as when signals interrupt the making of one.
+	 */
+	if (result == -ECANCELED && !t->park.asked)
+		result = -EINTR;
+	task_unpark(&t->park, t->closed != 0 ? t->closed : result);
 }
 
 /* The buffer is the kernel's until it has answered. */
+static void break_off(struct fd_wait *wait, int result)
+{
+	struct transfer *t = container_of(wait, struct transfer, wait);
+
+	t->closed = result;
+	t->loop->backend->cancel(t->loop, &t->op);
+}
+
 static bool stop_transfer(struct park *park)
 {
-	struct fd_wait *w = &container_of(park, struct parked, park)->wait;
+	struct transfer *t = container_of(park, struct transfer, park);
 
-	w->loop->backend->cancel(w->loop, &w->op);
+	t->loop->backend->cancel(t->loop, &t->op);
 	return false;
 }
 
 int fd_transfer(struct lsc_loop *loop, struct fd_entry *entry, const struct backend_op *op)
 {
-	struct parked p = {
-		.park.cancel = stop_transfer,
-		.wait = {.events = op->code == BACKEND_WRITE ? POLLOUT : POLLIN,
-			 .loop = loop,
-			 .op = *op,
-			 .submitted = true},
-	};
 	struct task *task = loop->current;
+	struct transfer t = {
+		.park.cancel = stop_transfer, .wait.wake = break_off, .op = *op, .loop = loop};
+	uint32_t events = op->code == BACKEND_WRITE ? POLLOUT : POLLIN;
 
-	list_init(&p.wait.link);
-	p.wait.op.done = transferred;
-	int r = loop->backend->submit(loop, &p.wait.op);
+	list_init(&t.wait.link);
+	t.op.done = transferred;
+	int r = loop->backend->submit(loop, &t.op);
 	if (r < 0)
 		return r;
-	if (entry) {
-		list_append(&entry->waits, &p.wait.link);
-		recheck_later(loop, entry);
-		r = park_task(task, op->fd, &p);
-	} else {
-		r = task_park(task, &p.park, LSC_WAIT_THREAD, 0);
-	}
-	if (r != -ECANCELED || p.park.result == -ECANCELED)
+	if (entry)
+		list_append(&entry->waits, &t.wait.link);
+	r = task_park(task, &t.park, entry ? LSC_WAIT_FD : LSC_WAIT_THREAD,
+		      entry ? waits_for(op->fd, events) : 0);
+	if (r != -ECANCELED || t.park.result == -ECANCELED)
 		return r;
 	task_recancel(task);
-	return p.park.result;
+	return t.park.result;
 }
 
 int lsc_wait_fd(int fd, uint32_t events)
@@ -423,7 +488,7 @@ int lsc_wait_fd(int fd, uint32_t events)
 	if ((events & (POLLIN | POLLOUT)) == 0 || (events & ~(uint32_t)(POLLIN | POLLOUT)) != 0)
 		return -EINVAL;
 	int r = fd_entry_get(task->future.loop, fd, &entry);
-	return r < 0 ? r : fd_park_level(task->future.loop, fd, entry, events);
+	return r < 0 ? r : fd_park_level(task->future.loop, entry, events);
 }
 
 int lsc_close(int fd)
@@ -435,18 +500,12 @@ int lsc_close(int fd)
 	return close(fd) < 0 ? -errno : 0;
 }
 
-void fd_was_read(struct fd_entry *entry, int fd, size_t n, size_t size)
+void fd_learn_protocol(struct fd_entry *entry, int fd)
 {
-	entry->empty = false;
-	if (n >= size || n == 0 || entry->ended)
-		return;
-	if (!entry->protocol_known) {
-		int protocol = 0;
-		socklen_t length = sizeof(protocol);
+	int protocol = 0;
+	socklen_t length = sizeof(protocol);
 
-		entry->protocol_known = true;
-		entry->is_tcp = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
-				protocol == IPPROTO_TCP;
-	}
-	entry->empty = entry->is_tcp;
+	entry->protocol_known = true;
+	entry->is_tcp = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+			protocol == IPPROTO_TCP;
 }

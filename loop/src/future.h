@@ -5,15 +5,32 @@
 #define LSC_LOOP_FUTURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "list.h"
 #include "loopscope/future.h"
 
+struct task;
+
+/* In a future that stands for others: where a request to end is among them. */
+struct cancel_frame {
+	struct lsc_future *outer; /* the one around it on the request's way; NULL: none */
+	struct task *path;	  /* the tasks on the way to it */
+	size_t next;		  /* member */
+	uint64_t round;		  /* lsc_loop.cancel_round when it was last asked */
+	bool active;
+};
+
 /* Variants of a future; NULL means the plain behaviour. */
 struct future_ops {
 	/* Asks a pending one to end; false when it will not. Plain: ends it with -ECANCELED. */
 	bool (*cancel)(struct lsc_future *future);
+	/* Of one that stands for others, which a request to end is for: notes that, and returns
+	 * room for its way. NULL: it stands for none. */
+	struct cancel_frame *(*begin_cancel)(struct lsc_future *future);
+	/* Of the same: member number i, NULL behind the last. */
+	struct lsc_future *(*member)(struct lsc_future *future, size_t i);
 	/* Releases the object that holds the future; no reference is left. Plain: free(). */
 	void (*release)(struct lsc_future *future);
 	/* What a task that awaits it waits for: enum lsc_wait_kind and its detail. Plain: FUTURE,

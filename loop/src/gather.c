@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "cancel.h"
 #include "loop.h"
 #include "loopscope/gather.h"
 #include "loopscope/wire.h"
@@ -24,6 +25,7 @@ struct gather {
 	size_t pending; /* members that have not ended */
 	bool all;	/* LSC_GATHER_ALL */
 	bool cancelled;
+	struct cancel_frame frame;
 	struct member members[];
 };
 
@@ -32,18 +34,19 @@ static struct gather *gather_of(const struct lsc_future *future)
 	return container_of(future, struct gather, future);
 }
 
-static bool gather_cancel(struct lsc_future *future)
+static struct cancel_frame *gather_begin_cancel(struct lsc_future *future)
 {
 	struct gather *g = gather_of(future);
-	bool asked = false;
 
-	lsc_ref(future);
 	g->cancelled = true; /* ahead of members that end at once */
-	for (size_t i = 0; i < g->count; i++)
-		asked |= future_cancel(g->members[i].future);
-	g->cancelled = asked;
-	lsc_unref(future);
-	return asked;
+	return &g->frame;
+}
+
+static struct lsc_future *gather_member(struct lsc_future *future, size_t i)
+{
+	struct gather *g = gather_of(future);
+
+	return i < g->count ? g->members[i].future : NULL;
 }
 
 static void gather_release(struct lsc_future *future)
@@ -64,7 +67,9 @@ static uint8_t gather_wait_kind(const struct lsc_future *future, uint64_t *ret_d
 }
 
 static const struct future_ops gather_ops = {
-	.cancel = gather_cancel,
+	.cancel = cancel_walk,
+	.begin_cancel = gather_begin_cancel,
+	.member = gather_member,
 	.release = gather_release,
 	.wait_kind = gather_wait_kind,
 };

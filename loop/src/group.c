@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cancel.h"
 #include "future.h"
 #include "loop.h"
 #include "loopscope/group.h"
@@ -67,7 +66,7 @@ static void child_ended(struct future_waiter *waiter)
 			abort_children(group);
 			if (!group->ending) {
 				group->asked_parent = true;
-				cancel_task(group->parent);
+				future_cancel(&group->parent->future);
 			}
 		}
 	}

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "call.h"
+#include "debug.h"
 #include "list.h"
 #include "loop.h"
 #include "loopscope/timer.h"
@@ -80,6 +81,8 @@ struct lsc_handle *lsc_call_later(uint64_t delay_ns, lsc_call_fn fn, void *arg)
 
 int lsc_handle_cancel(struct lsc_handle *handle)
 {
+	if (call_is_set(&handle->call) && debug_is_foreign(handle->call.loop))
+		return -EPERM;
 	if (!call_cancel(&handle->call))
 		return 0;
 	handle->cancelled = true;
@@ -156,7 +159,11 @@ int lsc_timer_start(struct lsc_timer *timer, uint64_t when_ns)
 
 int lsc_timer_stop(struct lsc_timer *timer)
 {
-	return call_cancel(&timer_of(timer)->call);
+	struct call *call = &timer_of(timer)->call;
+
+	if (call_is_set(call) && debug_is_foreign(call->loop))
+		return -EPERM;
+	return call_cancel(call);
 }
 
 int lsc_timer_is_set(const struct lsc_timer *timer)

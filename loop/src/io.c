@@ -6,16 +6,20 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "fd.h"
 #include "file.h"
+#include "hot.h"
 #include "loop.h"
+#include "loopscope/file.h"
 #include "quiet.h"
 #include "task.h"
 
 #define SENDFILE_CHUNK (1u << 20)
+#define COPY_CHUNK     (64u * 1024)
 
 /* So many operations between two looks at the clock: a few us of work. */
 #define TRIES 16u
@@ -29,28 +33,27 @@ struct op {
 };
 
 /* What is always ready would keep its task from ever suspending, and all others from running: every
- * so often the task has its turn taken when the tick has lasted for long enough. 0 or -ECANCELED.
- */
-static int let_others(struct lsc_loop *loop)
+ * so often the task has its turn taken when the tick has lasted for long enough. 0 or -errno. */
+static __attribute__((noinline)) int let_others(struct op *op)
 {
-	if (++loop->tries % TRIES != 0 || lsc_now_ns() < loop->burst_end_ns)
-		return 0;
-	return lsc_yield();
+	uint32_t generation = op->entry->generation;
+	int r = lsc_now_ns() < op->loop->burst_end_ns ? 0 : lsc_yield();
+
+	return r == 0 && op->entry->generation != generation ? -EBADF : r; /* closed meanwhile */
 }
 
-static int begin(struct op *op, int fd, uint32_t events)
+static inline int begin(struct op *op, int fd, uint32_t events)
 {
-	struct task *task = task_current();
+	struct lsc_loop *loop = loop_thread;
 
-	if (!task)
+	if (!task_current())
 		return -EPERM;
-	*op = (struct op){.loop = task->future.loop, .fd = fd, .events = events};
-	int r = fd_entry_get(op->loop, fd, &op->entry);
-	if (r < 0)
-		return r;
-	uint32_t generation = op->entry->generation;
-	r = let_others(op->loop);
-	return r == 0 && op->entry->generation != generation ? -EBADF : r; /* closed meanwhile */
+	op->loop = loop;
+	op->entry = fd_entry_find(&loop->fds, fd);
+	op->fd = fd;
+	op->events = events;
+	int r = op->entry ? 0 : fd_entry_get(loop, fd, &op->entry);
+	return r == 0 && ++loop->tries % TRIES == 0 ? let_others(op) : r;
 }
 
 /* What became of a try: n and errno. 0: it is to be repeated, the descriptor is ready now;
@@ -65,68 +68,44 @@ static int settle(struct op *op, ssize_t *n)
 		*n = -errno;
 		return 1;
 	}
-	*n = fd_park(op->loop, op->fd, op->entry, op->events);
+	*n = fd_park(op->loop, op->entry, op->events);
 	return *n < 0;
 }
 
 /* Nothing is there to be read: a try would be wasted. */
 static bool is_empty(const struct op *op)
 {
-	return op->entry->empty && !op->entry->ended &&
-	       (op->loop->backend->submit || (op->entry->watched & POLLIN));
+	return op->entry->empty && !op->entry->ended && (op->entry->watch.events & POLLIN);
 }
 
 /* Parks while it is. 0 or -errno. */
 static int skip_empty(struct op *op)
 {
-	int r = is_empty(op) ? fd_park(op->loop, op->fd, op->entry, POLLIN) : 0;
+	int r = is_empty(op) ? fd_park(op->loop, op->entry, POLLIN) : 0;
 
 	return r < 0 ? r : 0;
 }
 
 /* ---- sockets ---- */
 
-/* After EAGAIN. 0: it is to be repeated; otherwise what the operation returns is in *n. */
-static int receive_later(struct op *op, void *buffer, size_t size, int flags, ssize_t *n)
-{
-	struct backend_op recv_op = {.code = BACKEND_RECV,
-				     .fd = op->fd,
-				     .flags = (uint32_t)flags,
-				     .buffer = buffer,
-				     .size = size};
-
-	if (!op->loop->backend->submit) {
-		*n = fd_park(op->loop, op->fd, op->entry, POLLIN);
-		return *n < 0;
-	}
-	*n = fd_transfer(op->loop, op->entry, &recv_op);
-	return *n != -EAGAIN && *n != -EINTR;
-}
-
-ssize_t lsc_recv(int fd, void *buffer, size_t size, int flags)
+LSC_HOT ssize_t lsc_recv(int fd, void *buffer, size_t size, int flags)
 {
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLIN);
 
+	if (n == 0)
+		n = skip_empty(&op);
 	if (n < 0)
 		return n;
 	do {
-		if (!is_empty(&op)) {
-			n = recv(fd, buffer, size, flags | MSG_DONTWAIT);
-			if (n >= 0)
-				break;
-			if (errno == EINTR)
-				continue;
-			if (errno != EAGAIN)
-				return -errno;
-		}
-	} while (!receive_later(&op, buffer, size, flags, &n));
+		n = recv(fd, buffer, size, flags | MSG_DONTWAIT);
+	} while (!settle(&op, &n));
 	if (n > 0 && flags == 0)
 		fd_was_read(op.entry, fd, (size_t)n, size);
 	return n;
 }
 
-ssize_t lsc_send(int fd, const void *data, size_t size, int flags)
+LSC_HOT ssize_t lsc_send(int fd, const void *data, size_t size, int flags)
 {
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLOUT);
@@ -257,7 +236,7 @@ int lsc_connect(int fd, const struct sockaddr *address, socklen_t size)
 	 * nothing would tell when it is not full any more. */
 	if (errno != EINPROGRESS && errno != EINTR)
 		return -errno;
-	r = fd_park_level(op.loop, fd, op.entry, POLLOUT);
+	r = fd_park_level(op.loop, op.entry, POLLOUT);
 	if (r < 0)
 		return r;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
@@ -280,12 +259,12 @@ static int prepare(struct op *op, ssize_t *ret, enum backend_code code, void *bu
 		return 1;
 	}
 	if (r == 0 && op->entry->kind == FD_BLOCKING)
-		r = fd_park_level(op->loop, op->fd, op->entry, op->events);
+		r = fd_park_level(op->loop, op->entry, op->events);
 	*ret = r;
 	return r < 0;
 }
 
-ssize_t lsc_read(int fd, void *buffer, size_t size)
+LSC_HOT ssize_t lsc_read(int fd, void *buffer, size_t size)
 {
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLIN);
@@ -305,7 +284,7 @@ ssize_t lsc_read(int fd, void *buffer, size_t size)
 	return n;
 }
 
-ssize_t lsc_write(int fd, const void *data, size_t size)
+LSC_HOT ssize_t lsc_write(int fd, const void *data, size_t size)
 {
 	struct op op;
 	ssize_t n = begin(&op, fd, POLLOUT);
@@ -322,6 +301,42 @@ ssize_t lsc_write(int fd, const void *data, size_t size)
 		n = quiet_write(fd, data, size);
 	} while (!settle(&op, &n));
 	return n;
+}
+
+static int write_all(int fd, const char *data, size_t size, off_t *offset, size_t *done)
+{
+	while (size > 0) {
+		ssize_t n = lsc_write(fd, data, size);
+
+		if (n < 0)
+			return (int)n;
+		data += n;
+		size -= (size_t)n;
+		*done += (size_t)n;
+		if (offset)
+			*offset += n;
+	}
+	return 0;
+}
+
+/* sendfile(2) for what it refuses. */
+static ssize_t copy(int fd, int file, off_t *offset, size_t count)
+{
+	char *data = malloc(COPY_CHUNK);
+	size_t done = 0;
+	ssize_t n = data ? 1 : -ENOMEM;
+
+	while (n > 0 && done < count) {
+		size_t left = count - done < COPY_CHUNK ? count - done : COPY_CHUNK;
+
+		n = offset ? lsc_pread(file, data, left, *offset) : lsc_read(file, data, left);
+		if (n > 0) {
+			int r = write_all(fd, data, (size_t)n, offset, &done);
+			n = r < 0 ? r : n;
+		}
+	}
+	free(data);
+	return n < 0 ? n : (ssize_t)done;
 }
 
 ssize_t lsc_sendfile(int fd, int file, off_t *offset, size_t count)
@@ -341,6 +356,8 @@ ssize_t lsc_sendfile(int fd, int file, off_t *offset, size_t count)
 			n = quiet_sendfile(fd, file, offset,
 					   left < SENDFILE_CHUNK ? left : SENDFILE_CHUNK);
 		} while (!settle(&op, &n));
+		if ((n == -EINVAL || n == -ENOSYS) && done == 0)
+			return copy(fd, file, offset, count);
 		if (n <= 0)
 			break;
 		done += (size_t)n;

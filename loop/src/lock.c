@@ -63,7 +63,10 @@ int lsc_lock_acquire(struct lsc_lock *lock)
 
 int lsc_lock_release(struct lsc_lock *lock)
 {
-	if (!lock->owner || debug_is_foreign(lock->waiters.loop))
+	/* It has been released already when its new owner has not run yet. */
+	bool on_its_way = !list_empty(&lock->waiters.woken);
+
+	if (!lock->owner || on_its_way || debug_is_foreign(lock->waiters.loop))
 		return -EPERM;
 	give_to(lock, waitlist_wake(&lock->waiters, 0));
 	return 0;

@@ -13,6 +13,8 @@
 
 #include "base/clock.h"
 #include "debug.h"
+#include "fork.h"
+#include "hot.h"
 #include "overflow.h"
 #include "pool.h"
 #include "signals.h"
@@ -107,6 +109,8 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	if (loop_thread)
 		return -EBUSY;
 	int r = check_options(options, &o);
+	if (r == 0)
+		r = fork_watch();
 	if (r < 0)
 		return r;
 	struct lsc_loop *loop = calloc(1, sizeof(*loop));
@@ -115,6 +119,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	loop->remote.fd = -1;
 	loop->refs = 1;
 	loop->burst_ns = BURST_NS;
+	loop->alarm_ns = LOOP_NO_ALARM;
 	slab_pool_init(&loop->tasks, sizeof(struct task));
 	loop->size_class = runner_class(o.stack_size);
 	job_queue_init(&loop->batch);
@@ -147,7 +152,7 @@ int loop_open(struct lsc_loop **ret, const struct lsc_loop_options *options)
 	return 0;
 }
 
-void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
+LSC_HOT void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 {
 	if (token == REMOTE_TOKEN) {
 		remote_run(loop);
@@ -158,28 +163,42 @@ void loop_fd_ready(struct lsc_loop *loop, uint64_t token, uint32_t events)
 	fd_ready(loop, token, events);
 }
 
-/* *ret_alarm: the backend ends the wait by then without being told. */
-static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns, bool *ret_alarm)
+void loop_fd_unwatched(struct lsc_loop *loop, uint64_t token, int error)
 {
-	*ret_alarm = false;
+	if (token != REMOTE_TOKEN)
+		fd_unwatched(loop, token, error);
+}
+
+/* Has the backend's alarm end the wait. Setting it costs about as much as it saves a wait, so it is
+ * set for a time that is asked for twice. False: the wait needs its timeout. */
+static bool set_alarm(struct lsc_loop *loop, uint64_t due_ns)
+{
+	bool wanted = due_ns == loop->alarm_wanted_ns;
+
+	loop->alarm_wanted_ns = due_ns;
+	if (!wanted || !loop->backend->alarm || !loop->backend->alarm(loop, due_ns))
+		return false;
+	loop->alarm_ns = due_ns;
+	return true;
+}
+
+static uint64_t time_to_wait(struct lsc_loop *loop, uint64_t timeout_ns)
+{
 	if (loop->ready.first)
 		return 0;
 	if (loop->snapshotting && timeout_ns > SNAPSHOT_PAUSE_NS)
 		timeout_ns = SNAPSHOT_PAUSE_NS;
 	uint64_t due_ns = timer_wheel_next(&loop->timers);
-	if (due_ns == UINT64_MAX)
+	if (due_ns == UINT64_MAX || due_ns == loop->alarm_ns)
 		return timeout_ns;
 	uint64_t now = lsc_now_ns();
 	uint64_t left = due_ns > now ? due_ns - now : 0;
-	if (left >= timeout_ns)
-		return timeout_ns;
-	*ret_alarm = left > 0 && loop->backend->alarm && loop->backend->alarm(loop, due_ns);
-	return left;
+	return left >= timeout_ns || (left > 0 && set_alarm(loop, due_ns)) ? timeout_ns : left;
 }
 
-bool loop_next_round(struct lsc_loop *loop)
+bool loop_begin_round(struct lsc_loop *loop)
 {
-	if (!loop->ready.first || lsc_now_ns() >= loop->burst_end_ns)
+	if (lsc_now_ns() >= loop->burst_end_ns)
 		return false;
 	job_splice(&loop->batch, &loop->ready);
 	return true;
@@ -197,38 +216,38 @@ static void run_job(struct lsc_loop *loop, struct job *job)
 static void run_ready(struct lsc_loop *loop)
 {
 	job_splice(&loop->batch, &loop->ready);
-	for (;;) {
-		struct task *task = task_pop(loop);
-		struct coro *context = task_context(loop, task);
+	while (loop->batch.first || loop_next_round(loop)) {
+		struct coro *context = task_next_context(loop);
 		struct job *job;
 
 		if (context != &loop->thread)
 			coro_switch(&loop->thread, context);
 		else if ((job = job_pop(&loop->batch)))
 			run_job(loop, job);
-		else if (!loop_next_round(loop))
-			break;
 	}
 }
 
-int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
+LSC_HOT int loop_turn(struct lsc_loop *loop, uint64_t timeout_ns)
 {
-	bool alarm;
-
-	timeout_ns = time_to_wait(loop, timeout_ns, &alarm);
+	timeout_ns = time_to_wait(loop, timeout_ns);
+	fd_let_go(loop, !loop->ready.first);
 	trace_tick_end(&loop->trace, timeout_ns);
-	int n = loop->backend->wait(loop, alarm ? UINT64_MAX : timeout_ns);
+	int n = loop->backend->wait(loop, timeout_ns);
 	trace_tick_begin(&loop->trace, n > 0 ? (uint64_t)n : 0);
 	uint64_t now = lsc_now_ns();
 	loop->burst_end_ns = now + loop->burst_ns;
 	if (n > 0)
 		loop->backend->dispatch(loop, n);
+	else if (n < 0)
+		remote_run(loop); /* nothing tells of its calls any more */
 	/* Those that are left have waited long enough: one round, then the next of them. */
 	if (timer_wheel_expire(&loop->timers, now, TIMERS_MAX, &loop->ready))
 		loop->burst_end_ns = now;
-	loop->snapshotting = trace_snapshot(&loop->trace, &loop->live);
+	loop->snapshotting =
+		trace_snapshot_is_due(&loop->trace) && trace_snapshot(&loop->trace, &loop->live);
 	run_ready(loop);
-	runner_pool_trim(&loop->runners);
+	if (runner_pool_is_large(&loop->runners))
+		runner_pool_trim(&loop->runners);
 	return n < 0 ? n : 0;
 }
 

@@ -125,6 +125,11 @@ void overflow_open(struct lsc_loop *loop)
 		use_alternate_stack(loop);
 }
 
+void overflow_forked(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 void overflow_close(struct lsc_loop *loop)
 {
 	struct sigaction old;

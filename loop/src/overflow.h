@@ -15,6 +15,9 @@ struct task;
 void overflow_open(struct lsc_loop *loop);
 void overflow_close(struct lsc_loop *loop);
 
+/* In a forked child: the threads that may have held locks are not there. */
+void overflow_forked(void);
+
 /* The canary of the task's stack is dead: tells, and aborts: memory beyond is damaged already. */
 void overflow_found(const struct task *task) __attribute__((noreturn));
 

@@ -22,7 +22,8 @@ struct pool {
 	struct lsc_loop *loop;
 	pthread_mutex_t lock;
 	pthread_cond_t news;
-	struct list queue; /* struct pool_work */
+	struct list queue;   /* struct pool_work */
+	struct list running; /* the same, taken by workers */
 	unsigned queued;
 	unsigned idle;
 	bool closing;
@@ -52,10 +53,12 @@ static struct pool_work *next_work(struct pool *pool)
 	pool->idle--;
 	if (list_empty(&pool->queue))
 		return NULL;
-	struct list *link = pool->queue.next;
-	list_remove(link);
+	struct pool_work *work = work_of(pool->queue.next);
+	list_remove(&work->link);
+	list_append(&pool->running, &work->link);
+	work->begun = true;
 	pool->queued--;
-	return work_of(link);
+	return work;
 }
 
 static void *run_worker(void *arg)
@@ -66,9 +69,12 @@ static void *run_worker(void *arg)
 	pthread_mutex_lock(&pool->lock);
 	while ((work = next_work(pool))) {
 		pthread_mutex_unlock(&pool->lock);
-		work->result = work->fn(work->arg);
-		remote_post(pool->loop, &work->done);
+		int result = work->fn(work->arg);
 		pthread_mutex_lock(&pool->lock);
+		list_remove(&work->link);
+		work->result = result;
+		/* With the lock held: a fork finds it either here or there. */
+		remote_post(pool->loop, &work->done);
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;
@@ -88,6 +94,7 @@ static struct pool *make(struct lsc_loop *loop)
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->news, NULL);
 	list_init(&pool->queue);
+	list_init(&pool->running);
 	return pool;
 }
 
@@ -108,11 +115,14 @@ static int add_worker(struct pool *pool)
 
 int pool_submit(struct lsc_loop *loop, struct pool_work *work)
 {
+	if (loop->forked_from)
+		return -EAGAIN; /* nobody would hear of its end */
 	if (!loop->pool)
 		loop->pool = make(loop);
 	struct pool *pool = loop->pool;
 	if (!pool)
 		return -ENOMEM;
+	work->begun = false;
 	work->done = (struct remote_call){.run = come_back, .drop = come_back};
 	pthread_mutex_lock(&pool->lock);
 	list_append(&pool->queue, &work->link);
@@ -134,10 +144,10 @@ bool pool_withdraw(struct lsc_loop *loop, struct pool_work *work)
 	struct pool *pool = loop->pool;
 
 	pthread_mutex_lock(&pool->lock);
-	bool waits = !list_empty(&work->link);
+	bool waits = !list_empty(&work->link) && (!work->begun || loop->forked_from);
 	if (waits) {
 		list_remove(&work->link);
-		pool->queued--;
+		pool->queued -= !work->begun;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return waits;
@@ -169,6 +179,31 @@ void pool_close(struct lsc_loop *loop)
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 	loop->pool = NULL;
+}
+
+/* ---- around a fork ---- */
+
+void pool_hold(struct lsc_loop *loop)
+{
+	if (loop->pool)
+		pthread_mutex_lock(&loop->pool->lock);
+}
+
+void pool_let_go(struct lsc_loop *loop)
+{
+	if (loop->pool)
+		pthread_mutex_unlock(&loop->pool->lock);
+}
+
+void pool_forked(struct lsc_loop *loop)
+{
+	struct pool *pool = loop->pool;
+
+	if (!pool)
+		return;
+	pool->count = 0;
+	list_splice(&pool->queue, &pool->running);
+	pthread_cond_init(&pool->news, NULL); /* nobody waits there any more */
 }
 
 /* ---- a task that waits for a call ---- */

@@ -14,7 +14,8 @@ struct pool;
 
 /* One call. Owned by who submits it, until ended() or until it was withdrawn. */
 struct pool_work {
-	struct list link;	 /* in the queue, until a worker takes it */
+	struct list link;	 /* in the queue, or among those that run */
+	bool begun;		 /* a worker has taken it */
 	struct remote_call done; /* on its way back */
 	int (*fn)(void *arg);	 /* runs in a worker */
 	void *arg;
@@ -37,5 +38,12 @@ int pool_call(struct lsc_loop *loop, int (*fn)(void *arg), void *arg);
 
 /* Drops what has not begun, waits for what has, and ends the threads. */
 void pool_close(struct lsc_loop *loop);
+
+/* Around a fork: nobody changes the pool meanwhile. */
+void pool_hold(struct lsc_loop *loop);
+void pool_let_go(struct lsc_loop *loop);
+
+/* In the child, which has no workers: what had begun never ends, and can be withdrawn. */
+void pool_forked(struct lsc_loop *loop);
 
 #endif

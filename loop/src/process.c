@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "loop.h"
 #include "loopscope/io.h"
 #include "loopscope/stream.h"
@@ -19,7 +20,7 @@
 
 /* How long the loop's end waits for children that it has killed. One that the kernel does not let
  * go stays a zombie until this process ends. */
-#define KILL_TIMEOUT_MS 1000
+#define KILL_TIMEOUT_NS LSC_NS_PER_S
 
 static int pidfd_open(pid_t pid)
 {
@@ -79,7 +80,7 @@ static int watch(struct lsc_process *p)
 	struct fd_entry *entry;
 	int r = fd_entry_get(p->loop, p->pidfd, &entry);
 
-	return r < 0 ? r : fd_wait_level(p->loop, p->pidfd, entry, &p->ended);
+	return r < 0 ? r : fd_wait_level(p->loop, entry, &p->ended);
 }
 
 static void has_ended(struct fd_wait *wait, int result)
@@ -93,13 +94,28 @@ static void has_ended(struct fd_wait *wait, int result)
 	}
 }
 
+/* Until the child has ended, whatever signals come meanwhile. */
+static void wait_killed(const struct lsc_process *p)
+{
+	uint64_t end_ns = lsc_now_ns() + KILL_TIMEOUT_NS, now_ns;
+	struct pollfd poll_fd = {.fd = p->pidfd, .events = POLLIN};
+	int r = -1;
+
+	while (r < 0 && (now_ns = lsc_now_ns()) < end_ns) {
+		r = poll(&poll_fd, 1, (int)((end_ns - now_ns) / LSC_NS_PER_MS) + 1);
+		if (r < 0 && errno != EINTR)
+			return;
+	}
+}
+
 static void end_with_loop(struct resource *resource)
 {
 	struct lsc_process *p = container_of(resource, struct lsc_process, resource);
-	struct pollfd poll_fd = {.fd = p->pidfd, .events = POLLIN};
 
-	pidfd_send_signal(p->pidfd, SIGKILL);
-	poll(&poll_fd, 1, KILL_TIMEOUT_MS);
+	if (!p->loop->forked_from) { /* else it is the parent's child */
+		pidfd_send_signal(p->pidfd, SIGKILL);
+		wait_killed(p);
+	}
 	reap(p);
 	finish(p);
 }
@@ -125,14 +141,20 @@ static int adopt(struct lsc_process *p, int ends[3])
 {
 	int r = open_streams(p, ends);
 
-	p->pidfd = own_fd(pidfd_open(p->pid));
-	if (p->pidfd < 0) {
-		r = r < 0 ? r : p->pidfd;
-		kill(p->pid, SIGKILL);
-		waitpid(p->pid, &p->status, 0);
+	int pidfd = own_fd(pidfd_open(p->pid));
+	if (pidfd == -ESRCH) { /* it has ended, and somebody else has reaped it */
+		p->error = -ECHILD;
 		return r;
 	}
-	fd_is_new(p->loop, p->pidfd);
+	if (pidfd < 0) {
+		r = r < 0 ? r : pidfd;
+		kill(p->pid, SIGKILL);
+		while (waitpid(p->pid, &p->status, 0) < 0 && errno == EINTR)
+			;
+		return r;
+	}
+	p->pidfd = pidfd;
+	fd_is_new(p->loop, pidfd);
 	list_append(&p->loop->resources, &p->resource.link);
 	if (r == 0)
 		r = watch(p);
@@ -215,7 +237,7 @@ struct lsc_process *lsc_process_free(struct lsc_process *process)
 		return NULL;
 	for (int n = 0; n < 3; n++)
 		process->streams[n] = lsc_stream_free(process->streams[n]);
-	if (process->pidfd >= 0)
+	if (process->pidfd >= 0 && !process->loop->forked_from)
 		pidfd_send_signal(process->pidfd, SIGKILL);
 	process->orphan = true;
 	free_if_done(process);

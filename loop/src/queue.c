@@ -237,6 +237,8 @@ int lsc_queue_join(struct lsc_queue *queue)
 
 void lsc_queue_shutdown(struct lsc_queue *queue, void (*drop)(void *item))
 {
+	if (debug_is_foreign(queue->getters.loop))
+		return;
 	queue->shut = true;
 	while (drop && queue->count > 0) {
 		drop(extract(queue));

@@ -31,7 +31,8 @@ int remote_open(struct lsc_loop *loop)
 	struct remote *remote = &loop->remote;
 
 	int fd = own_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	int r = fd < 0 ? fd : loop->backend->watch(loop, fd, POLLIN, REMOTE_TOKEN);
+	remote->watch = (struct backend_watch){.fd = fd, .token = REMOTE_TOKEN};
+	int r = fd < 0 ? fd : loop->backend->watch(loop, &remote->watch, POLLIN);
 
 	if (r < 0) {
 		if (fd >= 0)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "backend.h"
 #include "list.h"
 
 struct lsc_loop;
@@ -26,6 +27,7 @@ struct remote {
 	pthread_mutex_t lock;
 	struct list calls; /* struct remote_call; under the lock */
 	int fd;
+	struct backend_watch watch;
 };
 
 /* Watches the eventfd with the loop's backend. 0 or -errno. */

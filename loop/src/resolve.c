@@ -9,7 +9,7 @@
 
 #include "loopscope/future.h"
 #include "loopscope/thread.h"
-#include "task.h"
+#include "loop.h"
 
 static int errno_of(int eai)
 {

@@ -74,22 +74,24 @@ static inline void ring_store(struct ring_producer *p, const uint64_t words[3])
 }
 
 /* Appends a record with a time that was taken already. */
-static inline void ring_put_at(struct ring *ring, uint64_t time, uint8_t kind, uint8_t arg8,
+static inline void ring_put_at(struct ring_producer *p, uint64_t time, uint8_t kind, uint8_t arg8,
 			       uint16_t arg16, uint32_t task, uint64_t arg64)
 {
 	uint64_t what = kind | (uint64_t)arg8 << 8 | (uint64_t)arg16 << 16 | (uint64_t)task << 32;
 
-	ring_store(ring->producer, (const uint64_t[3]){time, what, arg64});
+	ring_store(p, (const uint64_t[3]){time, what, arg64});
 }
 
 /* Appends a record; returns its time in the ring's clock, 0 when not recording. */
 static inline uint64_t ring_put(struct ring *ring, uint8_t kind, uint8_t arg8, uint16_t arg16,
 				uint32_t task, uint64_t arg64)
 {
-	if (!ring->producer->slots)
+	struct ring_producer *p = ring->producer;
+
+	if (!p->slots)
 		return 0;
-	uint64_t now = ring_now(ring->producer);
-	ring_put_at(ring, now, kind, arg8, arg16, task, arg64);
+	uint64_t now = ring_now(p);
+	ring_put_at(p, now, kind, arg8, arg16, task, arg64);
 	return now;
 }
 

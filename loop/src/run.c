@@ -4,6 +4,7 @@
 
 #include "debug.h"
 #include "future.h"
+#include "hot.h"
 #include "loop.h"
 #include "task.h"
 
@@ -32,7 +33,7 @@ int lsc_loop_free(struct lsc_loop *loop)
 	return 0;
 }
 
-int lsc_loop_run(struct lsc_loop *loop)
+LSC_HOT int lsc_loop_run(struct lsc_loop *loop)
 {
 	int r = check(loop);
 
@@ -45,7 +46,7 @@ int lsc_loop_run(struct lsc_loop *loop)
 	return r;
 }
 
-int lsc_loop_run_until(struct lsc_loop *loop, struct lsc_future *future)
+LSC_HOT int lsc_loop_run_until(struct lsc_loop *loop, struct lsc_future *future)
 {
 	int r = check(loop);
 

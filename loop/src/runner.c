@@ -7,9 +7,6 @@
 #include "loop.h"
 #include "task.h"
 
-/* Idle runners kept for reuse; about 8 KiB of each are resident. */
-#define KEEP_IDLE 1024
-
 unsigned runner_class(uint64_t size)
 {
 	unsigned class = 0;
@@ -89,27 +86,51 @@ int runner_assign(struct lsc_loop *loop, struct task *task)
 	return 0;
 }
 
-static void unmap_first(struct runner_pool *pool, unsigned class)
+/* The idle runner at *link, which leaves its list. False: it cannot be unmapped now. */
+static bool unmap(struct runner_pool *pool, struct runner **link)
 {
-	struct runner *runner = pool->idle[class];
+	struct runner *runner = *link, *next = runner->next;
+	struct coro_stack coro_stack = runner->coro_stack;
 	struct stack stack = runner->stack;
 
-	pool->idle[class] = runner->next;
+	if (stack_unmap(&stack) < 0)
+		return false;
+	coro_done(&coro_stack);
+	*link = next;
 	pool->nidle--;
-	coro_done(&runner->coro_stack);
-	stack_unmap(&stack);
+	return true;
+}
+
+static size_t surplus(const struct runner_pool *pool)
+{
+	return pool->nidle > RUNNERS_KEPT ? pool->nidle - RUNNERS_KEPT : 0;
 }
 
 void runner_pool_trim(struct runner_pool *pool)
 {
-	for (unsigned class = RUNNER_CLASSES; pool->nidle > KEEP_IDLE && class -- > 0;)
-		while (pool->idle[class] && pool->nidle > KEEP_IDLE)
-			unmap_first(pool, class);
+	if (pool->refused > surplus(pool))
+		pool->refused = surplus(pool); /* some have been used again */
+	for (unsigned class = RUNNER_CLASSES; surplus(pool) > pool->refused && class -- > 0;)
+		while (pool->idle[class] && surplus(pool) > pool->refused)
+			if (!unmap(pool, &pool->idle[class]))
+				pool->refused = surplus(pool); /* until there are more, or fewer */
+}
+
+/* Unmaps what can be. Returns how many. */
+static size_t unmap_all(struct runner_pool *pool)
+{
+	size_t before = pool->nidle;
+
+	for (unsigned class = 0; class < RUNNER_CLASSES; class ++)
+		for (struct runner **link = &pool->idle[class]; *link;)
+			if (!unmap(pool, link))
+				link = &(*link)->next;
+	return before - pool->nidle;
 }
 
 void runner_pool_done(struct runner_pool *pool)
 {
-	for (unsigned class = 0; class < RUNNER_CLASSES; class ++)
-		while (pool->idle[class])
-			unmap_first(pool, class);
+	/* What lies between others can be unmapped when one beside it is. */
+	while (pool->nidle > 0 && unmap_all(pool) > 0)
+		;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,15 @@
 
 #include "address.h"
 #include "base/clock.h"
+#include "debug.h"
 #include "future.h"
 #include "loop.h"
 #include "loopscope/io.h"
 #include "loopscope/mark.h"
+#include "loopscope/signal.h"
 #include "loopscope/stream.h"
 #include "loopscope/timer.h"
+#include "signals.h"
 #include "task.h"
 #include "waitlist.h"
 
@@ -30,10 +34,12 @@
 struct listener {
 	struct future_waiter ended; /* of the accepting task */
 	struct lsc_server *server;
-	int fd; /* -1: closed */
+	struct lsc_future *paused; /* the accepting task, while it waits for descriptors */
+	int fd;			   /* -1: closed */
 };
 
 struct lsc_server {
+	struct lsc_site *site; /* where it was started: its tasks are spawned there */
 	lsc_client_fn fn;
 	void *arg;
 	int (*start)(struct lsc_stream *stream, void *start_arg);
@@ -44,7 +50,9 @@ struct lsc_server {
 	unsigned accepting;
 	bool closed;
 	struct waitlist waiters; /* for the last connection */
+	struct waitlist serving; /* until it is closed */
 	char *path;		 /* of the Unix socket, to be removed; NULL: none */
+	pid_t owner;		 /* of the path: not a forked child */
 	unsigned count;
 	struct listener listeners[];
 };
@@ -115,7 +123,7 @@ static int start_connection(struct lsc_server *server, int fd, const struct sock
 	server->refs++;
 	server->connections++;
 	address_text(peer, size, name + strlen(name), sizeof(name) - strlen(name));
-	struct lsc_future *task = lsc_spawn(serve, c, name);
+	struct lsc_future *task = lsc_spawn_at(server->site, serve, c, name);
 	if (task) {
 		future_wait(task, &c->ended);
 		task->taken = true; /* nobody is meant to await it */
@@ -148,7 +156,9 @@ static int accept_all(struct listener *listener)
 			r = n % BACKLOG == 0 ? lsc_yield() : 0;
 		} else if (is_out_of_resources(fd)) {
 			lsc_trace_mark("accept: out of descriptors or memory, pausing");
+			listener->paused = lsc_current_task();
 			r = lsc_sleep(ACCEPT_PAUSE_NS);
+			listener->paused = NULL;
 		} else if (fd == -ECANCELED || fd == -EBADF || fd == -EINVAL || fd == -ENOTSOCK ||
 			   fd == -EOPNOTSUPP || fd == -EPERM) {
 			return fd;
@@ -171,6 +181,8 @@ static void close_listener(struct listener *listener)
 	listener->fd = -1;
 	if (fd >= 0)
 		lsc_close(fd);
+	if (listener->paused)
+		lsc_cancel(listener->paused);
 }
 
 /* Where nobody accepts any more, nobody shall knock in vain. */
@@ -197,7 +209,8 @@ static int start_accepting(struct listener *listener)
 		return -errno;
 	address_text((struct sockaddr *)&address, size, name + strlen(name),
 		     sizeof(name) - strlen(name));
-	struct lsc_future *task = lsc_spawn(run_listener, listener, name);
+	struct lsc_future *task =
+		lsc_spawn_at(listener->server->site, run_listener, listener, name);
 	if (!task)
 		return -ENOMEM;
 	listener->ended.ops = &listener_waiter;
@@ -211,20 +224,22 @@ static int start_accepting(struct listener *listener)
 
 /* ---- listening ---- */
 
-static struct lsc_server *server_new(unsigned count, lsc_client_fn fn, void *arg,
-				     const struct lsc_server_options *options)
+static struct lsc_server *server_new(struct lsc_site *site, unsigned count, lsc_client_fn fn,
+				     void *arg, const struct lsc_server_options *options)
 {
 	struct lsc_server *server = calloc(1, sizeof(*server) + count * sizeof(struct listener));
 
 	if (!server)
 		return NULL;
 	server->refs = 1;
+	server->site = site;
 	server->fn = fn;
 	server->arg = arg;
 	server->start = options->start;
 	server->start_arg = options->start_arg;
 	server->count = count;
 	waitlist_init(&server->waiters);
+	waitlist_init(&server->serving);
 	for (unsigned i = 0; i < count; i++)
 		server->listeners[i] = (struct listener){.server = server, .fd = -1};
 	return server;
@@ -284,8 +299,9 @@ static int listen_at(const struct sockaddr *address, socklen_t size,
 	return r;
 }
 
-int lsc_start_server(const char *host, uint16_t port, lsc_client_fn fn, void *arg,
-		     const struct lsc_server_options *options, struct lsc_server **ret)
+int lsc_start_server_at(struct lsc_site *site, const char *host, uint16_t port, lsc_client_fn fn,
+			void *arg, const struct lsc_server_options *options,
+			struct lsc_server **ret)
 {
 	struct lsc_server_options o;
 	struct addrinfo *all;
@@ -298,7 +314,7 @@ int lsc_start_server(const char *host, uint16_t port, lsc_client_fn fn, void *ar
 		return r;
 	for (const struct addrinfo *a = all; a && (port != 0 || n == 0); a = a->ai_next)
 		n++;
-	struct lsc_server *server = server_new(n, fn, arg, &o);
+	struct lsc_server *server = server_new(site, n, fn, arg, &o);
 	if (!server)
 		r = -ENOMEM;
 	const struct addrinfo *a = all;
@@ -325,8 +341,8 @@ static void remove_socket(const char *path)
 		unlink(path);
 }
 
-int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
-			  const struct lsc_server_options *options, struct lsc_server **ret)
+int lsc_start_unix_server_at(struct lsc_site *site, const char *path, lsc_client_fn fn, void *arg,
+			     const struct lsc_server_options *options, struct lsc_server **ret)
 {
 	struct sockaddr_storage address;
 	struct lsc_server_options o;
@@ -337,7 +353,7 @@ int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
 		r = address_unix(path, &address, &size);
 	if (r < 0)
 		return r;
-	struct lsc_server *server = server_new(1, fn, arg, &o);
+	struct lsc_server *server = server_new(site, 1, fn, arg, &o);
 	if (!server)
 		return -ENOMEM;
 	remove_socket(path);
@@ -345,6 +361,7 @@ int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
 	if (r >= 0) {
 		server->listeners[0].fd = r;
 		server->path = strdup(path);
+		server->owner = getpid();
 		r = server->path ? 0 : -ENOMEM;
 	}
 	if (r < 0) {
@@ -354,14 +371,15 @@ int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
 	return server_start(server, &o, ret);
 }
 
-int lsc_start_server_on(int fd, lsc_client_fn fn, void *arg, struct lsc_server **ret)
+int lsc_start_server_on_at(struct lsc_site *site, int fd, lsc_client_fn fn, void *arg,
+			   struct lsc_server **ret)
 {
 	struct lsc_server_options o;
 
 	int r = check_options(NULL, &o);
 	if (r < 0)
 		return r;
-	struct lsc_server *server = server_new(1, fn, arg, &o);
+	struct lsc_server *server = server_new(site, 1, fn, arg, &o);
 	if (!server)
 		return -ENOMEM;
 	server->listeners[0].fd = fd;
@@ -407,14 +425,16 @@ size_t lsc_server_connections(const struct lsc_server *server)
 
 void lsc_server_close(struct lsc_server *server)
 {
-	if (server->closed)
+	/* Without an accepting task the loop may be gone. */
+	if (server->closed || (server->accepting > 0 && debug_is_foreign(server->waiters.loop)))
 		return;
 	server->closed = true;
 	/* The accepting tasks end by that. */
 	for (unsigned i = 0; i < server->count; i++)
 		close_listener(&server->listeners[i]);
-	if (server->path)
+	if (server->path && server->owner == getpid())
 		remove_socket(server->path);
+	waitlist_wake_all(&server->serving, 0);
 	wake_if_over(server);
 }
 
@@ -429,6 +449,49 @@ int lsc_server_wait_closed(struct lsc_server *server)
 	server->refs++;
 	int woken, r = waitlist_wait(&server->waiters, task, LSC_WAIT_GROUP, server->connections,
 				     &woken);
+	unref(server);
+	return r;
+}
+
+static const int ends[] = {SIGINT, SIGTERM};
+
+/* Who connected before the signal is accepted first: the task closes, when it is its turn. */
+static void end_serving(int signo, void *arg)
+{
+	struct lsc_server *server = arg;
+
+	(void)signo;
+	waitlist_wake_all(&server->serving, 0);
+}
+
+static void remove_ends(size_t n)
+{
+	while (n > 0)
+		lsc_signal_remove(ends[--n]);
+}
+
+int lsc_server_serve_forever(struct lsc_server *server)
+{
+	struct task *task = task_current();
+	int woken, r = 0;
+
+	if (!task)
+		return -EPERM;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		r = signals_handled(ends[i]) ? -EBUSY
+					     : lsc_signal_add(ends[i], end_serving, server);
+		if (r < 0) {
+			remove_ends(i);
+			return r;
+		}
+	}
+	server->refs++;
+	if (!server->closed)
+		r = waitlist_wait(&server->serving, task, LSC_WAIT_SIGNAL, 0, &woken);
+	remove_ends(sizeof(ends) / sizeof(ends[0]));
+	lsc_server_close(server);
+	if (r == 0)
+		r = lsc_yield(); /* the accepting tasks end, before main does */
 	unref(server);
 	return r;
 }

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "loop.h"
 #include "loopscope/signal.h"
 #include "task.h"
@@ -27,18 +29,26 @@ struct slot {
 
 static struct slot slots[NSIG];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pid_t owner; /* atomic: the process that handles them */
+static pid_t owner;	 /* atomic: the process that handles them */
+static unsigned running; /* atomic: handlers, in whatever thread */
+
+/* How long a handler that another one interrupts, perhaps for ever, is waited for. */
+#define HANDLER_PATIENCE_NS LSC_NS_PER_S
 
 static void note(int signo)
 {
 	struct slot *slot = &slots[signo];
-	int saved = errno, fd = __atomic_load_n(&slot->fd, __ATOMIC_ACQUIRE) - 1;
 	uint64_t one = 1;
+	int saved = errno;
 
+	/* Counted ahead of the look at fd: see restore(). */
+	__atomic_add_fetch(&running, 1, __ATOMIC_SEQ_CST);
+	int fd = __atomic_load_n(&slot->fd, __ATOMIC_SEQ_CST) - 1;
 	if (fd >= 0 && __atomic_load_n(&owner, __ATOMIC_RELAXED) == getpid()) {
 		__atomic_store_n(&slot->came, true, __ATOMIC_RELEASE);
 		(void)!write(fd, &one, sizeof(one));
 	}
+	__atomic_sub_fetch(&running, 1, __ATOMIC_SEQ_CST);
 	errno = saved;
 }
 
@@ -60,9 +70,14 @@ static int install(struct slot *slot, int signo)
 
 static void restore(struct slot *slot, int signo)
 {
+	uint64_t end_ns = lsc_now_ns() + HANDLER_PATIENCE_NS;
+
 	sigaction(signo, &slot->before, NULL);
-	__atomic_store_n(&slot->fd, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->fd, 0, __ATOMIC_SEQ_CST);
 	slot->loop = NULL;
+	/* One in another thread may still be about to write into what is closed next. */
+	while (__atomic_load_n(&running, __ATOMIC_SEQ_CST) > 0 && lsc_now_ns() < end_ns)
+		sched_yield();
 }
 
 int lsc_signal_add(int signo, lsc_signal_fn fn, void *arg)
@@ -88,17 +103,27 @@ int lsc_signal_add(int signo, lsc_signal_fn fn, void *arg)
 	return 0;
 }
 
-int lsc_signal_remove(int signo)
+/* Whether it was handled here. *ret_came: it has come, and nobody was told. */
+static bool take_away(int signo, bool *ret_came)
 {
-	if (!loop_thread || signo <= 0 || signo >= NSIG)
-		return -ENOENT;
 	struct slot *slot = &slots[signo];
+
 	pthread_mutex_lock(&lock);
 	bool ours = slot->loop == loop_thread;
 	if (ours)
 		restore(slot, signo);
+	*ret_came = ours && __atomic_exchange_n(&slot->came, false, __ATOMIC_ACQ_REL);
 	pthread_mutex_unlock(&lock);
-	return ours ? 0 : -ENOENT;
+	return ours;
+}
+
+int lsc_signal_remove(int signo)
+{
+	bool came;
+
+	if (!loop_thread || signo <= 0 || signo >= NSIG)
+		return -ENOENT;
+	return take_away(signo, &came) ? 0 : -ENOENT;
 }
 
 void signals_run(struct lsc_loop *loop)
@@ -127,29 +152,46 @@ void signals_close(struct lsc_loop *loop)
 	pthread_mutex_unlock(&lock);
 }
 
+void signals_forked(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	__atomic_store_n(&running, 0, __ATOMIC_RELAXED);
+}
+
 /* ---- a task that waits for one ---- */
 
 struct signal_wait {
 	struct park park;
-	const sigset_t *set;
-	bool over; /* more of them may come before the task runs */
+	struct lsc_loop *loop;
+	bool over;
 };
 
-/* Hands the set back. Up to signal number `end`. */
-static void let_go(const sigset_t *set, int end)
+static uint64_t bit_of(int signo)
 {
-	for (int signo = 1; signo < end; signo++)
-		if (sigismember(set, signo) == 1)
-			lsc_signal_remove(signo);
+	return 1ull << (signo - 1);
 }
 
+/* Hands the set back, up to signal number `end`. What came meanwhile is kept. */
+static void let_go(struct lsc_loop *loop, const sigset_t *set, int end)
+{
+	bool came;
+
+	for (int signo = 1; signo < end; signo++)
+		if (sigismember(set, signo) == 1 && take_away(signo, &came) && came)
+			loop->kept_signals |= bit_of(signo);
+}
+
+/* One that comes between the end of the wait and the task's turn is kept. */
 static void wake(int signo, void *arg)
 {
 	struct signal_wait *w = arg;
 
-	if (!w->over)
-		task_unpark(&w->park, signo);
+	if (w->over) {
+		w->loop->kept_signals |= bit_of(signo);
+		return;
+	}
 	w->over = true;
+	task_unpark(&w->park, signo);
 }
 
 static bool stop_waiting(struct park *park)
@@ -158,7 +200,18 @@ static bool stop_waiting(struct park *park)
 	return true;
 }
 
-static bool is_handled_here(int signo)
+/* One of the set that was kept, or 0. */
+static int take_kept(struct lsc_loop *loop, const sigset_t *set)
+{
+	for (int signo = 1; loop->kept_signals != 0 && signo < NSIG; signo++)
+		if (sigismember(set, signo) == 1 && (loop->kept_signals & bit_of(signo))) {
+			loop->kept_signals &= ~bit_of(signo);
+			return signo;
+		}
+	return 0;
+}
+
+bool signals_handled(int signo)
 {
 	pthread_mutex_lock(&lock);
 	bool ours = slots[signo].loop == loop_thread;
@@ -168,21 +221,28 @@ static bool is_handled_here(int signo)
 
 int lsc_signal_wait(const sigset_t *set)
 {
-	struct signal_wait w = {.park.cancel = stop_waiting, .set = set};
 	struct task *task = task_current();
+	struct signal_wait w = {.park.cancel = stop_waiting, .loop = loop_thread};
 
 	if (!task)
 		return -EPERM;
+	int r = take_kept(w.loop, set);
+	if (r > 0)
+		return r;
 	for (int signo = 1; signo < NSIG; signo++) {
 		if (sigismember(set, signo) != 1)
 			continue;
-		int r = is_handled_here(signo) ? -EBUSY : lsc_signal_add(signo, wake, &w);
+		r = signals_handled(signo) ? -EBUSY : lsc_signal_add(signo, wake, &w);
 		if (r < 0) {
-			let_go(set, signo);
+			let_go(w.loop, set, signo);
 			return r;
 		}
 	}
-	int r = task_park(task, &w.park, LSC_WAIT_SIGNAL, 0);
-	let_go(set, NSIG);
-	return r;
+	r = task_park(task, &w.park, LSC_WAIT_SIGNAL, 0);
+	let_go(w.loop, set, NSIG);
+	if (r != -ECANCELED || w.park.result == -ECANCELED)
+		return r;
+	/* The request came second: the signal is not lost. */
+	task_recancel(task);
+	return w.park.result;
 }

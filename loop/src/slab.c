@@ -66,12 +66,18 @@ static struct slab *make(struct slab_pool *pool)
 	return slab;
 }
 
-static void unmap(struct slab_pool *pool, struct slab *slab)
+/* One that would leave a hole for which the process has no mapping to spare stays. Apart from
+ * slab_free(), which has no need of a frame but for this. */
+static __attribute__((noinline)) void unmap(struct slab_pool *pool, struct slab *slab)
 {
-	list_remove(&slab->link);
+	struct list *prev = slab->link.prev, *next = slab->link.next;
+
+	if (munmap(slab, SLAB_SIZE) < 0)
+		return;
+	prev->next = next;
+	next->prev = prev;
 	pool->count--;
 	pool->empty--;
-	munmap(slab, SLAB_SIZE);
 }
 
 void *slab_alloc(struct slab_pool *pool)

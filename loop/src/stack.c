@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -59,6 +60,19 @@ static bool guard_with_page(char *page, size_t size)
 	return false;
 }
 
+/* Not by printf(), which needs more room than the stack has that this may run on. */
+static void tell_once(void)
+{
+	static const char text[] =
+		"loopscope: half of vm.max_map_count is used up by stacks; further "
+		"ones have no guard, and their overflow is found when the task "
+		"suspends\n";
+	static int told;
+
+	if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED) == 0)
+		(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+}
+
 int stack_map(struct stack *ret, size_t size)
 {
 	size_t page = page_size();
@@ -74,21 +88,24 @@ int stack_map(struct stack *ret, size_t size)
 		ret->paged = true;
 		return 0;
 	}
+	tell_once();
 	ret->canary = true;
 	*(uint64_t *)ret->base = STACK_CANARY;
 	return 0;
 }
 
-void stack_unmap(const struct stack *stack)
+int stack_unmap(const struct stack *stack)
 {
 	size_t page = page_size();
 
 #if defined(__SANITIZE_ADDRESS__)
 	__asan_unpoison_memory_region(stack->base, stack->size);
 #endif
-	munmap(stack->base - page, stack->size + page);
+	if (munmap(stack->base - page, stack->size + page) < 0)
+		return -ENOMEM;
 	if (stack->paged)
 		__atomic_sub_fetch(&guards, 1, __ATOMIC_RELAXED);
+	return 0;
 }
 
 bool stack_is_guard(const struct stack *stack, const void *address)
@@ -110,20 +127,53 @@ bool stack_is_guard(const struct stack *stack, const void *address)
 /* Room below the frame of stack_measure() that it may use itself. */
 #define OWN_USE 1024u
 
+/* The lowest word from begin on that was written; end when none was. */
+__attribute__((no_sanitize("address"))) static volatile uint64_t *
+find_written(volatile uint64_t *begin, const volatile uint64_t *end)
+{
+	/* What no frame has used yet is no error to read. */
+	VALGRIND_MAKE_MEM_DEFINED((void *)begin, (const char *)end - (const char *)begin);
+	while (begin < end && *begin == 0)
+		begin++;
+	return begin;
+}
+
 __attribute__((no_sanitize("address"))) size_t stack_measure(const struct stack *stack)
 {
-	volatile uint64_t *word = (volatile uint64_t *)stack->base + stack->canary;
 	volatile uint64_t *end =
 		(volatile uint64_t *)((char *)__builtin_frame_address(0) - OWN_USE);
-
-	/* What no frame has used yet is no error to read. */
-	VALGRIND_MAKE_MEM_DEFINED((void *)word, (char *)end - (char *)word);
-	while (word < end && *word == 0)
-		word++;
+	volatile uint64_t *word =
+		find_written((volatile uint64_t *)stack->base + stack->canary, end);
 	size_t used = (size_t)(stack->base + stack->size - (char *)word);
+
 	for (; word < end; word++)
 		*word = 0;
 	return used;
+}
+
+#define PAGES_ASKED 64 /* at once */
+
+size_t stack_used(const struct stack *stack)
+{
+	char *at = stack->base, *top = stack->base + stack->size;
+	unsigned char resident[PAGES_ASKED] = {0};
+	size_t page = page_size(), left = 0, i = 0;
+
+	for (; at < top; at += page, i++, left--) {
+		if (left == 0) {
+			left = (size_t)(top - at) / page;
+			left = left < PAGES_ASKED ? left : PAGES_ASKED;
+			i = 0;
+			if (mincore(at, left * page, resident) < 0)
+				return 0;
+		}
+		volatile uint64_t *end = (volatile uint64_t *)(at + page);
+		volatile uint64_t *word = (volatile uint64_t *)at;
+		word += stack->canary && at == stack->base;
+		if (resident[i] & 1 && (word = find_written(word, end)) < end)
+			return (size_t)(top - (char *)word);
+	}
+	return 0;
 }
 
 void stack_pretend(bool without_markers, size_t max)

@@ -23,8 +23,8 @@
  *
  * The guard is a marker in the mapping (Linux 6.13), else a page of no access, which makes two
  * mappings of each stack: only half of the process's mappings (vm.max_map_count) are used up that
- * way. Beyond, a canary in the lowest word stands in for it, and is looked at when the stack is
- * left.
+ * way. Beyond, which is said once, a canary in the lowest word stands in for it, and is looked at
+ * when the stack is left.
  */
 struct stack {
 	char *base;
@@ -35,7 +35,10 @@ struct stack {
 
 /* A fresh stack, all zero. 0 or -ENOMEM. */
 int stack_map(struct stack *ret, size_t size);
-void stack_unmap(const struct stack *stack);
+
+/* 0; -ENOMEM when that would leave a hole in a mapping, and the process has no mapping to spare:
+ * then it is as it was. */
+int stack_unmap(const struct stack *stack);
 
 /* False when the canary of an unguarded stack is dead: the stack has overflowed. */
 static inline bool stack_is_sound(const struct stack *stack)
@@ -49,6 +52,10 @@ bool stack_is_guard(const struct stack *stack, const void *address);
 /* Of a stack whose lower part was zero: bytes from the lowest that was written up to the top; makes
  * what lies below the caller's frame zero again. From the stack itself. */
 size_t stack_measure(const struct stack *stack);
+
+/* The same of a stack that somebody else uses and does not run on now, which stays as it is. Pages
+ * that are not in memory are not touched, so one that was swapped out counts as never written. */
+size_t stack_used(const struct stack *stack);
 
 /* For tests: kernels and limits that this machine does not have. SIZE_MAX: as many guard pages as
  * it allows. */

@@ -11,10 +11,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "debug.h"
+#include "hot.h"
 #include "loop.h"
 #include "loopscope/io.h"
 #include "quiet.h"
@@ -24,8 +28,36 @@
 #define HIGH_WATER 65536
 #define LOW_WATER  16384
 
+/* One that is closed may have outlived its loop. */
+#define stream_is_foreign(s) ((s)->fd >= 0 && debug_is_foreign((s)->loop))
+
 static void flush_on(struct fd_wait *wait, int result);
 static void close_with_loop(struct resource *resource);
+
+/* The terminal's open file, and with it the flag, is shared with other descriptors and processes.
+ */
+static int reopen_terminal(struct lsc_loop *loop, int fd, int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int other = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (other < 0)
+		return -errno;
+	int kept = fcntl(fd, F_GETFD), r = 0;
+	fd_forget(loop, fd);
+	if (kept < 0 || dup3(other, fd, kept & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+		r = -errno;
+	close(other);
+	return r;
+}
+
+static int make_nonblocking(struct lsc_loop *loop, int fd, int flags)
+{
+	if (flags & O_NONBLOCK || (isatty(fd) && reopen_terminal(loop, fd, flags) == 0))
+		return 0;
+	return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
 
 int lsc_stream_open(int fd, struct lsc_stream **ret)
 {
@@ -43,9 +75,8 @@ int lsc_stream_open(int fd, struct lsc_stream **ret)
 	struct lsc_stream *s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-		int r = -errno;
-
+	int r = make_nonblocking(loop, fd, flags);
+	if (r < 0) {
 		free(s);
 		return r;
 	}
@@ -98,27 +129,14 @@ static int wait_in(struct waitlist *list, struct lsc_stream *s, struct task *tas
 
 /* ---- the end ---- */
 
-static void free_if_done(struct lsc_stream *s)
+void stream_free(struct lsc_stream *s)
 {
-	if (!s->orphan || s->fd >= 0 || s->users > 0)
-		return;
 	if (s->filter)
 		s->filter->free(s->filter_data);
 	buffer_done(&s->in);
 	buffer_done(&s->unread);
 	buffer_done(&s->out);
 	free(s);
-}
-
-void stream_hold(struct lsc_stream *stream)
-{
-	stream->users++;
-}
-
-void stream_release(struct lsc_stream *stream)
-{
-	stream->users--;
-	free_if_done(stream);
 }
 
 static void close_now(struct lsc_stream *s)
@@ -144,7 +162,7 @@ static void close_with_loop(struct resource *resource)
 	struct lsc_stream *s = container_of(resource, struct lsc_stream, resource);
 
 	close_now(s);
-	free_if_done(s);
+	stream_free_if_done(s);
 }
 
 /* Draining does not suspend any more. */
@@ -189,8 +207,12 @@ static void finish(struct lsc_stream *s)
 
 void lsc_stream_close(struct lsc_stream *stream)
 {
-	if (stream->closing)
+	if (stream->closing || stream_is_foreign(stream))
 		return;
+	if (stream->fd >= 0 && stream->loop->forked_from) {
+		lsc_stream_abort(stream); /* what is to be sent, the parent sends */
+		return;
+	}
 	if (stream->filter && stream->fd >= 0 && !stream->finished && stream->error == 0)
 		finish(stream);
 	stream->closing = true;
@@ -201,6 +223,8 @@ void lsc_stream_close(struct lsc_stream *stream)
 
 void lsc_stream_abort(struct lsc_stream *stream)
 {
+	if (stream_is_foreign(stream))
+		return;
 	stream->closing = true;
 	close_now(stream);
 }
@@ -216,7 +240,7 @@ int lsc_stream_wait_closed(struct lsc_stream *stream)
 
 struct lsc_stream *lsc_stream_free(struct lsc_stream *stream)
 {
-	if (!stream)
+	if (!stream || stream_is_foreign(stream))
 		return NULL;
 	stream_hold(stream);
 	lsc_stream_close(stream);
@@ -228,7 +252,7 @@ struct lsc_stream *lsc_stream_free(struct lsc_stream *stream)
 /* ---- writing ---- */
 
 /* Sends of data what the descriptor takes now: 0 when it takes none, or -errno. */
-static ssize_t send_now(struct lsc_stream *s, const char *data, size_t size)
+static inline ssize_t send_now(struct lsc_stream *s, const char *data, size_t size)
 {
 	ssize_t n;
 
@@ -247,7 +271,7 @@ static void wait_to_flush(struct lsc_stream *s)
 	int r = fd_entry_get(s->loop, s->fd, &entry);
 
 	if (r == 0)
-		r = fd_wait_begin(s->loop, s->fd, entry, &s->flush);
+		r = fd_wait_begin(s->loop, entry, &s->flush);
 	if (r < 0)
 		fail(s, r);
 }
@@ -274,7 +298,7 @@ static void flush_on(struct fd_wait *wait, int result)
 	stream_release(s);
 }
 
-int stream_send(struct lsc_stream *s, const void *data, size_t size)
+LSC_HOT int stream_send(struct lsc_stream *s, const void *data, size_t size)
 {
 	const char *rest = data;
 
@@ -306,8 +330,10 @@ int stream_send(struct lsc_stream *s, const void *data, size_t size)
 	return s->error;
 }
 
-int lsc_stream_write(struct lsc_stream *stream, const void *data, size_t size)
+LSC_HOT int lsc_stream_write(struct lsc_stream *stream, const void *data, size_t size)
 {
+	if (stream_is_foreign(stream))
+		return -EPERM;
 	if (stream->fd < 0 || stream->closing)
 		return stream->error ? stream->error : -EBADF;
 	if (stream->finished)
@@ -323,7 +349,7 @@ size_t lsc_stream_buffered(const struct lsc_stream *stream)
 	return buffer_used(&stream->out);
 }
 
-int lsc_stream_drain(struct lsc_stream *stream)
+LSC_HOT int lsc_stream_drain(struct lsc_stream *stream)
 {
 	struct task *task = task_current();
 

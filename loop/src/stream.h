@@ -4,12 +4,15 @@
 #ifndef LSC_LOOP_STREAM_H
 #define LSC_LOOP_STREAM_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "fd.h"
 #include "future.h"
 #include "list.h"
+#include "loop.h"
 #include "loopscope/filter.h"
 #include "loopscope/stream.h"
 #include "resource.h"
@@ -35,7 +38,6 @@ void buffer_consume(struct buffer *b, size_t size);
 void buffer_done(struct buffer *b);
 
 struct lsc_stream {
-	struct resource resource;
 	struct lsc_loop *loop;
 	const struct lsc_filter *filter; /* NULL: none */
 	void *filter_data;		 /* the filter's */
@@ -60,6 +62,7 @@ struct lsc_stream {
 	struct fd_wait flush;
 	struct waitlist draining;
 	struct waitlist closed;
+	struct resource resource;
 	struct future_waiter linger_ended;
 };
 
@@ -67,14 +70,46 @@ struct lsc_stream {
 ssize_t stream_receive(struct lsc_stream *stream, void *buffer, size_t size);
 int stream_send(struct lsc_stream *stream, const void *data, size_t size);
 
+/* Nobody has it any more, and it is closed. */
+void stream_free(struct lsc_stream *stream);
+
+static inline void stream_free_if_done(struct lsc_stream *stream)
+{
+	if (stream->orphan && stream->fd < 0 && stream->users == 0)
+		stream_free(stream);
+}
+
 /* A call that may suspend holds the stream. */
-void stream_hold(struct lsc_stream *stream);
-void stream_release(struct lsc_stream *stream);
+static inline void stream_hold(struct lsc_stream *stream)
+{
+	stream->users++;
+}
+
+static inline void stream_release(struct lsc_stream *stream)
+{
+	stream->users--;
+	stream_free_if_done(stream);
+}
 
 /* The running task reads from now, and holds the stream. 0, -EPERM, -EBUSY. */
-int stream_begin_reading(struct lsc_stream *stream);
+static inline int stream_begin_reading(struct lsc_stream *stream)
+{
+	if (!task_current())
+		return -EPERM;
+	if (stream->reading)
+		return -EBUSY;
+	stream->reading = true;
+	stream_hold(stream);
+	return 0;
+}
+
 /* It reads no more; returns result. */
-ssize_t stream_end_reading(struct lsc_stream *stream, ssize_t result);
+static inline ssize_t stream_end_reading(struct lsc_stream *stream, ssize_t result)
+{
+	stream->reading = false;
+	stream_release(stream);
+	return result;
+}
 
 /* The stream was closed: has a filter that wants so wait for the peer. */
 void filter_linger(struct lsc_stream *stream);

@@ -7,18 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hot.h"
 #include "loop.h"
 #include "task.h"
 #include "loopscope/io.h"
 
-#define CHUNK 4096
+#define CHUNK		4096
+#define SHORT_SEPARATOR 8
 
-ssize_t stream_receive(struct lsc_stream *s, void *buffer, size_t size)
+LSC_HOT ssize_t stream_receive(struct lsc_stream *s, void *buffer, size_t size)
 {
 	return s->is_socket ? lsc_recv(s->fd, buffer, size, 0) : lsc_read(s->fd, buffer, size);
 }
 
-static ssize_t receive(struct lsc_stream *s, void *buffer, size_t size)
+static inline ssize_t receive(struct lsc_stream *s, void *buffer, size_t size)
 {
 	if (s->eof)
 		return 0;
@@ -33,26 +35,8 @@ static ssize_t receive(struct lsc_stream *s, void *buffer, size_t size)
 	return n;
 }
 
-int stream_begin_reading(struct lsc_stream *s)
-{
-	if (!task_current())
-		return -EPERM;
-	if (s->reading)
-		return -EBUSY;
-	s->reading = true;
-	stream_hold(s);
-	return 0;
-}
-
-ssize_t stream_end_reading(struct lsc_stream *s, ssize_t result)
-{
-	s->reading = false;
-	stream_release(s);
-	return result;
-}
-
 /* Appends what comes to the buffer. What was received, 0 at the end, or -errno. */
-static ssize_t fill(struct lsc_stream *s)
+static LSC_HOT ssize_t fill(struct lsc_stream *s)
 {
 	ssize_t n = buffer_reserve(&s->in, CHUNK);
 
@@ -70,7 +54,7 @@ static void take(struct lsc_stream *s, void *buffer, size_t size)
 	buffer_consume(&s->in, size);
 }
 
-ssize_t lsc_stream_read(struct lsc_stream *stream, void *buffer, size_t size)
+LSC_HOT ssize_t lsc_stream_read(struct lsc_stream *stream, void *buffer, size_t size)
 {
 	ssize_t n = stream_begin_reading(stream);
 
@@ -87,7 +71,7 @@ ssize_t lsc_stream_read(struct lsc_stream *stream, void *buffer, size_t size)
 	return stream_end_reading(stream, n);
 }
 
-ssize_t lsc_stream_read_exactly(struct lsc_stream *stream, void *buffer, size_t size)
+LSC_HOT ssize_t lsc_stream_read_exactly(struct lsc_stream *stream, void *buffer, size_t size)
 {
 	ssize_t n = stream_begin_reading(stream);
 
@@ -108,8 +92,23 @@ ssize_t lsc_stream_read_exactly(struct lsc_stream *stream, void *buffer, size_t 
 	return stream_end_reading(stream, n);
 }
 
+/* memmem(3), which goes byte by byte where the needle is short: a line's end is found by its last
+ * byte. */
+static const char *find_in(const char *data, size_t size, const char *separator, size_t n)
+{
+	if (n > SHORT_SEPARATOR)
+		return memmem(data, size, separator, n);
+	const char *at = data + n - 1, *end = data + size;
+	while (at < end && (at = memchr(at, separator[n - 1], (size_t)(end - at)))) {
+		if (memcmp(at - (n - 1), separator, n - 1) == 0)
+			return at - (n - 1);
+		at++;
+	}
+	return NULL;
+}
+
 /* The length up to and with the separator; what it returns says why there is none. */
-static ssize_t find(struct lsc_stream *s, const void *separator, size_t separator_size)
+static LSC_HOT ssize_t find(struct lsc_stream *s, const void *separator, size_t separator_size)
 {
 	size_t seen = 0; /* bytes in which no separator begins */
 
@@ -117,8 +116,8 @@ static ssize_t find(struct lsc_stream *s, const void *separator, size_t separato
 		const char *from = s->in.data + s->in.begin;
 		size_t used = buffer_used(&s->in);
 		const char *at = used - seen < separator_size ? NULL
-							      : memmem(from + seen, used - seen,
-								       separator, separator_size);
+							      : find_in(from + seen, used - seen,
+									separator, separator_size);
 
 		if (at) {
 			size_t length = (size_t)(at - from) + separator_size;
@@ -144,8 +143,8 @@ static const char *consume(struct lsc_stream *s, size_t size)
 	return data;
 }
 
-ssize_t lsc_stream_read_until(struct lsc_stream *stream, const void *separator,
-			      size_t separator_size, const char **ret_data)
+LSC_HOT ssize_t lsc_stream_read_until(struct lsc_stream *stream, const void *separator,
+				      size_t separator_size, const char **ret_data)
 {
 	if (separator_size == 0)
 		return -EINVAL;
@@ -158,7 +157,7 @@ ssize_t lsc_stream_read_until(struct lsc_stream *stream, const void *separator,
 	return stream_end_reading(stream, n);
 }
 
-ssize_t lsc_stream_read_line(struct lsc_stream *stream, const char **ret_line)
+LSC_HOT ssize_t lsc_stream_read_line(struct lsc_stream *stream, const char **ret_line)
 {
 	ssize_t n = stream_begin_reading(stream);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cancel.h"
+#include "hot.h"
 #include "lock.h"
 #include "overflow.h"
 #include "debug.h"
@@ -23,11 +24,6 @@ static const struct future_ops task_ops;
 struct task *task_of(const struct lsc_future *future)
 {
 	return future->ops == &task_ops ? container_of(future, struct task, future) : NULL;
-}
-
-struct task *task_current(void)
-{
-	return loop_thread ? loop_thread->current : NULL;
 }
 
 /* ---- life ---- */
@@ -98,7 +94,7 @@ struct task *task_new(struct lsc_loop *loop, struct lsc_site *site, lsc_task_fn 
 	return task;
 }
 
-void task_ready(struct task *task)
+LSC_HOT void task_ready(struct task *task)
 {
 	struct lsc_loop *loop = task->future.loop;
 
@@ -199,23 +195,18 @@ static void end_without_running(struct task *task, int result)
 	end(task, result);
 }
 
-struct task *task_pop(struct lsc_loop *loop)
+/* Takes the task that is next to run, if what is next is a task; otherwise NULL. */
+static struct task *pop(struct lsc_loop *loop)
 {
-	for (;;) {
-		struct job *job = loop->batch.first;
-
-		if (!job) {
-			if (!loop_next_round(loop))
-				return NULL;
-			continue;
-		}
-		if (job->ops != TASK_JOB)
-			return NULL;
+	while (loop->batch.first || loop_next_round(loop)) {
+		if (loop->batch.first->ops != TASK_JOB)
+			break;
 		struct task *task = container_of(job_pop(&loop->batch), struct task, job);
 		if (task->runner || !task->must_cancel)
 			return task;
 		end_without_running(task, -ECANCELED); /* the body is skipped */
 	}
+	return NULL;
 }
 
 static inline void note_begin(struct lsc_loop *loop, struct task *task)
@@ -238,15 +229,37 @@ void task_enter(struct task *task)
 	enter(task->future.loop, task);
 }
 
-struct coro *task_context(struct lsc_loop *loop, struct task *next)
+LSC_HOT struct coro *task_context(struct lsc_loop *loop, struct task *next)
 {
 	while (next) {
 		if (next->runner || runner_assign(loop, next) == 0)
 			return enter(loop, next);
 		end_without_running(next, -ENOMEM);
-		next = task_pop(loop);
+		next = pop(loop);
 	}
 	return &loop->thread;
+}
+
+/* The next one, if that is a task that was suspended, as it nearly always is; or NULL. */
+static inline struct task *pop_suspended(struct lsc_loop *loop)
+{
+	struct job *job = loop->batch.first;
+	struct task *task = container_of(job, struct task, job);
+
+	if (__builtin_expect(!job || job->ops != TASK_JOB || !task->coro.sp, 0))
+		return NULL;
+	job_pop(&loop->batch);
+	return task;
+}
+
+LSC_HOT struct coro *task_next_context(struct lsc_loop *loop)
+{
+	struct task *task = pop_suspended(loop);
+
+	if (task)
+		return enter(loop, task);
+	loop->current = NULL;
+	return task_context(loop, pop(loop));
 }
 
 struct task *task_run(struct task *task)
@@ -259,14 +272,7 @@ struct task *task_run(struct task *task)
 	if (loop->debug)
 		debug_stack(loop, task);
 	end(task, result);
-	return task_pop(loop);
-}
-
-/* Where to go on when that is not a task that was suspended. */
-static __attribute__((noinline)) struct coro *find_next(struct lsc_loop *loop)
-{
-	loop->current = NULL;
-	return task_context(loop, task_pop(loop));
+	return pop(loop);
 }
 
 /* Leaves the running task, whose record is written, for who is next; comes back when it is the
@@ -276,12 +282,9 @@ static inline __attribute__((always_inline)) int leave(struct lsc_loop *loop, st
 						       struct park *park, bool plain)
 {
 	struct coro *to;
-	struct job *job = loop->batch.first;
-	struct task *next = container_of(job, struct task, job);
+	struct task *next = pop_suspended(loop);
 
-	/* Nearly always the next one is a task that was suspended. */
-	if (__builtin_expect(job && job->ops == TASK_JOB && next->coro.sp, 1)) {
-		job_pop(&loop->batch);
+	if (__builtin_expect(next != NULL, 1)) {
 		loop->current = next;
 		if (!plain)
 			note_begin(loop, next);
@@ -290,8 +293,11 @@ static inline __attribute__((always_inline)) int leave(struct lsc_loop *loop, st
 		if (loop->batch.first)
 			__builtin_prefetch(
 				container_of(loop->batch.first, struct task, job)->coro.sp);
+	} else if (!loop->batch.first && !loop->ready.first) {
+		loop->current = NULL;
+		to = &loop->thread;
 	} else {
-		to = find_next(loop);
+		to = task_next_context(loop);
 	}
 	if (!plain && loop->unguarded && !stack_is_sound(&task->runner->stack))
 		overflow_found(task);
@@ -318,7 +324,7 @@ bool task_interrupt(struct park *park)
 	return true;
 }
 
-int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detail)
+LSC_HOT int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detail)
 {
 	struct lsc_loop *loop = task->future.loop;
 
@@ -341,7 +347,7 @@ int task_park(struct task *task, struct park *park, uint8_t kind, uint64_t detai
 	return leave(loop, task, park, false);
 }
 
-void task_unpark(struct park *park, int result)
+LSC_HOT void task_unpark(struct park *park, int result)
 {
 	park->result = result;
 	task_ready(park->task);
@@ -362,7 +368,7 @@ static __attribute__((noinline)) int yield_attended(struct lsc_loop *loop, struc
 	return leave(loop, task, NULL, false);
 }
 
-int lsc_yield(void)
+LSC_HOT int lsc_yield(void)
 {
 	struct lsc_loop *loop = loop_thread;
 	struct task *task = loop ? loop->current : NULL;
@@ -386,14 +392,8 @@ static uint8_t wait_kind(const struct lsc_future *future, uint64_t *ret_detail)
 	return LSC_WAIT_TASK;
 }
 
-static bool cancel(struct lsc_future *future)
-{
-	cancel_task(task_of(future));
-	return true;
-}
-
 static const struct future_ops task_ops = {
-	.cancel = cancel,
+	.cancel = cancel_walk,
 	.release = release,
 	.wait_kind = wait_kind,
 };

@@ -95,9 +95,6 @@ uint32_t task_uncancel(struct task *task);
 /* Asks a wait to end, once. True when it has ended; the caller then makes the task ready. */
 bool task_interrupt(struct park *park);
 
-/* The task that runs on this thread, or NULL. */
-struct task *task_current(void);
-
 /* ---- for the scheduler: loop.c and runner.c ---- */
 
 /* Makes task, which has a runner, the running one: on its own stack, or about to be switched to. */
@@ -107,10 +104,10 @@ void task_enter(struct task *task);
  * is a task. */
 struct task *task_run(struct task *task);
 
-/* Takes the task that is next to run, if what is next is a task; otherwise NULL. */
-struct task *task_pop(struct lsc_loop *loop);
-
 /* Where to go on: with the task, or, when NULL, or when it cannot have a stack, in the loop. */
 struct coro *task_context(struct lsc_loop *loop, struct task *next);
+
+/* The same with the task that is next to run, if what is next is a task. No task runs. */
+struct coro *task_next_context(struct lsc_loop *loop);
 
 #endif

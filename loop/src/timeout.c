@@ -5,10 +5,9 @@
 
 #include "base/clock.h"
 #include "call.h"
-#include "cancel.h"
 #include "list.h"
 #include "loop.h"
-#include "loopscope/future.h"
+#include "future.h"
 #include "loopscope/timeout.h"
 #include "task.h"
 
@@ -31,7 +30,7 @@ static void expire(struct job *job)
 	struct scope *s = container_of(call_begin(job), struct scope, call);
 
 	s->expired = true;
-	cancel_task(s->task);
+	future_cancel(&s->task->future);
 }
 
 static const struct job_ops call_ops = {.run = expire};

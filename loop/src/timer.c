@@ -3,6 +3,7 @@
  * scheme 7. */
 #include "timer.h"
 
+#include "hot.h"
 #include "list.h"
 
 #define UNIT_BITS 14u						   /* 16.4 us */
@@ -64,8 +65,11 @@ static void place(struct timer_wheel *wheel, struct timer *timer, uint64_t unit)
 		unit = wheel->now;
 	else
 		level = (63u - (unsigned)__builtin_clzll(unit ^ wheel->now)) / TIMER_SLOT_BITS;
-	append(wheel, level * TIMER_SLOTS + (uint32_t)(unit >> level * TIMER_SLOT_BITS & SLOT_MASK),
-	       timer);
+	unsigned shift = level * TIMER_SLOT_BITS;
+	/* Otherwise its slot does not begin before either: none that begins then reaches so far. */
+	if (unit < wheel->begin)
+		wheel->begin = unit >> shift << shift;
+	append(wheel, level * TIMER_SLOTS + (uint32_t)(unit >> shift & SLOT_MASK), timer);
 }
 
 void timer_add(struct timer_wheel *wheel, struct timer *timer)
@@ -75,6 +79,8 @@ void timer_add(struct timer_wheel *wheel, struct timer *timer)
 	timer->on_wheel = true;
 	timer->order = wheel->added++;
 	place(wheel, timer, unit > wheel->seen ? unit : wheel->seen);
+	if (timer->due_ns < wheel->next_ns)
+		wheel->next_ns = timer->due_ns;
 	wheel->count++;
 }
 
@@ -90,6 +96,8 @@ void timer_remove(struct timer_wheel *wheel, struct timer *timer)
 		list->last = job->link;
 	if (!list->first && slot_is_empty(wheel, timer->slot))
 		clear_bit(wheel, timer->slot);
+	if (timer->due_ns <= wheel->next_ns)
+		wheel->next_ns = 0;
 	timer->on_wheel = false;
 	wheel->count--;
 }
@@ -117,7 +125,7 @@ static bool find_first(const struct timer_wheel *wheel, uint32_t *ret_at, uint64
 	return false;
 }
 
-uint64_t timer_wheel_next(const struct timer_wheel *wheel)
+static __attribute__((noinline)) uint64_t find_next(const struct timer_wheel *wheel)
 {
 	uint64_t unit, first = UINT64_MAX;
 	unsigned looked = 0;
@@ -133,6 +141,13 @@ uint64_t timer_wheel_next(const struct timer_wheel *wheel)
 				first = timer_of(job)->due_ns;
 		}
 	return first;
+}
+
+LSC_HOT uint64_t timer_wheel_next(struct timer_wheel *wheel)
+{
+	if (wheel->next_ns == 0)
+		wheel->next_ns = find_next(wheel);
+	return wheel->next_ns;
 }
 
 /* ---- expiry ---- */
@@ -283,27 +298,44 @@ static size_t expire(struct timer_wheel *wheel, struct job *due, struct job_queu
 	return n;
 }
 
-bool timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
-			struct job_queue *queue)
+/* Empties the slots that have begun by now. True when max have expired before that was done. */
+static __attribute__((noinline)) bool empty_slots(struct timer_wheel *wheel, uint64_t now,
+						  uint64_t now_ns, size_t max,
+						  struct job_queue *queue)
 {
-	uint64_t now = unit_of(now_ns), unit;
+	uint64_t unit;
 	uint32_t at;
 
-	if (now > wheel->seen)
-		wheel->seen = now;
-	for (size_t n = 0; wheel->count > 0 && find_first(wheel, &at, &unit) && unit <= now;) {
-		if (n >= max)
-			return true;
+	wheel->next_ns = 0;
+	for (size_t n = 0;;) {
+		if (wheel->count == 0 || !find_first(wheel, &at, &unit)) {
+			wheel->begin = UINT64_MAX;
+			return false;
+		}
+		wheel->begin = unit;
+		if (unit > now || n >= max)
+			return unit <= now;
 		if (unit > wheel->now)
 			wheel->now = unit;
 		if (at >= TIMER_SLOTS) {
 			move_down(wheel, at);
-		} else {
-			n += expire(wheel, take_due(wheel, at, now_ns), queue);
-			if (unit == now)
-				break; /* the slot that goes on may keep some */
+			continue;
 		}
+		n += expire(wheel, take_due(wheel, at, now_ns), queue);
+		if (unit == now)
+			return false; /* the slot that goes on may keep some */
 	}
+}
+
+LSC_HOT bool timer_wheel_expire(struct timer_wheel *wheel, uint64_t now_ns, size_t max,
+				struct job_queue *queue)
+{
+	uint64_t now = unit_of(now_ns);
+
+	if (now > wheel->seen)
+		wheel->seen = now;
+	if (now >= wheel->begin && empty_slots(wheel, now, now_ns, max, queue))
+		return true;
 	if (now > wheel->now)
 		wheel->now = now;
 	return false;

@@ -41,8 +41,11 @@ struct timer_list {
 };
 
 struct timer_wheel {
-	uint64_t now;  /* in units of the lowest level: all slots before it are empty */
-	uint64_t seen; /* of the last expiry, which may have left some: what is added follows them */
+	uint64_t now; /* in units of the lowest level: all slots before it are empty */
+	uint64_t
+		seen; /* of the last expiry, which may have left some: what is added follows them */
+	uint64_t begin;	  /* in the same units: all slots before it are empty, too */
+	uint64_t next_ns; /* what timer_wheel_next() says; 0: that is to be found out */
 	size_t count;
 	uint32_t added;
 	uint64_t occupied[TIMER_LEVELS][TIMER_SLOTS / 64];
@@ -52,8 +55,8 @@ struct timer_wheel {
 /* The wheel is zeroed memory. */
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ns);
 
-/* The wheel borrows the timer until it has expired or is removed. One whose time was over at the last
- * expiry counts as due then: those that are always due do not keep back the others. */
+/* The wheel borrows the timer until it has expired or is removed. One whose time was over at the
+ * last expiry counts as due then: those that are always due do not keep back the others. */
 void timer_add(struct timer_wheel *wheel, struct timer *timer);
 void timer_remove(struct timer_wheel *wheel, struct timer *timer);
 
@@ -64,7 +67,7 @@ static inline bool timer_is_set(const struct timer *timer)
 
 /* When to look again: none that is not due already is due before; UINT64_MAX when there is none.
  * The deadline of the first timer, or something earlier when many lie in one slot. */
-uint64_t timer_wheel_next(const struct timer_wheel *wheel);
+uint64_t timer_wheel_next(struct timer_wheel *wheel);
 
 /* Takes all timers off, and drops them. */
 void timer_wheel_drop(struct timer_wheel *wheel);

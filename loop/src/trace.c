@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "debug.h"
 #include "list.h"
 #include "loop.h"
 #include "loopscope/mark.h"
@@ -86,6 +87,17 @@ static bool remember_site(struct trace *trace, uint32_t id, uint64_t index)
 	return true;
 }
 
+void trace_site_stack(struct trace *trace, const struct lsc_site *site)
+{
+	uint32_t high = __atomic_load_n(&site->stack_high, __ATOMIC_RELAXED);
+	uint32_t size = __atomic_load_n(&site->stack_size, __ATOMIC_RELAXED);
+	uint32_t id = __atomic_load_n(&site->id, __ATOMIC_RELAXED);
+
+	if (id != 0 && high != 0)
+		ring_put(&trace->ring, LSC_REC_SITE_STACK,
+			 (uint8_t)(size ? __builtin_ctz(size) : 0), 0, id, high);
+}
+
 /* Announces a site, unless a reader that follows, or comes late, finds it in the newer half of the
  * ring and behind the latest snapshot's begin. Without memory to remember it is announced each
  * time. */
@@ -102,6 +114,7 @@ static uint32_t announce_site(struct trace *trace, struct lsc_site *site)
 	remember_site(trace, id, p->head);
 	uint64_t now = ring_put(&trace->ring, LSC_REC_SITE, 0, 0, id, site->line);
 	ring_put_text(&trace->ring, now, text, site_text(site, text));
+	trace_site_stack(trace, site);
 	return id;
 }
 
@@ -116,21 +129,6 @@ static uint64_t announce_task(struct trace *trace, const struct task *task, bool
 
 /* ---- transitions ---- */
 
-void trace_tick_end(struct trace *trace, uint64_t timeout_ns)
-{
-	ring_put(&trace->ring, LSC_REC_TICK_END, 0, 0, 0, timeout_ns);
-}
-
-void trace_tick_begin(struct trace *trace, uint64_t events)
-{
-	struct ring_producer *p = trace->ring.producer;
-
-	if (!p->slots)
-		return;
-	__atomic_store_n(&p->header->tick, p->header->tick + 1, __ATOMIC_RELAXED);
-	ring_put(&trace->ring, LSC_REC_TICK_BEGIN, 0, 0, 0, events);
-}
-
 void trace_task_new(struct trace *trace, struct task *task, const struct task *parent)
 {
 	task->parent = parent ? parent->id : 0;
@@ -141,12 +139,6 @@ void trace_task_new(struct trace *trace, struct task *task, const struct task *p
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker)
 {
 	trace_put(trace, LSC_REC_TASK_CANCEL, 0, task, asker ? asker->id : 0);
-}
-
-void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes)
-{
-	if (site->id != 0)
-		ring_put(&trace->ring, LSC_REC_SITE_STACK, 0, 0, site->id, bytes);
 }
 
 /* ---- what the application says ---- */
@@ -175,15 +167,18 @@ void lsc_trace_counter(const char *name, int64_t value)
 
 /* ---- snapshot ---- */
 
-/* The most records that one task can take: SITE and TASK_NEW with full texts, TASK_STATE. */
+/* The most records that one task can take: SITE and TASK_NEW with full texts, SITE_STACK twice,
+ * TASK_STATE. */
 #define TEXT_RECORDS_MAX ((LSC_TEXT_MAX + 11) / 12)
-#define TASK_RECORDS_MAX (3 + 2 * TEXT_RECORDS_MAX)
+#define TASK_RECORDS_MAX (5 + 2 * TEXT_RECORDS_MAX)
 
-static void put_state(struct trace *trace, const struct task *task)
+static void put_state(struct trace *trace, struct task *task)
 {
 	if (task->id == 0)
 		return;
 	announce_task(trace, task, true);
+	if (task->future.loop->debug && task->runner)
+		debug_stack(task->future.loop, task);
 	ring_put(&trace->ring, LSC_REC_TASK_STATE, task->state, task->wait_kind, task->id,
 		 task->since);
 }
@@ -191,10 +186,8 @@ static void put_state(struct trace *trace, const struct task *task)
 bool trace_snapshot(struct trace *trace, struct list *live)
 {
 	struct ring_producer *p = trace->ring.producer;
-
-	if (!p->slots)
-		return false;
 	uint32_t listener = __atomic_load_n(&p->header->listener, __ATOMIC_RELAXED);
+
 	if (listener != trace->listener) {
 		uint64_t count = 0;
 
@@ -205,8 +198,6 @@ bool trace_snapshot(struct trace *trace, struct list *live)
 		trace->snapshot_at = p->head;
 		ring_put(&trace->ring, LSC_REC_SNAPSHOT_BEGIN, 0, 0, 0, count);
 	}
-	if (!trace->next)
-		return false;
 	uint64_t stop = p->head + (p->mask + 1) / 4;
 	for (; trace->next != live; trace->next = trace->next->next) {
 		if (p->head + TASK_RECORDS_MAX > stop)

@@ -17,14 +17,14 @@
 
 struct trace {
 	struct ring ring;
-	uint32_t last_id;    /* of a task */
-	uint32_t listener;   /* the header's, when last seen */
+	uint64_t last_at;   /* index behind the record that ended a step or made a task, ... */
+	uint64_t last_time; /* ... and its time, which the record directly behind it shares */
+	struct list *next; /* the task the running snapshot comes to next; NULL: no snapshot runs */
+	uint32_t listener; /* the header's, when last seen */
+	uint32_t last_id;  /* of a task */
 	uint64_t *announced; /* by site id: index of its latest SITE record, plus 1; 0: never */
 	size_t nannounced;
 	uint64_t snapshot_at; /* index of the latest SNAPSHOT_BEGIN */
-	uint64_t last_at;     /* index behind the record that ended a step or made a task, ... */
-	uint64_t last_time;   /* ... and its time, which the record directly behind it shares */
-	struct list *next; /* the task the running snapshot comes to next; NULL: no snapshot runs */
 };
 
 /* Records nothing until trace_open(), which may fail to record, and says nothing. */
@@ -41,20 +41,26 @@ static inline uint32_t trace_next_id(struct trace *trace)
 	return trace->last_id == UINT32_MAX ? 0 : ++trace->last_id;
 }
 
-void trace_tick_end(struct trace *trace, uint64_t timeout_ns);
-void trace_tick_begin(struct trace *trace, uint64_t events);
-
 void trace_cancel(struct trace *trace, struct task *task, const struct task *asker);
 
-/* A task from the site has used more stack than any before. */
-void trace_site_stack(struct trace *trace, const struct lsc_site *site, uint32_t bytes);
+/* The most stack that a task from the site has used, if that is known. */
+void trace_site_stack(struct trace *trace, const struct lsc_site *site);
 
 /* Only while trace_records(). */
 void trace_task_new(struct trace *trace, struct task *task, const struct task *parent);
 
-/* Starts a snapshot of the live tasks (a list of task.live) when a reader asks for one, and goes on
- * with one that runs: at most a quarter of the ring at a time, so that a reader can follow. Once a
- * tick; true while there is more to come. */
+/* Whether a reader asks for a snapshot, or one runs. */
+static inline bool trace_snapshot_is_due(const struct trace *trace)
+{
+	const struct ring_producer *p = trace->ring.producer;
+
+	return p->slots && (trace->next || __atomic_load_n(&p->header->listener,
+							   __ATOMIC_RELAXED) != trace->listener);
+}
+
+/* While that is so: begins a snapshot of the live tasks (a list of task.live), or goes on with it:
+ * at most a quarter of the ring at a time, so that a reader can follow. Once a tick; true while
+ * there is more to come. */
 bool trace_snapshot(struct trace *trace, struct list *live);
 
 /* To be called before a task leaves the list of live tasks. */
@@ -64,11 +70,26 @@ static inline void trace_forget(struct trace *trace, struct task *task)
 		trace->next = task->live.next;
 }
 
-/* ---- the steps of tasks: inline, since they are most of what is recorded ---- */
+/* ---- ticks and steps: inline, since they are most of what is recorded ---- */
 
 static inline bool trace_records(const struct trace *trace)
 {
 	return trace->ring.producer->slots;
+}
+
+static inline void trace_tick_end(struct trace *trace, uint64_t timeout_ns)
+{
+	ring_put(&trace->ring, LSC_REC_TICK_END, 0, 0, 0, timeout_ns);
+}
+
+static inline void trace_tick_begin(struct trace *trace, uint64_t events)
+{
+	struct ring_producer *p = trace->ring.producer;
+
+	if (!p->slots)
+		return;
+	__atomic_store_n(&p->header->tick, p->header->tick + 1, __ATOMIC_RELAXED);
+	ring_put_at(p, ring_now(p), LSC_REC_TICK_BEGIN, 0, 0, 0, events);
 }
 
 static inline uint64_t trace_put(struct trace *trace, uint8_t kind, uint8_t arg8,
@@ -88,15 +109,18 @@ static inline void trace_share_time(struct trace *trace, uint64_t time)
 }
 
 /* Like trace_put(), in the moment of the record directly before, if that shares it. */
-static inline uint64_t trace_put_behind(struct trace *trace, uint8_t kind, uint8_t arg8,
-					const struct task *task, uint64_t arg64)
+static inline __attribute__((always_inline)) uint64_t trace_put_behind(struct trace *trace,
+								       uint8_t kind, uint8_t arg8,
+								       const struct task *task,
+								       uint64_t arg64)
 {
 	struct ring_producer *p = trace->ring.producer;
 
-	if (!p->slots || p->head != trace->last_at || task->id == 0)
-		return trace_put(trace, kind, arg8, task, arg64);
-	ring_put_at(&trace->ring, trace->last_time, kind, arg8, 0, task->id, arg64);
-	return trace->last_time;
+	if (!p->slots || task->id == 0)
+		return 0;
+	uint64_t time = p->head == trace->last_at ? trace->last_time : ring_now(p);
+	ring_put_at(p, time, kind, arg8, 0, task->id, arg64);
+	return time;
 }
 
 static inline void trace_current(struct trace *trace, uint32_t id)

@@ -7,13 +7,14 @@
 #include "uring.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "hot.h"
 #include "own_fd.h"
 
 /* Completions are made by the thread that waits for them, and by nobody else (Linux 6.1). */
@@ -23,20 +24,29 @@
 #define QUIET_FLAGS 0u
 #endif
 
-#define NEEDED_FEATURES (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
+/* A loop that waits for its connections does not wait for a disk (Linux 6.15). */
+#if !defined(IORING_FEAT_NO_IOWAIT)
+#define IORING_FEAT_NO_IOWAIT  (1u << 17)
+#define IORING_ENTER_NO_IOWAIT (1u << 7)
+#endif
 
+/* Entries are used in their order, without a table that says so (Linux 6.6). */
+#if !defined(IORING_SETUP_NO_SQARRAY)
+#define IORING_SETUP_NO_SQARRAY (1u << 16)
+#endif
+
+/* The last came together with watches that stay (Linux 5.13). */
+#define NEEDED_FEATURES                                                                            \
+	(IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS)
+
+/* A descriptor, or -errno. */
 static int setup(unsigned entries, struct io_uring_params *p, unsigned cq_entries, uint32_t flags)
 {
 	*p = (struct io_uring_params){
 		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | flags,
 		.cq_entries = cq_entries,
 	};
-	int fd = own_fd((int)syscall(SYS_io_uring_setup, entries, p));
-
-	if (fd >= 0)
-		return fd;
-	errno = -fd;
-	return -1;
+	return own_fd((int)syscall(SYS_io_uring_setup, entries, p));
 }
 
 static int map(struct uring *u, const struct io_uring_params *p)
@@ -69,21 +79,26 @@ static int map(struct uring *u, const struct io_uring_params *p)
 	u->cqes = (struct io_uring_cqe *)(base + p->cq_off.cqes);
 	/* Entry number n always lies in slot n: the indirection is not used. */
 	uint32_t *array = (uint32_t *)(base + p->sq_off.array);
-	for (uint32_t i = 0; i < p->sq_entries; i++)
+	for (uint32_t i = 0; i < p->sq_entries && !(p->flags & IORING_SETUP_NO_SQARRAY); i++)
 		array[i] = i;
 	u->tail = *u->sq_tail;
+	u->wait_flags = IORING_ENTER_GETEVENTS;
+	if (p->features & IORING_FEAT_NO_IOWAIT)
+		u->wait_flags |= IORING_ENTER_NO_IOWAIT;
 	return 0;
 }
 
 int uring_open(struct uring *ret, unsigned sq_entries, unsigned cq_entries)
 {
+	/* Newer kernels have more. */
+	static const uint32_t flags[] = {QUIET_FLAGS | IORING_SETUP_NO_SQARRAY, QUIET_FLAGS, 0};
 	struct io_uring_params p;
-	struct uring u = {.fd = setup(sq_entries, &p, cq_entries, QUIET_FLAGS)};
+	struct uring u = {.fd = -EINVAL};
 
-	if (u.fd < 0 && errno == EINVAL)
-		u.fd = setup(sq_entries, &p, cq_entries, 0);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && u.fd == -EINVAL; i++)
+		u.fd = setup(sq_entries, &p, cq_entries, flags[i]);
 	if (u.fd < 0)
-		return -errno;
+		return u.fd;
 	int r = (p.features & NEEDED_FEATURES) == NEEDED_FEATURES ? map(&u, &p) : -ENOSYS;
 	if (r < 0) {
 		uring_close(&u);
@@ -107,7 +122,7 @@ static uint32_t unsubmitted(const struct uring *u)
 	return u->tail - __atomic_load_n(u->sq_head, __ATOMIC_ACQUIRE);
 }
 
-struct io_uring_sqe *uring_sqe(struct uring *u)
+LSC_HOT struct io_uring_sqe *uring_sqe(struct uring *u)
 {
 	if (unsubmitted(u) >= u->sq_entries)
 		uring_enter(u, 0);
@@ -118,18 +133,27 @@ struct io_uring_sqe *uring_sqe(struct uring *u)
 	return sqe;
 }
 
-int uring_enter(struct uring *u, uint64_t timeout_ns)
+static long enter(struct uring *u, bool wait, uint32_t flags, void *arg, size_t size)
+{
+	return syscall(SYS_io_uring_enter, u->fd, unsubmitted(u), wait, u->wait_flags | flags, arg,
+		       size);
+}
+
+static __attribute__((noinline)) long enter_for(struct uring *u, uint64_t timeout_ns)
 {
 	struct __kernel_timespec ts = {.tv_sec = (long long)(timeout_ns / LSC_NS_PER_S),
 				       .tv_nsec = (long long)(timeout_ns % LSC_NS_PER_S)};
-	struct io_uring_getevents_arg arg = {
-		.sigmask_sz = _NSIG / 8,
-		.ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&ts,
-	};
+	struct io_uring_getevents_arg arg = {.ts = (uint64_t)(uintptr_t)&ts};
+
+	return enter(u, true, IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
+}
+
+LSC_HOT int uring_enter(struct uring *u, uint64_t timeout_ns)
+{
+	bool plain = timeout_ns == 0 || timeout_ns == UINT64_MAX;
 
 	__atomic_store_n(u->sq_tail, u->tail, __ATOMIC_RELEASE);
-	long r = syscall(SYS_io_uring_enter, u->fd, unsubmitted(u), timeout_ns > 0,
-			 IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, sizeof(arg));
+	long r = plain ? enter(u, timeout_ns > 0, 0, NULL, 0) : enter_for(u, timeout_ns);
 	return r < 0 ? -errno : 0;
 }
 

@@ -22,24 +22,31 @@ struct uring {
 	uint32_t *cq_tail; /* the kernel's */
 	uint32_t cq_mask;
 	struct io_uring_cqe *cqes;
+	uint32_t wait_flags; /* of io_uring_enter(2) */
 };
 
-/* 0, or -errno: -ENOSYS, -EPERM, ... where io_uring is absent, refused or too old (5.11). */
+/* 0, or -errno: -ENOSYS, -EPERM, ... where io_uring is absent, refused or too old (5.13). */
 int uring_open(struct uring *ret, unsigned sq_entries, unsigned cq_entries);
 void uring_close(struct uring *u);
-
-/* An empty entry to fill in, which the next uring_enter() submits; NULL when none can be had now.
- */
-struct io_uring_sqe *uring_sqe(struct uring *u);
 
 /* Submits what is filled in, and waits for a completion, for timeout_ns at most (UINT64_MAX: for
  * ever; 0: not at all). 0 or -errno. */
 int uring_enter(struct uring *u, uint64_t timeout_ns);
 
+/* An empty entry to fill in, which the next uring_enter() submits; NULL when none can be had now.
+ */
+struct io_uring_sqe *uring_sqe(struct uring *u);
+
 /* Completions that are there. */
 static inline unsigned uring_completed(const struct uring *u)
 {
 	return __atomic_load_n(u->cq_tail, __ATOMIC_ACQUIRE) - *u->cq_head;
+}
+
+/* Number i of them, which stays. */
+static inline const struct io_uring_cqe *uring_peek(const struct uring *u, unsigned i)
+{
+	return &u->cqes[(*u->cq_head + i) & u->cq_mask];
 }
 
 /* Takes one of them. */

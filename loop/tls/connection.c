@@ -35,9 +35,9 @@ static void release(void *arg)
 	lsc_tls_context_unref(arg);
 }
 
-int lsc_tls_start_server(struct lsc_tls_context *context, const char *host, uint16_t port,
-			 lsc_client_fn fn, void *arg, const struct lsc_server_options *options,
-			 struct lsc_server **ret)
+int lsc_tls_start_server_at(struct lsc_site *site, struct lsc_tls_context *context,
+			    const char *host, uint16_t port, lsc_client_fn fn, void *arg,
+			    const struct lsc_server_options *options, struct lsc_server **ret)
 {
 	struct lsc_server_options o = {.size = sizeof(o)};
 
@@ -50,7 +50,7 @@ int lsc_tls_start_server(struct lsc_tls_context *context, const char *host, uint
 	o.start = start;
 	o.start_arg = context_ref(context);
 	o.release_arg = release;
-	int r = lsc_start_server(host, port, fn, arg, &o, ret);
+	int r = lsc_start_server_at(site, host, port, fn, arg, &o, ret);
 	if (r < 0)
 		lsc_tls_context_unref(context);
 	return r;

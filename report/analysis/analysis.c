@@ -109,6 +109,8 @@ int analysis_run(struct store *s, struct analysis *ret, struct lsc_err *err)
 	if (!r)
 		r = relate_all(&a);
 	if (!r)
+		stack_uses_merge(&a);
+	if (!r)
 		r = profile_all(&a);
 	if (!r)
 		r = blame_all(&a);
@@ -149,6 +151,7 @@ void analysis_done(struct analysis *a)
 	free(a->modes);
 	free(a->steps);
 	free(a->overhead);
+	free(a->stack_uses);
 	free(a->unseen);
 	free(a->unresolved);
 	free(a->findings);

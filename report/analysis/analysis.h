@@ -155,6 +155,12 @@ struct overhead_step {
 	const char *what;
 };
 
+struct stack_use {	/* of the tasks that a process spawns at one place */
+	int64_t target; /* 0 unknown */
+	struct store_site site;
+	uint64_t used, size; /* bytes: the most, of a stack of so many; 0 unknown */
+};
+
 struct analysis {
 	struct arena arena;
 	/* meta; texts NULL and numbers ANALYSIS_UNKNOWN when the capture does not say */
@@ -163,6 +169,7 @@ struct analysis {
 	uint64_t cpus, start_ns, start_wall_ns, end_ns, end_wall_ns, exit_status;
 	uint64_t stall_ns, block_ns, ready_wait_ns, emitted, stored, bpf, bpf_ns, cpu_ns;
 	double coverage; /* -1 unknown */
+	bool is_live;	 /* it is being written still */
 	uint64_t lost[LSC_LOSS_COUNT], lost_total;
 	/* rows, by id; blocks, samples and culprits by stall, then time; waits by loop, then time
 	 */
@@ -181,9 +188,11 @@ struct analysis {
 	struct store_mode_span *modes;
 	struct step *steps;
 	struct overhead_step *overhead;
+	struct stack_use *stack_uses; /* the fullest first */
 	struct named *unseen, *unresolved;
 	size_t ntargets, nloops, ntasks, nstalls, nstacks, nblocks, nsamples, nculprits, nwaits,
-		nvictims, nmarks, ncounters, nmodes, nsteps, noverhead, nunseen, nunresolved;
+		nvictims, nmarks, ncounters, nmodes, nsteps, noverhead, nstack_uses, nunseen,
+		nunresolved;
 	/* conclusions */
 	struct finding *findings; /* worst first */
 	struct blame *blame;	  /* most first */

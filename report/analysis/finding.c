@@ -241,7 +241,9 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 	f->total_ns = add_sat(f->total_ns, o->ns);
 	if (o->ns > f->worst_ns)
 		f->worst_ns = o->ns;
-	if (o->stall && o->stall->rule == rule && o->stall->row.duration_ns > f->longest_stall_ns)
+	/* a block elsewhere in a stall of this rule does not explain it */
+	if (o->stall && o->stall->rule == rule && !strcmp(o->evidence.kind, "stall") &&
+	    o->stall->row.duration_ns > f->longest_stall_ns)
 		f->longest_stall_ns = o->stall->row.duration_ns;
 	add_evidence(f, &o->evidence);
 	if (t)

@@ -19,6 +19,9 @@ int relate_all(struct analysis *a);
 /* How much of two spans of time is common. */
 uint64_t relate_overlap(uint64_t start1, uint64_t len1, uint64_t start2, uint64_t len2);
 
+/* stack_use.c: of what several loops of a process tell the most, in the order of weight. */
+void stack_uses_merge(struct analysis *a);
+
 /* profile.c, blame.c */
 int profile_all(struct analysis *a);
 int blame_all(struct analysis *a);
@@ -35,7 +38,8 @@ const struct rule *rules_explaining(const struct analysis *a, const struct analy
 void site_find(const struct store_stack *stack, struct site *ret);
 /* The interpreter, the C library, a loop library, a standard library. */
 bool site_is_runtime(const struct store_frame *f);
-/* Of what turns loops and calls back: uv_run(), event_base_loop(), asyncio, node's own JavaScript. */
+/* Of what turns loops and calls back: uv_run(), event_base_loop(), asyncio, node's own JavaScript.
+ */
 bool site_is_dispatch(const struct store_frame *f);
 
 /* turn.c. TURN_ONE: some task held it for over a third. */

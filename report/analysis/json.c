@@ -286,6 +286,16 @@ static json_t *counter(const struct analysis *a, size_t i)
 			 json_integer(c->max));
 }
 
+static json_t *stack_use(const struct analysis *a, size_t i)
+{
+	const struct stack_use *u = &a->stack_uses[i];
+
+	return json_pack("{s:o, s:o, s:o, s:o}", "target", json_id(u->target), "spawn_site",
+			 json_site(u->site.function, u->site.file, u->site.line), "used_bytes",
+			 json_count(u->used), "size_bytes",
+			 u->size ? json_count(u->size) : json_null());
+}
+
 static json_t *profile(const struct analysis *a, size_t i)
 {
 	const struct profile *p = &a->profiles[i];
@@ -357,7 +367,7 @@ json_t *report_json(const struct analysis *a)
 
 	return json_pack(
 		"{s:s, s:{s:s, s:s}, s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o, s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o, s:o, s:o}",
 		"schema", "loopscope.report/1", "tool", "name", "loopscope", "version", LSC_VERSION,
 		"host", "hostname", json_text(a->hostname), "kernel", json_text(a->kernel), "arch",
 		json_text(a->arch), "cpus", json_known(a->cpus), "boot_id", json_text(a->boot_id),
@@ -365,5 +375,6 @@ json_t *report_json(const struct analysis *a)
 		"omitted", json_count(a->ntasks - ntasks), "stalls", list(a, a->nstalls, stall),
 		"stacks", list(a, a->nstacks, stack), "findings", list(a, a->nfindings, finding),
 		"blame", list(a, a->nblame, blame), "profiles", list(a, a->nprofiles, profile),
-		"marks", marks(a), "counters", list(a, a->ncounters, counter));
+		"marks", marks(a), "counters", list(a, a->ncounters, counter), "stack_uses",
+		list(a, a->nstack_uses, stack_use));
 }

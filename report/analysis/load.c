@@ -27,6 +27,7 @@ enum bound {
 	BOUND_WAITS,
 	BOUND_MARKS,
 	BOUND_COUNTERS,
+	BOUND_STACK_USES,
 	BOUND_MODES,
 	BOUND_STEPS,
 	BOUND_COUNT,
@@ -42,7 +43,7 @@ static const struct {
 	[BOUND_SAMPLES] = {"samples", 1000000},	 [BOUND_CULPRITS] = {"culprits", 500000},
 	[BOUND_WAITS] = {"ready waits", 500000}, [BOUND_MODES] = {"mode changes", 10000},
 	[BOUND_STEPS] = {"long steps", 500000},	 [BOUND_MARKS] = {"marks", 200000},
-	[BOUND_COUNTERS] = {"counters", 10000},
+	[BOUND_COUNTERS] = {"counters", 10000},	 [BOUND_STACK_USES] = {"uses of stacks", 10000},
 };
 
 struct running { /* the step that is open on a loop while its chunks are read */
@@ -277,6 +278,20 @@ static int on_counter(const struct store_counter *row, void *arg)
 	return KEEP(l->a, &t->name);
 }
 
+static int on_site_stack(const struct store_site_stack *row, void *arg)
+{
+	struct load *l = arg;
+	const struct store_loop *loop = analysis_loop_of(l->a, row->loop);
+
+	if (!fits(l, BOUND_STACK_USES, l->a->nstack_uses))
+		return 0;
+	struct stack_use *t = rows_push(&l->a->stack_uses, &l->a->nstack_uses, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	*t = (struct stack_use){loop ? loop->target : 0, row->site, row->used, row->size};
+	return KEEP(l->a, &t->site.function, &t->site.file);
+}
+
 static int on_mode(const struct store_mode_span *row, void *arg)
 {
 	struct load *l = arg;
@@ -392,6 +407,8 @@ int load_rows(struct store *s, struct analysis *a)
 		r = store_each_mark(s, on_mark, &l);
 	if (!r)
 		r = store_each_counter(s, on_counter, &l);
+	if (!r)
+		r = store_each_site_stack(s, on_site_stack, &l);
 	if (!r)
 		r = store_each_mode(s, on_mode, &l);
 	if (!r && a->nloops) {

@@ -122,6 +122,7 @@ int load_meta(struct store *s, struct analysis *a)
 	for (size_t i = 0; i < LSC_ARRAY_LEN(numbers); i++)
 		*numbers[i].number = read_number(s, numbers[i].key);
 	a->coverage = read_share(s, STORE_META_COVERAGE);
+	a->is_live = store_is_live(s) && a->end_ns == ANALYSIS_UNKNOWN;
 
 	int r = store_each_loss(s, on_loss, a);
 	if (!r)

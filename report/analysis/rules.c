@@ -109,8 +109,8 @@ const struct rule rule_table[] = {
 				     "message to the "
 				     "loop instead of sharing state with it.",
 			[FAMILY_ASYNCIO] =
-				"Use `asyncio.Lock` among tasks; take a `threading.Lock` only in "
-				"`await asyncio.to_thread(...)`.",
+				"Use `asyncio.Lock` among tasks; take a `threading.Lock`, or a "
+				"lock on a file, only in `await asyncio.to_thread(...)`.",
 			[FAMILY_NODE] =
 				"Use `Atomics.waitAsync()`, or post a message between the workers.",
 			[FAMILY_LIBUV] =

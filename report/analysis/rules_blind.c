@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/internal.h"
+#include "base/duration.h"
+
 #define COVERAGE_MIN 0.95
 
 static int add_reason(struct analysis *a, const struct rule *rule, enum severity severity,
@@ -32,12 +35,24 @@ static int add_reason(struct analysis *a, const struct rule *rule, enum severity
 	return 0;
 }
 
+/* Of a program that did not live for long there was little to find. NULL out of memory. */
+static const char *no_loop(struct analysis *a)
+{
+	uint64_t ns = analysis_duration_ns(a);
+	char duration[32];
+
+	if (!a->end_reason || strcmp(a->end_reason, "target-exit") != 0 || ns == ANALYSIS_UNKNOWN)
+		return "no event loop was found";
+	return arena_printf(&a->arena, "no event loop was found until the program ended, after %s",
+			    lsc_duration_format(ns, duration, sizeof(duration)));
+}
+
 int rule_check_blind(struct analysis *a, const struct rule *rule)
 {
 	int r = 0;
 
 	if (!a->nloops)
-		r = add_reason(a, rule, SEVERITY_WARNING, "no event loop was found");
+		r = add_reason(a, rule, SEVERITY_WARNING, no_loop(a));
 	if (!r && a->coverage >= 0 && a->coverage < COVERAGE_MIN)
 		r = add_reason(a, rule, SEVERITY_WARNING,
 			       arena_printf(&a->arena, "coverage is %.1f %%, below %.0f %%",

@@ -51,7 +51,8 @@ static int add_in_pass(struct analysis *a, const struct rule *rule, struct occur
 	return r < 0 ? r : finding_add(a, rule, o);
 }
 
-/* `detail` is what the sentence adds about the stall; a block says it itself. */
+/* `detail` is what the sentence adds about the stall; NULL: what its block b says, if there is one.
+ */
 static int add_stall(struct analysis *a, const struct rule *rule, const struct analysis_stall *s,
 		     const struct store_block *b, uint64_t ns, const char *detail, enum pass pass)
 {
@@ -72,7 +73,7 @@ static int add_stall(struct analysis *a, const struct rule *rule, const struct a
 
 		if (k && k->site.function && !is_fuller(&s->site, b, &k->site))
 			o.site = k->site;
-		o.detail = finding_detail(a, s, b);
+		o.detail = detail ? detail : finding_detail(a, s, b);
 		if (!o.detail)
 			return -ENOMEM;
 	}
@@ -158,18 +159,43 @@ int rule_check_blocks(struct analysis *a, const struct rule *rule)
 	return r;
 }
 
+/* The block whose call a stall is told by that no rule names the cause of; NULL none. */
+static const struct store_block *block_that_held(const struct analysis *a,
+						 const struct analysis_stall *s)
+{
+	const struct store_block *b = analysis_longest_block(a, s);
+
+	return b && b->cause == s->cause && b->syscall ? b : NULL;
+}
+
+/* "on /srv/fifo (pipe-io)"; b may be NULL. NULL out of memory. */
+static const char *what_held(struct analysis *a, const struct analysis_stall *s,
+			     const struct store_block *b)
+{
+	const char *detail = b ? finding_detail(a, s, b) : "";
+
+	if (!detail)
+		return NULL;
+	return arena_printf(&a->arena, "%s%s(%s)", detail, *detail ? " " : "",
+			    lsc_cause_name(s->cause));
+}
+
 int rule_check_stalls(struct analysis *a, const struct rule *rule)
 {
+	bool any = rule->causes == UINT32_MAX;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < a->nstalls; i++) {
 		const struct analysis_stall *s = &a->stalls[i];
+		const struct store_block *b = any ? block_that_held(a, s) : NULL;
+		const char *detail = NULL;
 
-		if (s->rule == rule)
-			r = add_stall(a, rule, s, NULL,
-				      rule->causes == UINT32_MAX ? s->row.duration_ns
-								 : rule_share(rule, &s->row),
-				      NULL, PASS_ALL);
+		if (s->rule != rule)
+			continue;
+		if (any && !(detail = what_held(a, s, b)))
+			return -ENOMEM;
+		r = add_stall(a, rule, s, b, any ? s->row.duration_ns : rule_share(rule, &s->row),
+			      detail, PASS_ALL);
 	}
 	return r;
 }

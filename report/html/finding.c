@@ -104,7 +104,6 @@ static void finding(struct page *p, const json_t *f)
 {
 	const char *fix = field_text(f, "fix"), *confidence = field_text(f, "confidence");
 	const json_t *suppressed = json_object_get(f, "suppressed");
-	uint64_t count = field_u64(f, "count");
 
 	fprintf(p->out, "<article class=\"finding%s\">\n<h3>",
 		json_is_object(suppressed) ? " suppressed" : "");
@@ -117,23 +116,10 @@ static void finding(struct page *p, const json_t *f)
 	fputs("</h3>\n<p class=\"message\">", p->out);
 	html_prose(p, field_text(f, "message"));
 	fputs("</p>\n<p class=\"facts\">", p->out);
-	html_count(p, count);
-	fputs(count == 1 ? " time" : " times", p->out);
-	if (field_u64(f, "total_ns")) {
-		fputs(", ", p->out);
-		html_duration(p, field_u64(f, "total_ns"));
-		fputs(" in all, worst ", p->out);
-		html_duration(p, field_u64(f, "worst_ns"));
-	}
-	if (field_text(f, "syscall")) {
-		fputs(", in <code>", p->out);
-		html_text(p, field_text(f, "syscall"));
-		fputs("</code>", p->out);
-	}
-	if (confidence) {
-		fputs(", ", p->out);
-		html_text(p, confidence);
-	}
+	html_text(p, confidence);
+	fputs(", fingerprint <code>", p->out);
+	html_text(p, field_text(f, "fingerprint"));
+	fputs("</code>", p->out);
 	fputs("</p>\n", p->out);
 	if (fix) {
 		fputs("<p class=\"fix\"><b>Fix</b> ", p->out);

@@ -76,9 +76,26 @@ static void whom(struct page *p, const char *label, const json_t *who, const cha
 {
 	if (!json_is_object(who))
 		return;
-	fprintf(p->out, ", %s ", label);
+	fprintf(p->out, "%s ", label);
 	html_text(p, field_text(who, "comm"));
 	fprintf(p->out, " %lld", (long long)field_int(who, number, 0));
+}
+
+/* What the call was to do, where an argument has a name: LOCK_EX, O_RDONLY|O_CLOEXEC. */
+static void operation(struct page *p, json_t *args)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(args, key, v) {
+		const char *text = json_string_value(v);
+
+		if (!text || !strcmp(key, "path") || (*text >= '0' && *text <= '9'))
+			continue;
+		fputs(" <span class=\"op\">", p->out);
+		html_text(p, text);
+		fputs("</span>", p->out);
+	}
 }
 
 static void blocks(struct page *p, json_t *list)
@@ -102,6 +119,7 @@ static void blocks(struct page *p, json_t *list)
 		fputs("<tr><td><code>", p->out);
 		html_text(p, field_text(b, "syscall") ? field_text(b, "syscall") : "no call");
 		fputs("</code>", p->out);
+		operation(p, json_object_get(b, "args"));
 		if (count > 1) {
 			fputs(" x ", p->out);
 			html_count(p, count);
@@ -111,9 +129,11 @@ static void blocks(struct page *p, json_t *list)
 		fputs("</td><td class=\"n\">", p->out);
 		html_duration(p, field_u64(b, "duration_ns"));
 		fputs("</td><td>", p->out);
+		bool known = json_is_object(json_object_get(b, "resource"));
 		resource(p, json_object_get(b, "resource"));
-		whom(p, "held by", json_object_get(b, "owner"), "tid");
-		whom(p, "woken by", json_object_get(b, "waker"), "pid");
+		whom(p, known ? ", held by" : "held by", json_object_get(b, "owner"), "tid");
+		known |= json_is_object(json_object_get(b, "owner"));
+		whom(p, known ? ", woken by" : "woken by", json_object_get(b, "waker"), "pid");
 		fputs("</td></tr>\n", p->out);
 	}
 	fputs("</tbody></table></div>\n", p->out);
@@ -236,10 +256,7 @@ static void heading(struct page *p, const json_t *s, bool many_loops)
 		fputs(", loop ", p->out);
 		html_loop_name(p, field_int(s, "loop", -1));
 	}
-	char low[32], high[32];
-	lsc_duration_format(least, low, sizeof(low));
-	lsc_duration_format(most, high, sizeof(high));
-	if (strcmp(low, high)) {
+	if (lsc_duration_is_range(least, most)) {
 		fputs(", between ", p->out);
 		html_duration(p, least);
 		fputs(" and ", p->out);

@@ -161,6 +161,40 @@ static void tasks(struct page *p)
 	free(order);
 }
 
+static void cell_kib(struct page *p, const json_t *use, const char *key)
+{
+	fputs("<td class=\"n\">", p->out);
+	if (json_is_integer(json_object_get(use, key)))
+		fprintf(p->out, "%.1f KiB", (double)field_u64(use, key) / 1024);
+	fputs("</td>", p->out);
+}
+
+static void stack_uses(struct page *p)
+{
+	json_t *list = json_object_get(p->doc, "stack_uses"), *use;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	fputs("<section>\n<h2>How full stacks became</h2>\n", p->out);
+	html_open_table(p, "How full stacks became",
+			"<th>Tasks spawned in</th><th class=\"n\">Used at most</th><th "
+			"class=\"n\">Of a stack of</th>");
+	json_array_foreach(list, i, use) {
+		if (i == HTML_ROWS)
+			break;
+		fputs("<tr><td>", p->out);
+		html_site(p, json_object_get(use, "spawn_site"));
+		fputs("</td>", p->out);
+		cell_kib(p, use, "used_bytes");
+		cell_kib(p, use, "size_bytes");
+		fputs("</tr>\n", p->out);
+	}
+	html_close_table(p);
+	html_left_out(p, json_array_size(list), i, "places");
+	fputs("</section>\n", p->out);
+}
+
 /* A party of the blame table: its name, else its number as a task. */
 static void party(struct page *p, const json_t *row, const char *id, const char *name)
 {
@@ -254,6 +288,7 @@ void html_tables(struct page *p)
 {
 	loops(p);
 	tasks(p);
+	stack_uses(p);
 	blame(p);
 	profiles(p);
 }

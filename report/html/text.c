@@ -7,21 +7,22 @@
 
 #include "base/cause.h"
 #include "base/duration.h"
+#include "base/text.h"
 #include "field.h"
-#include "hostile.h"
 
 /* Escapes from s to end, at most until HTML_TEXT bytes after start. */
 static void escape(struct page *p, const char *start, const char *s, const char *end)
 {
 	while (s < end) {
-		size_t n = hostile_length(s);
+		uint32_t point;
+		size_t n = lsc_text_next(s, (size_t)(end - s), &point);
 
 		if (s - start >= HTML_TEXT && (*s & 0xc0) != 0x80) {
 			fputs("\xe2\x80\xa6", p->out); /* an ellipsis */
 			return;
 		}
-		if (n)
-			fputs("\xef\xbf\xbd", p->out); /* U+FFFD */
+		if (lsc_text_harms(point) || point == LSC_TEXT_REPLACEMENT)
+			fputs("\xef\xbf\xbd", p->out);
 		else if (*s == '&')
 			fputs("&amp;", p->out);
 		else if (*s == '<')
@@ -33,8 +34,8 @@ static void escape(struct page *p, const char *start, const char *s, const char 
 		else if (*s == '\'')
 			fputs("&#39;", p->out);
 		else
-			fputc(*s, p->out);
-		s += n ? n : 1;
+			fwrite(s, 1, n, p->out);
+		s += n;
 	}
 }
 

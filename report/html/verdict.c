@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cause.h"
+#include "base/loss.h"
 #include "field.h"
 #include "page.h"
 
@@ -98,6 +99,39 @@ static void share(struct page *p, double v)
 		fprintf(p->out, v == 0 || v == 1 ? "%.0f %%" : "%.1f %%", v * 100);
 }
 
+/* Who had to wait: each task, socket and timer counts once a stall. */
+static void waits(struct page *p)
+{
+	uint64_t count = 0, worst_ns = 0;
+
+	for (size_t i = 0; i < p->nstalls; i++) {
+		const json_t *victims = json_object_get(p->stalls[i], "victims");
+		uint64_t max_ns = field_u64(victims, "max_wait_ns");
+
+		count += field_u64(victims, "count");
+		worst_ns = max_ns > worst_ns ? max_ns : worst_ns;
+	}
+	html_count(p, count);
+	if (!count)
+		return;
+	fputs(" <span>up to ", p->out);
+	html_duration(p, worst_ns);
+	fputs("</span>", p->out);
+}
+
+/* Those that say no more than that a thread turned out to be no loop are no alarm. */
+static bool is_alarming(json_t *lost)
+{
+	const char *reason;
+	json_t *v;
+
+	json_object_foreach(lost, reason, v)
+		if (strcmp(reason, lsc_loss_name(LSC_LOSS_UNCONFIRMED)) != 0 &&
+		    json_integer_value(v))
+			return true;
+	return false;
+}
+
 static void numbers(struct page *p, uint64_t captured_ns)
 {
 	const json_t *capture = json_object_get(p->doc, "capture");
@@ -127,12 +161,15 @@ static void numbers(struct page *p, uint64_t captured_ns)
 	fputs("</dd></div>\n", p->out);
 	number(p, "Stalled in all", "");
 	html_duration(p, stalled_ns);
-	fputs("</dd></div>\n", p->out);
 	if (captured_ns && p->loops.n) {
-		number(p, "Share of loop time", "");
+		fputs(" <span>", p->out);
 		share(p, (double)stalled_ns / ((double)captured_ns * (double)p->loops.n));
-		fputs("</dd></div>\n", p->out);
+		fputs("</span>", p->out);
 	}
+	fputs("</dd></div>\n", p->out);
+	number(p, "Waits behind them", "");
+	waits(p);
+	fputs("</dd></div>\n", p->out);
 	number(p, "Lag, p99", "");
 	if (lag_ns)
 		html_duration(p, lag_ns);
@@ -145,7 +182,7 @@ static void numbers(struct page *p, uint64_t captured_ns)
 	number(p, "Coverage", coverage >= 0 && coverage < COVERAGE_GOOD ? "poor" : "");
 	share(p, coverage);
 	fputs("</dd></div>\n", p->out);
-	number(p, "Events lost", lost_sum ? "poor" : "");
+	number(p, "Events lost", is_alarming(lost) ? "poor" : "");
 	html_count(p, lost_sum);
 	fputs("</dd></div>\n</dl>\n", p->out);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/cause.h"
+#include "base/bytes.h"
 #include "base/duration.h"
 #include "base/err.h"
 #include "base/histogram.h"
@@ -117,11 +118,59 @@ static void an_error_carries_its_sentence_and_may_be_left_out(void **state)
 	assert_int_equal(lsc_err_set(NULL, -EIO, "quiet"), -EIO);
 }
 
+static void bytes_take_units_and_are_printed_for_people(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {{"0", 0},
+		    {"100B", 100},
+		    {"512K", 512 << 10},
+		    {"64M", 64 << 20},
+		    {"64MiB", 64 << 20},
+		    {"64mb", 64 << 20},
+		    {"1.5G", 3ull << 29},
+		    {"2T", 2ull << 40}};
+	static const char *const bad[] = {"",	  "64",	    "-1M",	     "M",    "1X",
+					  "64 M", "64MM",   "0x10M",	     "nanM", "1Bi",
+					  "inf",  "1e400G", "9000000000000T"};
+	uint64_t bytes;
+	char b[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(lsc_bytes_parse(good[i].text, &bytes), 0);
+		assert_int_equal(bytes, good[i].bytes);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_true(lsc_bytes_parse(bad[i], &bytes) < 0);
+	assert_string_equal(lsc_bytes_format(0, b, sizeof(b)), "0 B");
+	assert_string_equal(lsc_bytes_format(1023, b, sizeof(b)), "1023 B");
+	assert_string_equal(lsc_bytes_format(64 << 20, b, sizeof(b)), "64 MiB");
+	assert_string_equal(lsc_bytes_format(3ull << 29, b, sizeof(b)), "1.5 GiB");
+	assert_string_equal(lsc_bytes_format(UINT64_MAX, b, sizeof(b)), "16777216 TiB");
+}
+
+static void bounds_are_a_range_where_they_tell_more_than_one_number(void **state)
+{
+	(void)state;
+	assert_true(lsc_duration_is_range(180000000, 188000000));
+	assert_true(lsc_duration_is_range(0, 1));
+	assert_true(lsc_duration_is_range(979999999, 1000000000));
+	assert_false(lsc_duration_is_range(980000000, 1000000000));
+	assert_false(lsc_duration_is_range(609300000, 609600000));
+	assert_false(lsc_duration_is_range(5, 5));
+	assert_false(lsc_duration_is_range(188000000, 180000000)); /* of a damaged capture */
+	assert_true(lsc_duration_is_range(0, UINT64_MAX));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(durations_take_units_and_refuse_the_rest),
 		cmocka_unit_test(durations_are_printed_for_people),
+		cmocka_unit_test(bytes_take_units_and_are_printed_for_people),
+		cmocka_unit_test(bounds_are_a_range_where_they_tell_more_than_one_number),
 		cmocka_unit_test(histogram_quantiles_lie_within_a_slot_of_the_exact_ones),
 		cmocka_unit_test(histogram_index_and_slot_low_agree),
 		cmocka_unit_test(names_round_trip_and_unknown_values_are_safe),

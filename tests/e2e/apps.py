@@ -34,6 +34,7 @@ class Truth:
     tid: int
     unsure_ns: int = 0  # what it may have lasted longer
     call_ns: int = 0  # all of the call that waited, where the app cannot measure the wait alone
+    rest_ns: int = 0  # what the loop worked before and after it in the same turn, by its own clock
     others_ns: int = 0  # what other callbacks of the same turn may have computed besides
 
     def overlaps(self, begin_ns, ns):

@@ -172,7 +172,7 @@ def report_of(capture):
         if sum(part["ns"] for part in stall["split"]) != stall["duration_ns"]:
             raise AssertionError(f"the split is not the duration: {stall}")
 
-    rows = run("sqlite3", "-readonly", capture, "select * from stalls").stdout.splitlines()
+    rows = run("sqlite3", "-readonly", capture, "select * from stalls", errors="replace").stdout.splitlines()
     if len(rows) < len(report["stalls"]):
         raise AssertionError(f"{len(report['stalls'])} stalls reported, {len(rows)} stored")
     with contextlib.closing(sqlite3.connect(f"file:{capture}?mode=ro", uri=True)) as db:
@@ -197,7 +197,9 @@ def describe(report):
         stalls.append(f"{s['duration_ns'] / MS:.1f} ms ({s['duration_min_ns'] / MS:.1f}-{s['duration_max_ns'] / MS:.1f}, "
                       f"{s['mode']}) at {s['start_ns'] / MS:.0f}: {split}")
     rules = [f"{f['rule']}/{f['severity']}: {f['message']}" for f in report["findings"]]
-    return f"seed {SEED}; stalls: {stalls}; findings: {rules}; unseen: {report['capture']['unseen']}"
+    capture = report["capture"]
+    return (f"seed {SEED}; events: {capture['events']}, lost {capture['lost']}; unseen: {capture['unseen']}; stalls: {stalls}; "
+            f"findings: {rules}")
 
 
 class Case(unittest.TestCase):
@@ -238,6 +240,13 @@ class Case(unittest.TestCase):
         for stall, truth in zip(stalls, truths):
             self.assertStall(stall, truth, cause, report)
         return stalls
+
+    def assertAgree(self, attaches, truth):
+        """Each of these, which it ends, tells of the one sleep on the loop that was planted."""
+        for attach in attaches:
+            report = attach.stop()
+            [stall] = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
+            self.assertStall(stall, truth, "sleep", report)
 
     def assertOnlyFindingsOf(self, report, stalls):
         """No finding speaks of anything but these stalls; host-contention may: it is the host's."""

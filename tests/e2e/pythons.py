@@ -3,7 +3,6 @@
 into folders of the cache that they take for their root."""
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 import unittest
@@ -17,7 +16,6 @@ PYENV_VERSIONS = ("3.8.18", "3.9.18", "3.10.13", "3.11.7", "3.12.1", "3.13.0")
 DEBIAN_REST = ["libc6", "libgcc-s1", "libssl3t64", "libsqlite3-0", "libffi8", "zlib1g", "libexpat1", "libbz2-1.0",
                "liblzma5", "libzstd1", "coreutils"]
 DEBIAN = {"3.13": "trixie", "3.14": "sid", "3.15": "sid"}
-KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ENTER = 'root=$1; shift; while [ "$1" != -- ]; do mount --rbind "$1" "$root$1" || exit; shift; done; shift; exec chroot "$root" "$@"'
 
 
@@ -32,53 +30,74 @@ def pyenv(version):
     return [str(python)]
 
 
-def _apt(folder, suite):
-    """A command line of apt's that knows this suite alone, from where the machine has its own packages."""
-    mirrors = unpacked.step(["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"], folder)
-    mirror = next((line.split()[2] for line in mirrors.splitlines() if line.startswith("Debian Debian ")), None)
-    if not mirror:
-        raise unittest.SkipTest("this machine has no packages from Debian")
-    for part in ("lists/partial", "cache/archives/partial"):
-        (folder / "apt" / part).mkdir(parents=True)
-    (folder / "apt/status").touch()
-    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-    (folder / "apt/sources.list").write_text(f"deb {signed}{mirror} {suite} main\n")
-    places = {"Etc::SourceList": "sources.list", "State::Lists": "lists", "Cache": "cache", "State::status": "status"}
-    options = [f"Dir::{key}={folder}/apt/{value}" for key, value in places.items()]
-    return ["apt-get", "-q", *(part for option in [*options, "Dir::Etc::SourceParts=/dev/null",
-                                                   "Acquire::Languages=none"] for part in ("-o", option))]
-
-
-def _fetch(folder, version, suite):
-    apt = _apt(folder, suite)
-    unpacked.step([*apt, "update"], folder)
+def _fetch_python(folder, version):
     names = [f"python{version}", f"python{version}-minimal", f"libpython{version}-minimal", f"libpython{version}-stdlib"]
-    unpacked.debian(folder, [*names, *DEBIAN_REST], apt)
-    shutil.rmtree(folder / "apt")
+    unpacked.of_suite(folder, DEBIAN[version], [*names, *DEBIAN_REST])
     for name in ("bin", "lib", "lib64"):
         if not (folder / name).exists():
             (folder / name).symlink_to(f"usr/{name}")
     (folder / "etc/resolv.conf").touch()
 
 
-def debian(version):
-    """A command that runs a later Debian's python in its own root, which has the targets and the folder for
-    temporary files where they are here."""
-    root = unpacked.folder(f"python{version}", lambda folder: _fetch(folder, version, DEBIAN[version]))
-    shown = ["/dev", "/proc", tempfile.gettempdir(), str(HERE)]
+def _enter(version, modules, *more, settings=()):
+    """A command that runs a later Debian's python in its own root, which has the targets, the folder for
+    temporary files and `more` where they are here; settings are those of its environment. It must have
+    these modules."""
+    root = unpacked.folder(f"python{version}", lambda folder: _fetch_python(folder, version))
+    shown = ["/dev", "/proc", tempfile.gettempdir(), str(HERE), *more]
     for folder in shown:
         (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
-    command = ["unshare", "-m", "sh", "-c", ENTER, "sh", str(root), *shown, "--", f"/usr/bin/python{version}"]
-    unpacked.step([*command, "-c", "import asyncio, sqlite3, subprocess, urllib.request"], "/", 30)
+    program = [*(["/usr/bin/env", *settings] if settings else []), f"/usr/bin/python{version}"]
+    command = ["unshare", "-m", "sh", "-c", ENTER, "sh", str(root), *shown, "--", *program]
+    unpacked.step([*command, "-c", f"import {modules}"], "/", 30)
     return command
 
 
-def every():
-    """(name, command or why there is none) of each."""
-    ways = {"machine": machine, **{f"pyenv {v}": (lambda v=v: pyenv(v)) for v in PYENV_VERSIONS},
-            **{f"Debian {suite} {v}": (lambda v=v: debian(v)) for v, suite in DEBIAN.items()}}
+def debian(version):
+    return _enter(version, "asyncio, sqlite3, subprocess, urllib.request")
+
+
+def debian_uvloop(version):
+    """The same with the uvloop of that Debian."""
+    root = unpacked.folder(f"uvloop-{DEBIAN[version]}",
+                           lambda folder: unpacked.of_suite(folder, DEBIAN[version], ["python3-uvloop", "libuv1t64"]))
+    modules = root / "usr/lib/python3/dist-packages"
+    libraries = next(root.glob("usr/lib/*/libuv.so.1")).parent
+    return _enter(version, "uvloop", str(root), settings=(f"PYTHONPATH={modules}", f"LD_LIBRARY_PATH={libraries}"))
+
+
+def machine_uvloop():
+    """That of the machine's python: installed, or unpacked once."""
+    modules = pathlib.Path("/usr/lib/python3/dist-packages")
+    if not (modules / "uvloop").exists():
+        root = unpacked.folder("uvloop", lambda folder: unpacked.debian(folder, ["python3-uvloop"]))
+        modules = root / modules.relative_to("/")
+    command = ["env", f"PYTHONPATH={modules}", *machine()]
+    unpacked.step([*command, "-c", "import uvloop"], "/", 30)
+    return command
+
+
+def _at_hand(test, ways):
+    tried = 0
     for name, way in ways.items():
         try:
-            yield name, way(), None
+            command = way()
         except (unittest.SkipTest, OSError, subprocess.SubprocessError) as why:
-            yield name, None, str(why)
+            print(f"skipped {name}: {why}")
+            continue
+        tried += 1
+        yield name, command
+    if not tried:
+        test.skipTest("no CPython is here")
+
+
+def every(test):
+    """(name, command) of each that is here. Prints why another is not; skips the test where none is."""
+    return _at_hand(test, {"machine": machine, **{f"pyenv {v}": (lambda v=v: pyenv(v)) for v in PYENV_VERSIONS},
+                           **{f"Debian {suite} {v}": (lambda v=v: debian(v)) for v, suite in DEBIAN.items()}})
+
+
+def every_with_uvloop(test):
+    """The same of those that have uvloop."""
+    return _at_hand(test, {"machine": machine_uvloop,
+                           **{f"Debian {suite} {v}": (lambda v=v: debian_uvloop(v)) for v, suite in DEBIAN.items()}})

@@ -57,7 +57,7 @@ class Watched(Case):
         causes = CAUSES[truth.kind] | ({"runqueue"} if crowded else set())
         self.assertIn(stall["cause"], causes, told)
         others = min(truth.others_ns, part(stall, "cpu-user") + part(stall, "cpu-kernel"))
-        most = truth.ns + truth.unsure_ns + SLACK + part(stall, "runqueue") + others
+        most = truth.ns + truth.unsure_ns + truth.rest_ns + SLACK + part(stall, "runqueue") + others
         least = (truth.ns - truth.delay_ns if truth.others_ns else max(truth.ns, truth.call_ns)) - SLACK
         self.assertLessEqual(stall["duration_min_ns"], most, told)
         self.assertGreaterEqual(stall["duration_max_ns"], max(truth.ns, truth.call_ns) - SLACK, told)

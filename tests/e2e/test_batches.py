@@ -37,6 +37,15 @@ class Batches(Case):
         findings = {f["rule"]: f for f in report["findings"] if stalls[0]["id"] in f["stall_ids"]}
         return stalls[0], findings, truth, report
 
+    def assertComputed(self, stall, truth, report):
+        """As long as the target's CPU clock says. What was neither that, nor a wait for a CPU, nor a sleep of its
+        own, the host took: less than 8 ms of it read as CPU (docs/probes.md)."""
+        told = f"{truth}; {describe(report)}"
+        own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
+        host = max(0, truth["ns"] - truth["cpu_ns"] - truth["delay_ns"] - truth["slept_ns"])
+        self.assertGreaterEqual(own, truth["cpu_ns"] - SLACK, told)
+        self.assertLessEqual(own, truth["cpu_ns"] + min(host, 8 * MS) + SLACK, told)
+
     def assertMany(self, stall, findings, report):
         self.assertIn("slow-iteration", findings, describe(report))
         self.assertNotIn("cpu-hog", findings, describe(report))
@@ -58,8 +67,7 @@ class Batches(Case):
                 self.assertAlmostEqual(max(parts), truth["longest_ns"], delta=SLACK)
                 if kind in CAUSE:
                     self.assertEqual(stall["cause"], CAUSE[kind], describe(report))
-                own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
-                self.assertAlmostEqual(own, truth["cpu_ns"], delta=SLACK, msg=describe(report))
+                self.assertComputed(stall, truth, report)
                 # what they did each is still told, by its own rule
                 self.assertEqual("blocking-sleep" in {f["rule"] for f in report["findings"]}, kind != "busy")
 
@@ -102,8 +110,7 @@ class Batches(Case):
         told = f"{truth}; {describe(report)}"
         [stall] = (s for s in report["stalls"] if abs(s["duration_ns"] - truth["ns"]) < SLACK)
         self.assertAlmostEqual(part(stall, "runqueue"), truth["delay_ns"], delta=SLACK, msg=told)
-        own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
-        self.assertAlmostEqual(own, truth["cpu_ns"], delta=SLACK, msg=told)
+        self.assertComputed(stall, truth, report)
 
     def test_the_ring_alone_tells_them_apart(self):
         kind = rng.choice(["busy", "sleep"])

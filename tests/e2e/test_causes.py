@@ -150,7 +150,9 @@ class Planted(Case):
         self.assertPart(stall, "runqueue", delay, delay, report)
         if kind in ("busy", "kernel"):
             own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
-            self.assertLessEqual(own, truth["cpu_ns"] + SLACK, f"{truth}; {stall}; {describe(report)}")
+            # it computes or waits for a CPU: the host took the rest, less than 8 ms of which read as CPU
+            host = min(max(0, truth["ns"] - truth["cpu_ns"] - delay), 8 * MS)
+            self.assertLessEqual(own, truth["cpu_ns"] + host + SLACK, f"{truth}; {stall}; {describe(report)}")
             unsure = stall["duration_max_ns"] - stall["duration_ns"]
             self.assertGreaterEqual(own, truth["cpu_ns"] - unsure - SLACK, f"{truth}; {stall}; {describe(report)}")
             share = part(stall, cause) / own

@@ -9,13 +9,16 @@ import signal
 import sqlite3
 import time
 
-from harness import (HERE, LOOPSCOPE, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of,
-                     rng, run, wait_until)
+from harness import (BIN, HERE, LOOPSCOPE, PYTHON, SKIPPED, Attach, Case, Process, describe, frames_of, loopscope, main,
+                     pause, report_of, rng, run, wait_until)
 
 BLOCKER = HERE / "targets/blocker.py"
 REPLACED = HERE / "targets/replaced.py"
+SUCCESSORS = HERE / "targets/successors.py"
 TURNS_LEARNING = 3  # a loop's first turns end before it is known to be one; its last one has no end
+MANY = BIN.parent / "tests/e2e/many_threads"
 REOPENED = HERE / "targets/reopened.py"
+REOPENED_BARE = BIN.parent / "tests/e2e/reopened"
 
 
 def target():
@@ -43,6 +46,23 @@ class TargetEnds(Case):
 
     def test_an_exec_ends_the_capture(self):
         self.watch_end(lambda process: process.tell("exec 1"))
+
+    def test_a_program_that_becomes_another_while_the_watch_begins_is_told_as_that(self):
+        for _ in range(4):
+            script = f"sleep {rng.uniform(0, 0.8):.3f}; exec {PYTHON} {BLOCKER}"
+            with Process(["sh", "-c", script]) as process, Attach(process.pid, self.capture) as attach:
+                process.next_line("running")
+                pause()
+                truth = process.ask("sleep 0.1")
+                pause()
+                report = attach.stop()
+            [told] = report["capture"]["targets"]
+            self.assertEqual((told["runtime"], told["exe"]), ("cpython", os.path.realpath(PYTHON)), script)
+            [loop] = report["loops"]
+            self.assertEqual(loop["runtime"], "cpython", script)
+            [stall] = [s for s in report["stalls"] if s["cause"] == "sleep"]
+            self.assertStall(stall, truth, "sleep", report)
+            self.assertTrue(any(f["lang"] == "python" for f in frames_of(report, stall["stack"])), script)
 
     def test_a_kill_within_a_stall_keeps_the_stall(self):
         with target() as process, Attach(process.pid, self.capture) as attach:
@@ -73,9 +93,19 @@ class TargetEnds(Case):
         for loop in loops:
             self.assertAlmostEqual(loop["ticks"], turns, delta=TURNS_LEARNING, msg=loop)
 
-    def test_an_exec_of_another_thread_loses_nothing_of_the_turns_after(self):
-        turns, _, second = self.watch_exec("other")
-        self.assertAlmostEqual(second["ticks"], turns, delta=TURNS_LEARNING, msg=second)
+    def test_an_exec_of_another_thread_loses_nothing_of_the_turns_before_and_after(self):
+        turns, *loops = self.watch_exec("other")
+        for loop in loops:
+            self.assertAlmostEqual(loop["ticks"], turns, delta=TURNS_LEARNING, msg=loop)
+
+    def test_no_loop_ends_before_it_begins_however_short_its_program_runs(self):
+        loops = 1 + (left := rng.randint(20, 30))
+        with Process([LOOPSCOPE, "record", "-o", self.capture, "--", PYTHON, "-I", "-S", SUCCESSORS, left]) as recorder:
+            self.assertEqual(recorder.finish(60), 0, recorder.stderr())
+        with contextlib.closing(sqlite3.connect(self.capture)) as capture:
+            times = capture.execute("SELECT first_ns, last_ns FROM loop").fetchall()
+        self.assertEqual(len(times), loops)
+        self.assertEqual([time for time in times if time[0] > time[1]], [])
 
     def test_an_exec_within_a_stall_keeps_the_stall(self):
         seconds = rng.uniform(0.2, 0.4)
@@ -90,22 +120,42 @@ class TargetEnds(Case):
 
 
 class LoopEnds(Case):
-    def assertOnlyTurns(self, runtime):
+    def assertOnlyTurns(self, *program):
         """Of a program that runs one loop after the other the stalls within them are told, no others."""
-        seed = rng.randrange(1 << 32)
-        with Process([LOOPSCOPE, "record", "-o", self.capture, "--", PYTHON, REOPENED, runtime, seed]) as recorder:
-            self.assertEqual(recorder.finish(60), 0, recorder.stderr())
+        seed = rng.randrange(1 << 31)
+        with Process([LOOPSCOPE, "record", "-o", self.capture, "--", *program, seed]) as recorder:
+            status, told = recorder.finish(60), recorder.stderr()
+        if status == SKIPPED:
+            self.skipTest(f"no {program[-1]} in this build or kernel")
+        self.assertEqual(status, 0, told)
         truths = [json.loads(line)["ns"] for line in recorder.lines]
         self.assertEqual(len(truths), 6)
         self.assertStalls(report_of(self.capture), truths, "sleep")
 
     def test_what_a_program_does_outside_of_its_asyncio_loops_is_no_stall(self):
-        self.assertOnlyTurns("asyncio")
+        self.assertOnlyTurns(PYTHON, REOPENED, "epoll")
+
+    def test_what_a_program_does_outside_of_its_asyncio_loops_on_poll_is_no_stall(self):
+        self.assertOnlyTurns(PYTHON, REOPENED, "poll")
+
+    def test_what_a_program_does_outside_of_its_asyncio_loops_on_select_is_no_stall(self):
+        self.assertOnlyTurns(PYTHON, REOPENED, "select")
 
     def test_what_a_program_does_outside_of_its_libuv_loops_is_no_stall(self):
         if run(PYTHON, "-c", "import uvloop", status=None).returncode != 0:
             self.skipTest(f"{PYTHON} has no uvloop")
-        self.assertOnlyTurns("uvloop")
+        self.assertOnlyTurns(PYTHON, REOPENED, "uvloop")
+
+    def test_what_a_program_does_outside_of_its_bare_loops_is_no_stall(self):
+        for kind in ("epoll", "poll", "select"):
+            with self.subTest(kind):
+                self.assertOnlyTurns(REOPENED_BARE, kind)
+
+    def test_what_a_program_does_outside_of_its_loops_on_io_uring_is_no_stall(self):
+        self.assertOnlyTurns(REOPENED_BARE, "uring")
+
+    def test_what_a_program_does_outside_of_its_loops_on_numbered_rings_is_no_stall(self):
+        self.assertOnlyTurns(REOPENED_BARE, "uring-numbered")
 
 
 class UserEnds(Case):
@@ -185,6 +235,113 @@ class UserEnds(Case):
         db.close()
         for suffix in ("", "-wal", "-shm"):
             (self.dir / f"copy.lsc{suffix}").unlink(missing_ok=True)
+
+
+class OnePlace(Case):
+    """Two captures that are to have the same name."""
+
+    def test_a_capture_that_is_being_written_is_not_taken_away(self):
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            done = loopscope("attach", "-p", process.pid, "-o", self.capture, "-d", "1", status=2)
+            self.assertEqual(done.stderr, f"loopscope attach: '{self.capture}' is being written by another loopscope: "
+                                          "name another file\n")
+            truth = process.ask(f"sleep {rng.uniform(0.1, 0.2):.3f}")
+            pause()
+            self.assertStalls(attach.stop(), [truth], "sleep")
+
+    def test_of_two_that_begin_at_once_one_is_told(self):
+        with target() as process:
+            with contextlib.ExitStack() as both:
+                attaches = [both.enter_context(Process([LOOPSCOPE, "attach", "-p", process.pid, "-o", self.capture]))
+                            for _ in range(2)]
+                wait_until(lambda: any(attach.child.poll() is not None for attach in attaches), 20, "a refusal")
+                [loser] = [attach for attach in attaches if attach.child.poll() is not None]
+                [winner] = [attach for attach in attaches if attach is not loser]
+                self.assertEqual(loser.finish(), 2, loser.stderr())
+                self.assertEqual(loser.stderr(), f"loopscope attach: '{self.capture}' is being written by another "
+                                                 "loopscope: name another file\n")
+                winner.next_line("attached")
+                winner.child.send_signal(signal.SIGINT)
+                self.assertEqual(winner.finish(), 0, winner.stderr())
+        self.assertEqual(len(report_of(self.capture)["loops"]), 1)
+        self.assertEqual(os.listdir(self.dir), ["run.lsc"])
+
+    def test_a_loopscoped_that_is_killed_before_it_is_ready_leaves_nothing(self):
+        with target() as process:
+            for _ in range(5):
+                with Process([LOOPSCOPE, "attach", "-p", process.pid, "-o", self.capture]) as attach:
+                    children = pathlib.Path(f"/proc/{attach.pid}/task/{attach.pid}/children")
+                    wait_until(lambda: children.read_text().split(), 5, "loopscoped")
+                    time.sleep(rng.uniform(0, 0.4))
+                    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+                    self.assertNotEqual(attach.finish(), 0)
+                left = os.listdir(self.dir)
+                self.assertLessEqual(set(left), {"run.lsc", "run.lsc-wal", "run.lsc-shm"})
+                if left:  # it had taken its place
+                    loopscope("report", self.capture)
+                for name in left:
+                    (self.dir / name).unlink()
+
+
+class SizeBound(Case):
+    """One of 1 MiB, filled with the stalls of a hundred loops."""
+    BOUND = 1 << 20
+    OPTIONS = ("--stall", "1ms", "--max-overhead", "100", "--max-size", "1M")
+
+    def assertFull(self, report, told):
+        self.assertIn("the capture reached its bound of 1 MiB (--max-size)", told)
+        self.assertEqual([path.name for path in self.dir.iterdir()], ["run.lsc"])
+        size = os.path.getsize(self.capture)
+        self.assertLessEqual(size, self.BOUND)
+        self.assertGreater(size, self.BOUND * 3 // 4)
+        [why] = [u["why"] for u in report["capture"]["unseen"] if u["what"] == "what came later"]
+        self.assertRegex(why, r"bound of 1 MiB \(--max-size\) after [\d.]+ m?s")
+        with contextlib.closing(sqlite3.connect(f"file:{self.capture}?mode=ro", uri=True)) as db:
+            rows = sum(db.execute(f"select count(*) from {table}").fetchone()[0]
+                       for table in ("stall", "block", "sample", "wait"))
+        self.assertGreater(rows, 1000)
+        self.assertLessEqual(rows, report["capture"]["events"]["stored"])
+
+    def fill(self, process, is_full):
+        for _ in range(400):
+            if is_full():
+                return
+            process.ask("3000")
+        self.fail("a megabyte holds more than 40,000 stalls")
+
+    def lost_so_far(self):
+        return json.loads(loopscope("report", "--json", self.capture).stdout)["capture"]["lost"].get("store-full", 0)
+
+    def test_attach_ends_when_the_capture_is_full(self):
+        with Process([MANY, 100, 0]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture, *self.OPTIONS) as attach:
+                self.fill(process, lambda: attach.child.poll() is not None)
+                report = attach.end()
+                self.assertIn("wrote", attach.lines[-1])
+                self.assertFull(report, attach.stderr())
+            self.assertIsNone(process.child.poll())
+        self.assertEqual(report["capture"]["end"]["reason"], "size")
+
+    def test_record_goes_on_and_counts_what_there_is_no_room_for(self):
+        with Process([LOOPSCOPE, "record", "-o", self.capture, *self.OPTIONS, "--", MANY, "100", "0"]) as record:
+            record.next_line("running")
+            [pid] = [int(pid) for pid in pathlib.Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split()
+                     if pathlib.Path(f"/proc/{pid}/comm").read_text() == "many_threads\n"]
+            self.fill(record, lambda: "--max-size" in record.stderr())
+            for _ in range(10):
+                record.ask("3000")
+            # who looks on sees the loss: each of a hundred loops blocked and stalled ten times more
+            wait_until(lambda: self.lost_so_far() >= 1900, 10, "the losses in the capture that is being written")
+            self.assertIn(" still being written, ", " ".join(loopscope("report", self.capture).stdout.split()))
+            os.kill(pid, signal.SIGTERM)
+            self.assertEqual(record.finish(), 128 + signal.SIGTERM)
+            told = record.stderr()
+        report = report_of(self.capture)
+        self.assertFull(report, told)
+        self.assertEqual(report["capture"]["end"], {"reason": "target-exit", "exit_status": 128 + signal.SIGTERM})
+        self.assertGreaterEqual(report["capture"]["lost"]["store-full"], 1900)
+        self.assertLess(report["capture"]["coverage"], 1)
 
 
 def is_open(path):

@@ -80,8 +80,9 @@ class Untouched(Case):
     def test_it_would_be_noticed(self):
         with Process([BIN.parent / "tests/e2e/ticker"]) as target:
             target.next_line("running")
-            target.ask("gap")
+            wait_until(lambda: target.ask("gap"), 5, "the ticker's first tick")
             os.kill(target.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, target.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # all of its threads
             time.sleep(0.05)
             os.kill(target.pid, signal.SIGCONT)
             wait_until(lambda: target.ask("gap") > 4 * self.HELD, 5, "the gap of 50 ms")

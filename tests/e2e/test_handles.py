@@ -5,8 +5,9 @@ import time
 import unittest
 
 import nodes
+import pythons
 from harness import BIN, HERE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
-from test_ps import ps, uvloop
+from test_ps import ps
 
 UV_HANDLES = BIN.parent / "tests/e2e/uv_handles"
 
@@ -32,8 +33,11 @@ class Handles(Case):
             told = f"seed {seed} loops {loops} handles {count}; LSC_SEED={SEED}"
             with self.subTest(told), Process([UV_HANDLES, seed, loops, count]) as target:
                 truth = [json.loads(target.next_line("{")) for _ in range(loops)]
+                listed = [loop for loop in ps()["loops"] if loop["pid"] == target.pid]
                 document, before, after = looked_at(target.pid)
                 self.assertEqual(document["unseen"], [], told)
+                self.assertEqual({(loop["tid"], loop["runtime"], loop["runtime_version"]) for loop in listed},
+                                 {(loop["tid"], "libuv", loop["version"]) for loop in truth}, told)
                 found = {loop["tid"]: loop for loop in document["loops"]}
                 self.assertEqual(set(found), {loop["tid"] for loop in truth}, told)
                 for loop in truth:
@@ -110,14 +114,14 @@ class Handles(Case):
         self.watch_node(nodes.published("24"))
 
     def test_uvloop_has_handles_beside_its_tasks(self):
-        folder = uvloop()
-        with Process([PYTHON, HERE / "targets/tasks.py", 1, 2, 5, folder]) as target:
-            truth = json.loads(target.next_line("{", 60))
-            document = ps(target.pid)
-        self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
-                         {tid: len(tasks) for tid, tasks in truth.items()})
-        for loop in document["loops"]:
-            self.assertIn("async", {handle["kind"] for handle in loop["handles"]})
+        for name, command in pythons.every_with_uvloop(self):
+            with self.subTest(name), Process([*command, HERE / "targets/tasks.py", 1, 2, 5, "uvloop"]) as target:
+                truth = json.loads(target.next_line("{", 60))
+                document = ps(target.pid)
+                self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                                 {tid: len(tasks) for tid, tasks in truth.items()})
+                for loop in document["loops"]:
+                    self.assertIn("async", {handle["kind"] for handle in loop["handles"]})
 
     def test_another_loop_has_none(self):
         with Process([PYTHON, HERE / "targets/tasks.py", 1, 1, 5]) as target:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Frames of JavaScript in the machine's node, Debian's and newer ones: what the report says is what
-node itself says of the same functions: their names, scripts and the lines where they begin."""
+node itself says of the same functions: their names, scripts and the lines where they begin; of
+functions that were inlined, too."""
 import json
 import string
 import textwrap
@@ -18,10 +19,30 @@ CALLS = {
     "loop": "const end = Date.now() + host.ms;\nlet n = 0;\nwhile (Date.now() < end) { n++; }",
     "json": "JSON.parse(host.text);",
     "regexp": "host.pattern.test(host.line);",
+    "rounds": "host.crypto.pbkdf2Sync('secret', 'salt', host.rounds, 64, 'sha512');",  # little, in a hot loop
 }
+# Of these a frame is where it calls something: what is inlined there is known.
+CALLING = [kind for kind in CALLS if kind != "loop"]
 CAUSES = {"fifo": {"pipe-io"}, "child": {"child-wait"}}
 RUNS = {"cpu-user", "cpu-kernel", "runqueue"}
 FIXES = {"fifo": "fs.promises", "child": "execFile()"}
+# A small function that is inlined into a hot loop, which calls next to nothing.
+SPIN = """
+function add(a, b) {
+    return (a * 31 + b) | 0;
+}
+function spin(host) {
+    host.note();
+    const end = Date.now() + host.ms;
+    let n = 0;
+    do {
+        for (let i = 0; i < 1000; i++)
+            n = add(n, i);
+    } while (Date.now() < end);
+    return n;
+}
+module.exports = { spin };
+"""
 NO_INLINING = ["--no-turbo-inlining", "--no-maglev-inlining"]
 
 
@@ -59,7 +80,9 @@ def write_module(folder, kind):
     lines = []
     function = Function(0, f"host.note();\n{CALLS[kind]}")
     chain = [function]
-    for i in range(1, rng.randint(2, 8)):
+    if kind == "rounds":
+        chain.append(Function(1, f"const end = Date.now() + host.ms;\ndo {{ {function.call}; }} while (Date.now() < end);"))
+    for i in range(len(chain), rng.randint(2, 8)):
         chain.append(Function(i, f"let x{i} = 1;\n{chain[-1].call};\nreturn x{i};"))
     for function in chain:
         lines += [""] * rng.randint(0, 300) + [function.text]
@@ -70,7 +93,7 @@ def write_module(folder, kind):
     return str(path), chain[-1].entry
 
 
-class JavaScript(Case):
+class Planted(Case):
     @staticmethod
     def told(report, stack):
         return [[frame["function"], frame["file"], frame["line"]] for frame in frames_of(report, stack)
@@ -81,11 +104,14 @@ class JavaScript(Case):
         """What node says of the stack; those of its own that have no script are left out."""
         return [[function or "(anonymous)", script, line] for function, script, line in truth["stack"] if script]
 
+    @staticmethod
+    def order(target, **order):
+        target.tell(json.dumps({"ms": rng.randint(150, 250), **order}))
+        return json.loads(target.next_line("{", 60))
+
     def plant(self, target, kind, warm, **more):
         path, entry = write_module(self.dir, kind)
-        target.tell(json.dumps({"kind": kind, "ms": rng.randint(150, 250), "module": path, "entry": entry, "warm": warm,
-                                **more}))
-        return json.loads(target.next_line("{", 60))
+        return self.order(target, kind=kind, module=path, entry=entry, warm=warm, **more)
 
     def find_stall(self, report, truth):
         """The one in which the target's timer called the module: warming up, it is called by others."""
@@ -99,38 +125,44 @@ class JavaScript(Case):
     @staticmethod
     def frames_from(told, truth):
         """From the innermost function of the module on."""
-        script = JavaScript.known(truth)[0][1]
+        script = Planted.known(truth)[0][1]
         return told[next((i for i, frame in enumerate(told) if frame[1] == script), len(told)):]
 
-    def assertTold(self, report, truth, exactly):
+    def assertTold(self, report, truth):
         what = f"{truth['kind']}, warm {truth['warm']}; unresolved: {report['capture']['unresolved']}; seed {harness.SEED}"
         stall, known = self.find_stall(report, truth), self.known(truth)
         self.assertIn(stall["cause"], CAUSES.get(truth["kind"], RUNS), what)
         told = self.told(report, stall["stack"])
         own = self.frames_from(told, truth)
-        if exactly:
-            self.assertEqual(own, known, what)
-            self.assertEqual(list(stall["site"].values()), known[0], what)
-        else:
-            rest = iter(known)
-            self.assertTrue(all(frame in rest for frame in own), f"{own} of {known}; {what}")
+        self.assertEqual(own, known, what)
+        self.assertEqual(list(stall["site"].values()), known[0], what)
         for frame in told[:len(told) - len(own)]:
             self.assertTrue(frame[1].startswith("node:"), f"{frame}; {what}")
         if truth["kind"] in FIXES:
             fixes = [finding["fix"] for finding in report["findings"] if stall["id"] in finding["stall_ids"]]
             self.assertTrue(any(FIXES[truth["kind"]] in fix for fix in fixes), f"{fixes}; {what}")
 
-    def watch(self, command, *, exactly=True, options=(), kinds=tuple(CALLS)):
-        with Process([*command, *options, HERE / "targets/javascript_calls.js"]) as target:
+    def attach(self, command, plant):
+        """Attaches to a node that does what plant(target) has it do. What that gives, and the report."""
+        with Process([*command, HERE / "targets/javascript_calls.js"]) as target:
             target.next_line("running")
             with Attach(target.pid, self.capture) as attach:
-                orders = [(kind, warm) for kind in kinds for warm in (False, True)]
-                truths = [self.plant(target, *order) for order in rng.sample(orders, len(orders))]
+                truth = plant(target)
                 pause()
-                report = attach.stop()
+                return truth, attach.stop()
+
+    def watch(self, command, *, options=(), kinds=tuple(CALLS)):
+        orders = [(kind, warm) for kind in kinds for warm in (False, True)]
+        truths, report = self.attach([*command, *options], lambda target: [
+            self.plant(target, *order) for order in rng.sample(orders, len(orders))])
         for truth in truths:
             with self.subTest(kind=truth["kind"], warm=truth["warm"]):
-                self.assertTold(report, truth, exactly)
+                self.assertTold(report, truth)
+        return report
+
+
+class WithoutInlining(Planted):
+    """Each function has a frame of its own."""
 
     def test_functions_are_those_that_node_tells_in_the_machines_node(self):
         self.watch([nodes.machine()], options=NO_INLINING)
@@ -145,13 +177,9 @@ class JavaScript(Case):
         self.watch(nodes.published(24), options=NO_INLINING)
 
     def test_parsing_50_mb_is_told_with_the_function_that_does_it(self):
-        with Process([nodes.machine(), *NO_INLINING, HERE / "targets/javascript_calls.js"]) as target:
-            target.next_line("running")
-            with Attach(target.pid, self.capture) as attach:
-                truth = self.plant(target, "json", True, bytes=50_000_000)
-                pause()
-                report = attach.stop()
-        self.assertTold(report, truth, True)
+        truth, report = self.attach([nodes.machine(), *NO_INLINING],
+                                    lambda target: self.plant(target, "json", True, bytes=50_000_000))
+        self.assertTold(report, truth)
 
     def test_hashing_is_told_while_others_compute(self):
         """OpenSSL's assembler keeps who called it below the stack pointer: soon something else lies there."""
@@ -162,8 +190,37 @@ class JavaScript(Case):
                     self.capture = str(self.dir / f"{len(options)}.lsc")
                     self.watch(command, options=options, kinds=("hash",))
 
-    def test_an_inlined_function_is_left_out_and_no_other_is_told(self):
-        self.watch([nodes.machine()], exactly=False)
+
+class JavaScript(Planted):
+    """As node runs by itself."""
+
+    def watch_inlined(self, command):
+        """Where a function that calls something was inlined it is told all the same."""
+        report = self.watch(command, kinds=CALLING)
+        inlined = [frame["function"] for stack in report["stacks"] for frame in stack["frames"]
+                   if frame["lang"] == "js" and frame["inlined"]]
+        self.assertGreater(len(inlined), 0, f"nothing was inlined; seed {harness.SEED}")
+
+    def test_inlined_functions_are_told_in_the_machines_node(self):
+        self.watch_inlined([nodes.machine()])
+
+    def test_inlined_functions_are_told_in_debians_node_18(self):
+        self.watch_inlined(nodes.debian())
+
+    def test_inlined_functions_are_told_in_node_22(self):
+        self.watch_inlined(nodes.published(22))
+
+    def test_inlined_functions_are_told_in_node_24(self):
+        self.watch_inlined(nodes.published(24))
+
+    def test_what_is_inlined_where_nothing_is_called_is_said_to_be_unknown(self):
+        path = self.dir / "spin.js"
+        path.write_text(SPIN)
+        truth, report = self.attach([nodes.machine()], lambda target: self.order(
+            target, kind="loop", module=str(path), entry="spin", warm=True))
+        self.assertTold(report, truth)
+        whys = {entry["why"] for entry in report["capture"]["unresolved"] if entry["what"] == "frames of JavaScript"}
+        self.assertIn("what is inlined there is not known", whys, harness.SEED)
 
     def test_a_function_that_is_moved_meanwhile_is_told_right_or_not_at_all(self):
         """Young functions and much garbage: each that is named is one that was called there."""

@@ -133,6 +133,18 @@ class Announcements(Live):
         self.assertIn(early["cause"], ("child-wait", "pipe-io"))  # who ends the wait is known at its end
         self.assertEqual(final["cause"], "child-wait")
 
+    def test_one_that_follows_an_announced_one_soon_is_announced_too(self):
+        with blocker() as process, Events(process.pid, self.capture) as attach:
+            pause()
+            for turn in range(3):
+                began = time.monotonic_ns()
+                plant(process, f"sleep {rng.uniform(1.3, 1.8):.3f}")
+                wait_until(lambda: len(attach.stalls(False)) > turn, 5, "its end")
+                self.assertEqual(len(attach.stalls(True)), turn + 1, attach.of("stall"))
+                after = attach.stalls(True)[turn]["came_ns"] - began
+                self.assertTrue(S <= after < 1.3 * S, f"announced after {after / MS:.0f} ms")
+            attach.stop()
+
     def test_a_person_reads_that_it_hangs(self):
         with blocker() as process, Attach(process.pid, self.capture) as attach:
             pause()

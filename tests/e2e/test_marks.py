@@ -2,6 +2,7 @@
 """What an application says of itself, marks and counters, against what it printed with its own clock."""
 import contextlib
 import json
+import re
 import sqlite3
 
 from harness import BIN, MS, SLACK, Attach, Case, Process, describe, loopscope, main, pause, rng
@@ -27,8 +28,18 @@ class Marks(Case):
                 for line in lines:
                     pause(0.2, 0.4)
                     said += self.tell(target, line)
+                    if line.startswith("checkout"):
+                        self.assertTold(attach, said)
                 pause(0.2, 0.4)
                 return attach.stop(), said
+
+    def assertTold(self, attach, said):
+        """The live line of the checkout names the mark before its block, and where in the stall that lies."""
+        attach.next_line("STALL")
+        told = re.fullmatch(r" +after mark 'checkout begin', ([\d.]+) (us|ms) into it", attach.next_line())
+        self.assertTrue(told, said)
+        into = float(told[1]) * (MS if told[2] == "ms" else MS // 1000)
+        self.assertLess(into, SLACK)
 
     def test_marks_and_counters_are_those_of_the_program(self):
         lines = ["go"] + [f"checkout {rng.randint(60, 140)}" for _ in range(rng.randint(2, 4))]

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Targets with several loops, loops that come late or go, and targets in places of their own: containers,
 time namespaces, programs whose file is gone."""
-import contextlib
 import json
 import os
 import pathlib
 import shutil
-import signal
 import time
 
-from harness import BIN, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng, run
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, frames_of, loopscope, main, pause,
+                     rng, run)
 
 LOOPS = BIN.parent / "tests/e2e/some_loops"
+BLOCKER = HERE / "targets/blocker.py"
 
 
 class Loops(Process):
@@ -126,6 +126,18 @@ class Several(Base):
         self.assertEqual([loops[stall["loop"]] for stall in stalls], [truth["tid"]], describe(report))
         self.assertStall(stalls[0], truth["ns"], "sleep", report)
 
+    def test_a_fork_within_a_turn_is_the_loops_own_time(self):
+        options = rng.choice([(), ("--follow",)])
+        with Process([PYTHON, BLOCKER]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture, *options) as attach:
+                pause()
+                truths = [process.ask(f"{kind} {rng.uniform(0.08, 0.15):.3f}") for kind in ("fork", "sleep")]
+                pause()
+                report = attach.stop()
+        self.assertEqual({loop["pid"] for loop in report["loops"]}, {process.pid}, options)
+        self.assertStalls(report, truths, "sleep")
+
     def test_several_processes_by_number(self):
         with Loops(1) as one, Loops(2) as two, Loops(1) as three:
             with Attach(one.pid, self.capture, "-p", f"{two.pid},{three.pid}") as attach:
@@ -234,6 +246,24 @@ class Places(Base):
         self.assertStall(stall, truth["ns"], "sleep", report)
         self.assertGreater(truth_end, time.monotonic_ns() + 500 * 1000 * MS)  # its clock is another
         self.assertLess(stall["start_ns"], report["capture"]["duration_ns"])
+
+    def test_a_program_that_moves_into_other_namespaces_meanwhile(self):
+        with Process([PYTHON, BLOCKER]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                pause()
+                truths = [process.ask(f"sleep {rng.uniform(0.08, 0.15):.3f}")]
+                process.ask("move 0")
+                truths.append(process.ask(f"sleep {rng.uniform(0.08, 0.15):.3f}"))
+                pause()
+                self.assertNotEqual(*(os.readlink(f"/proc/{pid}/ns/mnt") for pid in ("self", process.pid)))
+                report = attach.stop()
+        sleeps = [stall for stall in self.planted(report) if stall["cause"] == "sleep"]  # moving may take a while, too
+        self.assertEqual(len(sleeps), len(truths), describe(report))
+        for stall, truth in zip(sleeps, truths):
+            self.assertStall(stall, truth, "sleep", report)
+            self.assertTrue(any("sleep" in (frame["function"] or "") for frame in frames_of(report, stall["stack"]))
+                            or report["capture"]["unresolved"], describe(report))
 
     def test_from_within_a_pid_namespace_it_is_refused(self):
         shell = ("sh", "-c", '"$@"; exit $?', "sh")  # process 1 there

@@ -15,7 +15,6 @@ import jsonschema
 
 from apps import APP
 import pythons
-import unpacked
 from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
@@ -36,15 +35,6 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
         if not set(task["awaits"]) <= set(ids):
             raise AssertionError(f"a task awaits none of these: {task}")
     return document
-
-
-def uvloop():
-    """The folder that has Debian's uvloop: installed, or unpacked once."""
-    installed = pathlib.Path("/usr/lib/python3/dist-packages")
-    if (installed / "uvloop").exists():
-        return installed
-    root = unpacked.folder("uvloop", lambda folder: unpacked.debian(folder, ["python3-uvloop"]))
-    return root / "usr/lib/python3/dist-packages"
 
 
 def by_loop(document):
@@ -72,12 +62,7 @@ class Tasks(Case):
     def test_the_tasks_of_every_interpreter_are_those_that_it_tells(self):
         """Random trees of all ways to await, in several loops; names, states, where each is suspended, and who
         awaits whom."""
-        tried = 0
-        for version, command, why in pythons.every():
-            if why:
-                print(f"skipped {version}: {why}")
-                continue
-            tried += 1
+        for version, command in pythons.every(self):
             seed, loops, tasks = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([5, 40, 300])
             told = f"{version} seed {seed} loops {loops} tasks {tasks}; LSC_SEED={SEED}"
             with self.subTest(version=version), Process([*command, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
@@ -95,8 +80,6 @@ class Tasks(Case):
                 self.assertTrue(said.startswith(document["loops"][0]["runtime_version"]), f"{said} {told}")
                 # each loop has one cycle of three, and nothing else goes round
                 self.assertEqual([len(cycle) for cycle in document["cycles"]], [3] * loops, told)
-        if not tried:
-            self.skipTest("no CPython is here")
 
     def test_tasks_of_a_thread_that_has_ended_and_those_that_begin_at_once(self):
         code = ("import asyncio, sys, threading\nasync def leaf(): await asyncio.Event().wait()\n"
@@ -109,10 +92,7 @@ class Tasks(Case):
                 "async def main():\n kept.extend(await make())\n"
                 " print(*sorted(t.get_name() for l in (loop, asyncio.get_running_loop()) for t in asyncio.all_tasks(l)), flush=True)\n"
                 " await leaf()\nasyncio.run(main())")
-        for version, command, why in pythons.every():
-            if why:
-                print(f"skipped {version}: {why}")
-                continue
+        for version, command in pythons.every(self):
             with self.subTest(version=version), Process([*command, "-c", code]) as target:
                 told = target.next_line("ended", 60).split()
                 document = ps(target.pid)
@@ -122,16 +102,16 @@ class Tasks(Case):
                 self.assertEqual((document["changed"], document["unseen"]), (0, []))
 
     def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
-        folder = uvloop()
-        seed = rng.randrange(10 ** 6)
-        with Process([PYTHON, HERE / "targets/tasks.py", seed, 2, 60, folder]) as target:
-            truth = json.loads(target.next_line("{", 60))
-            self.assertIn("uvloop", pathlib.Path(f"/proc/{target.pid}/maps").read_text())
-            document = ps(target.pid)
-        told = f"seed {seed}; LSC_SEED={SEED}"
-        self.assertTellsTheSame(document, truth, told)
-        self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
-                         {tid: len(tasks) for tid, tasks in truth.items()}, told)
+        for name, command in pythons.every_with_uvloop(self):
+            seed = rng.randrange(10 ** 6)
+            told = f"{name} seed {seed}; LSC_SEED={SEED}"
+            with self.subTest(name), Process([*command, HERE / "targets/tasks.py", seed, 2, 60, "uvloop"]) as target:
+                truth = json.loads(target.next_line("{", 60))
+                self.assertIn("uvloop", pathlib.Path(f"/proc/{target.pid}/maps").read_text())
+                document = ps(target.pid)
+                self.assertTellsTheSame(document, truth, told)
+                self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                                 {tid: len(tasks) for tid, tasks in truth.items()}, told)
 
     def test_the_tree_for_eyes_shows_each_task_once_and_says_where_it_goes_round(self):
         with Process([PYTHON, HERE / "targets/tasks.py", rng.randrange(10 ** 6), 1, 30]) as target:
@@ -381,7 +361,7 @@ class Refused(Case):
         self.assertEqual([unseen["what"] for unseen in document["unseen"]], ["loops without a ring"])
 
     def test_usage(self):
-        for argv in (["x"], ["1,2"], ["1", "2"], ["--json=x"], ["-p", "1"], ["0"], ["99999999999"]):
+        for argv in (["x"], ["1,2"], ["1", "2"], ["--json=x"], ["-p"], ["-p", "x"], ["-p", "1", "2"], ["0"], ["99999999999"]):
             done = run(LOOPSCOPE, "ps", *argv, status=2)
             self.assertEqual(done.stdout, "")
             self.assertTrue(done.stderr.startswith("loopscope ps: "), done.stderr)

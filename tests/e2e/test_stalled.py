@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Targets that hang whoever reads their memory or their files: on a FUSE whose daemon never answers. Each costs workers,
-which are replaced; the other loops, and the collector, do not notice."""
+"""Targets that hang whoever reads their memory or their files: on a FUSE whose daemon never answers. Memory costs
+workers, which are replaced; a file costs indexers, and the names in it. The other loops, the target's own stacks in other
+files, and the collector do not notice."""
 import contextlib
 import json
 import os
@@ -8,12 +9,14 @@ import pathlib
 import time
 import unittest
 
-from harness import BIN, HERE, MS, PYTHON, Process, describe, frames_of, main, pause, rng, wait_until
+from harness import BIN, HERE, MS, PYTHON, Process, describe, frames_of, main, pause, rng, run, wait_until
 from test_live import Events, Live, blocker, helpers_of, plant
+from test_perfmap import JIT
 
 STALLED_FILE = BIN.parent / "tests/e2e/stalled_file"
 REPLACED = (2 * 50 + 100) * MS  # the deadlines of two tries at the same block, and what it may take to start a worker
-INDEXED = 2 * 2000 * MS  # the two deadlines for a file: meanwhile no stack is unwound
+STALLED_CODE = STALLED_FILE.with_name("stalled_code.so")
+INDEXED = 2 * 2000 * MS  # the two deadlines for a file, after which it is left alone
 
 
 def of_process(pid, name):
@@ -32,18 +35,23 @@ def began(pid):
     return ticks * 10**9 // os.sysconf("SC_CLK_TCK") - asleep
 
 
-def workers_of(client):
+def workers_of(client, name="lsc-worker"):
     """The workers of a running loopscope, by the state that they are in."""
-    return {pid: of_process(pid, "State") for pid in helpers_of(client) if of_process(pid, "Name") == "lsc-worker"}
+    return {pid: of_process(pid, "State") for pid in helpers_of(client) if of_process(pid, "Name") == name}
 
 
 class Stalled(Live):
-    def hostile(self, *options):
+    def hostile(self, *options, late_ms=0):
+        content = STALLED_CODE.read_bytes() if options else bytes(4096)
+        return self.beside(content, PYTHON, HERE / "targets/stalled_reads.py", self.dir / "file", *options, late_ms=late_ms)
+
+    def beside(self, content, *command, late_ms=0):
+        """A command that finds the file there, on the FUSE."""
         if not os.access("/dev/fuse", os.R_OK | os.W_OK):
             raise unittest.SkipTest("no /dev/fuse")
         file = self.dir / "file"
-        file.write_bytes(bytes(4096))
-        process = Process([STALLED_FILE, file, PYTHON, HERE / "targets/stalled_reads.py", file, *options])
+        file.write_bytes(content)
+        process = Process([STALLED_FILE, str(late_ms), file, *command])
         with contextlib.suppress(AssertionError):
             process.next_line("running")
             return process
@@ -82,19 +90,20 @@ class Stalled(Live):
             self.assertNotIn(alive[0], first)
             return attach.stop(), truths, replaced
 
-    def assertUnharmed(self, report, hostile, good, truths, bare_ns=0):
-        """All of the good one's stalls are there, with frames, but for those that began in the first bare_ns."""
+    def stalls_of(self, report, process):
         loops = {target["pid"]: {loop["id"] for loop in report["loops"] if loop["target"] == target["id"]}
                  for target in report["capture"]["targets"]}
-        stalls = [stall for stall in report["stalls"] if stall["loop"] in loops[good.pid]]
+        return [stall for stall in report["stalls"] if stall["loop"] in loops[process.pid]]
+
+    def assertUnharmed(self, report, hostile, good, truths):
+        """All of the good one's stalls are there, with frames."""
+        stalls = self.stalls_of(report, good)
         self.assertEqual(len(stalls), len(truths), describe(report))
         for stall, truth in zip(stalls, truths):
             self.assertStall(stall, truth["ns"], stall["cause"], report)
-        told = [(stall["start_ns"], bool(frames_of(report, stall["stack"]))) for stall in stalls]
-        since = told[0][0] + bare_ns
-        self.assertGreater(told[-1][0], since)
-        self.assertTrue(all(framed for at, framed in told if at >= since), f"{told}; {report['capture']['unresolved']}")
-        self.assertGreater(len([stall for stall in report["stalls"] if stall["loop"] in loops[hostile.pid]]), 0)
+        told = [bool(frames_of(report, stall["stack"])) for stall in stalls]
+        self.assertTrue(all(told), f"{told}; {report['capture']['unresolved']}")
+        self.assertGreater(len(self.stalls_of(report, hostile)), 0)
 
     def assertReplaced(self, replaced):
         self.assertTrue(replaced and min(replaced) <= REPLACED, replaced)
@@ -118,11 +127,97 @@ class Stalled(Live):
         self.assertQuarantined(report)
 
     def test_code_in_a_file_that_nobody_else_can_read(self):
-        """A file may take 2 s to be indexed, two times, before its target is left alone."""
-        with self.hostile("code") as hostile, blocker() as good:
-            report, truths, _ = self.watch(hostile, good, "nowhere", rounds=18)
-        self.assertUnharmed(report, hostile, good, truths, INDEXED)
-        self.assertQuarantined(report)
+        """Its indexers hang until the deadline, two times. Meanwhile, and afterwards, both targets block elsewhere."""
+        with self.hostile("code") as hostile, blocker() as good, \
+                Events(f"{hostile.pid},{good.pid}", self.capture) as attach:
+            pause()
+            workers, indexers = workers_of(attach.pid), workers_of(attach.pid, "lsc-indexer")
+            # one that waits sleeps; when it was killed, the kernel holds it for as long as the daemon lives
+            lost = lambda: sum(state[0] == "D" for state in workers_of(attach.pid, "lsc-indexer").values())
+            inside = plant(hostile, f"code {rng.uniform(0.06, 0.2):.3f}")
+            hung_ns, truths, elsewhere, held = time.monotonic_ns(), [], [], []
+            while time.monotonic_ns() < hung_ns + INDEXED + 1000 * MS:
+                elsewhere.append(plant(hostile, f"nowhere {rng.uniform(0.06, 0.2):.3f}"))
+                truths.append(plant(good, f"{rng.choice(('sleep', 'spin'))} {rng.uniform(0.06, 0.2):.3f}"))
+                number = len(truths)
+                wait_until(lambda number=number: len(self.told_of(attach, good)) >= number, 2, "the line of the good one")
+                self.assertSoon(self.told_of(attach, good)[-1], truths[-1]["end_ns"], f"round {number},")
+                held.append(lost())
+                pause(0.1, 0.3)
+            inside_again = plant(hostile, f"code {rng.uniform(0.06, 0.2):.3f}")
+            pause()
+            print(f"indexers {indexers}, then {workers_of(attach.pid, 'lsc-indexer')}; {len(truths)} rounds")
+            self.assertEqual(workers_of(attach.pid).keys(), workers.keys())  # who reads memory was not lost
+            self.assertEqual((held[0], held[-1]), (0, 2), held)
+            report = attach.stop()
+        self.assertUnharmed(report, hostile, good, truths)
+        stalls = self.stalls_of(report, hostile)
+        blocks = [inside, *elsewhere, inside_again]
+        self.assertEqual(len(stalls), len(blocks), describe(report))
+        for stall, truth in zip(stalls, blocks):
+            self.assertStall(stall, truth["ns"], "sleep", report)
+        for stall in stalls[1:-1]:
+            names = [frame["function"] for frame in frames_of(report, stall["stack"])]
+            self.assertIn("main.<locals>.obey", names, report["capture"]["unresolved"])
+        for stall in (stalls[0], stalls[-1]):
+            [frame] = [f for f in frames_of(report, stall["stack"]) if f["module"] == str(self.dir / "file")]
+            self.assertIsNone(frame["function"])
+        unresolved = report["capture"]["unresolved"]
+        self.assertIn(("names and lines", "a file could not be read in time"),
+                      {(entry["what"], entry["why"]) for entry in unresolved}, unresolved)
+
+    def test_a_perf_map_that_nobody_else_can_read(self):
+        """Its reader is lost once; what it would have named has no names. All other frames are there, and nobody waits."""
+        with self.beside(b"1000 10 never read\n", JIT) as hostile, blocker() as good:
+            perf_map = pathlib.Path(f"/tmp/perf-{hostile.pid}.map")
+            self.addCleanup(perf_map.unlink)
+            run("nsenter", f"--mount=/proc/{hostile.pid}/ns/mnt", "mount", "--bind", self.dir / "file", perf_map)
+            with Events(f"{hostile.pid},{good.pid}", self.capture) as attach:
+                pause()
+                workers, made, truths = workers_of(attach.pid), [], []
+                for number in range(6):
+                    made.append(hostile.ask(f"0 {rng.randint(60, 200)} made {number}"))
+                    truths.append(plant(good, f"sleep {rng.uniform(0.06, 0.2):.3f}"))
+                    wait_until(lambda number=number: len(self.told_of(attach, good)) > number, 2, "the line of the good one")
+                    self.assertSoon(self.told_of(attach, good)[number], truths[-1]["end_ns"], f"round {number},")
+                    pause(0.1, 0.3)
+                then = workers_of(attach.pid)
+                alive = [pid for pid, state in then.items() if state[0] not in "DZ"]
+                print(f"workers {workers}, then {then}")
+                self.assertEqual(len(alive), 1, then)
+                self.assertNotIn(alive[0], workers)
+                self.assertLessEqual(len(then), 2, then)  # one was lost, no more
+                report = attach.stop()
+        self.assertUnharmed(report, hostile, good, truths)
+        stalls = self.stalls_of(report, hostile)
+        self.assertEqual(len(stalls), len(made), describe(report))
+        for stall, truth in zip(stalls, made):
+            self.assertStall(stall, truth, "sleep", report)
+            names = [frame["function"] for frame in frames_of(report, stall["stack"])]
+            self.assertIn("block", names, report["capture"]["unresolved"])
+            self.assertIn("main", names[names.index("block"):])
+            self.assertIn(None, names)
+        unresolved = {(entry["what"], entry["why"]) for entry in report["capture"]["unresolved"]}
+        self.assertIn(("frames of code made at run time", "a file could not be read in time"), unresolved)
+        self.assertNotIn("stack", [what for what, _ in unresolved], unresolved)
+
+    def test_code_in_a_file_that_comes_late(self):
+        """Later than a stall is waited for otherwise: it has its names all the same."""
+        late_ms = rng.randint(700, 1200)
+        with self.hostile("code", late_ms=late_ms) as target, Events(str(target.pid), self.capture) as attach:
+            pause()
+            truth = plant(target, f"code {rng.uniform(0.06, 0.2):.3f}")
+            wait_until(lambda: self.told_of(attach, target), 2, "its line")
+            self.assertSoon(self.told_of(attach, target)[0], truth["end_ns"])
+            pause(late_ms / 1000 + 0.5, late_ms / 1000 + 1)  # the file comes meanwhile
+            report = attach.stop()
+        [stall] = self.stalls_of(report, target)
+        self.assertStall(stall, truth["ns"], "sleep", report)
+        names = [frame["function"] for frame in frames_of(report, stall["stack"])]
+        # those of Python were read while the block lasted, and kept
+        functions = ["stalled_code_sleep", "<lambda>", "main.<locals>.obey"]
+        self.assertEqual([name for name in names if name in functions], functions, names)
+        self.assertEqual([entry for entry in report["capture"]["unresolved"] if entry["what"] in ("stack", "frames of Python")], [])
 
 
 if __name__ == "__main__":

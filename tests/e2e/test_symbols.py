@@ -19,7 +19,10 @@ def objcopy(*arguments):
     subprocess.run(["objcopy", *arguments], check=True, timeout=60)
 
 
-class Symbols(Case):
+class Stripped(Case):
+    """A program of its own build id, stripped, and its debug file."""
+    linked = True  # the program names its debug file, which lies beside it
+
     def setUp(self):
         super().setUp()
         if not CALLBACKS.exists():
@@ -29,28 +32,24 @@ class Symbols(Case):
         self.debug = folder / f"{rng.randint(0, 9999)}.debug"
         shutil.copy(CALLBACKS, self.program)
         objcopy("--only-keep-debug", self.program, self.debug)
-        objcopy("--strip-all", f"--add-gnu-debuglink={self.debug}", self.program)
+        link = (f"--add-gnu-debuglink={self.debug}",) if self.linked else ()
+        objcopy("--strip-all", *link, self.program)
 
-    def stack_of_stall(self):
-        """Blocks in a random depth. The depth, the callback, the frames of the stall."""
+    def build_id(self):
+        notes = subprocess.run(["readelf", "-n", self.program], check=True, capture_output=True, text=True).stdout
+        return re.search("Build ID: ([0-9a-f]+)", notes)[1]
+
+    def plant(self, target):
+        """Blocks in a random depth. The depth, and what the target says of the block."""
         depth, callback = rng.randint(1, 9), rng.choice(("idle", "async"))
-        with Process([self.program]) as target:
-            target.next_line("ready")
-            with Attach(target.pid, self.capture) as attach:
-                pause(0.5, 0.8)
-                target.tell(f"{callback} {rng.randint(60, 140)} {depth}")
-                said = json.loads(target.next_line("callback"))
-                pause(0.4, 0.6)
-                self.report = attach.stop()
-        [stall] = [s for s in self.report["stalls"] if s["cause"] not in ("runqueue", "steal")]
-        return depth, said["callback"], frames_of(self.report, stall["stack"])
+        target.tell(f"{callback} {rng.randint(60, 140)} {depth}")
+        return depth, json.loads(target.next_line("callback"))
 
-    def unresolved(self):
-        return [u["why"] for u in self.report["capture"]["unresolved"] if u["what"] == "names and lines"]
+    def own(self, frames):
+        return [f for f in frames if f["module"] and f["module"].endswith(self.program.name)]
 
-    def test_of_a_debug_file(self):
-        depth, callback, frames = self.stack_of_stall()
-        own = [f for f in frames if f["module"] and f["module"].endswith(self.program.name)]
+    def assertNamed(self, frames, depth, callback):
+        own = self.own(frames)
         names = [f["function"] for f in own]
         self.assertEqual(names[:depth + 2], ["descend"] * (depth + 1) + [callback], describe(self.report))
         source = (pathlib.Path(__file__).parent / "targets/callbacks.c").read_text().splitlines()
@@ -58,20 +57,43 @@ class Symbols(Case):
             self.assertTrue(frame["file"].endswith("callbacks.c"), frame)
             calls = "usleep" if frame is own[0] else "descend"
             self.assertRegex("".join(source[frame["line"] - 1:frame["line"] + 1]), rf"\b{calls}\(|sink", frame)
-        self.assertEqual(self.unresolved(), [])
 
-    def test_of_another_build(self):
-        data = self.debug.read_bytes()
-        notes = subprocess.run(["readelf", "-n", self.program], check=True, capture_output=True, text=True).stdout
-        build_id = bytes.fromhex(re.search("Build ID: ([0-9a-f]+)", notes)[1])
-        self.assertIn(build_id, data)
-        self.debug.write_bytes(data.replace(build_id, bytes(reversed(build_id))))
-        _, _, frames = self.stack_of_stall()
-        own = [f for f in frames if f["module"] and f["module"].endswith(self.program.name)]
+    def assertNameless(self, frames):
+        own = self.own(frames)
         self.assertTrue(own, frames)
         for frame in own:
             self.assertIsNone(frame["function"], frame)
             self.assertIsNone(frame["file"], frame)
+
+    def unresolved(self, what="names and lines"):
+        return [u["why"] for u in self.report["capture"]["unresolved"] if u["what"] == what]
+
+
+class Symbols(Stripped):
+    def stack_of_stall(self):
+        """Blocks once. The depth, the callback, the frames of the stall."""
+        with Process([self.program]) as target:
+            target.next_line("ready")
+            with Attach(target.pid, self.capture) as attach:
+                pause(0.5, 0.8)
+                depth, said = self.plant(target)
+                pause(0.4, 0.6)
+                self.report = attach.stop()
+        [stall] = [s for s in self.report["stalls"] if s["cause"] not in ("runqueue", "steal")]
+        return depth, said["callback"], frames_of(self.report, stall["stack"])
+
+    def test_of_a_debug_file(self):
+        depth, callback, frames = self.stack_of_stall()
+        self.assertNamed(frames, depth, callback)
+        self.assertEqual(self.unresolved(), [])
+
+    def test_of_another_build(self):
+        data = self.debug.read_bytes()
+        build_id = bytes.fromhex(self.build_id())
+        self.assertIn(build_id, data)
+        self.debug.write_bytes(data.replace(build_id, bytes(reversed(build_id))))
+        _, _, frames = self.stack_of_stall()
+        self.assertNameless(frames)
         self.assertEqual(self.unresolved(), ["its debug file is of another build"])
 
 

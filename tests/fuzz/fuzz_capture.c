@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A capture from anywhere: opened, analysed, and told as text and as a page. The input is either a
- * file as it is, or changes to the rows of a sound one: such a file comes through the checks of
- * SQLite and of the schema, and reaches what computes with the values.
+ * A capture from anywhere: opened, analysed, judged, and told as text, as a page and as JSON. The
+ * input is a file as it is; or a sound one with bytes changed and its end cut off; or one with
+ * changed rows: that comes through the checks of SQLite and of the schema, and reaches what
+ * computes with the values.
  */
 #include "fuzz.h"
 
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "check.h"
 #include "fixture.h"
 #include "html.h"
 #include "text.h"
@@ -140,6 +142,35 @@ static void change_rows(struct fuzz_input *in)
 	sqlite3_close(db);
 }
 
+/* What a bad disk or an interrupted copy leaves. */
+static void change_bytes(struct fuzz_input *in)
+{
+	lsc_autofree uint8_t *copy = malloc(sound.size);
+
+	FUZZ_MUST(copy);
+	memcpy(copy, sound.bytes, sound.size);
+	size_t size = sound.size - (fuzz_take(in, 1) % 4 ? 0 : fuzz_take(in, 3) % sound.size);
+	for (int i = 0; i < CHANGES_MAX && in->left; i++) {
+		size_t at = fuzz_take(in, 3) % sound.size;
+		copy[at] ^= (uint8_t)fuzz_take(in, 1);
+	}
+	write_file(copy, size);
+}
+
+static void judge(const struct analysis *a)
+{
+	struct check c = {0};
+
+	FUZZ_MUST(check_add_max_stall(&c, "50ms") == 0);
+	FUZZ_MUST(check_add_max_findings(&c, "info=0") == 0);
+	FUZZ_MUST(check_judge(&c, a) == 0);
+	check_print(&c, a, &(struct text_options){.color = true, .width = 60}, nowhere);
+	json_t *told = check_json(&c, a, "x.lsc", -1, 0);
+	FUZZ_MUST(told);
+	json_decref(told);
+	check_done(&c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
@@ -149,6 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	prepare();
 	if (size >= 6 && !memcmp(data, "SQLite", 6))
 		write_file(data, size);
+	else if (fuzz_take(&in, 1) % 4 == 0)
+		change_bytes(&in);
 	else
 		change_rows(&in);
 	if (store_open(path, &s, NULL) < 0)
@@ -158,6 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_MUST(report);
 		FUZZ_MUST(text_render(&a, &(struct text_options){.name = "x.lsc"}, nowhere) == 0);
 		FUZZ_MUST(html_render(report, nowhere) == 0);
+		judge(&a);
 		json_decref(report);
 		analysis_done(&a);
 	}

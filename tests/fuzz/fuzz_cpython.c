@@ -47,7 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct answer answer;
 	static uint8_t packet[MESSAGE_MAX];
 	static struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
-	static const struct message_job job = {.python = TID};
 	struct fuzz_input in = {data, size};
 	const struct version *v = &versions[fuzz_take(&in, 1) % VERSIONS];
 	struct message_result result;
@@ -61,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < (v->minor < 11 ? FRAMES : 2); i++)
 		add_native(&answer, "_PyEval_EvalFrameDefault");
 	if (!view.why)
-		pystack_merge_view(&view, &job, NULL, &answer);
+		merge_python(&view, TID, NULL, &answer);
 	if (cpython_find_gil(&view.py, &gil) == MESSAGE_WHY_NONE)
 		FUZZ_MUST(gil.holder >= RUNTIME && gil.holder < RUNTIME + v->size);
 	FUZZ_MUST(image.reads < READS_MAX);

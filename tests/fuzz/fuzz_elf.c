@@ -1,67 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file that a target maps: where it lies, its build id, its table of functions, its symbols. What
- * libelf and libdw do with it happens, too; they have targets of their own elsewhere.
+ * A file that a target maps, on its way through an indexer and the worker: its build id, its
+ * symbols, its unwind information, its lines. What libelf and libdw do with it happens, too; they
+ * have targets of their own elsewhere.
  */
-#include "fuzz.h"
+#include "target.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "inspect/find.h"
-#include "inspect/space.h"
+#include "inspect/elffile.h"
+#include "inspect/indexwriter.h"
+#include "inspect/srcline.h"
 
-#define BASE	  0x7f0000000000ull
-#define ADDRESSES 8
-
-static Elf *own_elf(void)
+static int make_file(const uint8_t *data, size_t size)
 {
-	static Elf *elf;
+	int fd = memfd_create("file", MFD_CLOEXEC);
 
-	if (elf)
-		return elf;
-	elf_version(EV_CURRENT);
-	elf = elf_begin(open("/proc/self/exe", O_RDONLY | O_CLOEXEC), ELF_C_READ, NULL);
-	FUZZ_MUST(elf);
-	return elf;
-}
-
-static void look(struct space *s, size_t size)
-{
-	struct space_file *f = &s->files[0];
-	uint64_t address, length;
-
-	space_index(f);
-	FUZZ_MUST(strlen(f->build_id) < sizeof(f->build_id));
-	for (size_t i = 0; i < ADDRESSES; i++) {
-		uint64_t at = BASE + size * i / ADDRESSES;
-		const struct symbol *y = symbol_resolve(&s->symbols, f, at);
-		FUZZ_MUST(y->ncalls >= 1 && y->ncalls <= SYMBOL_CALLS_MAX && y->entry <= at);
-		for (size_t k = 0; k < y->ncalls; k++)
-			FUZZ_MUST(y->calls[k].line >= 0);
-		FUZZ_MUST(entry_find(&f->entries, at, 0) <= at);
-	}
-	if (find_symbol(s, "x", "main", &address, &length))
-		FUZZ_MUST(length && address + length > address);
+	FUZZ_MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+	return fd;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct message_open target = {.pid = 1, .tid = 1};
-	int fd = memfd_create("file", MFD_CLOEXEC);
+	const struct message_file what = {.flags = MESSAGE_FILE_PLAIN, .pid = 1};
+	const struct message_stamp stamp = {.size = size};
 	struct fuzz_input tail = {data + (size ? size - 1 : 0), size ? 1 : 0};
-	struct message_map m = {.start = BASE,
-				.end = BASE + (size | 4095) + 1,
-				.offset = (fuzz_take(&tail, 1) + 1) % 4 * 4096,
-				.inode = 1};
+	uint64_t offset = (fuzz_take(&tail, 1) + 1) % 4 * 4096;
+	struct srcline_call calls[INDEX_CALLS_MAX];
+	struct message_index m = {.inode = 1};
+	struct elffile *f;
 
-	FUZZ_MUST(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-	struct space *s = space_new(-1, -1, &target);
-	FUZZ_MUST(s);
-	FUZZ_MUST(space_add(s, &m, "/x", 2, fd) == 0);
-	if (space_seal(s, own_elf()) == 0 && s->nfiles)
-		look(s, size);
+	own_elf(); /* which readies libelf */
+	if (elffile_open(make_file(data, size), -1, &what, "/x", &stamp, &f) < 0)
+		return 0;
+	int room = memfd_create("index", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	FUZZ_MUST(room >= 0);
+	int r = indexwriter_run(f, room, &m.head);
+	FUZZ_MUST(r < 0 || (index_is_sealed(room) && index_check(room, &m.head) >= 0));
+	for (size_t i = 0; i < TARGET_ADDRESSES && f->has_lines; i++) {
+		size_t n = srcline_find(f, size * i / TARGET_ADDRESSES, calls);
+		FUZZ_MUST(n >= 1 && n <= INDEX_CALLS_MAX);
+	}
+	elffile_close(f);
+	if (r < 0) {
+		close(room);
+		return 0;
+	}
+	struct space *s = target_new(size, offset);
+	space_take_index(s, &m, NULL, room);
+	target_look(s);
 	space_free(s);
 	return 0;
 }

@@ -2,12 +2,13 @@
 /*
  * A V8 in memory, where some words are others than they should be: of its heap, of its stack, of
  * the constants that it exports, of the native walk. The input: a version, how the walk was made,
- * then patches of (kind, place, value).
+ * whether something is inlined, then patches of (kind, place, value).
  */
 #include "fuzz.h"
 
 #include "base/cleanup.h"
 #include "inspect/v8function.h"
+#include "inspect/v8inline.h"
 #include "v8image.h"
 
 #define READS_MAX 20000 /* a walk ends, whatever it meets */
@@ -68,12 +69,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct v8walk walk;
 	static uint8_t packet[MESSAGE_MAX];
 	static struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
+	static const size_t inlined[] = {3, 0, 1, 1};
 	struct fuzz_input in = {data, size};
 	struct v8view view = v8_build(&v8_versions[fuzz_take(&in, 1) % V8_VERSIONS]);
 	unsigned int how = (unsigned int)fuzz_take(&in, 1);
 	struct message_result result;
 
 	v8_walk(&walk, how & 1, how & 2);
+	if (how & 4)
+		v8_inline(&walk, 2, inlined, 1 + (how >> 4) % LSC_ARRAY_LEN(inlined), how & 8);
 	patch(&in, &view.layout, &walk);
 	if (!v8layout_is_whole(&view.layout))
 		return 0;
@@ -86,6 +90,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < walk.n; i++)
 		if (walk.places[i].kind == V8PLACE_FRAME)
 			*answer_frame(&answer) = walk.places[i].frame;
+	FUZZ_MUST(walk.ninlined <= V8INLINE_MAX * walk.n);
+	for (size_t i = 0; i < walk.ninlined; i++) {
+		struct message_frame *frame = answer_frame(&answer);
+		if (frame)
+			*frame = walk.inlined[i];
+	}
 	size_t n = answer_write(&answer, packet);
 	FUZZ_MUST(message_result_read(packet, n, &result, frames) == 0);
 	v8function_forget(&view);

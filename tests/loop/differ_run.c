@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "backend.h"
 #include "base/clock.h"
 #include "loopscope/loopscope.h"
 #include "timer.h"
@@ -21,13 +22,14 @@
 #define ARGS	8
 #define TASKS	16
 #define FUTURES 4
+#define MADE	2 /* shields and gathers with names */
 #define LATER	1000000000000ull
 
 enum { EVENTS = 2, LOCKS = 2, QUEUES = 3 };
 
 struct line {
 	char op[12];
-	long args[ARGS]; /* times, values, and indices; a future's lies TASKS above a task's */
+	long args[ARGS]; /* times, values, and indices: of tasks, futures, then what was made */
 	int n;
 	int end; /* of a block: the line of its "end" */
 };
@@ -36,16 +38,20 @@ struct actor {
 	int id; /* of its task; -1: a callback */
 	bool stubborn;
 	int begin, end;
-	struct lsc_group *group; /* the innermost */
+	struct lsc_group *group;     /* the innermost */
+	struct lsc_timeout *timeout; /* the same */
 };
 
 static struct line lines[LINES];
 static struct actor actors[TASKS];
-static struct lsc_future *futures[TASKS + FUTURES]; /* tasks first; NULL: not spawned */
+static struct lsc_future *futures[TASKS + FUTURES + MADE]; /* NULL: not spawned, not made */
 static struct lsc_event *events[EVENTS];
 static struct lsc_lock *locks[LOCKS];
 static struct lsc_condition *condition; /* on the last lock */
-static struct lsc_semaphore *semaphore;
+static struct lsc_lock *loose;		/* acquired and released by whoever comes */
+static struct lsc_semaphore *semaphore, *bounded;
+static struct lsc_handle *handle; /* of the latest call */
+static int counter;
 static struct lsc_barrier *barrier;
 static struct lsc_queue *queues[QUEUES];
 
@@ -62,9 +68,9 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 	return 0;
 }
 
-uint64_t __real_timer_wheel_next(const struct timer_wheel *wheel);
-uint64_t __wrap_timer_wheel_next(const struct timer_wheel *wheel);
-uint64_t __wrap_timer_wheel_next(const struct timer_wheel *wheel)
+uint64_t __real_timer_wheel_next(struct timer_wheel *wheel);
+uint64_t __wrap_timer_wheel_next(struct timer_wheel *wheel);
+uint64_t __wrap_timer_wheel_next(struct timer_wheel *wheel)
 {
 	due_ns = __real_timer_wheel_next(wheel);
 	return due_ns;
@@ -92,6 +98,7 @@ int __wrap_epoll_wait(int fd, struct epoll_event *ret, int max, int timeout)
 	return __real_epoll_wait(fd, ret, max, 0);
 }
 
+#ifdef LSC_HAVE_URING
 struct uring;
 int __real_uring_enter(struct uring *u, uint64_t timeout_ns);
 int __wrap_uring_enter(struct uring *u, uint64_t timeout_ns);
@@ -100,6 +107,7 @@ int __wrap_uring_enter(struct uring *u, uint64_t timeout_ns)
 	pass_time(timeout_ns != 0);
 	return __real_uring_enter(u, 0);
 }
+#endif
 
 /* ---- operations ---- */
 
@@ -178,6 +186,21 @@ static int each(const struct actor *a, int at)
 	return r;
 }
 
+/* A shield or a gather of the futures that exist. */
+static int make(const struct line *l, bool gathers)
+{
+	struct lsc_future *members[ARGS], **made = &futures[l->args[0]];
+
+	if (*made)
+		return -EEXIST;
+	int n = pick(l, gathers ? 2 : 1, false, members);
+	if (n == 0 && !gathers)
+		return -ENOENT;
+	*made = gathers ? lsc_gather(members, (size_t)n, (unsigned)l->args[1])
+			: lsc_shield(members[0]);
+	return *made ? 0 : -ENOMEM;
+}
+
 static int shield(const struct line *l)
 {
 	struct lsc_future *inner = futures[l->args[0]];
@@ -196,8 +219,8 @@ static int get(struct lsc_queue *queue, bool wait)
 	return r < 0 ? r : (int)(intptr_t)item;
 }
 
-/* The end of the program: everything is asked to end until it does. */
-static int reap(void)
+/* The end of the program: everything is asked to end until it does, at once or one by one. */
+static int reap(bool apart)
 {
 	int alive = TASKS, rounds = 0;
 
@@ -207,6 +230,8 @@ static int reap(void)
 			if (futures[i] && !lsc_is_done(futures[i])) {
 				lsc_cancel(futures[i]);
 				alive++;
+				if (apart)
+					lsc_sleep(LATER);
 			}
 		lsc_sleep(LATER);
 	}
@@ -252,10 +277,26 @@ static int with_permit(struct actor *a, int at)
 
 static int with_timeout(struct actor *a, int at)
 {
-	struct lsc_timeout timeout;
+	struct lsc_timeout timeout, *outer = a->timeout;
 
 	lsc_timeout_begin(&timeout, (uint64_t)lines[at].args[0]);
-	return lsc_timeout_end(&timeout, run_block(a, at + 1, lines[at].end));
+	a->timeout = &timeout;
+	int r = lsc_timeout_end(&timeout, run_block(a, at + 1, lines[at].end));
+	a->timeout = outer;
+	return r;
+}
+
+static int reached(void *arg)
+{
+	return counter >= *(const long *)arg;
+}
+
+static int bump(void)
+{
+	int r = lsc_condition_notify(condition, SIZE_MAX);
+
+	counter += r >= 0;
+	return r < 0 ? r : 0;
 }
 
 static int with_group(struct actor *a, int at)
@@ -281,7 +322,7 @@ static int wait_for_some(const struct line *l)
 static int run_future_op(struct actor *a, int at, const struct line *l)
 {
 	struct lsc_future *f =
-		l->n > 0 && l->args[0] < TASKS + FUTURES ? futures[l->args[0]] : NULL;
+		l->n > 0 && l->args[0] < TASKS + FUTURES + MADE ? futures[l->args[0]] : NULL;
 
 #define IS(name) (strcmp(l->op, name) == 0)
 	if (IS("spawn") || IS("gspawn"))
@@ -290,6 +331,8 @@ static int run_future_op(struct actor *a, int at, const struct line *l)
 		return lsc_resolve(f, (int)l->args[1]);
 	if (IS("gather"))
 		return gather(l);
+	if (IS("shieldas") || IS("gatheras"))
+		return make(l, IS("gatheras"));
 	if (IS("wait"))
 		return wait_for_some(l);
 	if (IS("each"))
@@ -309,7 +352,35 @@ static int run_future_op(struct actor *a, int at, const struct line *l)
 		return lsc_result(f);
 	if (IS("onend"))
 		return lsc_add_done_callback(f, has_ended, &lines[at]);
+	if (IS("offend"))
+		return lsc_remove_done_callback(f, has_ended, &lines[l->args[1]]);
 	abort();
+}
+
+static int run_loose_op(struct actor *a, int at, const struct line *l)
+{
+	if (IS("cwaitfor")) {
+		int r = lsc_condition_wait_for(condition, reached, (void *)&l->args[0]);
+
+		return r > 0 ? 0 : r;
+	}
+	if (IS("cbump"))
+		return bump();
+	if (IS("acquire"))
+		return lsc_lock_acquire(loose);
+	if (IS("release"))
+		return lsc_lock_release(loose);
+	if (IS("sacquire"))
+		return lsc_semaphore_acquire(bounded);
+	if (IS("srelease"))
+		return lsc_semaphore_release(bounded);
+	if (IS("isset"))
+		return lsc_event_is_set(events[l->args[0]]);
+	if (IS("locked"))
+		return lsc_lock_is_locked(locks[l->args[0]]);
+	if (IS("size"))
+		return (int)lsc_queue_count(queues[l->args[0]]);
+	return run_future_op(a, at, l);
 }
 
 static int run_sync_op(struct actor *a, int at, const struct line *l)
@@ -350,7 +421,7 @@ static int run_sync_op(struct actor *a, int at, const struct line *l)
 		return lsc_queue_join(q);
 	if (IS("shutdown"))
 		return lsc_queue_shutdown(q, NULL), 0;
-	return run_future_op(a, at, l);
+	return run_loose_op(a, at, l);
 }
 
 static int run_line(struct actor *a, int at)
@@ -365,17 +436,31 @@ static int run_line(struct actor *a, int at)
 		return (int)l->args[0];
 	if (IS("uncancel"))
 		return lsc_uncancel(lsc_current_task());
+	if (IS("cancelling"))
+		return lsc_cancelling(lsc_current_task());
 	if (IS("timeout"))
 		return with_timeout(a, at);
 	if (IS("group"))
 		return with_group(a, at);
+	if (IS("resched"))
+		return a->timeout ? lsc_timeout_reschedule(a->timeout,
+							   lsc_time() + (uint64_t)l->args[0])
+				  : -ENOENT;
+	if (IS("expired"))
+		return a->timeout ? lsc_timeout_expired(a->timeout) : -ENOENT;
 	if (IS("soon") || IS("later")) {
-		lsc_handle_unref(IS("soon") ? lsc_call_soon(call_back, l)
-					    : lsc_call_later((uint64_t)l->args[0], call_back, l));
+		lsc_handle_unref(handle);
+		handle = IS("soon") ? lsc_call_soon(call_back, l)
+				    : lsc_call_later((uint64_t)l->args[0], call_back, l);
+		return 0;
+	}
+	if (IS("uncall")) {
+		if (handle)
+			lsc_handle_cancel(handle);
 		return 0;
 	}
 	if (IS("reap"))
-		return reap();
+		return reap(l->args[0] != 0);
 	return run_sync_op(a, at, l);
 }
 
@@ -412,20 +497,26 @@ static int run_main(void *arg)
 	for (int i = 0; i < LOCKS; i++)
 		locks[i] = lsc_lock_new();
 	condition = lsc_condition_new(locks[LOCKS - 1]);
+	loose = lsc_lock_new();
 	semaphore = lsc_semaphore_new(1, 0);
+	bounded = lsc_semaphore_new(2, 2);
+	counter = 0;
 	barrier = lsc_barrier_new(2);
 	queues[0] = lsc_queue_new(LSC_FIFO, 1, NULL);
 	queues[1] = lsc_queue_new(LSC_LIFO, 0, NULL);
 	queues[2] = lsc_queue_new(LSC_PRIORITY, 2, compare);
 	int r = run_task(&actors[0]);
-	for (int i = 0; i < TASKS + FUTURES; i++)
+	handle = lsc_handle_unref(handle);
+	for (int i = 0; i < TASKS + FUTURES + MADE; i++)
 		futures[i] = lsc_unref(futures[i]);
 	for (int i = 0; i < EVENTS; i++)
 		lsc_event_free(events[i]);
 	lsc_condition_free(condition);
 	for (int i = 0; i < LOCKS; i++)
 		lsc_lock_free(locks[i]);
+	lsc_lock_free(loose);
 	lsc_semaphore_free(semaphore);
+	lsc_semaphore_free(bounded);
 	lsc_barrier_free(barrier);
 	for (int i = 0; i < QUEUES; i++)
 		lsc_queue_free(queues[i]);
@@ -439,7 +530,8 @@ static void parse(char *text, struct line *l)
 	*l = (struct line){.end = -1};
 	snprintf(l->op, sizeof(l->op), "%s", word);
 	while ((word = strtok_r(NULL, " \n", &save)) && l->n < ARGS)
-		l->args[l->n++] = *word == 'f'	 ? TASKS + atol(word + 1)
+		l->args[l->n++] = *word == 'g'	 ? TASKS + FUTURES + atol(word + 1)
+				  : *word == 'f' ? TASKS + atol(word + 1)
 				  : *word == 't' ? atol(word + 1)
 						 : atol(word);
 }

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -121,20 +122,23 @@ static void io_uring_is_taken_where_it_works(void **state)
 
 /* ---- a timer beside many events ---- */
 
-#define EXCHANGES 50
+#define EXCHANGES 10
 #define SLEEP_NS  (200 * LSC_NS_PER_MS)
 
 struct exchange {
 	int ours, theirs;
 };
 
+/* Each comes a millisecond after the one before, so that it is waited for. */
 static void *answer_each(void *arg)
 {
 	const struct exchange *x = arg;
+	const struct timespec pause = {.tv_nsec = 1000000};
 	char byte = 'x';
 
 	for (int i = 0; i < EXCHANGES; i++)
-		if (write(x->theirs, &byte, 1) != 1 || read(x->theirs, &byte, 1) != 1)
+		if (nanosleep(&pause, NULL) < 0 || write(x->theirs, &byte, 1) != 1 ||
+		    read(x->theirs, &byte, 1) != 1)
 			return "failed";
 	return NULL;
 }
@@ -178,22 +182,80 @@ static int sleep_beside(void *arg)
 	return 0;
 }
 
-static void a_timer_that_outlasts_many_waits_is_set_once(void **state)
+static void run_with_peer(void *(*peer_main)(void *exchange), int (*main_task)(void *exchange))
 {
 	struct exchange x;
 	int ends[2];
 	pthread_t peer;
 	void *failed;
 
-	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	x = (struct exchange){ends[0], ends[1]};
-	assert_int_equal(pthread_create(&peer, NULL, answer_each, &x), 0);
-	assert_int_equal(lsc_run(sleep_beside, &x), 0);
+	assert_int_equal(pthread_create(&peer, NULL, peer_main, &x), 0);
+	assert_int_equal(lsc_run(main_task, &x), 0);
 	assert_int_equal(pthread_join(peer, &failed), 0);
 	assert_null(failed);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+static void a_timer_that_outlasts_many_waits_is_set_once(void **state)
+{
+	(void)state;
+	run_with_peer(answer_each, sleep_beside);
+}
+
+/* ---- a nearer timer than the one that many waits were told of ---- */
+
+#define NEAR_NS (40 * LSC_NS_PER_MS)
+#define FAR_NS	(400 * LSC_NS_PER_MS)
+
+static int sleep_near(void *arg)
+{
+	uint64_t begin_ns = lsc_time();
+
+	(void)arg;
+	assert_int_equal(lsc_sleep(NEAR_NS), 0);
+	assert_true(lsc_time() - begin_ns >= NEAR_NS);
+	return 0;
+}
+
+static int sleep_far(void *arg)
+{
+	(void)arg;
+	return lsc_sleep(FAR_NS);
+}
+
+static int sleep_near_and_far(void *arg)
+{
+	struct exchange x = *(const struct exchange *)arg;
+	uint64_t begin_ns = lsc_time();
+	struct lsc_future *far = lsc_spawn(sleep_far, NULL, NULL);
+
+	assert_int_equal(exchange_bytes(&x), 0);
+	struct lsc_future *near = lsc_spawn(sleep_near, NULL, NULL);
+	assert_int_equal(exchange_bytes(&x), 0);
+	/* Nothing but the timers ends a wait from here on. */
+	assert_int_equal(lsc_await(near), 0);
+	assert_true(lsc_time() - begin_ns < FAR_NS);
+	assert_int_equal(lsc_await(far), 0);
+	assert_true(lsc_time() - begin_ns >= FAR_NS);
+	lsc_unref(near);
+	lsc_unref(far);
+	return 0;
+}
+
+static void *answer_twice_as_many(void *arg)
+{
+	void *failed = answer_each(arg);
+
+	return failed ? failed : answer_each(arg);
+}
+
+static void a_nearer_timer_is_not_late(void **state)
+{
+	(void)state;
+	run_with_peer(answer_twice_as_many, sleep_near_and_far);
 }
 
 int main(void)
@@ -203,6 +265,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_had_is_said_once),
 		cmocka_unit_test(io_uring_is_taken_where_it_works),
 		cmocka_unit_test(a_timer_that_outlasts_many_waits_is_set_once),
+		cmocka_unit_test(a_nearer_timer_is_not_late),
 	};
 	return cmocka_run_group_tests_name("backend", tests, NULL, NULL);
 }

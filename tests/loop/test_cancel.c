@@ -51,6 +51,29 @@ static int fail_to_end(void *arg)
 	return lsc_sleep(LSC_NS_PER_S * 3600) == -ECANCELED ? -EIO : 0;
 }
 
+static int main_of_awaited_child(void *arg)
+{
+	struct lsc_group *group = lsc_group_new();
+	struct lsc_future *child = lsc_group_spawn(group, fail_at_once, NULL, NULL);
+
+	(void)arg;
+	/* the group hears of it first, and asks its parent, which still awaits what has ended */
+	int r = lsc_await(child);
+	lsc_unref(child);
+	assert_int_equal(r, -ECANCELED);
+	assert_int_equal(lsc_cancelling(lsc_current_task()), 1);
+	assert_int_equal(lsc_yield(), 0); /* that was the answer */
+	assert_int_equal(lsc_group_end(group, -ECANCELED), -EIO);
+	assert_int_equal(lsc_cancelling(lsc_current_task()), 0);
+	return 0;
+}
+
+static void a_request_is_not_lost_on_what_has_just_ended(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_awaited_child, NULL), 0);
+}
+
 static int main_of_cancelled_body(void *arg)
 {
 	struct lsc_future *cancelled = lsc_future_new();
@@ -128,6 +151,40 @@ static void a_member_that_never_ends_does_not_keep_its_gather(void **state)
 	assert_int_equal(lsc_run(main_of_endless_member, NULL), 0);
 }
 
+/* ---- gathers ---- */
+
+#define DIAMONDS 60 /* ways double with each */
+
+static int sleep_long(void *arg)
+{
+	(void)arg;
+	return lsc_sleep(LSC_NS_PER_S * 3600);
+}
+
+static int main_of_diamonds(void *arg)
+{
+	struct lsc_future *all = lsc_spawn(sleep_long, arg, "sleeps");
+
+	lsc_yield();
+	for (int i = 0; i < DIAMONDS; i++) {
+		struct lsc_future *twice[] = {all, all}, *outer = lsc_gather(twice, 2, 0);
+
+		assert_non_null(outer);
+		lsc_unref(all);
+		all = outer;
+	}
+	lsc_cancel(all);
+	int r = lsc_await(all);
+	lsc_unref(all);
+	return r;
+}
+
+static void a_gather_is_asked_once_however_many_ways_lead_to_it(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_diamonds, NULL), -ECANCELED);
+}
+
 /* ---- time that is up ---- */
 
 static int main_of_no_time(void *arg)
@@ -158,9 +215,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_error_is_not_lost_to_a_request_that_no_suspension_met),
+		cmocka_unit_test(a_request_is_not_lost_on_what_has_just_ended),
 		cmocka_unit_test(a_body_that_met_a_cancelled_future_is_no_request),
 		cmocka_unit_test(a_group_that_fails_asks_again_who_has_not_taken_a_request_back),
 		cmocka_unit_test(a_member_that_never_ends_does_not_keep_its_gather),
+		cmocka_unit_test(a_gather_is_asked_once_however_many_ways_lead_to_it),
 		cmocka_unit_test(time_that_is_up_ends_the_next_suspension),
 	};
 

@@ -197,10 +197,12 @@ static void the_chat_server_tells_everybody_else(void **state)
 	uint16_t port = port_of(first);
 	int anna = connect_to(port), ben = connect_to(port), cleo = connect_to(port);
 	tell(anna, "Anna\n");
-	/* Each is in when the others hear of it. */
+	hear(anna, "welcome\n"); /* she is in */
 	tell(ben, "Ben\r\n");
+	hear(ben, "welcome\n");
 	hear(anna, "Ben is here\n");
 	tell(cleo, "Cleo\n");
+	hear(cleo, "welcome\n");
 	hear(anna, "Cleo is here\n");
 	hear(ben, "Cleo is here\n");
 	tell(anna, "hello\nall\n");
@@ -256,6 +258,8 @@ static void the_http_server_keeps_connections(void **state)
 		{"nonsense\r\n\r\n", 400},
 		{"GET / HTTP/1.1 \r\n\r\n", 400},
 		{"GET /\r\n\r\n", 400},
+		{"GET / HTTP/1.1\nHost: x\r\n\r\n", 400},
+		{"GET / HTTP/1.1\r\nHost: x\nConnection: close\r\n\r\n", 400},
 		{"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400},
 		{"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413},
 		{"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
@@ -288,7 +292,9 @@ static void the_http_server_keeps_connections(void **state)
 	tell(fd, large);
 	assert_int_equal(status_of_answer(fd), 431);
 	close(fd);
-	fd = connect_to(port); /* one that says nothing does not keep the server */
+	fd = connect_to(port); /* one that says nothing more does not keep the server */
+	tell(fd, "GET / HTTP/1.1\r\n\r\n");
+	assert_int_equal(status_of_answer(fd), 200); /* it is accepted */
 	end_server(child);
 	assert_closed(fd);
 }

@@ -178,12 +178,85 @@ static void a_timer_belongs_to_the_application(void **state)
 	assert_int_equal(lsc_timer_start(&t, 0), -EPERM);
 }
 
+/* ---- times at the ends of what there is ---- */
+
+struct times {
+	int order[4], n;
+};
+
+static struct times times;
+
+static void note_first(void *arg)
+{
+	times.order[times.n++] = *(int *)arg;
+}
+
+static int sleep_for_ever(void *arg)
+{
+	return lsc_sleep(*(uint64_t *)arg);
+}
+
+static int main_of_ends(void *arg)
+{
+	static int one = 1, two = 2, three = 3;
+	static uint64_t never[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_MAX / 2};
+	struct lsc_timer at_zero, at_end;
+	struct lsc_handle *late[3];
+
+	(void)arg;
+	times.n = 0;
+	lsc_timer_init(&at_zero, note_first, &one);
+	lsc_timer_init(&at_end, note_first, &three);
+	late[0] = lsc_call_at(UINT64_MAX, note_first, &three);
+	late[1] = lsc_call_later(UINT64_MAX, note_first, &three); /* the sum has no room */
+	late[2] = lsc_call_later(UINT64_MAX - 1, note_first, &three);
+	lsc_handle_unref(lsc_call_at(lsc_time(), note_first, &two));
+	assert_int_equal(lsc_timer_start(&at_zero, 0), 0);
+	assert_int_equal(lsc_timer_start(&at_end, UINT64_MAX), 0);
+	assert_int_equal(lsc_sleep(2000000), 0);
+	/* The one at 0 was due first, though it was set last. */
+	assert_int_equal(times.n, 2);
+	assert_int_equal(times.order[0], 1);
+	assert_int_equal(times.order[1], 2);
+	assert_int_equal(lsc_timer_stop(&at_end), 1);
+	for (int i = 0; i < 3; i++) {
+		assert_true(lsc_handle_when(late[i]) == UINT64_MAX);
+		assert_int_equal(lsc_handle_cancel(late[i]), 1);
+		lsc_handle_unref(late[i]);
+	}
+	assert_int_equal(lsc_sleep_until(0), 0);
+	assert_int_equal(lsc_sleep_until(lsc_time()), 0);
+	/* Sleeps without an end, beside some that have one. */
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		struct lsc_future *task = lsc_spawn(sleep_for_ever, &never[i], NULL);
+
+		assert_int_equal(lsc_wait(&task, 1, LSC_ALL_COMPLETED, 1000000), 0);
+		assert_int_equal(lsc_wait(&task, 1, LSC_ALL_COMPLETED, 0), 0);
+		lsc_cancel(task);
+		/* A bound that has no room either. */
+		assert_int_equal(lsc_wait(&task, 1, LSC_ALL_COMPLETED, UINT64_MAX - 1), 1);
+		assert_int_equal(lsc_result(task), -ECANCELED);
+		lsc_unref(task);
+	}
+	struct lsc_future *f = lsc_future_new();
+	assert_int_equal(lsc_wait_for(f, 0), -ETIMEDOUT);
+	lsc_unref(f);
+	return 0;
+}
+
+static void times_may_lie_at_the_ends_of_all_time(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_ends, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_come_in_the_order_of_their_times),
 		cmocka_unit_test(a_call_may_release_itself_and_others),
 		cmocka_unit_test(a_timer_belongs_to_the_application),
+		cmocka_unit_test(times_may_lie_at_the_ends_of_all_time),
 	};
 	return cmocka_run_group_tests_name("handle", tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "loop.h"
 #include "loopscope/loopscope.h"
 #include "on_valgrind.h"
 #include "pair.h"
@@ -182,6 +183,43 @@ static int receive_one(void *arg)
 	char byte;
 
 	return (int)lsc_recv(*(int *)arg, &byte, 1, 0);
+}
+
+static int receive_some(void *arg)
+{
+	char data[16];
+
+	return (int)lsc_recv(*(int *)arg, data, sizeof(data), 0);
+}
+
+/* A stream of TCP that a short read has emptied needs no try until more comes. */
+static int main_of_short_reads(void *arg)
+{
+	int pair[2];
+
+	(void)arg;
+	pair_open_tcp(pair);
+	for (int i = 0; i < 3; i++) {
+		struct lsc_future *f = lsc_spawn(receive_some, &pair[0], NULL);
+
+		for (int n = 0; n < 3; n++)
+			lsc_yield();
+		assert_int_equal(lsc_is_done(f), 0);
+		assert_int_equal(send(pair[1], "ab", 2, 0), 2);
+		assert_int_equal(lsc_await(f), 2);
+		lsc_unref(f);
+		const struct fd_entry *entry = fd_entry_find(&lsc_loop_current()->fds, pair[0]);
+		assert_true(entry->empty);
+		assert_false(entry->ended);
+	}
+	pair_close(pair);
+	return 0;
+}
+
+static void a_short_read_empties_a_stream(void **state)
+{
+	(void)state;
+	run(main_of_short_reads);
 }
 
 static int main_of_closing(void *arg)
@@ -449,6 +487,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_tasks_use_one_socket_in_both_directions),
 		cmocka_unit_test(the_end_behind_a_short_read_is_met),
+		cmocka_unit_test(a_short_read_empties_a_stream),
 		cmocka_unit_test(urgent_data_does_not_hide_what_follows),
 		cmocka_unit_test(closing_ends_the_waits_with_an_error),
 		cmocka_unit_test(a_plain_close_is_noticed),

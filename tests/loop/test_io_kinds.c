@@ -159,12 +159,93 @@ static void files_are_read_written_and_sent(void **state)
 	run(main_of_files);
 }
 
+/* A pipe is more than one chunk of the copy, and of the pipe. */
+#define PIPED 200000
+
+static int write_pipe(void *arg)
+{
+	int fd = *(int *)arg;
+	char data[1000];
+
+	for (size_t sent = 0; sent < PIPED; sent += sizeof(data)) {
+		memset(data, (int)(sent / sizeof(data)), sizeof(data));
+		for (size_t at = 0; at < sizeof(data);) {
+			ssize_t n = lsc_write(fd, data + at, sizeof(data) - at);
+
+			if (n < 0)
+				return (int)n;
+			at += (size_t)n;
+		}
+	}
+	return lsc_close(fd);
+}
+
+static int read_pair(void *arg)
+{
+	int fd = *(int *)arg;
+	static char data[PIPED];
+
+	for (size_t got = 0; got < PIPED;) {
+		ssize_t n = lsc_recv(fd, data + got, PIPED - got, 0);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -ENODATA;
+		got += (size_t)n;
+	}
+	for (size_t i = 0; i < PIPED; i++)
+		assert_int_equal(data[i], (char)(i / 1000));
+	return 0;
+}
+
+static int main_of_refused(void *arg)
+{
+	char path[] = "/tmp/loopscope-test-io-XXXXXX", data[16] = {0};
+	int ends[2], pair[2], file = mkstemp(path);
+	off_t offset = 2;
+
+	(void)arg;
+	assert_true(file >= 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	pair_open_tcp(pair);
+	assert_int_equal(lsc_sendfile(pair[0], ends[0], &offset, 5), -ESPIPE);
+	struct lsc_future *writer = lsc_spawn(write_pipe, &ends[1], NULL);
+	struct lsc_future *reader = lsc_spawn(read_pair, &pair[1], NULL);
+	/* To the end of the pipe, however much was asked for. */
+	assert_int_equal(lsc_sendfile(pair[0], ends[0], NULL, 2 * PIPED), PIPED);
+	assert_int_equal(lsc_await(writer), 0);
+	assert_int_equal(lsc_await(reader), 0);
+	lsc_unref(writer);
+	lsc_unref(reader);
+	lsc_close(ends[0]);
+	lsc_close(pair[0]);
+	lsc_close(pair[1]);
+
+	assert_int_equal(lsc_write(file, "hello world", 11), 11);
+	int appended = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	unlink(path);
+	assert_true(appended >= 0);
+	assert_int_equal(lsc_sendfile(appended, file, &offset, 3), 3);
+	assert_int_equal(offset, 5);
+	assert_int_equal(pread(file, data, sizeof(data), 0), 14);
+	assert_string_equal(data, "hello worldllo");
+	lsc_close(appended);
+	lsc_close(file);
+	return 0;
+}
+
+static void what_sendfile_refuses_is_copied(void **state)
+{
+	(void)state;
+	run(main_of_refused);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(datagrams_and_messages_pass),
 		cmocka_unit_test(pipes_pass_data_blocking_or_not),
 		cmocka_unit_test(files_are_read_written_and_sent),
+		cmocka_unit_test(what_sendfile_refuses_is_copied),
 	};
 
 	return cmocka_run_group_tests_name("io_kinds", tests, NULL, NULL);

@@ -8,13 +8,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -164,6 +167,139 @@ static int children(void *arg)
 	return r;
 }
 
+/* ---- what is read in pieces, opened by name, handed over ---- */
+
+static int read_pieces(struct lsc_stream *stream)
+{
+	const char *piece;
+	char three[3], *rest;
+
+	ssize_t n = lsc_stream_read_exactly(stream, three, sizeof(three));
+	if (n >= 0)
+		n = lsc_stream_read_until(stream, "end", 3, &piece);
+	if (n >= 0)
+		n = lsc_stream_read_line(stream, &piece);
+	if (n >= 0)
+		n = lsc_stream_read_all(stream, 100, &rest);
+	if (n < 0)
+		return (int)n;
+	assert_string_equal(rest, "and the rest");
+	free(rest);
+	return 0;
+}
+
+static int pieces(void *arg)
+{
+	struct lsc_stream *streams[2] = {NULL, NULL};
+	int pair[2], r = 0;
+
+	(void)arg;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = lsc_stream_open(pair[i], &streams[i]);
+	if (r == 0)
+		r = lsc_stream_write(streams[1], "abc to the end\nand the rest", 27);
+	if (r == 0)
+		r = lsc_stream_write_eof(streams[1]);
+	if (r == 0)
+		r = read_pieces(streams[0]);
+	for (int i = 0; i < 2; i++) {
+		if (!streams[i])
+			lsc_close(pair[i]);
+		lsc_stream_free(streams[i]);
+	}
+	return r;
+}
+
+static int by_path(void *arg)
+{
+	char path[64], back[5] = "";
+	struct statx about;
+
+	(void)arg;
+	snprintf(path, sizeof(path), "/tmp/loopscope-test-sweep-%d", getpid());
+	int fd = lsc_open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		return fd;
+	ssize_t n = lsc_pwrite(fd, "hello", 5, 0);
+	if (n >= 0)
+		n = lsc_fdatasync(fd);
+	if (n >= 0)
+		n = lsc_fsync(fd);
+	if (n >= 0)
+		n = lsc_pread(fd, back, sizeof(back), 0);
+	if (n >= 0)
+		n = lsc_statx(AT_FDCWD, path, 0, STATX_SIZE, &about);
+	assert_true(n < 0 || (memcmp(back, "hello", 5) == 0 && about.stx_size == 5));
+	lsc_close(fd);
+	unlink(path);
+	return n < 0 ? (int)n : 0;
+}
+
+static int name_of_address(void *arg)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(80)};
+	char host[64], service[16];
+
+	(void)arg;
+	return lsc_getnameinfo((struct sockaddr *)&address, sizeof(address), host, sizeof(host),
+			       service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV);
+}
+
+static int given_socket(void *arg)
+{
+	struct lsc_server *server = NULL;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct lsc_stream *stream = NULL;
+
+	(void)arg;
+	if (fd < 0)
+		return -errno;
+	assert_int_equal(listen(fd, 1), 0);
+	int r = lsc_start_server_on(fd, echo, NULL, &server);
+	if (r < 0)
+		close(fd); /* stays ours */
+	if (r == 0)
+		r = lsc_open_connection("127.0.0.1", lsc_server_port(server), &stream);
+	if (r == 0)
+		r = ask(stream);
+	lsc_stream_free(stream);
+	lsc_server_free(server);
+	return r;
+}
+
+static int answer_signal(void *arg)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, *(int *)arg);
+	return lsc_signal_wait(&set);
+}
+
+static int a_signal(void *arg)
+{
+	struct lsc_task_options o = {.size = sizeof(o), .name = "waits", .stack_size = 1 << 18};
+	int signo = SIGUSR1;
+	struct lsc_future *task = lsc_spawn_with(answer_signal, &signo, &o);
+
+	(void)arg;
+	if (!task)
+		return -ENOMEM;
+	while (!lsc_is_done(task)) {
+		struct sigaction now;
+
+		assert_int_equal(sigaction(signo, NULL, &now), 0);
+		if (now.sa_handler != SIG_DFL)
+			raise(signo);
+		if (lsc_yield() < 0)
+			break;
+	}
+	int r = lsc_await(task);
+	lsc_unref(task);
+	return r == signo ? 0 : r;
+}
+
 /* An error that a lack of memory, or the peer's, explains. */
 static bool is_expected(int r)
 {
@@ -208,6 +344,16 @@ static void threads_names_files_and_datagrams_survive_it(void **state)
 	sweep(datagrams);
 }
 
+static void what_is_read_opened_and_handed_over_survives_it(void **state)
+{
+	(void)state;
+	sweep(pieces);
+	sweep(by_path);
+	sweep(name_of_address);
+	sweep(given_socket);
+	sweep(a_signal);
+}
+
 static void children_survive_it(void **state)
 {
 	(void)state;
@@ -220,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(servers_and_connections_survive_a_lack_of_memory),
 		cmocka_unit_test(threads_names_files_and_datagrams_survive_it),
+		cmocka_unit_test(what_is_read_opened_and_handed_over_survives_it),
 		cmocka_unit_test(children_survive_it),
 	};
 	return cmocka_run_group_tests_name("io_sweep", tests, NULL, NULL);

@@ -257,6 +257,51 @@ static int main_of_misuse(void *arg)
 	return 0;
 }
 
+/* ---- without standard descriptors ---- */
+
+static int main_without_standard(void *arg)
+{
+	static const struct lsc_process_options joined = {
+		.size = sizeof(joined),
+		.stdio = {LSC_STDIO_PIPE, LSC_STDIO_PIPE, LSC_STDIO_STDOUT}};
+	char *argv[] = {"/bin/cat", NULL};
+	struct lsc_process_output out;
+	struct lsc_process *p;
+	int status;
+
+	(void)arg;
+	int r = lsc_process_start(argv, &joined, &p);
+	if (r < 0)
+		return r;
+	r = lsc_process_communicate(p, "hello", 5, 100, &out, NULL, &status);
+	if (r == 0) {
+		r = status != 0 ? -EIO : strcmp(out.data, "hello") != 0 ? -EPROTO : 0;
+		free(out.data);
+	}
+	lsc_process_free(p);
+	return r;
+}
+
+static void a_program_without_standard_descriptors_has_children_with_them(void **state)
+{
+	int status;
+
+	(void)state;
+	for (int closed = 1; closed < 8; closed++) { /* each set of them */
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			for (int fd = 0; fd < 3; fd++)
+				if (closed & 1 << fd)
+					close(fd);
+			_exit(-lsc_run(main_without_standard, NULL));
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
 static void what_cannot_be_started_is_an_error(void **state)
 {
 	char *sh[] = {"sh", NULL};
@@ -341,6 +386,7 @@ static int main_of_waiting(void *arg)
 	r = lsc_await(f);
 	assert_true(r == SIGUSR1 || r == SIGUSR2);
 	lsc_unref(f);
+	assert_int_equal(lsc_signal_wait(&set), SIGUSR1 + SIGUSR2 - r); /* the other one */
 	f = lsc_spawn(wait_signal, &set, NULL);
 	lsc_yield();
 	lsc_cancel(f);
@@ -375,6 +421,7 @@ int main(void)
 		cmocka_unit_test(a_child_is_waited_for_and_killed),
 		cmocka_unit_test(all_pipes_are_served_at_once),
 		cmocka_unit_test(the_childs_descriptors_environment_and_signals_are_as_asked),
+		cmocka_unit_test(a_program_without_standard_descriptors_has_children_with_them),
 		cmocka_unit_test(what_cannot_be_started_is_an_error),
 		cmocka_unit_test(signals_are_calls_of_the_loop),
 	};

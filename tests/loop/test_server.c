@@ -16,41 +16,15 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "echo.h"
+#include "loop.h"
 #include "loopscope/loopscope.h"
 #include "on_valgrind.h"
+#include "task.h"
 
 static void run(int (*fn)(void *arg))
 {
 	assert_int_equal(lsc_run(fn, NULL), 0);
-}
-
-/* Answers each line with the same; "name" with the name of its task. */
-static int echo_lines(struct lsc_stream *stream, void *arg)
-{
-	const char *line;
-	ssize_t n;
-
-	++*(int *)arg;
-	while ((n = lsc_stream_read_line(stream, &line)) > 0) {
-		int r = n == 5 && memcmp(line, "name\n", 5) == 0
-				? lsc_stream_write(stream, lsc_task_name(),
-						   strlen(lsc_task_name())) |
-					  lsc_stream_write(stream, "\n", 1)
-				: lsc_stream_write(stream, line, (size_t)n);
-
-		if (r < 0)
-			return r;
-	}
-	return (int)n;
-}
-
-static void ask(struct lsc_stream *s, const char *text)
-{
-	const char *line;
-
-	assert_int_equal(lsc_stream_write(s, text, strlen(text)), 0);
-	assert_int_equal(lsc_stream_read_line(s, &line), strlen(text));
-	assert_memory_equal(line, text, strlen(text));
 }
 
 /* ---- TCP ---- */
@@ -135,25 +109,34 @@ static void the_loop_may_end_before_the_connections(void **state)
 		run(main_of_abandoned);
 }
 
+/* Connects with the last descriptor that the process may have: none is left to accept with. */
+static int connect_with_the_last(struct lsc_server *server, struct rlimit *ret_before)
+{
+	struct rlimit few;
+	struct sockaddr_in a;
+	socklen_t size = sizeof(a);
+
+	assert_int_equal(lsc_server_address(server, 0, (struct sockaddr *)&a, &size), 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, ret_before), 0);
+	few = *ret_before;
+	few.rlim_cur = (rlim_t)fd + 1; /* the lowest that was free */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(lsc_connect(fd, (struct sockaddr *)&a, size), 0);
+	return fd;
+}
+
 /* Nobody gets in while the process has no descriptors; then everybody does. */
 static int main_of_emfile(void *arg)
 {
 	struct lsc_server *server;
 	struct lsc_stream *client;
-	struct rlimit before, few;
-	struct sockaddr_in a;
-	socklen_t size = sizeof(a);
+	struct rlimit before;
 	int served = 0;
 
 	(void)arg;
 	assert_int_equal(lsc_start_server("127.0.0.1", 0, echo_lines, &served, NULL, &server), 0);
-	assert_int_equal(lsc_server_address(server, 0, (struct sockaddr *)&a, &size), 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	getrlimit(RLIMIT_NOFILE, &before);
-	few = before;
-	few.rlim_cur = (rlim_t)fd + 1; /* the lowest that was free */
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	assert_int_equal(lsc_connect(fd, (struct sockaddr *)&a, size), 0);
+	int fd = connect_with_the_last(server, &before);
 	assert_int_equal(lsc_stream_open(fd, &client), 0);
 	uint64_t begin_ns = lsc_now_ns();
 	/* The tries are a second apart, not one after the other. */
@@ -167,11 +150,77 @@ static int main_of_emfile(void *arg)
 	return 0;
 }
 
+/* Closed meanwhile, the accepting task does not wait for the end of its pause. */
+static int main_of_closed_pause(void *arg)
+{
+	struct lsc_future *tasks[3];
+	struct lsc_server *server;
+	struct rlimit before;
+	int served = 0;
+
+	(void)arg;
+	assert_int_equal(lsc_start_server("127.0.0.1", 0, echo_lines, &served, NULL, &server), 0);
+	assert_int_equal(lsc_all_tasks(tasks, 3), 2);
+	struct task *accepting = task_of(tasks[1]);
+	int fd = connect_with_the_last(server, &before);
+	while (accepting->state != LSC_TASK_SUSPENDED || accepting->wait_kind != LSC_WAIT_TIMER)
+		assert_int_equal(lsc_yield(), 0);
+	lsc_server_close(server);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(lsc_yield(), 0);
+	assert_int_equal(lsc_all_tasks(tasks, 3), 1);
+	assert_int_equal(lsc_server_wait_closed(server), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	lsc_server_free(server);
+	/* Who was in the backlog is told. */
+	char byte;
+	assert_int_equal(lsc_recv(fd, &byte, 1, 0), -ECONNRESET);
+	return lsc_close(fd);
+}
+
 static void accepting_pauses_without_descriptors(void **state)
 {
 	(void)state;
 	skip_on_valgrind(TAKES_AND_REFUSES);
 	run(main_of_emfile);
+	run(main_of_closed_pause);
+}
+
+/* ---- closed and freed by those it serves ---- */
+
+static int close_own_server(struct lsc_stream *stream, void *arg)
+{
+	struct lsc_server **server = arg;
+	const char *line;
+
+	/* Everything goes but this connection, which is the last to hold the server. */
+	*server = lsc_server_free(*server);
+	ssize_t n = lsc_stream_read_line(stream, &line);
+	return n < 0 ? (int)n : lsc_stream_write(stream, line, (size_t)n);
+}
+
+static int main_of_own_end(void *arg)
+{
+	struct lsc_server *server;
+	struct lsc_stream *client, *late;
+
+	(void)arg;
+	assert_int_equal(lsc_start_server("127.0.0.1", 0, close_own_server, &server, NULL, &server),
+			 0);
+	uint16_t port = lsc_server_port(server);
+	assert_int_equal(lsc_open_connection("127.0.0.1", port, &client), 0);
+	while (server)
+		assert_int_equal(lsc_yield(), 0);
+	assert_int_equal(lsc_open_connection("127.0.0.1", port, &late), -ECONNREFUSED);
+	ask(client, "still there\n");
+	lsc_stream_free(client);
+	return 0;
+}
+
+static void a_server_may_be_freed_by_its_own_handler(void **state)
+{
+	(void)state;
+	run(main_of_own_end);
 }
 
 /* ---- Unix ---- */
@@ -375,6 +424,7 @@ static void servers_and_connections_need_a_task(void **state)
 	assert_int_equal(lsc_start_server(NULL, 0, echo_lines, NULL, NULL, &server), -EPERM);
 	assert_int_equal(lsc_start_unix_server("@x", echo_lines, NULL, NULL, &server), -EPERM);
 	assert_int_equal(lsc_start_server_on(0, echo_lines, NULL, &server), -EPERM);
+	assert_int_equal(lsc_server_serve_forever(NULL), -EPERM);
 	assert_int_equal(lsc_open_connection("127.0.0.1", 1, &stream), -EPERM);
 	assert_int_equal(lsc_open_unix_connection("@x", &stream), -EPERM);
 	assert_int_equal(lsc_open_udp(NULL, 0, NULL, 0), -EPERM);
@@ -390,6 +440,7 @@ int main(void)
 		cmocka_unit_test(a_server_serves_until_its_last_connection),
 		cmocka_unit_test(the_loop_may_end_before_the_connections),
 		cmocka_unit_test(accepting_pauses_without_descriptors),
+		cmocka_unit_test(a_server_may_be_freed_by_its_own_handler),
 		cmocka_unit_test(unix_sockets_are_served),
 		cmocka_unit_test(a_listening_socket_can_be_handed_over),
 		cmocka_unit_test(udp_endpoints_talk),

@@ -30,8 +30,10 @@ struct things {
 	struct lsc_semaphore *semaphore; /* at 0 */
 	struct lsc_barrier *barrier;	 /* of two */
 	struct lsc_queue *empty, *full;
-	struct lsc_stream *stream; /* nobody writes to it, nobody reads from it */
-	int pair[2], peer;
+	struct lsc_stream *stream;  /* nobody writes to it, nobody reads from it */
+	struct lsc_stream *closing; /* nobody reads what is to be sent first */
+	struct lsc_server *server;  /* it goes on */
+	int pair[2], peer, closing_peer, listener;
 };
 
 static int in_sleep(void *arg)
@@ -168,6 +170,73 @@ static int in_drain(void *arg)
 	return lsc_stream_drain(((struct things *)arg)->stream);
 }
 
+static int in_closing(void *arg)
+{
+	return lsc_stream_wait_closed(((struct things *)arg)->closing);
+}
+
+static int in_server(void *arg)
+{
+	return lsc_server_wait_closed(((struct things *)arg)->server);
+}
+
+static int in_accept(void *arg)
+{
+	return lsc_accept(((struct things *)arg)->listener, NULL, NULL);
+}
+
+static int in_condition(void *arg)
+{
+	struct lsc_lock *lock = lsc_lock_new();
+	struct lsc_condition *condition = lsc_condition_new(lock);
+	int r = lsc_lock_acquire(lock);
+
+	(void)arg;
+	if (r == 0)
+		r = lsc_condition_wait(condition);
+	lsc_lock_release(lock);
+	lsc_condition_free(condition);
+	lsc_lock_free(lock);
+	return r;
+}
+
+static int in_signal(void *arg)
+{
+	sigset_t set;
+
+	(void)arg;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	return lsc_signal_wait(&set);
+}
+
+static int in_timeout(void *arg)
+{
+	struct lsc_timeout timeout;
+	int r = lsc_timeout_begin(&timeout, HOUR_NS);
+
+	(void)arg;
+	return lsc_timeout_end(&timeout, r < 0 ? r : lsc_sleep_until(UINT64_MAX));
+}
+
+/* With its own three tasks, for the child's pipes. */
+static int in_communicate(void *arg)
+{
+	static const struct lsc_process_options pipes = {
+		.size = sizeof(pipes), .stdio = {LSC_STDIO_PIPE, LSC_STDIO_PIPE, LSC_STDIO_PIPE}};
+	char *argv[] = {"/bin/sleep", "3600", NULL};
+	struct lsc_process_output out;
+	struct lsc_process *p;
+	int status, r = lsc_process_start(argv, &pipes, &p);
+
+	(void)arg;
+	if (r < 0)
+		return r;
+	r = lsc_process_communicate(p, "x", 1, 100, &out, NULL, &status);
+	lsc_process_free(p);
+	return r;
+}
+
 static int in_child(void *arg)
 {
 	char *argv[] = {"/bin/sleep", "3600", NULL};
@@ -184,18 +253,38 @@ static int in_child(void *arg)
 }
 
 static const lsc_task_fn waits[] = {
-	in_sleep,   in_wait_fd,	 in_read,	  in_recv,  in_future,	    in_shield, in_gather,
-	in_wait,    in_wait_for, in_as_completed, in_group, in_event,	    in_lock,   in_semaphore,
-	in_barrier, in_get,	 in_put,	  in_join,  in_stream_read, in_drain,  in_child,
+	in_sleep,	in_wait_fd,   in_read,	   in_recv,	    in_future, in_shield,
+	in_gather,	in_wait,      in_wait_for, in_as_completed, in_group,  in_event,
+	in_lock,	in_semaphore, in_barrier,  in_get,	    in_put,    in_join,
+	in_stream_read, in_drain,     in_closing,  in_server,	    in_accept, in_condition,
+	in_signal,	in_timeout,   in_child,	   in_communicate,
 };
-/* The last one needs pidfd_open, which valgrind does not know. */
-#define WAITS (sizeof(waits) / sizeof(waits[0]) - (RUNNING_ON_VALGRIND ? 1 : 0))
+/* The last two need pidfd_open, which valgrind does not know. */
+#define WAITS (sizeof(waits) / sizeof(waits[0]) - (RUNNING_ON_VALGRIND ? 2 : 0))
+
+/* A stream with more to send than the socket and the high-water mark take. */
+static struct lsc_stream *open_full(int *ret_peer)
+{
+	static char data[1 << 20];
+	struct lsc_stream *s;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	*ret_peer = pair[1];
+	assert_int_equal(lsc_stream_open(pair[0], &s), 0);
+	assert_int_equal(lsc_stream_write(s, data, sizeof(data)), 0);
+	return s;
+}
+
+static int serve_nobody(struct lsc_stream *stream, void *arg)
+{
+	(void)stream;
+	(void)arg;
+	return 0;
+}
 
 static void make(struct things *t)
 {
-	static char data[1 << 20]; /* more than the socket and the high-water mark take */
-	int pair[2];
-
 	*t = (struct things){.future = lsc_future_new(),
 			     .event = lsc_event_new(),
 			     .lock = lsc_lock_new(),
@@ -210,10 +299,12 @@ static void make(struct things *t)
 	assert_int_equal(lsc_lock_acquire(t->lock), 0);
 	assert_int_equal(lsc_queue_put_nowait(t->full, NULL), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, t->pair), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	t->peer = pair[1];
-	assert_int_equal(lsc_stream_open(pair[0], &t->stream), 0);
-	assert_int_equal(lsc_stream_write(t->stream, data, sizeof(data)), 0);
+	t->stream = open_full(&t->peer);
+	t->closing = open_full(&t->closing_peer);
+	lsc_stream_close(t->closing);
+	assert_int_equal(lsc_start_server("127.0.0.1", 0, serve_nobody, NULL, NULL, &t->server), 0);
+	t->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(listen(t->listener, 1), 0);
 }
 
 static void drop(struct things *t)
@@ -221,6 +312,11 @@ static void drop(struct things *t)
 	lsc_stream_abort(t->stream);
 	lsc_stream_free(t->stream);
 	close(t->peer);
+	lsc_stream_abort(t->closing);
+	lsc_stream_free(t->closing);
+	close(t->closing_peer);
+	lsc_server_free(t->server);
+	lsc_close(t->listener);
 	lsc_close(t->pair[0]);
 	close(t->pair[1]);
 	lsc_queue_free(t->full);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "loopscope/loopscope.h"
+#include "stream.h"
 
 static void run(int (*fn)(void *arg))
 {
@@ -130,6 +131,56 @@ static void separators_are_found_across_pieces(void **state)
 	run(main_of_piecemeal);
 }
 
+static int feed_rest(void *arg)
+{
+	struct piecemeal *p = arg;
+
+	feed(p->peer, p->text);
+	return 0;
+}
+
+/* Short and long ones, behind what looks like their beginning, and in two pieces. */
+static int main_of_separators(void *arg)
+{
+	static const char *const separators[] = {"\n", "\r\n", "\r\n\r\n", "--------",
+						 "----------------"};
+	char text[64];
+	const char *data;
+	int peer;
+	struct lsc_stream *s = open_pair(&peer);
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(separators) / sizeof(separators[0]); i++) {
+		size_t n = strlen(separators[i]);
+
+		for (size_t cut = 0; cut <= n; cut++) {
+			snprintf(text, sizeof(text), "a\r-\r%.*s|", (int)n - 1, separators[i]);
+			size_t begun = strlen(text);
+			snprintf(text + begun, sizeof(text) - begun, "%.*s", (int)cut,
+				 separators[i]);
+			feed(peer, text);
+			struct piecemeal rest = {peer, separators[i] + cut};
+			struct lsc_future *f = lsc_spawn(feed_rest, &rest, NULL);
+			assert_int_equal(lsc_stream_read_until(s, separators[i], n, &data),
+					 begun + n);
+			assert_memory_equal(data + begun, separators[i], n);
+			assert_int_equal(lsc_await(f), 0);
+			lsc_unref(f);
+			feed(peer, "x");
+			assert_int_equal(lsc_stream_read_until(s, "x", 1, &data), 1);
+		}
+	}
+	lsc_stream_free(s);
+	close(peer);
+	return 0;
+}
+
+static void separators_of_any_length_are_found(void **state)
+{
+	(void)state;
+	run(main_of_separators);
+}
+
 static int main_of_limits(void *arg)
 {
 	const char *line;
@@ -158,6 +209,55 @@ static void lines_have_a_limit(void **state)
 {
 	(void)state;
 	run(main_of_limits);
+}
+
+#define LONG (16 << 20)
+
+static int write_long_line(void *arg)
+{
+	static char piece[1 << 16];
+
+	memset(piece, 'x', sizeof(piece));
+	for (size_t done = 0; done < LONG; done += sizeof(piece)) {
+		int r = lsc_send_all(*(int *)arg, piece, sizeof(piece));
+
+		if (r < 0)
+			return r;
+	}
+	return lsc_send_all(*(int *)arg, "\nnext\n", 6);
+}
+
+/* Far beyond the limit, and beyond what anybody wants to hold in memory. */
+static int main_of_long_lines(void *arg)
+{
+	const char *line;
+	int peer, refused = 0;
+	struct lsc_stream *s = open_pair(&peer);
+	struct lsc_future *writer = lsc_spawn(write_long_line, &peer, "writes");
+	ssize_t n;
+
+	(void)arg;
+	while ((n = lsc_stream_read_line(s, &line)) == -EMSGSIZE) {
+		assert_in_range(s->in.room, 1, 4 * s->line_limit);
+		refused++;
+	}
+	assert_in_range(refused, 1, LONG / s->line_limit);
+	/* The rest of it, if any, then the next one. */
+	if (n != 5)
+		n = lsc_stream_read_line(s, &line);
+	assert_int_equal(n, 5);
+	assert_memory_equal(line, "next\n", 5);
+	assert_int_equal(lsc_await(writer), 0);
+	lsc_unref(writer);
+	lsc_stream_free(s);
+	close(peer);
+	return 0;
+}
+
+static void a_line_without_end_takes_no_memory(void **state)
+{
+	(void)state;
+	run(main_of_long_lines);
 }
 
 static int read_four(void *arg)
@@ -379,6 +479,45 @@ static void a_freed_stream_flushes_while_the_loop_runs(void **state)
 	close(peer);
 }
 
+static int main_of_terminal(void *arg)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	char name[64], echoed[16] = {0};
+	struct lsc_stream *s;
+	const char *line;
+
+	(void)arg;
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master) | unlockpt(master), 0);
+	assert_int_equal(ptsname_r(master, name, sizeof(name)), 0);
+	int shells = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC), ours = dup(shells);
+	assert_true(ours >= 0);
+	assert_int_equal(lsc_stream_open(ours, &s), 0);
+	assert_int_equal(lsc_stream_fd(s), ours);
+	assert_int_equal(fcntl(ours, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	assert_int_equal(fcntl(ours, F_GETFD), 0); /* as dup() made it */
+	/* What the shell has in common with it is as before. */
+	assert_int_equal(fcntl(shells, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(write(master, "hello\n", 6), 6);
+	assert_int_equal(lsc_stream_read_line(s, &line), 6);
+	assert_memory_equal(line, "hello\n", 6);
+	assert_int_equal(read(master, echoed, 7), 7);
+	assert_string_equal(echoed, "hello\r\n");
+	assert_int_equal(lsc_stream_write(s, "answer\n", 7), 0);
+	assert_int_equal(read(master, echoed, 8), 8);
+	assert_memory_equal(echoed, "answer\r\n", 8);
+	lsc_stream_free(s);
+	close(shells);
+	close(master);
+	return 0;
+}
+
+static void a_terminal_stays_blocking_for_who_shares_it(void **state)
+{
+	(void)state;
+	run(main_of_terminal);
+}
+
 static int main_of_misuse(void *arg)
 {
 	struct lsc_stream *s;
@@ -428,12 +567,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stream_is_read_in_lines_and_pieces),
 		cmocka_unit_test(separators_are_found_across_pieces),
+		cmocka_unit_test(separators_of_any_length_are_found),
 		cmocka_unit_test(lines_have_a_limit),
+		cmocka_unit_test(a_line_without_end_takes_no_memory),
 		cmocka_unit_test(one_task_reads_and_a_cancelled_one_loses_nothing),
 		cmocka_unit_test(draining_waits_for_the_low_water_mark),
 		cmocka_unit_test(a_lost_peer_ends_draining),
 		cmocka_unit_test(the_writing_half_can_end_alone),
 		cmocka_unit_test(a_freed_stream_flushes_while_the_loop_runs),
+		cmocka_unit_test(a_terminal_stays_blocking_for_who_shares_it),
 		cmocka_unit_test(streams_need_a_loop_and_a_task),
 	};
 	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

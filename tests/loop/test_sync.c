@@ -363,6 +363,58 @@ static void a_barrier_holds_each_round_together(void **state)
 	assert_int_equal(lsc_barrier_wait(NULL), -EPERM);
 }
 
+static int meet_once(void *arg)
+{
+	return lsc_barrier_wait(arg);
+}
+
+/* A round of two is full: first has not run since, and late will come before it does. */
+static struct lsc_barrier *fill_a_round(struct lsc_future **ret_first, struct lsc_future **ret_late)
+{
+	struct lsc_barrier *barrier = lsc_barrier_new(2);
+
+	*ret_first = lsc_spawn(meet_once, barrier, NULL);
+	yields(1);
+	assert_int_equal(lsc_barrier_waiting(barrier), 1);
+	*ret_late = lsc_spawn(meet_once, barrier, NULL);
+	assert_int_equal(lsc_barrier_wait(barrier), 1);
+	assert_false(lsc_is_done(*ret_first));
+	return barrier;
+}
+
+static int main_of_draining(void *arg)
+{
+	struct lsc_future *first, *late;
+	struct lsc_barrier *barrier = fill_a_round(&first, &late);
+
+	(void)arg;
+	lsc_barrier_reset(barrier);
+	assert_int_equal(lsc_await(first), 0);
+	yields(2);
+	assert_false(lsc_is_done(late));
+	assert_int_equal(lsc_barrier_waiting(barrier), 1); /* of the round that begins */
+	assert_int_equal(lsc_barrier_wait(barrier), 1);
+	assert_int_equal(lsc_await(late), 0);
+	lsc_unref(first);
+	lsc_unref(late);
+	lsc_barrier_free(barrier);
+
+	barrier = fill_a_round(&first, &late);
+	lsc_barrier_abort(barrier);
+	assert_int_equal(lsc_await(first), 0);
+	assert_int_equal(lsc_await(late), -EPIPE);
+	lsc_unref(first);
+	lsc_unref(late);
+	lsc_barrier_free(barrier);
+	return 0;
+}
+
+static void who_is_of_a_full_round_gets_a_number_whatever_becomes_of_the_barrier(void **state)
+{
+	(void)state;
+	assert_int_equal(lsc_run(main_of_draining, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -371,6 +423,8 @@ int main(void)
 		cmocka_unit_test(a_condition_wakes_who_waits_with_its_lock),
 		cmocka_unit_test(a_semaphore_lets_so_many_through),
 		cmocka_unit_test(a_barrier_holds_each_round_together),
+		cmocka_unit_test(
+			who_is_of_a_full_round_gets_a_number_whatever_becomes_of_the_barrier),
 	};
 	return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
 }

@@ -195,6 +195,74 @@ static void a_call_as_a_future_owns_its_argument(void **state)
 	assert_int_equal(jobs[2].calls, 1);
 }
 
+/* ---- more calls than threads, when the loop ends ---- */
+
+struct rush {
+	struct job jobs[CROWD];	   /* of tasks */
+	struct job futures[CROWD]; /* of futures, whose references are dropped */
+	struct lsc_future *tasks[CROWD];
+	sem_t over;
+};
+
+/* Lets everything go when the task that began it has ended: while the loop does. */
+static void *let_go(void *arg)
+{
+	struct rush *rush = arg;
+
+	while (sem_wait(&rush->over) < 0)
+		;
+	for (int i = 0; i < CROWD; i++) {
+		sem_post(&rush->jobs[i].go);
+		sem_post(&rush->futures[i].go);
+	}
+	return NULL;
+}
+
+static int main_of_rush(void *arg)
+{
+	struct rush *rush = arg;
+
+	for (int i = 0; i < CROWD; i++) {
+		rush->tasks[i] = lsc_spawn(call_work, &rush->jobs[i], NULL);
+		lsc_unref(lsc_thread_start(work, &rush->futures[i], release));
+	}
+	lsc_yield();
+	wait_begun(&rush->futures[0]);
+	/* Every other one is cancelled: of those that run, and of those that wait. */
+	for (int i = 0; i < CROWD; i += 2)
+		lsc_cancel(rush->tasks[i]);
+	for (int i = 0; i < CROWD; i++)
+		lsc_unref(rush->tasks[i]);
+	sem_post(&rush->over);
+	return 0;
+}
+
+static void a_loop_ends_amid_more_calls_than_threads(void **state)
+{
+	static struct rush rush;
+	pthread_t thread;
+	int begun = 0;
+
+	(void)state;
+	for (int i = 0; i < CROWD; i++) {
+		job_init(&rush.jobs[i]);
+		job_init(&rush.futures[i]);
+	}
+	sem_init(&rush.over, 0, 0);
+	assert_int_equal(pthread_create(&thread, NULL, let_go, &rush), 0);
+	assert_int_equal(lsc_run(main_of_rush, &rush), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	for (int i = 0; i < CROWD; i++) {
+		assert_in_range(rush.jobs[i].calls, 0, 1);
+		assert_in_range(rush.futures[i].calls, 0, 1);
+		assert_int_equal(rush.futures[i].released, 1); /* called or not */
+		begun += rush.jobs[i].calls + rush.futures[i].calls;
+	}
+	/* What no worker had taken by then is dropped, and not called. */
+	assert_in_range(begun, 1, 2 * CROWD - 1);
+	sem_destroy(&rush.over);
+}
+
 static int blocked_signals(void *arg)
 {
 	sigset_t set;
@@ -224,6 +292,7 @@ int main(void)
 		cmocka_unit_test(a_call_that_runs_is_waited_for_by_a_cancelled_task),
 		cmocka_unit_test(a_call_that_has_not_begun_is_withdrawn),
 		cmocka_unit_test(a_call_as_a_future_owns_its_argument),
+		cmocka_unit_test(a_loop_ends_amid_more_calls_than_threads),
 		cmocka_unit_test(workers_leave_signals_to_the_program),
 	};
 	return cmocka_run_group_tests_name("thread", tests, NULL, NULL);

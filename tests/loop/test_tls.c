@@ -187,13 +187,15 @@ static int main_of_reasons(void *arg)
 {
 	struct lsc_tls_context *client = fixture_client("ca.pem"),
 			       *server = fixture_server("other.pem");
+	static struct lsc_site site = {.function = "here", .file = "app.c", .line = 1};
 	struct lsc_server *listening;
 	struct lsc_stream *stream;
 
 	(void)arg;
-	assert_int_equal(
-		lsc_tls_start_server(server, "127.0.0.1", 0, fixture_echo, NULL, NULL, &listening),
-		0);
+	assert_int_equal(lsc_tls_start_server_at(&site, server, "127.0.0.1", 0, fixture_echo, NULL,
+						 NULL, &listening),
+			 0);
+	assert_int_not_equal(site.id, 0); /* the accepting task is spawned there */
 	assert_int_equal(lsc_tls_open_connection(client, "127.0.0.1", lsc_server_port(listening),
 						 "localhost", &stream),
 			 -EKEYREJECTED);

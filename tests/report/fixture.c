@@ -2,6 +2,7 @@
 /* Captures for the tests of report/. */
 #include "fixture.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,11 +87,16 @@ void fixture_end(struct fixture *f)
 
 void fixture_analyse(struct fixture *f, struct analysis *ret)
 {
+	if (f->s)
+		fixture_end(f);
+	fixture_open(f, ret);
+}
+
+void fixture_open(const struct fixture *f, struct analysis *ret)
+{
 	struct store *s;
 	struct lsc_err err = {0};
 
-	if (f->s)
-		fixture_end(f);
 	MUST(store_open(f->path, &s, &err));
 	MUST(analysis_run(s, ret, &err));
 	store_close(s);
@@ -236,7 +242,7 @@ void fixture_sleeping(struct fixture *f)
 	}
 	for (int64_t i = 1; i <= 20; i++)
 		fixture_wait(f, i, STORE_WAIT_SOCKET, 1000 + (unsigned)i, 299 - (unsigned)i, 0);
-	MUST(store_add_loss(f->s, LSC_LOSS_BPF_RING_FULL, 0));
+	MUST(store_put_loss(f->s, LSC_LOSS_BPF_RING_FULL, 0));
 	MUST(store_put_unseen(f->s, "JavaScript frames", "this redis-server has none"));
 }
 
@@ -317,9 +323,11 @@ void fixture_hostile(struct fixture *f)
 							     .last = INT64_MIN,
 							     .min = INT64_MIN,
 							     .max = INT64_MAX}));
+	MUST(store_put_site_stack(
+		f->s, &(struct store_site_stack){1, 1, {evil, evil, INT_MAX}, UINT64_MAX, 1}));
 	MUST(store_put_unseen(f->s, evil, evil));
 	MUST(store_add_unresolved(f->s, evil, evil, INT64_MAX));
-	MUST(store_add_loss(f->s, LSC_LOSS_QUOTA, INT64_MAX));
+	MUST(store_put_loss(f->s, LSC_LOSS_QUOTA, INT64_MAX));
 	MUST(store_put_step(f->s, 0, evil));
 	MUST(store_put_chunk(
 		f->s, &(struct store_chunk){

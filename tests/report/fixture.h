@@ -23,6 +23,8 @@ void fixture_begin(struct fixture *f, const char *path);
 void fixture_end(struct fixture *f);
 /* Ends it, analyses it and removes the file. */
 void fixture_analyse(struct fixture *f, struct analysis *ret);
+/* Analyses a file that has its end already and removes it. */
+void fixture_open(const struct fixture *f, struct analysis *ret);
 
 /* A stack whose frames, leaf first, are "lang|function|file|line|module" texts; empty is unknown.
  */

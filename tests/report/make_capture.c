@@ -5,6 +5,21 @@
 
 #include "fixture.h"
 
+#define SITES 10000
+
+/* Each stall blocks in a function of its own. */
+static void make_sites(struct fixture *f)
+{
+	char name[32];
+
+	for (int i = 1; i <= SITES; i++) {
+		snprintf(name, sizeof(name), "site_%d", i);
+		fixture_native(f, i, name, i);
+		fixture_stall(f, i, (unsigned)(i - 1), 10 + (unsigned)i % 290, LSC_CAUSE_SLEEP,
+			      "clock_nanosleep", i);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct fixture f;
@@ -20,6 +35,8 @@ int main(int argc, char **argv)
 		fixture_hostile(&f);
 	else if (!strcmp(argv[1], "host"))
 		fixture_host(&f);
+	else if (!strcmp(argv[1], "sites"))
+		make_sites(&f);
 	else if (!strcmp(argv[1], "partial"))
 		store_meta_put(f.s, STORE_META_COVERAGE, "0.900000");
 	else if (!strcmp(argv[1], "cut")) {

@@ -3,6 +3,8 @@
 published schemas, validated by another implementation."""
 import json
 import os
+import re
+import resource
 import stat
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import unittest
 import jsonschema
 
 LOOPSCOPE, MAKE_CAPTURE = sys.argv[1], sys.argv[2]
+SITES_SECONDS = 10  # of CPU time, for three reports: 2 are usual; with the square of the sites it would be minutes
 SCENES = ["healthy", "sleeping", "hostile", "host", "partial", "cut"]
 
 
@@ -52,6 +55,58 @@ class Commands(unittest.TestCase):
         names = [line.split()[0] for line in run("schema").stdout.decode().splitlines()]
         self.assertEqual(names, ["report", "check", "doctor", "attach", "ps"])
         self.refused(run("schema", "nothing"))
+
+    def test_report_does_not_write_over_the_capture_that_it_reads(self):
+        link = self.path("link.lsc")
+        os.link(self.file["sleeping"], link)
+        with open(self.file["sleeping"], "rb") as file:
+            before = file.read()
+        for place in (self.file["sleeping"], link):
+            result = run("report", self.file["sleeping"], "--html=" + place)
+            self.refused(result)
+            self.assertIn(b"is the capture itself", result.stderr)
+        with open(self.file["sleeping"], "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_a_full_disk_is_named(self):
+        for command, *options in (("report", "--text"), ("report", "--json"), ("report", "--html"),
+                                  ("check",), ("check", "--json"), ("check", "--max-stall", "1s")):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([LOOPSCOPE, command, *options, self.file["sleeping"]], stdout=full,
+                                        stderr=subprocess.PIPE, timeout=60)
+            self.assertEqual(result.returncode, 2)
+            self.assertEqual(result.stderr.decode(), f"loopscope {command}: cannot write to stdout: "
+                                                     "No space left on device\n")
+
+    def test_text_fits_into_a_narrow_terminal_and_says_the_same(self):
+        for scene in SCENES:
+            for command in (["report"], ["report", "--color=always"], ["check", "--max-findings", "info=0"]):
+                wide = subprocess.run([LOOPSCOPE, *command, self.file[scene]], capture_output=True, timeout=60)
+                narrow = subprocess.run([LOOPSCOPE, *command, self.file[scene]], capture_output=True, timeout=60,
+                                        env={**os.environ, "COLUMNS": "60"})
+                self.assertEqual(narrow.returncode, wide.returncode)
+                plain = [re.sub(r"\033\[[0-9;]*m", "", r.stdout.decode()) for r in (wide, narrow)]
+                for line in plain[1].splitlines():
+                    self.assertTrue(len(line) <= 60 or " " not in line.strip(), (scene, command, line))
+                # what is left out is of tables and of the paths in stacks
+                self.assertEqual(*[re.split(r"\n(?:THE |LOOPS)", text)[0].split() for text in plain])
+
+    def test_ten_thousand_sites_are_all_told_and_the_pages_for_eyes_stay_short(self):
+        capture = self.path("sites.lsc")
+        subprocess.run([MAKE_CAPTURE, "sites", capture], check=True, timeout=60)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        document = json.loads(run("report", "--json", capture).stdout)
+        text, page = (run("report", form, capture).stdout for form in ("--text", "--html"))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.assertEqual({finding["site"]["function"] for finding in document["findings"]},
+                         {f"site_{i}" for i in range(1, 10001)})
+        self.assertEqual(len(document["findings"]), 10000)
+        worst = max(document["findings"], key=lambda finding: finding["worst_ns"])["site"]["function"].encode()
+        for form, most in ((text, 20_000), (page, 1_000_000)):
+            self.assertIn(worst, form)
+            self.assertIn(b"10,000", form)
+            self.assertLess(len(form), most)
+        self.assertLess(after.ru_utime - before.ru_utime, SITES_SECONDS)
 
     def test_report_json_fits_the_published_schema(self):
         validator = self.schema("report")

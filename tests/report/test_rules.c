@@ -133,7 +133,50 @@ static void a_stall_without_a_half_cause_is_a_loop_stall(void **state)
 	fixture_analyse(&f, &a);
 	assert_int_equal(a.nfindings, 1);
 	assert_string_equal(a.findings[0].rule->id, "loop-stall");
+	assert_string_equal(a.findings[0].message,
+			    "loop redis-server held the loop for 120.0 ms (sleep)");
 	assert_int_equal(a.findings[0].severity, SEVERITY_ERROR);
+	analysis_done(&a);
+}
+
+static void a_stall_without_a_rule_of_its_own_tells_the_call(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_native(&f, 1, "readSettings", 2);
+	fixture_stall(&f, 1, 1000, 200, LSC_CAUSE_PIPE_IO, "openat", 1);
+	fixture_analyse(&f, &a);
+	const struct finding *rest = fixture_finding(&a, "loop-stall");
+	assert_non_null(rest);
+	assert_string_equal(rest->message,
+			    "readSettings held the loop for 200.0 ms in openat (pipe-io)");
+	assert_string_equal(rest->syscall, "openat");
+	analysis_done(&a);
+}
+
+static void two_calls_of_one_function_are_two_loop_stalls(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_native(&f, 1, "readSettings", 2);
+	fixture_native(&f, 2, "readSettings", 5);
+	fixture_stall(&f, 1, 1000, 200, LSC_CAUSE_PIPE_IO, "openat", 1);
+	fixture_stall(&f, 2, 2000, 120, LSC_CAUSE_DEVICE, "ioctl", 2);
+	fixture_stall(&f, 3, 3000, 150, LSC_CAUSE_PIPE_IO, "openat", 1);
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.nfindings, 2);
+	assert_string_equal(a.findings[0].message,
+			    "readSettings held the loop for up to 200.0 ms in openat (pipe-io), 2 "
+			    "times, 350.0 ms in all");
+	assert_string_equal(a.findings[1].message,
+			    "readSettings held the loop for 120.0 ms in ioctl (device)");
+	assert_string_not_equal(a.findings[0].fingerprint, a.findings[1].fingerprint);
 	analysis_done(&a);
 }
 
@@ -342,6 +385,31 @@ static void blind_says_each_reason_and_a_full_capture_is_not_blind(void **state)
 	analysis_done(&a);
 }
 
+static void a_program_that_ended_before_it_had_a_loop_is_told_as_such(void **state)
+{
+	(void)state;
+	static const struct store_create_options over = {
+		.overwrite = true, .owner = (uid_t)-1, .group = (gid_t)-1};
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	store_close(f.s);
+	assert_int_equal(store_create(f.path, &over, &f.s, NULL), 0);
+	assert_int_equal(store_meta_put_int(f.s, STORE_META_START_NS, MS(1000)), 0);
+	assert_int_equal(store_meta_put_int(f.s, STORE_META_END_NS, MS(1003)), 0);
+	assert_int_equal(store_meta_put(f.s, STORE_META_END_REASON, "target-exit"), 0);
+	assert_int_equal(store_meta_put(f.s, STORE_META_COVERAGE, "0.000000"), 0);
+	assert_int_equal(store_finish(f.s, NULL), 0);
+	f.s = NULL;
+	fixture_open(&f, &a);
+	assert_int_equal(a.nfindings, 1);
+	assert_string_equal(a.findings[0].message,
+			    "no event loop was found until the program ended, after 3.0 ms; "
+			    "coverage is 0.0 %, below 95 %");
+	analysis_done(&a);
+}
+
 static void a_healthy_capture_has_no_finding(void **state)
 {
 	(void)state;
@@ -465,12 +533,15 @@ int main(void)
 		cmocka_unit_test(severity_follows_the_worst_stall),
 		cmocka_unit_test(a_block_outside_any_stall_is_at_most_info),
 		cmocka_unit_test(a_stall_without_a_half_cause_is_a_loop_stall),
+		cmocka_unit_test(a_stall_without_a_rule_of_its_own_tells_the_call),
+		cmocka_unit_test(two_calls_of_one_function_are_two_loop_stalls),
 		cmocka_unit_test(cpu_is_a_hog_from_50_ms_and_names_the_hottest_function),
 		cmocka_unit_test(the_host_is_never_above_warning_and_blames_no_function),
 		cmocka_unit_test(a_small_share_of_the_host_is_not_a_finding),
 		cmocka_unit_test(
 			starvation_names_the_culprit_beside_the_rule_that_explains_the_stall),
 		cmocka_unit_test(starvation_without_a_stall_finds_its_culprit_among_the_steps),
+		cmocka_unit_test(a_program_that_ended_before_it_had_a_loop_is_told_as_such),
 		cmocka_unit_test(blind_says_each_reason_and_a_full_capture_is_not_blind),
 		cmocka_unit_test(a_healthy_capture_has_no_finding),
 		cmocka_unit_test(

@@ -196,6 +196,13 @@ void fixture_small_capture(const char *path)
 							     .min = -1,
 							     .max = 9}),
 		0);
+	assert_int_equal(
+		store_put_site_stack(
+			s, &(struct store_site_stack){1, 1, {"serve", "app.c", 88}, 3277, 65536}),
+		0);
+	assert_int_equal(store_put_site_stack(
+				 s, &(struct store_site_stack){.id = 2, .loop = 1, .used = 1024}),
+			 0);
 	put_stall(s);
 	assert_int_equal(store_meta_put_int(s, STORE_META_END_NS, FIXTURE_START_NS + 9000000000ll),
 			 0);

@@ -4,10 +4,12 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +20,29 @@
 static const struct store_create_options plain = {.owner = (uid_t)-1, .group = (gid_t)-1};
 static const struct store_create_options over = {
 	.owner = (uid_t)-1, .group = (gid_t)-1, .overwrite = true};
+
+/* On a file system that has no files without a name. */
+static bool all_have_names;
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+
+int __wrap_open(const char *path, int flags, ...)
+{
+	va_list args;
+	mode_t mode = 0;
+
+	if (flags & (O_CREAT | __O_TMPFILE)) {
+		va_start(args, flags);
+		mode = va_arg(args, mode_t);
+		va_end(args);
+	}
+	if (flags & __O_TMPFILE && all_have_names) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return __real_open(path, flags, mode);
+}
 
 static int each_in_its_own_directory(void **state)
 {
@@ -234,6 +259,76 @@ static void a_place_that_is_taken_meanwhile_is_left_alone(void **state)
 	assert_int_equal(fixture_entries(), 1);
 }
 
+/* In a process of its own, that says when it has come so far. Gives its number. */
+static pid_t start_writer(const struct store_create_options *o, bool publish)
+{
+	int ready[2];
+	char byte;
+
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		struct store *s;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (store_create("x.lsc", o, &s, NULL) || store_meta_put(s, "from", "the writer") ||
+		    (publish && store_publish(s, NULL)) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void kill_writer(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void a_writer_killed_before_it_published_leaves_nothing(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	fixture_small_capture("x.lsc");
+	kill_writer(start_writer(&over, false));
+	/* where the file has a name all the time, it stays */
+	assert_int_equal(fixture_entries(), all_have_names ? 2 : 1);
+	s = fixture_open("x.lsc");
+	assert_null(store_meta_get(s, "from"));
+	store_close(s);
+}
+
+static void a_capture_that_another_process_writes_is_not_replaced(void **state)
+{
+	struct lsc_err err = {0};
+	struct store *s;
+
+	(void)state;
+	assert_int_equal(store_create("x.lsc", &over, &s, NULL), 0); /* before there is one */
+	pid_t pid = start_writer(&over, true);
+	assert_refused("x.lsc", &over, -ETXTBSY,
+		       "'x.lsc' is being written by another loopscope: name another file");
+	assert_int_equal(store_publish(s, &err), -ETXTBSY);
+	assert_string_equal(err.text,
+			    "'x.lsc' is being written by another loopscope: name another file");
+	store_close(s);
+	kill_writer(pid);
+	s = fixture_open("x.lsc"); /* what it had written so far */
+	assert_string_equal(store_meta_get(s, "from"), "the writer");
+	store_close(s);
+	assert_int_equal(store_create("x.lsc", &over, &s, NULL), 0); /* nobody writes it any more */
+	assert_int_equal(store_finish(s, NULL), 0);
+	assert_int_equal(fixture_entries(), 1);
+}
+
 static int count_tasks(const struct store_task *row, void *arg)
 {
 	(void)row;
@@ -266,7 +361,7 @@ static void the_size_bound_refuses_rows_but_not_the_summary(void **state)
 	}
 	assert_int_equal(r, -EFBIG);
 	assert_int_equal(store_put_task(s, &(struct store_task){.id = 5000, .name = name}), -EFBIG);
-	assert_int_equal(store_add_loss(s, LSC_LOSS_STORE_FULL, 2), 0);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_STORE_FULL, 2), 0);
 	assert_int_equal(store_meta_put_int(s, STORE_META_END_NS, 1), 0);
 	assert_int_equal(store_finish(s, NULL), 0);
 	assert_int_equal(stat("x.lsc", &st), 0);
@@ -353,8 +448,13 @@ int main(void)
 		IN_ITS_DIRECTORY(a_failed_creation_leaves_the_old_capture_and_nothing_else),
 		IN_ITS_DIRECTORY(the_old_capture_stays_until_the_new_one_is_published),
 		IN_ITS_DIRECTORY(a_place_that_is_taken_meanwhile_is_left_alone),
+		IN_ITS_DIRECTORY(a_writer_killed_before_it_published_leaves_nothing),
+		IN_ITS_DIRECTORY(a_capture_that_another_process_writes_is_not_replaced),
 		IN_ITS_DIRECTORY(the_size_bound_refuses_rows_but_not_the_summary),
 		IN_ITS_DIRECTORY(a_full_disk_voids_one_transaction_and_says_so),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("files without a name", tests, NULL, NULL);
+
+	all_have_names = true;
+	return failed + cmocka_run_group_tests_name("files with names only", tests, NULL, NULL);
 }

@@ -3,16 +3,21 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static void make_version_1(void)
+/* old.lsc, of that version. */
+static void make_version(int version)
 {
+	char path[PATH_MAX];
 	size_t size;
-	uint8_t *sql = fixture_read(VERSION_1_SQL, &size);
+
+	snprintf(path, sizeof(path), FIXTURES "/version_%d.sql", version);
+	uint8_t *sql = fixture_read(path, &size);
 
 	sql[size] = '\0';
 	unlink("old.lsc");
@@ -24,7 +29,7 @@ static int each_with_version_1(void **state)
 {
 	if (fixture_enter(state))
 		return -1;
-	make_version_1();
+	make_version(1);
 	return 0;
 }
 
@@ -46,21 +51,28 @@ static int see_stall(const struct store_stall *row, void *arg)
 
 static int see_mark(const struct store_mark *row, void *arg)
 {
-	(void)row;
+	assert_string_equal(row->text, "checkout begin");
 	++*(int *)arg;
 	return 0;
 }
 
 static int see_counter(const struct store_counter *row, void *arg)
 {
+	assert_int_equal(row->max, 9);
+	++*(int *)arg;
+	return 0;
+}
+
+static int see_site_stack(const struct store_site_stack *row, void *arg)
+{
 	(void)row;
 	++*(int *)arg;
 	return 0;
 }
 
-static void a_capture_of_version_1_reads_as_one_of_ours(void **state)
+/* With so many rows of what version 2 brought. */
+static void assert_reads(int said)
 {
-	(void)state;
 	size_t size, after;
 	uint8_t *before = fixture_read("old.lsc", &size);
 	int entries = fixture_entries(), seen = 0;
@@ -71,7 +83,9 @@ static void a_capture_of_version_1_reads_as_one_of_ours(void **state)
 	assert_int_equal(seen, 2);
 	assert_int_equal(store_each_mark(s, see_mark, &seen), 0);
 	assert_int_equal(store_each_counter(s, see_counter, &seen), 0);
-	assert_int_equal(seen, 2); /* there were none */
+	assert_int_equal(seen, 2 + said);
+	assert_int_equal(store_each_site_stack(s, see_site_stack, &seen), 0);
+	assert_int_equal(seen, 2 + said); /* there were none */
 	assert_int_equal(store_meta_get_int(s, STORE_META_START_NS, 0), 1000);
 	assert_int_equal(store_meta_put(s, "a", "b"), -EROFS);
 	store_close(s);
@@ -81,6 +95,14 @@ static void a_capture_of_version_1_reads_as_one_of_ours(void **state)
 	assert_memory_equal(before, now, size);
 	free(before);
 	free(now);
+}
+
+static void a_capture_of_an_older_version_reads_as_one_of_ours(void **state)
+{
+	(void)state;
+	assert_reads(0);
+	make_version(2);
+	assert_reads(2);
 }
 
 static void one_that_its_writer_left_unfinished_reads_too(void **state)
@@ -108,25 +130,35 @@ static void one_that_its_writer_left_unfinished_reads_too(void **state)
 static void a_hostile_one_is_refused_and_runs_nothing(void **state)
 {
 	(void)state;
-	static const char *const edits[] = {
-		"CREATE TABLE extra(x)",
-		"CREATE TABLE mark(id INTEGER PRIMARY KEY)",
-		"CREATE VIEW marks AS SELECT 1",
-		"DROP TABLE stall",
-		"DROP VIEW origin; CREATE VIEW origin AS SELECT writefile('ran', 'x') AS ns",
-		"CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM stall; END",
-		"ALTER TABLE task ADD COLUMN more TEXT",
+	static const struct {
+		int version;
+		const char *sql;
+	} edits[] = {
+		{1, "CREATE TABLE extra(x)"},
+		{1, "CREATE TABLE mark(id INTEGER PRIMARY KEY)"},
+		{1, "CREATE VIEW marks AS SELECT 1"},
+		{1, "DROP TABLE stall"},
+		{1, "DROP VIEW origin; CREATE VIEW origin AS SELECT writefile('ran', 'x') AS ns"},
+		{1, "CREATE TRIGGER t AFTER INSERT ON meta BEGIN DELETE FROM stall; END"},
+		{1, "ALTER TABLE task ADD COLUMN more TEXT"},
+		{1, "CREATE TABLE site_stack(id INTEGER PRIMARY KEY)"},
+		{2, "CREATE TABLE site_stack(id INTEGER PRIMARY KEY)"},
+		{2, "DROP VIEW marks; CREATE VIEW marks AS SELECT writefile('ran', 'x') AS id"},
+		{2, "ALTER TABLE counter ADD COLUMN more TEXT"},
 	};
+	char want[80];
 	struct store *s = NULL;
 	struct lsc_err err = {0};
 
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
-		make_version_1();
-		fixture_change("old.lsc", edits[i]);
+		make_version(edits[i].version);
+		fixture_change("old.lsc", edits[i].sql);
 		int entries = fixture_entries();
 		assert_int_equal(store_open("old.lsc", &s, &err), -EBADMSG);
-		assert_string_equal(err.text,
-				    "'old.lsc' is damaged: its tables are not those of schema 1");
+		snprintf(want, sizeof(want),
+			 "'old.lsc' is damaged: its tables are not those of schema %d",
+			 edits[i].version);
+		assert_string_equal(err.text, want);
 		assert_int_equal(fixture_entries(), entries);
 	}
 	assert_null(s);
@@ -153,7 +185,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, each_with_version_1, fixture_leave)
 	const struct CMUnitTest tests[] = {
-		TEST(a_capture_of_version_1_reads_as_one_of_ours),
+		TEST(a_capture_of_an_older_version_reads_as_one_of_ours),
 		TEST(one_that_its_writer_left_unfinished_reads_too),
 		TEST(a_hostile_one_is_refused_and_runs_nothing),
 		TEST(damage_is_found_in_the_copy),

@@ -80,7 +80,7 @@ static void newer_schemas_are_refused_with_both_numbers(void **state)
 	fixture_change("x.lsc", "PRAGMA user_version = 7");
 	assert_refused(
 		"x.lsc", -EPROTO,
-		"'x.lsc' was written by a newer loopscope (schema 7, this one reads up to 2)");
+		"'x.lsc' was written by a newer loopscope (schema 7, this one reads up to 3)");
 	fixture_change("x.lsc", "PRAGMA user_version = 0");
 	assert_refused("x.lsc", -EBADMSG, "'x.lsc' is damaged: it has no schema version");
 	fixture_change("x.lsc", "PRAGMA user_version = -5");
@@ -104,7 +104,7 @@ static void a_schema_that_is_not_ours_is_refused(void **state)
 	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
 		fixture_change("x.lsc", edits[i]);
 		assert_refused("x.lsc", -EBADMSG,
-			       "'x.lsc' is damaged: its tables are not those of schema 2");
+			       "'x.lsc' is damaged: its tables are not those of schema 3");
 		assert_int_equal(unlink("x.lsc"), 0);
 		fixture_small_capture("x.lsc");
 	}
@@ -403,8 +403,9 @@ static void read_on_demand(int fd)
 		if (store_open("live.lsc", &s, NULL))
 			_exit(1);
 		const char *turn = store_meta_get(s, "turn");
+		const char *answer = c == 'l' ? (store_is_live(s) ? "live" : "over") : turn;
 		int r = c == 'h' ? store_each_meta(s, hold_until_told, &fd)
-				 : write(fd, turn ? turn : "none", 4) != 4;
+				 : write(fd, answer ? answer : "none", 4) != 4;
 		store_close(s);
 		if (r)
 			_exit(2);
@@ -459,10 +460,12 @@ static void a_reader_looks_on_while_the_capture_is_written(void **state)
 		assert_int_equal(store_commit(s), 0);
 		assert_int_equal(store_meta_put(s, "turn", "not committed"), 0);
 		assert_answers(&reader, "t", turn);
+		assert_answers(&reader, "l", "live");
 	}
 	assert_int_equal(store_meta_put(s, "turn", "last"), 0);
 	assert_int_equal(store_finish(s, NULL), 0);
 	assert_answers(&reader, "t", "last");
+	assert_answers(&reader, "l", "over");
 	end_reader(&reader);
 }
 

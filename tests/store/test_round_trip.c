@@ -13,15 +13,14 @@ static struct lsc_histogram hist;
 static const struct store_target targets[] = {
 	{.id = 1},
 	{2, INT_MAX, 7, "comm", "/exe", "python", "3.11", "/cg", 1, 2},
-	{INT64_MAX, INT_MIN, INT_MIN, "", "", "\xff\xfe", "\x1b[2J", "'\"%s", UINT64_MAX,
-	 UINT64_MAX},
+	{INT64_MAX, INT_MIN, INT_MIN, "", "", "\xff\xfe", "\x1b[2J", "'\"%s", INT64_MAX, INT64_MAX},
 };
 static const struct store_loop loops[] = {
 	{.id = 1},
 	{2, 1, 9, "comm", STORE_SOURCE_BOTH, "libuv", "epoll_wait", -1, 1, 2, 3, 4, 5, 6, &hist, 7,
 	 8},
-	{INT64_MAX, INT64_MAX, INT_MIN, "", 99, "", "", INT_MIN, UINT64_MAX, UINT64_MAX, UINT64_MAX,
-	 UINT64_MAX, UINT64_MAX, UINT64_MAX, NULL, UINT64_MAX, UINT64_MAX},
+	{INT64_MAX, INT64_MAX, INT_MIN, "", 99, "", "", INT_MIN, INT64_MAX, INT64_MAX, INT64_MAX,
+	 INT64_MAX, INT64_MAX, INT64_MAX, NULL, INT64_MAX, INT64_MAX},
 };
 static const struct store_task tasks[] = {
 	{.id = 1},
@@ -51,11 +50,11 @@ static const struct store_task tasks[] = {
 	 "",
 	 "",
 	 INT64_MAX,
-	 UINT64_MAX,
-	 UINT64_MAX,
-	 UINT64_MAX,
-	 UINT64_MAX,
-	 UINT64_MAX,
+	 INT64_MAX,
+	 INT64_MAX,
+	 INT64_MAX,
+	 INT64_MAX,
+	 INT64_MAX,
 	 NULL},
 };
 static const struct store_stall stalls[] = {
@@ -64,45 +63,45 @@ static const struct store_stall stalls[] = {
 	{INT64_MAX,
 	 INT64_MAX,
 	 INT64_MAX,
-	 UINT64_MAX,
-	 UINT64_MAX,
-	 UINT64_MAX,
+	 INT64_MAX,
+	 INT64_MAX,
+	 INT64_MAX,
 	 99,
 	 false,
 	 true,
 	 INT64_MAX,
 	 INT64_MAX,
-	 {[LSC_CAUSE_OTHER] = UINT64_MAX, [LSC_CAUSE_SLEEP] = 1}},
+	 {[LSC_CAUSE_OTHER] = INT64_MAX, [LSC_CAUSE_SLEEP] = 1}},
 };
 static const struct store_culprit culprits[] = {
-	{1, 1, 0}, {1, 2, 3}, {INT64_MAX, INT64_MAX, UINT64_MAX}};
+	{1, 1, 0}, {1, 2, 3}, {INT64_MAX, INT64_MAX, INT64_MAX}};
 static const struct store_block blocks[] = {
 	{.id = 1},
 	{2,    1,     3,      4,    5,	     6,	    7, "read", LSC_CAUSE_FILE_IO,
 	 true, "{}",  "file", "/p", "peer",  "tcp", 8, "sh",   9,
 	 10,   "own", 11,     12,   "waker", 13,    14},
-	{INT64_MAX,  INT64_MAX, INT64_MAX,
-	 INT64_MAX,  INT64_MAX, UINT64_MAX,
-	 UINT64_MAX, "",	LSC_CAUSE_OTHER,
-	 false,	     "",	"",
-	 "",	     "",	"",
-	 INT_MAX,    "",	UINT64_MAX,
-	 INT_MIN,    "",	INT64_MAX,
-	 INT_MIN,    "",	INT64_MAX,
+	{INT64_MAX, INT64_MAX, INT64_MAX,
+	 INT64_MAX, INT64_MAX, INT64_MAX,
+	 INT64_MAX, "",	       LSC_CAUSE_OTHER,
+	 false,	    "",	       "",
+	 "",	    "",	       "",
+	 INT_MAX,   "",	       INT64_MAX,
+	 INT_MIN,   "",	       INT64_MAX,
+	 INT_MIN,   "",	       INT64_MAX,
 	 INT64_MAX},
 };
 static const struct store_sample samples[] = {
 	{0},
 	{1, 2, 3, 4, 5, true, 6},
-	{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, UINT64_MAX, false, INT64_MAX},
+	{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, false, INT64_MAX},
 };
 static const struct store_wait waits[] = {
 	{.id = 1},
 	{2, 1, STORE_WAIT_SOCKET, 3, 4, "peer", "name", 5, 6},
-	{INT64_MAX, INT64_MAX, 99, INT64_MAX, INT_MIN, "", "", INT64_MAX, UINT64_MAX},
+	{INT64_MAX, INT64_MAX, 99, INT64_MAX, INT_MIN, "", "", INT64_MAX, INT64_MAX},
 };
 static const struct store_mode_span modes[] = {
-	{0}, {1, 2, 3, STORE_MODE_PRECISE}, {INT64_MAX, UINT64_MAX, UINT64_MAX, 99}};
+	{0}, {1, 2, 3, STORE_MODE_PRECISE}, {INT64_MAX, INT64_MAX, INT64_MAX, 99}};
 static const struct store_frame frames[] = {
 	{0},
 	{STORE_LANG_JS, "f", "x.js", "/usr/bin/node", "abcd", 7, 0x1234, true},
@@ -113,15 +112,19 @@ static const struct store_stack stacks[] = {
 static const struct store_chunk chunks[] = {
 	{.id = 1},
 	{2, 1, 2, 3, 4, "\0data", 5},
-	{INT64_MAX, INT64_MAX, INT64_MAX, UINT64_MAX, 0, "x", 1}};
+	{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, 0, "x", 1}};
 
 static const struct store_mark marks[] = {
 	{0}, {1, 2, 3, "checkout begin"}, {INT64_MAX, INT64_MAX, INT64_MAX, "\xff\x1b[2J"}};
 static const struct store_counter counters[] = {{.id = 1, .name = ""},
 						{2, 1, "queue", 3, 4, 5, 6, -7, 8},
-						{INT64_MAX, INT64_MAX, "\xff", UINT64_MAX,
-						 UINT64_MAX, UINT64_MAX, INT64_MIN, INT64_MIN,
-						 INT64_MAX}};
+						{INT64_MAX, INT64_MAX, "\xff", INT64_MAX, INT64_MAX,
+						 INT64_MAX, INT64_MIN, INT64_MIN, INT64_MAX}};
+
+static const struct store_site_stack site_stacks[] = {
+	{.id = 1},
+	{2, 1, {"serve", "app.c", 88}, 3277, 65536},
+	{INT64_MAX, INT64_MAX, {"", "\xff", INT_MIN}, INT64_MAX, INT64_MAX}};
 
 static void same_text(const char *a, const char *b)
 {
@@ -272,6 +275,14 @@ static int see_counter(const struct store_counter *got, void *arg)
 	return 0;
 }
 
+static int see_site_stack(const struct store_site_stack *got, void *arg)
+{
+	WANT(site_stacks);
+	NUMBER(id), NUMBER(loop), NUMBER(site.line), NUMBER(used), NUMBER(size);
+	TEXT(site.function), TEXT(site.file);
+	return 0;
+}
+
 #define PUT(kind, array)                                                                           \
 	for (size_t i_ = 0; i_ < sizeof(array) / sizeof(array[0]); i_++)                           \
 	assert_int_equal(store_put_##kind(s, &array[i_]), 0)
@@ -302,6 +313,7 @@ static void every_row_comes_back_as_it_was_put(void **state)
 	PUT(chunk, chunks);
 	PUT(mark, marks);
 	PUT(counter, counters);
+	PUT(site_stack, site_stacks);
 	assert_int_equal(store_put_counter(s, &(struct store_counter){.id = 4}), -EINVAL);
 	assert_int_equal(store_finish(s, NULL), 0);
 
@@ -319,6 +331,7 @@ static void every_row_comes_back_as_it_was_put(void **state)
 	SEE(chunk, chunks);
 	SEE(mark, marks);
 	SEE(counter, counters);
+	SEE(site_stack, site_stacks);
 	assert_null(store_close(s));
 }
 
@@ -347,19 +360,19 @@ static int append_step(uint64_t ts_ns, const char *what, void *arg)
 	return 0;
 }
 
-static void the_ledger_adds_up_and_repeats_are_kept_once(void **state)
+static void losses_are_totals_what_is_unresolved_adds_up_and_repeats_are_kept_once(void **state)
 {
 	(void)state;
 	struct store *s = fixture_create("ledger.lsc");
 	char text[4][500] = {{0}};
 
-	assert_int_equal(store_add_loss(s, LSC_LOSS_QUOTA, 0), 0);
-	assert_int_equal(store_add_loss(s, LSC_LOSS_MAP_FULL, 3), 0);
-	assert_int_equal(store_add_loss(s, LSC_LOSS_MAP_FULL, 4), 0);
-	assert_int_equal(store_add_loss(s, LSC_LOSS_SHUTDOWN, UINT64_MAX), 0);
-	assert_int_equal(store_add_loss(s, LSC_LOSS_SHUTDOWN, UINT64_MAX), 0);
-	assert_int_equal(store_add_loss(s, LSC_LOSS_COUNT, 1), -EINVAL);
-	assert_int_equal(store_add_loss(s, (enum lsc_loss) - 1, 1), -EINVAL);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_QUOTA, 0), 0);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_MAP_FULL, 3), 0);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_MAP_FULL, 4), 0);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_SHUTDOWN, INT64_MAX), 0);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_SHUTDOWN, INT64_MAX), 0);
+	assert_int_equal(store_put_loss(s, LSC_LOSS_COUNT, 1), -EINVAL);
+	assert_int_equal(store_put_loss(s, (enum lsc_loss) - 1, 1), -EINVAL);
 	assert_int_equal(store_put_unseen(s, "kprobes", "not built"), 0);
 	assert_int_equal(store_put_unseen(s, "kprobes", "not built"), 0);
 	assert_int_equal(store_put_unseen(s, "kprobes", NULL), -EINVAL);
@@ -372,7 +385,7 @@ static void the_ledger_adds_up_and_repeats_are_kept_once(void **state)
 
 	s = fixture_open("ledger.lsc");
 	assert_int_equal(store_each_loss(s, append_loss, text[0]), 0);
-	assert_string_equal(text[0], "map-full=7;shutdown=9223372036854775806;");
+	assert_string_equal(text[0], "map-full=4;shutdown=4611686018427387903;");
 	assert_int_equal(store_each_unseen(s, append_pair, text[1]), 0);
 	assert_string_equal(text[1], "kprobes=not built;");
 	assert_int_equal(store_each_unresolved(s, append_count, text[2]), 0);
@@ -542,7 +555,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row_comes_back_as_it_was_put),
 		cmocka_unit_test(a_callback_ends_the_walk_with_its_answer),
-		cmocka_unit_test(the_ledger_adds_up_and_repeats_are_kept_once),
+		cmocka_unit_test(
+			losses_are_totals_what_is_unresolved_adds_up_and_repeats_are_kept_once),
 		cmocka_unit_test(meta_values_are_kept_and_numbers_have_a_fallback),
 		cmocka_unit_test(
 			a_later_row_of_the_same_id_replaces_the_earlier_one_with_its_parts),

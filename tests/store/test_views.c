@@ -99,11 +99,19 @@ static void counters_show_their_last_least_and_greatest_value(void **state)
 	assert_answer("SELECT * FROM counters", "1|open orders|4|-1|9|3|2.5|4242|4243|redis-io\n");
 }
 
+static void use_of_stacks_is_in_kib_and_in_percent(void **state)
+{
+	(void)state;
+	assert_answer("SELECT * FROM site_stacks",
+		      "1|serve|app.c|88|3.2|64.0|5.0|4242|4243|redis-io\n"
+		      "2|NULL|NULL|NULL|1.0|NULL|NULL|4242|4243|redis-io\n");
+}
+
 static void the_file_says_what_it_is(void **state)
 {
 	(void)state;
 	assert_answer("PRAGMA application_id", "1280525105\n");
-	assert_answer("PRAGMA user_version", "2\n");
+	assert_answer("PRAGMA user_version", "3\n");
 	assert_answer("PRAGMA journal_mode", "delete\n");
 	assert_answer("PRAGMA integrity_check", "ok\n");
 	assert_answer("SELECT count(*), min(name) FROM cause", "16|child-wait\n");
@@ -119,6 +127,7 @@ int main(void)
 		cmocka_unit_test(loops_show_utilisation_and_lag),
 		cmocka_unit_test(marks_show_the_stall_that_they_lie_in),
 		cmocka_unit_test(counters_show_their_last_least_and_greatest_value),
+		cmocka_unit_test(use_of_stacks_is_in_kib_and_in_percent),
 		cmocka_unit_test(the_file_says_what_it_is),
 	};
 	return cmocka_run_group_tests(tests, open_small, fixture_leave);

@@ -31,13 +31,6 @@
 #define SLEEPS	 5000
 #define CPUS_MAX 1024
 
-static void ignore_event(const struct event *e, size_t size, void *arg)
-{
-	(void)e;
-	(void)size;
-	(void)arg;
-}
-
 /* Context switches of all CPUs since the boot. */
 static uint64_t switches(void)
 {
@@ -143,7 +136,7 @@ static struct probe *probe_here(void)
 	const struct probe_options o = {
 		.pids = &self, .npids = 1, .stall_ns = 10000000, .block_ns = 1000000};
 
-	if (probe_new(&o, ignore_event, NULL, &p, &err) < 0)
+	if (probe_new(&o, NULL, NULL, &p, &err) < 0)
 		fail_msg("%s", err.text);
 	return p;
 }

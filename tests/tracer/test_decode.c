@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -54,6 +55,25 @@ static void a_block_has_its_times_and_the_names_of_its_call(void **state)
 	assert_string_equal(b.row.syscall, "read");
 	assert_string_equal(b.row.args_json, "{\"fd\":77,\"count\":4096}");
 	assert_false(b.row.inferred);
+}
+
+static void a_constant_among_the_arguments_has_its_name(void **state)
+{
+	struct event_block e = block_event(SYS_flock, LSC_CAUSE_LOCK);
+	struct aux aux = {.type = AUX_PATH, .path = "/srv/fifo"};
+	struct block b;
+
+	(void)state;
+	e.args[0] = 7;
+	e.args[1] = LOCK_EX;
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.args_json, "{\"fd\":7,\"operation\":\"LOCK_EX\"}");
+	e = block_event(SYS_openat, LSC_CAUSE_PIPE_IO);
+	e.args[2] = O_WRONLY | O_CLOEXEC;
+	set_aux(&e, &aux);
+	decode_block_row(&e, &b);
+	assert_string_equal(b.row.args_json,
+			    "{\"path\":\"/srv/fifo\",\"flags\":\"O_WRONLY|O_CLOEXEC\"}");
 }
 
 static void a_peer_is_an_address_and_a_port(void **state)
@@ -293,6 +313,11 @@ static void a_chain_has_the_size_of_its_frames(void **state)
 	assert_null(decode_python(&p.e, sizeof(p.e)));
 	p.count = PYTHON_FRAMES;
 	assert_ptr_equal(decode_python(&p.e, sizeof(p)), &p);
+	p.task.size = sizeof(p.task.bytes);
+	assert_ptr_equal(decode_python(&p.e, sizeof(p)), &p);
+	p.task.size++;
+	assert_null(decode_python(&p.e, sizeof(p)));
+	p.task.size = 0;
 	p.count = PYTHON_FRAMES + 1;
 	assert_null(decode_python(&p.e, sizeof(p)));
 	p.count = UINT32_MAX;
@@ -324,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_has_its_times_and_the_names_of_its_call),
+		cmocka_unit_test(a_constant_among_the_arguments_has_its_name),
 		cmocka_unit_test(a_peer_is_an_address_and_a_port),
 		cmocka_unit_test(a_wait_is_refused_when_its_fields_make_no_sense),
 		cmocka_unit_test(a_sleep_until_a_point_in_time_is_told_as_its_length),

@@ -135,6 +135,22 @@ static void the_rest_was_spent_on_the_cpu_in_the_modes_of_the_samples(void **sta
 	assert_int_equal(tick_top_cause(split), LSC_CAUSE_CPU_USER);
 }
 
+static void what_the_thread_did_itself_is_not_the_hosts(void **state)
+{
+	(void)state;
+	uint64_t split[LSC_CAUSE_COUNT] = {[LSC_CAUSE_RUNQUEUE] = MS(30),
+					   [LSC_CAUSE_STEAL] = MS(20),
+					   [LSC_CAUSE_THROTTLED] = MS(20),
+					   [LSC_CAUSE_GIL] = MS(10),
+					   [LSC_CAUSE_SLEEP] = MS(5)};
+
+	assert_int_equal(tick_own_cause(split), LSC_CAUSE_GIL);
+	split[LSC_CAUSE_CPU_USER] = MS(11);
+	assert_int_equal(tick_own_cause(split), LSC_CAUSE_CPU_USER);
+	split[LSC_CAUSE_CPU_USER] = split[LSC_CAUSE_GIL] = split[LSC_CAUSE_SLEEP] = 0;
+	assert_int_equal(tick_own_cause(split), LSC_CAUSE_RUNQUEUE);
+}
+
 static void what_lay_outside_is_not_taken_from_the_block(void **state)
 {
 	(void)state;
@@ -203,6 +219,7 @@ int main(void)
 		cmocka_unit_test(time_that_no_clock_knows_is_unexplained),
 		cmocka_unit_test(what_a_sleep_ends_is_exact_to_the_last),
 		cmocka_unit_test(the_rest_was_spent_on_the_cpu_in_the_modes_of_the_samples),
+		cmocka_unit_test(what_the_thread_did_itself_is_not_the_hosts),
 		cmocka_unit_test(what_lay_outside_is_not_taken_from_the_block),
 		cmocka_unit_test(what_neither_blocks_nor_the_cpu_explain_is_unknown),
 		cmocka_unit_test(any_split_sums_to_its_duration),

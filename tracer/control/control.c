@@ -18,6 +18,16 @@
 /* The deepest message of docs/control.md needs 4; the parser's own bound is 2048. */
 #define DEPTH_MAX 16
 
+#define SEND_BYTES (6 << 20) /* the kernel doubles it; a line takes 1.3 KB there */
+
+void control_make_room(int fd)
+{
+	int bytes = SEND_BYTES;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 int control_send(int fd, json_t *msg)
 {
 	lsc_autofree char *text = NULL;

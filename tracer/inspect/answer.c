@@ -16,8 +16,15 @@ void answer_init(struct answer *a, uint64_t cookie)
 /* The C++ library's own demangler; it bounds its recursion. Its headers are C++. */
 char *__cxa_demangle(const char *mangled, char *buf, size_t *size, int *status);
 
-char *answer_demangle(const char *name)
+char *answer_plain(const char *name)
 {
+	size_t len = strnlen(name, MESSAGE_TEXT_MAX), bare = strcspn(name, "@");
+
+	if (len >= MESSAGE_TEXT_MAX - 1) /* cut, perhaps */
+		return NULL;
+	/* the linker writes a symbol's version behind it, into .symtab: "read@@GLIBC_2.2.5" */
+	if (bare && bare < len)
+		return strndup(name, bare);
 	return strncmp(name, "_Z", 2) == 0 ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
 }
 
@@ -60,25 +67,6 @@ uint32_t answer_text(struct answer *a, const char *text)
 uint32_t answer_copy(struct answer *a, const char *text)
 {
 	return text && text[0] ? append(a, NULL, text) : 0;
-}
-
-uint32_t answer_function(struct answer *a, const char *name)
-{
-	uint32_t at;
-
-	size_t len = name ? strnlen(name, MESSAGE_TEXT_MAX) : 0;
-	if (!len || len == MESSAGE_TEXT_MAX)
-		return answer_text(a, name);
-	if (find(a, name, &at))
-		return at;
-	/* the linker writes a symbol's version behind it, into .symtab: "read@@GLIBC_2.2.5" */
-	size_t bare = strcspn(name, "@");
-	if (bare && bare < len) {
-		lsc_autofree char *cut = strndup(name, bare);
-		return append(a, name, cut ? cut : name);
-	}
-	lsc_autofree char *plain = answer_demangle(name);
-	return append(a, name, plain ? plain : name);
 }
 
 bool answer_has_object(const struct answer *a, uint64_t object, uint32_t *ret)

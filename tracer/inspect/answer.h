@@ -32,10 +32,9 @@ void answer_init(struct answer *a, uint64_t cookie);
 
 /* The offset of a text (NULL: 0). Long ones are cut; without room the text is unknown, 0. */
 uint32_t answer_text(struct answer *a, const char *text);
-/* Gives the text of a C++ (or old Rust) symbol; NULL: it is none. */
-char *answer_demangle(const char *name);
-/* The same of a symbol's name, demangled where it is a C++ (or old Rust) one. */
-uint32_t answer_function(struct answer *a, const char *name);
+/* Gives a symbol's name as it is told: demangled where it is a C++ (or old Rust) one, without its
+ * version. NULL: as it is. */
+char *answer_plain(const char *name);
 
 /* Of one that does not stay where it is: no two of them are told to be the same. */
 uint32_t answer_copy(struct answer *a, const char *text);

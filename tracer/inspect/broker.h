@@ -5,8 +5,8 @@
 
 #include <sys/types.h>
 
-/* Serves MESSAGE_OPEN from collector, until its end of stream, and MESSAGE_SIDEFILE from worker.
- * For a process of its own. */
+/* Serves MESSAGE_OPEN and MESSAGE_FILE from collector, until its end of stream, and
+ * MESSAGE_SIDEFILE from worker, which may be an indexer. For a process of its own. */
 void broker_run(int collector, int worker);
 
 /* Turns an O_PATH descriptor of a regular file of at most size_max bytes into one that reads. Gives

@@ -68,6 +68,8 @@ static struct inspector_place place_of(struct pyview *v)
 		.code_name = l->code_name,
 		.code_first = l->code_first,
 		.gen_frame = l->gen_frame,
+		.text_ascii = l->text_ascii,
+		.text_wide = l->text_wide,
 	};
 
 	if (!l->task_coro)
@@ -85,14 +87,13 @@ size_t cpython_run(struct space *s, const struct message_job *job, unwind_phase_
 		   void *arg, void *buf)
 {
 	static struct answer answer; /* 60 KiB; the worker has one thread */
-	char byte;
 
 	answer_init(&answer, job->cookie);
 	if (!s) {
 		answer.head.why = MESSAGE_WHY_UNREADABLE;
 		return answer_write(&answer, buf);
 	}
-	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
+	if (space_is_gone(s))
 		answer.head.flags |= MESSAGE_RESULT_GONE;
 	struct pyview *v = pyview_get(s, phase, arg);
 	if (!v || !v->py.address)

@@ -4,10 +4,9 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,16 +19,51 @@
 
 static int watch(struct crew *c, int fd)
 {
-	struct epoll_event e = {.events = EPOLLIN};
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
 
 	return epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+void crew_listen(int epoll)
+{
+	struct epoll_event e[3 * CREWS_MAX];
+	int n = epoll_wait(epoll, e, LSC_ARRAY_LEN(e), 0);
+
+	for (int i = 0; i < n; i++)
+		((struct crew *)e[i].data.ptr)->heard = true;
+}
+
+static uint64_t cpu_ns_of(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	return pid <= 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) < 0
+		       ? 0
+		       : (uint64_t)t.tv_sec * LSC_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t crew_cpu_ns(const struct crew *c)
+{
+	return c->past_ns + cpu_ns_of(c->pids.broker) + cpu_ns_of(c->pids.worker);
+}
+
+static void drop_worker(struct crew *c)
+{
+	c->past_ns += cpu_ns_of(c->pids.worker);
+	lsc_closep(&c->worker);
+	lsc_closep(&c->at_work.account);
+	c->worker = -1;
+	c->pids.worker = 0;
+	c->at_work = deadline_child(0);
+}
+
 static void drop(struct crew *c)
 {
+	drop_worker(c);
+	c->past_ns += cpu_ns_of(c->pids.broker);
 	lsc_closep(&c->broker);
-	lsc_closep(&c->worker);
-	c->broker = c->worker = -1;
+	c->broker = -1;
 	c->pids = (struct message_crew){0};
 }
 
@@ -41,9 +75,9 @@ static void lose(struct crew *c)
 	c->state = CREW_LOST;
 }
 
-static void ask(struct crew *c, uint64_t now_ns)
+static void ask(struct crew *c, enum keeper_call what, uint64_t now_ns)
 {
-	int r = keeper_ask(c->keeper);
+	int r = keeper_ask(c->keeper, what);
 
 	/* A full socket: the keeper has not come round to earlier questions; it will answer those.
 	 */
@@ -62,11 +96,40 @@ void crew_replace(struct crew *c, uint64_t now_ns)
 	drop(c);
 	unsigned int n = c->failures++;
 	if (n == 0) {
-		ask(c, now_ns);
+		ask(c, KEEPER_CREW, now_ns);
 		return;
 	}
 	c->state = CREW_NONE;
 	c->at_ns = now_ns + (BACKOFF_NS << (n < BACKOFF_SHIFT_MAX ? n : BACKOFF_SHIFT_MAX));
+}
+
+void crew_renew_worker(struct crew *c, uint64_t now_ns)
+{
+	drop_worker(c);
+	ask(c, KEEPER_MATE, now_ns);
+}
+
+/* Takes both; the broker is given the other end of the worker's socket. */
+static void take_mate(struct crew *c, const struct message_crew *pids, int between, int worker,
+		      uint64_t now_ns)
+{
+	const struct message_status m = {.kind = MESSAGE_MATE};
+	int r = c->broker < 0 ? -EPIPE
+			      : message_send(c->broker, &m, sizeof(m), NULL, 0, &between, 1,
+					     MSG_DONTWAIT);
+
+	lsc_closep(&between);
+	if (r == 0)
+		r = watch(c, worker);
+	if (r < 0) {
+		lsc_closep(&worker);
+		c->at_ns = now_ns; /* no mate: a whole crew is to come */
+		return;
+	}
+	drop_worker(c);
+	c->worker = worker;
+	c->pids = *pids;
+	c->at_work = deadline_child(pids->worker);
 }
 
 /* Takes the sockets when the keeper has sent them; the newest of several crews counts. */
@@ -76,11 +139,16 @@ static void take(struct crew *c, uint64_t now_ns)
 	int broker, worker, r;
 
 	while ((r = keeper_take(c->keeper, &pids, &broker, &worker)) == 0) {
+		if (pids.kind == MESSAGE_MATE) {
+			take_mate(c, &pids, broker, worker, now_ns);
+			continue;
+		}
 		drop(c);
 		c->broker = broker;
 		c->worker = worker;
 		c->pids = pids;
-		if (watch(c, broker) < 0 || watch(c, worker) < 0)
+		c->at_work = deadline_child(pids.worker);
+		if ((broker >= 0 && watch(c, broker) < 0) || watch(c, worker) < 0)
 			drop(c);
 	}
 	if (r == -EPIPE)
@@ -95,9 +163,10 @@ void crew_step(struct crew *c, uint64_t now_ns)
 
 	if (c->state == CREW_LOST)
 		return;
-	take(c, now_ns);
+	if (c->heard)
+		take(c, now_ns);
 	if (c->state == CREW_NONE && now_ns >= c->at_ns)
-		ask(c, now_ns);
+		ask(c, KEEPER_CREW, now_ns);
 	if (c->state != CREW_ASKED)
 		return;
 	ssize_t n = c->worker < 0
@@ -114,32 +183,36 @@ uint64_t crew_deadline_ns(const struct crew *c)
 	return c->state == CREW_NONE || c->state == CREW_ASKED ? c->at_ns : UINT64_MAX;
 }
 
-int crew_start(struct crew *c, struct lsc_err *err)
+int crew_init(struct crew *c, int epoll, int keeper)
 {
-	*c = (struct crew){.epoll = -1, .keeper = -1, .broker = -1, .worker = -1};
-	c->epoll = epoll_create1(EPOLL_CLOEXEC);
-	int r = c->epoll < 0 ? -errno : keeper_start(&c->keeper_pid, &c->keeper);
-	if (r == 0)
-		r = watch(c, c->keeper);
-	if (r < 0) {
-		crew_end(c);
-		return lsc_err_set(err, r, "cannot start the inspector: %s", strerror(-r));
-	}
+	*c = (struct crew){.state = CREW_NONE,
+			   .at_ns = UINT64_MAX,
+			   .epoll = epoll,
+			   .keeper = keeper,
+			   .broker = -1,
+			   .worker = -1,
+			   .at_work = deadline_child(0)};
+	return watch(c, keeper);
+}
+
+void crew_call(struct crew *c, uint64_t now_ns)
+{
+	if (c->state == CREW_NONE && c->at_ns == UINT64_MAX)
+		ask(c, KEEPER_CREW, now_ns);
+}
+
+bool crew_await(struct crew *c)
+{
 	uint64_t now = lsc_now_ns(), end = now + START_NS;
-	ask(c, now);
+
 	while (c->state == CREW_ASKED && c->failures == 0 && now < end) {
 		struct pollfd p = {.fd = c->epoll, .events = POLLIN};
 		poll(&p, 1, (int)((end - now) / LSC_NS_PER_MS) + 1);
 		now = lsc_now_ns();
+		crew_listen(c->epoll);
 		crew_step(c, now);
 	}
-	if (c->state != CREW_UP) {
-		crew_end(c);
-		return lsc_err_set(
-			err, -EIO,
-			"cannot start the inspector: its worker did not enter its sandbox");
-	}
-	return 0;
+	return c->state == CREW_UP;
 }
 
 void crew_end(struct crew *c)
@@ -148,11 +221,6 @@ void crew_end(struct crew *c)
 	if (c->keeper >= 0)
 		shutdown(c->keeper, SHUT_RDWR); /* some fork of ours may hold it too */
 	lsc_closep(&c->keeper);
-	lsc_closep(&c->epoll);
-	c->keeper = c->epoll = -1;
-	if (c->keeper_pid > 0)
-		while (waitpid(c->keeper_pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	c->keeper_pid = 0;
+	c->keeper = -1;
 	c->state = CREW_LOST;
 }

@@ -9,12 +9,22 @@
 /* Takes a symbol that a file defines, where it lies and how large it is; true: that is enough. */
 typedef bool find_symbol_fn(const char *name, uint64_t address, uint64_t size, void *arg);
 
-/* Calls fn for each symbol of the files whose name holds `file`. False: it never said true. */
+/* Calls fn for each symbol of the files whose name holds `file`; those first that are named so,
+ * with "lib" before it or not. False: it never said true, or the index of such a file is wanted. */
 bool find_each(struct space *s, const char *file, find_symbol_fn *fn, void *arg);
 
-/* Where a symbol lies that one of the files defines whose name holds `file`. False: nowhere. */
+/* Where a symbol lies that one of the files defines whose name holds `file`. False: nowhere, or
+ * not known yet. */
 bool find_symbol(struct space *s, const char *file, const char *symbol, uint64_t *ret_address,
 		 uint64_t *ret_size);
+
+struct find_sought {
+	const char *symbol;
+	uint64_t address, size; /* 0: the file does not have it */
+};
+
+/* The same of n symbols of one file: of the first one that has the first of them. */
+bool find_symbols(struct space *s, const char *file, struct find_sought *sought, size_t n);
 
 /* The same of a section that is loaded. */
 bool find_section(struct space *s, const char *file, const char *section, uint64_t *ret_address,

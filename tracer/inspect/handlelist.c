@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "inspect/answer.h"
@@ -61,16 +60,11 @@ static uint32_t name_of(struct handlelist *l, struct space *s, uint64_t address)
 	const char *slash = strrchr(map->path, '/'), *name = NULL;
 	if (map->file >= 0) {
 		struct space_file *file = &s->files[map->file];
-		if (!file->indexed)
-			space_index(file);
-		const struct symbol *y = symbol_resolve(&s->symbols, file, address);
-		name = y->calls[y->ncalls - 1].function;
+		const struct symbol *y = space_need(s, file) ? symbol_get(s, file, address) : NULL;
+		name = y ? y->calls[y->ncalls - 1].function : NULL;
 	}
 	snprintf(text, sizeof(text), "%s+0x%" PRIx64, slash ? slash + 1 : map->path,
 		 address - map->start + map->offset);
-	lsc_autofree char *plain = name ? answer_demangle(name) : NULL;
-	if (plain)
-		name = plain;
 	uint32_t offset = add_text(l, name && strlen(name) < MESSAGE_TEXT_MAX ? name : text);
 	if (l->nnames < CALLBACKS_MAX) {
 		l->names[l->nnames].address = address;
@@ -95,6 +89,8 @@ static void send_list(struct handlelist *l, struct space *s, size_t n, int colle
 			.callback = h->callback ? name_of(l, s, h->callback) : 0,
 		};
 	}
+	if (space_wants(s)) /* the job comes again */
+		return;
 	l->out.head.n = (uint32_t)n;
 	/* a collector that is gone shows at the next receive */
 	message_send(collector, &l->out, sizeof(l->out.head) + n * sizeof(l->out.handles[0]),
@@ -108,7 +104,6 @@ size_t handlelist_run(struct space *s, const struct message_job *job, const void
 	static struct handlelist l;
 	struct message_wait wait;
 	size_t n, omitted;
-	char byte;
 
 	answer_init(&answer, job->cookie);
 	if (!s || s->mem < 0 || job->size != sizeof(wait)) {
@@ -116,7 +111,7 @@ size_t handlelist_run(struct space *s, const struct message_job *job, const void
 		return answer_write(&answer, buf);
 	}
 	memcpy(&wait, data, sizeof(wait));
-	if (pread(s->mem, &byte, 1, 0) == 0) {
+	if (space_is_gone(s)) {
 		answer.head.flags |= MESSAGE_RESULT_GONE;
 		return answer_write(&answer, buf);
 	}

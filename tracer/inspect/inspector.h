@@ -49,6 +49,7 @@ struct inspector_place {
 	uint32_t frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
 	uint32_t code_name, code_first; /* the latter comes first; code_name 0: not known */
 	uint32_t task_coro, task_name, gen_frame;
+	uint32_t text_ascii, text_wide; /* where a text has its characters, by their width */
 };
 #define INSPECTOR_PLACE_REACH 4096
 
@@ -62,14 +63,14 @@ struct inspector_pyframe {
 	uint8_t owner, entry, pad[2];
 };
 
-#define INSPECTOR_SEEN_TASKS 5
-#define INSPECTOR_NAME_BYTES 96
+#define INSPECTOR_NAME_BYTES 1024
 
-/* A task that was current in some loop at that moment. */
+/* The task that was current then and whose coroutine is among the frames. */
 struct inspector_seen_task {
 	uint64_t address; /* 0: none */
 	uint64_t frame;	  /* of its coroutine */
 	uint64_t name;	  /* an object, whose first bytes follow as they were */
+	uint64_t size;	  /* how many of them */
 	uint8_t bytes[INSPECTOR_NAME_BYTES];
 };
 
@@ -77,7 +78,7 @@ struct inspector_chain {
 	uint32_t tid; /* of its thread, as the target numbers it */
 	uint32_t count;
 	bool cut; /* there are more */
-	struct inspector_seen_task tasks[INSPECTOR_SEEN_TASKS];
+	struct inspector_seen_task task;
 	struct inspector_pyframe frames[INSPECTOR_PYFRAMES_MAX]; /* leaf first */
 };
 
@@ -182,6 +183,9 @@ struct inspector_result {
 	size_t nframes; /* leaf first; 0 when failed */
 	const struct inspector_frame *frames;
 	bool truncated; /* the copy ended, or the frame limit was met, before the outermost frame */
+	bool keeps; /* of inspector_unwind_asleep(), and no answer yet: what lies in the thread's
+		     * memory, and the words, were read now and are kept for it */
+	bool kept;  /* the answer is of what was kept last, not of the thread as it is now */
 	const uint32_t *words;	  /* INSPECTOR_WORDS of them; NULL not asked for, or not readable */
 	uint64_t address, size;	  /* of inspector_find(): where the symbol lies; 0 not found. Of
 				   * inspector_cpython(): _PyRuntime, even if `why` is set */
@@ -210,7 +214,9 @@ typedef void inspector_result_fn(const struct inspector_result *result, void *ar
 
 struct inspector_options {
 	uint64_t unwind_deadline_ns; /* 0: 50 ms once a target's files are indexed */
-	uint64_t index_deadline_ns;  /* 0: 2 s for one file */
+	uint64_t index_deadline_ns;  /* 0: 2 s for one file, or to open a target */
+	bool debuginfod; /* debug files may be fetched from where DEBUGINFOD_URLS says, if it does
+			  */
 };
 
 /* Starts broker and worker. Gives *ret_inspector. Call before privileges are dropped, and before
@@ -238,7 +244,7 @@ int inspector_unwind(struct inspector *ins, uint64_t cookie, int pid, int tid,
 		     const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size);
 
 /* The same with the frames of Python of the same moment, in place of those that run them; and with
- * the one of its tasks whose coroutine is among them. */
+ * the task that was current. */
 int inspector_unwind_python(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const uint64_t regs[INSPECTOR_REGS], const void *stack, size_t size,
 			    const struct inspector_chain *chain);
@@ -251,7 +257,8 @@ struct inspector_sleeper {
 };
 
 /* The same for a thread that sleeps: its stack is read where it lies. Whether it slept all the time
- * is the caller's to find out. Copies all it needs. */
+ * is the caller's to find out: until the answer, or, where that is of what was kept, until the last
+ * result with `keeps` set. Copies all it needs. */
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const struct inspector_sleeper *sleeper);
 
@@ -286,7 +293,39 @@ void inspector_forget(struct inspector *ins, int pid);
 /* Jobs not yet answered. */
 size_t inspector_pending(const struct inspector *ins);
 
+/* A debug file that debuginfod was to bring. */
+struct inspector_missed {
+	const char *build_id; /* hex; borrowed until the inspector is freed */
+	const char *why;      /* one short text */
+	bool absent;	      /* the servers have said that they have none */
+};
+
+/* Each one that has not come, once. False: no more of them so far. */
+bool inspector_next_missed(struct inspector *ins, struct inspector_missed *ret);
+/* Whether debug files are asked for at all. */
+bool inspector_fetches(const struct inspector *ins);
+/* Whether the debug file of that build is on its way, or has come and is not used yet. */
+bool inspector_awaits(const struct inspector *ins, const char *build_id);
+/* It changes when one is used from now on: what was walked before may have more names. */
+uint32_t inspector_edition(const struct inspector *ins);
+/* The capture ends: those that have not come by now are missed. */
+void inspector_end_fetching(struct inspector *ins);
+
+/* Whether debug files could be fetched here: 0; -ENOENT: DEBUGINFOD_URLS names no server; -ELIBACC:
+ * libdebuginfod is not installed. Asks nobody. */
+int inspector_debuginfod(void);
+
 /* The present children's process ids, for diagnosis; 0 while they are being replaced. */
 void inspector_children(const struct inspector *ins, int *ret_broker, int *ret_worker);
+/* The same of those that index files: a broker, its indexer, the next broker, ... Their number, at
+ * most max. */
+size_t inspector_indexers(const struct inspector *ins, int *pids, size_t max);
+
+/* CPU time of all children that there have been; of those that ended by themselves, not. */
+uint64_t inspector_cpu_ns(const struct inspector *ins);
+
+/* Whether a job of the process waits for one of its files to be indexed, or has and is not answered
+ * yet. */
+bool inspector_is_indexing(const struct inspector *ins, int pid);
 
 #endif

@@ -41,6 +41,14 @@ int message_send(int fd, const void *head, size_t head_size, const void *tail, s
 	return n < 0 ? -errno : 0;
 }
 
+bool message_is_build_id(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+			return false;
+	return size > 2;
+}
+
 /* Takes the descriptors out of m; what does not fit into fds is closed. */
 static void collect_fds(struct msghdr *m, int *fds, size_t nfds)
 {

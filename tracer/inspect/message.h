@@ -25,9 +25,10 @@ enum message_kind {
 	MESSAGE_HELLO = 2,  /* worker -> collector: struct message_status, once, in the sandbox */
 	MESSAGE_OPEN = 3,   /* collector -> broker: struct message_open */
 	MESSAGE_TARGET = 4, /* broker -> worker: struct message_open, /proc/PID/mem if it opened */
-	MESSAGE_MAP = 5,    /* broker -> worker: struct message_map, path, the file if it opened */
+	MESSAGE_MAP = 5,    /* broker -> worker: struct message_map, path */
 	MESSAGE_MAPS_END = 6, /* broker -> worker: struct message_status; ends every MESSAGE_OPEN */
-	MESSAGE_TABLE = 7,    /* worker -> collector: struct message_status; answers MESSAGE_OPEN */
+	MESSAGE_TABLE = 7,    /* worker -> collector: struct message_status, value one of enum
+				 message_table or -errno; answers MESSAGE_OPEN */
 	MESSAGE_JOB = 8,      /* collector -> worker: struct message_job, stack */
 	MESSAGE_PHASE =
 		9, /* worker -> collector: struct message_status, value an enum message_phase */
@@ -46,11 +47,32 @@ enum message_kind {
 	MESSAGE_SIDEFILE = 20, /* worker -> broker: struct message_sidefile, text; answered by a
 				  struct message_status of this kind, with the file if its value
 				  is 0 */
+	MESSAGE_WANT = 22,     /* worker -> collector, before MESSAGE_RESULT: struct message_want,
+				  path: the result lacks what an indexer has to find out first */
+	MESSAGE_FILE = 23,  /* collector -> broker of an indexer: struct message_file, its offsets,
+			       path; broker -> indexer: the same with the file and with room for
+			       its index, if the status is 0 */
+	MESSAGE_ROOT = 25,  /* collector -> broker of an indexer: struct message_open: to remember
+			       the  target's root, it may end */
+	MESSAGE_FETCH = 26, /* collector -> fetcher: struct message_fetch */
+	MESSAGE_FETCHED = 27, /* fetcher -> collector: struct message_status, 0 or -errno; answers
+				 MESSAGE_FETCH */
+	MESSAGE_MATE = 28,    /* keeper -> collector: struct message_crew and two descriptors, the
+				 new worker's and one that the old broker is to have; collector ->
+				 broker: struct message_status and the latter */
+	MESSAGE_INDEX = 24,   /* indexer -> collector, collector -> worker: struct message_index and
+				 what it counts (index.h), with the index if there is one */
+};
+
+enum message_table {
+	MESSAGE_TABLE_NEW = 0,
+	MESSAGE_TABLE_KEPT = 1, /* the files are those that it had, and parsed already */
 };
 
 enum message_phase {
 	MESSAGE_PHASE_UNWIND = 0,
 	MESSAGE_PHASE_INDEX = 1, /* a file or an address seen for the first time: may take longer */
+	MESSAGE_PHASE_MAP = 2, /* the perf map is looked at: what hangs from here on is its fault */
 };
 
 enum message_why {
@@ -68,13 +90,17 @@ enum message_why {
 	MESSAGE_WHY_NO_FILE = 11,   /* not a plain file */
 	MESSAGE_WHY_TOO_LARGE = 12,
 	MESSAGE_WHY_FREE_THREADED = 13, /* a CPython without a GIL, whose frames are others */
+	MESSAGE_WHY_LATE = 14,		/* an indexer ended over the file, or at its deadline */
+	MESSAGE_WHY_NO_SHARED = 15,	/* a debug file's common part, made by dwz, was not found */
+	MESSAGE_WHY_OFTEN = 16,		/* a file grows too often to be read on for each stack */
+	MESSAGE_WHY_INLINED = 17,	/* which functions are inlined there */
 	MESSAGE_WHY_COUNT,
 };
 
 struct message_crew {
 	uint32_t kind;
-	int32_t status; /* 0 or -errno; descriptors (broker, worker) only with 0 */
-	int32_t broker, worker;
+	int32_t status;		/* 0 or -errno; descriptors (worker, broker) only with 0 */
+	int32_t broker, worker; /* a fetcher is a worker without a broker, which is 0 then */
 };
 
 struct message_status {
@@ -86,19 +112,15 @@ struct message_open {
 	uint32_t kind;
 	uint32_t slot;
 	int32_t pid, tid;
-	uint32_t flags;
 };
 
 enum message_map_flags {
 	MESSAGE_MAP_VDSO = 1,
-	MESSAGE_MAP_SAME_FILE = 2, /* another piece of the file of the map before: no descriptor */
+	MESSAGE_MAP_FILE = 2, /* of a file, which an indexer may be able to open */
 };
 
-enum message_open_flags {
-	MESSAGE_OPEN_PLAIN = 1, /* no separate debug files: they may have cost a worker */
-};
-
-/* Where a file beside a target's own is looked for; below the target's root but for ID_OURS. */
+/* Where a file beside a target's own is looked for; below the target's root but for
+ * those of our own. */
 enum message_place {
 	MESSAGE_PLACE_ID = 0,	      /* text: a build id in hex */
 	MESSAGE_PLACE_ID_OURS = 1,    /* the same, below our own root */
@@ -106,6 +128,9 @@ enum message_place {
 	MESSAGE_PLACE_LINK_BELOW = 3, /* the same, in .debug/ */
 	MESSAGE_PLACE_LINK_GLOBAL = 4, /* the same, below /usr/lib/debug */
 	MESSAGE_PLACE_MAP = 5,	       /* no text: /tmp/perf-PID.map */
+	MESSAGE_PLACE_ALT = 6, /* text: a directory, NUL, the name in a .gnu_debugaltlink there */
+	MESSAGE_PLACE_ALT_OURS = 7, /* the same, below our own root */
+	MESSAGE_PLACE_CACHE = 8,    /* text: a build id in hex; in what debuginfod has brought */
 	MESSAGE_PLACES,
 };
 
@@ -114,6 +139,53 @@ struct message_sidefile {
 	uint32_t place;
 	int32_t pid;
 	/* text follows */
+};
+
+#define MESSAGE_OFFSETS_MAX 64
+
+/* A file of the job's target, by one of its mappings, and addresses in it as offsets in the file,
+ * to be named from its debug information. */
+struct message_piece {
+	uint64_t start, end, offset, dev, inode; /* as in maps; of the vDSO both are 0 */
+};
+
+struct message_want {
+	uint32_t kind;
+	uint32_t noffsets;
+	struct message_piece file;
+	uint64_t offsets[MESSAGE_OFFSETS_MAX];
+	/* path follows */
+};
+
+/* Which file was indexed, as the kernel has it. */
+struct message_stamp {
+	uint64_t dev, inode, size, changed_ns;
+};
+
+enum message_file_flags {
+	MESSAGE_FILE_PLAIN = 1, /* no separate debug file: it may have cost an indexer */
+	MESSAGE_FILE_CACHE = 2, /* one that debuginfod has brought counts, too */
+};
+
+struct message_file {
+	uint32_t kind;
+	uint32_t flags;
+	int32_t status; /* of the broker: 0 or -errno */
+	int32_t pid, tid;
+	uint32_t noffsets;
+	uint32_t edition; /* grows when a debug file has come: what was found out before is less */
+	uint32_t pad;
+	struct message_piece file;
+	struct message_stamp known; /* whose index the collector has; size 0: of none */
+	/* noffsets * uint64_t, then the path */
+};
+
+#define MESSAGE_BUILD_ID_MAX (2 * 32 + 1) /* in hex, with its NUL */
+
+struct message_fetch {
+	uint32_t kind;
+	char build_id[MESSAGE_BUILD_ID_MAX];
+	char pad[3];
 };
 
 struct message_map {
@@ -130,10 +202,12 @@ struct message_job {
 	int32_t tid;
 	uint32_t size;
 	uint64_t regs[INSPECTOR_REGS];
-	uint64_t words;	 /* read what lies at this address, too; 0 no */
-	uint32_t asleep; /* no stack follows: the thread sleeps, its own is read where it lies */
-	uint32_t python; /* with its frames of Python: the thread's number in the target; 0 not */
-	uint32_t chain;	 /* 1: frames of Python come along, as they were with the stack */
+	uint64_t words;	  /* read what lies at this address, too; 0 no */
+	uint32_t asleep;  /* no stack follows: the thread sleeps, its own is read where it lies */
+	uint32_t python;  /* with its frames of Python: the thread's number in the target; 0 not */
+	uint32_t chain;	  /* 1: frames of Python come along, as they were with the stack */
+	uint32_t make_do; /* 1: nothing may be wanted of an indexer */
+	uint32_t no_map;  /* 1: the perf map is left alone, it has cost a worker */
 	uint32_t pad;
 	/* stack follows, then a struct inspector_chain */
 };
@@ -143,6 +217,9 @@ enum message_result_flags {
 	MESSAGE_RESULT_STALE = 2, /* an address lay in no mapping that the worker knows */
 	MESSAGE_RESULT_GONE = 4,  /* the memory that the table describes is no more: exec or exit */
 	MESSAGE_RESULT_WORDS = 8, /* words were read */
+	MESSAGE_RESULT_KEEPS = 16, /* what was read of the thread is kept, for when the job comes
+				      again */
+	MESSAGE_RESULT_KEPT = 32,  /* it is of what was kept before */
 };
 
 enum message_frame_flags {
@@ -254,6 +331,9 @@ int message_send(int fd, const void *head, size_t head_size, const void *tail, s
  * come into ret_fds (exactly nfds of them, -1 where absent; the caller owns them); with nfds 0 the
  * kernel throws away what the peer sent along. */
 ssize_t message_recv(int fd, void *buf, size_t size, int *ret_fds, size_t nfds, int flags);
+
+/* Whether the text, of size bytes without a NUL, can be a build id in hex. */
+bool message_is_build_id(const char *text, size_t size);
 
 /* The text of a checked message at an offset within it; NULL unknown. Points into buf. */
 const char *message_text(const void *buf, size_t size, const struct message_result *r,

@@ -16,12 +16,15 @@
 #include "base/clock.h"
 #include "inspect/sidefile.h"
 
-#define ENTRIES_MAX (1u << 20)
-#define SIZE_MAX_OF (1u << 30) /* of one piece of code */
-#define PIECE	    (64u << 10)
-#define LOOKS_MAX   (64u << 10) /* of one search: lines that all overlap are not worth more */
-#define REFRESH_NS  LSC_NS_PER_S
-#define NUMBER_MAX  18 /* 0x and 16 digits */
+#define ENTRIES_MAX   (1u << 20)
+#define SIZE_MAX_OF   (1u << 30) /* of one piece of code */
+#define PIECE	      (64u << 10)
+#define PIECES_A_TURN 16
+#define LOOKS_MAX     (64u << 10) /* of one search: lines that all overlap are not worth more */
+#define READS_MAX     8		  /* a second */
+#define NUMBER_MAX    18	  /* 0x and 16 digits */
+/* Memory for each byte of the file: its names, and of its entries each takes ten bytes at least. */
+#define COST 4
 
 struct entry {
 	uint64_t start, reach;
@@ -30,13 +33,14 @@ struct entry {
 };
 
 struct perfmap {
-	int fd;		  /* -1: none yet */
-	off_t at;	  /* up to where it was read */
-	uint64_t next_ns; /* not looked into before */
-	bool told;	  /* why there are no (more) names */
-	bool sorted;
-	struct entry *entries;
-	size_t nentries, room;
+	int fd;		       /* -1: none yet */
+	off_t at;	       /* up to where it was read */
+	off_t size;	       /* that it had then: what follows the last newline is not read */
+	uint64_t reads_ns;     /* when the second began ... */
+	unsigned int reads;    /* ... in which it was opened or read so often */
+	bool told;	       /* why there are no (more) names */
+	struct entry *entries; /* the first nsorted of them by address */
+	size_t nentries, nsorted, room;
 	char *names;
 	size_t names_size, names_room;
 };
@@ -127,7 +131,6 @@ static int add_line(struct perfmap *p, const char *at, const char *end)
 	memcpy(p->names + p->names_size, at, len);
 	p->names[p->names_size + len] = '\0';
 	p->names_size += len + 1;
-	p->sorted = false;
 	return 0;
 }
 
@@ -153,19 +156,40 @@ static int compare(const void *a, const void *b)
 	return x->name < y->name ? -1 : x->name > y->name;
 }
 
+/* Merges what came last, sorted, into the rest, from the end on. */
+static void merge(struct perfmap *p, const struct entry *last, size_t nlast)
+{
+	size_t i = p->nsorted;
+
+	for (size_t to = p->nentries; nlast;) {
+		bool old = i && compare(&p->entries[i - 1], &last[nlast - 1]) > 0;
+		p->entries[--to] = old ? p->entries[--i] : last[--nlast];
+	}
+}
+
 static void sort(struct perfmap *p)
 {
+	size_t n = p->nentries - p->nsorted;
+	struct entry *last = p->entries + p->nsorted;
+	lsc_autofree struct entry *copy = p->nsorted ? malloc(n * sizeof(*copy)) : NULL;
 	uint64_t reach = 0;
 
-	if (p->nentries)
-		qsort(p->entries, p->nentries, sizeof(p->entries[0]), compare);
+	if (p->nsorted && !copy) { /* without room for a copy of what is new all is sorted */
+		last = p->entries;
+		n = p->nentries;
+	}
+	qsort(last, n, sizeof(*last), compare);
+	if (copy) {
+		memcpy(copy, last, n * sizeof(*copy));
+		merge(p, copy, n);
+	}
 	for (size_t i = 0; i < p->nentries; i++) {
 		struct entry *e = &p->entries[i];
 		if (e->start + e->size > reach)
 			reach = e->start + e->size;
 		e->reach = reach;
 	}
-	p->sorted = true;
+	p->nsorted = p->nentries;
 }
 
 const char *perfmap_find(struct perfmap *p, uint64_t address, uint64_t *ret_start)
@@ -173,7 +197,7 @@ const char *perfmap_find(struct perfmap *p, uint64_t address, uint64_t *ret_star
 	const struct entry *best = NULL;
 	size_t low = 0, high = p->nentries;
 
-	if (!p->sorted)
+	if (p->nsorted < p->nentries)
 		sort(p);
 	while (low < high) { /* the first that begins above */
 		size_t mid = low + (high - low) / 2;
@@ -222,21 +246,52 @@ static ssize_t read_piece(struct space *s, struct perfmap *p)
 
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
-	/* its names, and at least ten bytes for each of its entries */
-	uint64_t cost = (uint64_t)n * 4;
+	uint64_t cost = (uint64_t)n * COST;
 	if (!space_spend(s, cost))
 		return -EFBIG;
 	ssize_t taken = perfmap_add(p, piece, (size_t)n);
 	if (taken == 0 && n == (ssize_t)sizeof(piece))
 		taken = n; /* no line is that long */
-	if (taken > 0)
+	if (taken >= 0) {  /* the rest is read once more */
+		space_give_back(s, cost - (uint64_t)taken * COST);
 		p->at += taken;
+	}
 	return taken;
 }
 
-/* Reads what was written since; opens it first, if need be. */
-static void read_on(struct space *s, struct perfmap *p, struct answer *a)
+static bool may_read(struct perfmap *p)
 {
+	uint64_t now = lsc_now_ns();
+
+	if (now - p->reads_ns >= LSC_NS_PER_S) {
+		p->reads_ns = now;
+		p->reads = 0;
+	}
+	return p->reads++ < READS_MAX;
+}
+
+/* There may be more to read, and it may be read. One that is not open may be, if the caller says
+ * so. */
+static bool has_more(struct perfmap *p, struct answer *a)
+{
+	struct stat st;
+
+	if (p->fd < 0)
+		return true;
+	if (fstat(p->fd, &st) == 0 && st.st_size == p->size)
+		return false;
+	if (may_read(p))
+		return true;
+	a->head.jit = MESSAGE_WHY_OFTEN;
+	return false;
+}
+
+/* Reads what was written since; opens it first, if need be. Says so now and then: as long as pieces
+ * come it does not hang. */
+static void read_on(struct space *s, struct perfmap *p, struct answer *a, unwind_phase_fn *phase,
+		    void *arg)
+{
+	unsigned int pieces = 0;
 	struct stat st;
 	ssize_t r;
 
@@ -246,41 +301,48 @@ static void read_on(struct space *s, struct perfmap *p, struct answer *a)
 		tell(p, a, p->fd);
 		return;
 	}
-	if (fstat(p->fd, &st) < 0 || st.st_size > SIDEFILE_MAP_MAX) {
+	bool known = fstat(p->fd, &st) == 0;
+	p->size = known ? st.st_size : 0;
+	if (!known || st.st_size > SIDEFILE_MAP_MAX) {
 		tell(p, a, -EFBIG);
 		return;
 	}
 	if (st.st_size < p->at) { /* it was begun anew */
 		p->at = 0;
-		p->nentries = p->names_size = 0;
-		p->sorted = false;
+		p->nentries = p->nsorted = p->names_size = 0;
+		space_give_back(s, s->spent); /* nothing else spends */
 	}
-	do
+	do {
+		if (pieces++ % PIECES_A_TURN == 0)
+			phase(MESSAGE_PHASE_MAP, arg);
 		r = read_piece(s, p);
-	while (r > 0 && p->at < SIDEFILE_MAP_MAX);
+	} while (r > 0 && p->at < SIDEFILE_MAP_MAX);
 	if (r < 0)
 		tell(p, a, (int)r);
 }
 
-static const char *find(struct space *s, struct answer *a, uint64_t address, uint64_t *ret_start,
-			unwind_phase_fn *phase, void *arg)
+/* Looks at the file, which may hang, for an address that was not known. */
+static const char *look_again(struct space *s, struct answer *a, uint64_t address,
+			      uint64_t *ret_start, unwind_phase_fn *phase, void *arg)
 {
 	struct perfmap *p = s->perfmap;
-	const char *name = perfmap_find(p, address, ret_start);
-	uint64_t now = name ? 0 : lsc_now_ns();
+	const char *name = NULL;
 
-	if (name || now < p->next_ns)
-		return name;
-	phase(MESSAGE_PHASE_INDEX, arg);
-	read_on(s, p, a);
-	p->next_ns = now + REFRESH_NS;
-	name = perfmap_find(p, address, ret_start); /* which sorts */
+	if (p->fd < 0 && !may_read(p))
+		return NULL;
+	phase(MESSAGE_PHASE_MAP, arg);
+	if (has_more(p, a)) {
+		read_on(s, p, a, phase, arg);
+		name = perfmap_find(p, address, ret_start); /* which sorts */
+	}
 	phase(MESSAGE_PHASE_UNWIND, arg);
 	return name;
 }
 
 void perfmap_name(struct space *s, struct answer *a, unwind_phase_fn *phase, void *arg)
 {
+	bool current = false;
+
 	for (size_t i = 0; i < a->head.nframes; i++) {
 		struct message_frame *f = &a->frames[i];
 		uint64_t start;
@@ -288,7 +350,11 @@ void perfmap_name(struct space *s, struct answer *a, unwind_phase_fn *phase, voi
 			continue;
 		if (!s->perfmap)
 			s->perfmap = perfmap_new(-1);
-		const char *name = s->perfmap ? find(s, a, f->offset, &start, phase, arg) : NULL;
+		const char *name = s->perfmap ? perfmap_find(s->perfmap, f->offset, &start) : NULL;
+		if (!name && s->perfmap && !current) {
+			current = true;
+			name = look_again(s, a, f->offset, &start, phase, arg);
+		}
 		if (!name)
 			continue;
 		f->function = answer_copy(a, name);

@@ -26,7 +26,8 @@ ssize_t perfmap_add(struct perfmap *p, const char *text, size_t size);
 const char *perfmap_find(struct perfmap *p, uint64_t address, uint64_t *ret_start);
 
 /* Names those frames of a that are in no file and have no name yet. Where an address is not known
- * the file is read on, at most once a second. */
+ * and the file has grown it is read on, once a stack and at most 8 times a second; beyond that the
+ * answer says so. */
 void perfmap_name(struct space *s, struct answer *a, unwind_phase_fn *phase, void *arg);
 
 #endif

@@ -12,6 +12,7 @@
 #include "inspect/pyline.h"
 
 #define STATES_MAX	4096
+#define WALKS_MAX	3 /* through a list that changes */
 #define CODE_BYTES_310	128
 #define CODE_BYTES_MAX	208
 #define CODE_TAG	7ull /* since 3.14: how the reference is counted */
@@ -20,23 +21,36 @@
 #define OWNER_GENERATOR 1
 #define OWNER_C_STACK	3
 
-uint64_t pyframe_state(const struct pyview *v, uint32_t tid)
+/* False: others' threads came or went meanwhile. */
+static bool find_state(const struct pyview *v, uint32_t tid, uint64_t *ret)
 {
 	const struct pylayout *l = &v->layout;
 	uint8_t s[PYLAYOUT_STATE_BYTES];
 	uint64_t state;
 
-	if (!tid || !cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
-		return 0;
+	*ret = 0;
+	if (!cpython_read_pointer(&v->py, v->interp + l->interp_threads, &state))
+		return false;
 	for (int i = 0; i < STATES_MAX && state; i++) {
 		if (state % sizeof(state) || !pyobject_read(v, state, s, sizeof(s)) ||
 		    word_at(s, l->state_interp) != v->interp)
-			return 0; /* others' threads may come and go meanwhile */
-		if (pylayout_thread(&v->py, l, state) == tid)
-			return state;
+			return false;
+		if (pylayout_thread(&v->py, l, state) == tid) {
+			*ret = state;
+			return true;
+		}
 		state = word_at(s, l->state_next);
 	}
-	return 0;
+	return !state;
+}
+
+uint64_t pyframe_state(const struct pyview *v, uint32_t tid)
+{
+	uint64_t state = 0;
+
+	for (int i = 0; tid && i < WALKS_MAX && !find_state(v, tid, &state); i++)
+		;
+	return state;
 }
 
 static bool find_leaf(const struct pyview *v, uint64_t state, uint64_t *ret)
@@ -147,6 +161,17 @@ enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *re
 	return MESSAGE_WHY_NONE;
 }
 
+/* The code object that was there when the frame was taken: it has the same name and first line. */
+static bool is_there(const struct pyview *v, const struct inspector_pyframe *seen)
+{
+	uint64_t name;
+	int32_t first;
+
+	return pyobject_read(v, seen->code + v->layout.code_name, &name, sizeof(name)) &&
+	       pyobject_read(v, seen->code + v->layout.code_first, &first, sizeof(first)) &&
+	       name == seen->name && first == seen->first;
+}
+
 enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *seen, size_t n,
 			      struct pyframe *ret)
 {
@@ -154,8 +179,8 @@ enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *
 		const struct inspector_pyframe *s = &seen[i];
 		struct pyframe f = {.address = s->address};
 		if (!fill_frame(v, s->owner, s->entry, s->code, s->instr, &f))
-			return MESSAGE_WHY_LAYOUT;
-		if (f.name && (f.name != s->name || f.first != s->first))
+			return is_there(v, s) ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
+		if (f.name && !is_there(v, s))
 			return MESSAGE_WHY_CHANGED;
 		ret[i] = f;
 	}

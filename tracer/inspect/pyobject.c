@@ -18,6 +18,7 @@
 #define BYTES_ITEMS	32
 #define DICT_KEYS	32
 #define TEXT_MAX	1024 /* characters of a text that are read */
+#define TEXT_READ	240  /* bytes of its object at once */
 #define PAIRS_MAX	8192 /* a read or two for each */
 #define PAIRS_AT_A_TIME 64
 #define PAIRS_SPLIT	64 /* attributes of an instance; a class shares 30 names at most */
@@ -124,62 +125,65 @@ static void put_characters(const uint8_t *raw, size_t n, unsigned int kind, char
 	buf[at] = '\0';
 }
 
-struct text_head { /* PyASCIIObject, and some of what follows it */
+struct text_head { /* PyASCIIObject, as far as it is the same in all versions */
 	uint64_t count, type, length, hash;
 	uint32_t state, pad;
-	uint8_t more[200];
 };
 
-/* The text by the first `have` bytes of its object, which has the rest. */
-static bool put_text(struct pyview *v, uint64_t object, const struct text_head *head, size_t have,
-		     char *buf, size_t size)
-{
-	uint8_t raw[TEXT_MAX * sizeof(uint32_t)];
+/* Where the characters begin, n of them to be told, of `kind` bytes each. */
+struct text_place {
+	size_t from, n;
+	unsigned int kind;
+};
 
-	buf[0] = '\0';
-	if (have < offsetof(struct text_head, more) || !pyobject_is_type(v, head->type, PYTYPE_STR))
-		return false;
+static bool place_text(struct pyview *v, const struct text_head *head, size_t size,
+		       struct text_place *ret)
+{
 	unsigned int kind = head->state >> 2 & 7;
 	bool compact = head->state >> 5 & 1, ascii = head->state >> 6 & 1;
-	if (!compact || (kind != 1 && kind != 2 && kind != 4) || (ascii && kind != 1))
+
+	if (!pyobject_is_type(v, head->type, PYTYPE_STR) || !compact ||
+	    (kind != 1 && kind != 2 && kind != 4) || (ascii && kind != 1))
 		return false;
 	/* each character takes a byte at least */
 	size_t n = head->length < size ? head->length : size;
-	size_t from = ascii ? v->layout.text_ascii : v->layout.text_wide;
-	if (n > TEXT_MAX)
-		n = TEXT_MAX;
-	const uint8_t *known = (const uint8_t *)head + from;
-	if (from + n * kind <= have) {
-		memcpy(raw, known, n * kind);
-	} else {
-		if (!pyobject_read(v, object + from, raw, n * kind) ||
-		    (have > from && memcmp(raw, known, have - from) != 0))
-			return false;
+	*ret = (struct text_place){.from = ascii ? v->layout.text_ascii : v->layout.text_wide,
+				   .n = n < TEXT_MAX ? n : TEXT_MAX,
+				   .kind = kind};
+	return true;
+}
+
+bool pyobject_text_seen(struct pyview *v, uint64_t object, const uint8_t *bytes, size_t have,
+			char *buf, size_t size)
+{
+	uint8_t raw[TEXT_MAX * sizeof(uint32_t)];
+	struct text_head head, now;
+	struct text_place p;
+
+	buf[0] = '\0';
+	if (have < sizeof(head))
+		return false;
+	memcpy(&head, bytes, sizeof(head));
+	if (!place_text(v, &head, size, &p))
+		return false;
+	if (p.from + p.n * p.kind <= have) {
+		memcpy(raw, bytes + p.from, p.n * p.kind);
+	} else if (!pyobject_read(v, object, &now, sizeof(now)) || now.type != head.type ||
+		   now.length != head.length || now.state != head.state ||
+		   !pyobject_read(v, object + p.from, raw, p.n * p.kind) ||
+		   (have > p.from && memcmp(raw, bytes + p.from, have - p.from) != 0)) {
+		return false;
 	}
-	put_characters(raw, n, kind, buf, size);
+	put_characters(raw, p.n, p.kind, buf, size);
 	return true;
 }
 
 bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size)
 {
-	struct text_head head;
-	size_t have = read_some(v, object, &head, offsetof(struct text_head, more), sizeof(head));
+	uint8_t bytes[TEXT_READ];
+	size_t have = read_some(v, object, bytes, sizeof(struct text_head), sizeof(bytes));
 
-	return put_text(v, object, &head, have, buf, size);
-}
-
-bool pyobject_text_seen(struct pyview *v, uint64_t object, const void *bytes, size_t n, char *buf,
-			size_t size)
-{
-	struct text_head head = {0}, now;
-
-	memcpy(&head, bytes, n < sizeof(head) ? n : sizeof(head));
-	/* what lies there now may be another text with the same beginning */
-	if (head.length > n &&
-	    (!pyobject_read(v, object, &now, offsetof(struct text_head, more)) ||
-	     now.type != head.type || now.length != head.length || now.state != head.state))
-		return false;
-	return put_text(v, object, &head, n, buf, size);
+	return pyobject_text_seen(v, object, bytes, have, buf, size);
 }
 
 struct number_head {

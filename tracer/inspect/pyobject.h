@@ -27,10 +27,10 @@ bool pyobject_type_name(const struct pyview *v, uint64_t object, char *buf, size
  * character becomes U+FFFD. False, with an empty text, when it is no `str`. */
 bool pyobject_text(struct pyview *v, uint64_t object, char *buf, size_t size);
 
-/* The same of one whose first n bytes are known from before: where it
- * goes on behind them, it must still be there. */
-bool pyobject_text_seen(struct pyview *v, uint64_t object, const void *bytes, size_t n, char *buf,
-			size_t size);
+/* The same of one whose first `have` bytes are known from before: where it goes on behind them, it
+ * must still be there. */
+bool pyobject_text_seen(struct pyview *v, uint64_t object, const uint8_t *bytes, size_t have,
+			char *buf, size_t size);
 
 /* An `int` from 0 to 2^60. */
 bool pyobject_count(struct pyview *v, uint64_t object, uint64_t *ret);

@@ -132,27 +132,22 @@ bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, s
 	return true;
 }
 
-bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen, size_t nseen,
+bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen,
 		 const struct pyframe *frames, size_t n, uint64_t *ret,
 		 const struct pyframe **ret_frame, char *name, size_t size)
 {
-	const struct inspector_seen_task *task = NULL;
-	size_t frame = 0;
+	size_t i = 0, known = seen->size < sizeof(seen->bytes) ? seen->size : sizeof(seen->bytes);
 	uint64_t number;
 
-	for (size_t i = 0; i < n && !task; i++) {
-		frame = i;
-		for (size_t k = 0; k < nseen && !task; k++)
-			if (seen[k].address && seen[k].frame == frames[i].address)
-				task = &seen[k];
-	}
-	if (!task)
+	while (i < n && frames[i].address != seen->frame)
+		i++;
+	if (!seen->address || i == n)
 		return false;
-	if (pyobject_count_seen(v, task->bytes, sizeof(task->bytes), &number))
+	if (pyobject_count_seen(v, seen->bytes, known, &number))
 		print_number(number, name, size);
-	else if (!pyobject_text_seen(v, task->name, task->bytes, sizeof(task->bytes), name, size))
+	else if (!pyobject_text_seen(v, seen->name, seen->bytes, known, name, size))
 		return false;
-	*ret = task->address;
-	*ret_frame = &frames[frame];
+	*ret = seen->address;
+	*ret_frame = &frames[i];
 	return true;
 }

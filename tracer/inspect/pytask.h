@@ -12,8 +12,8 @@
 bool pytask_find(struct pyview *v, uint32_t tid, const struct pyframe *frames, size_t n,
 		 uint64_t *ret, const struct pyframe **ret_frame, char *name, size_t size);
 
-/* The same of those that were current when the frames were taken. */
-bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen, size_t nseen,
+/* The same of the one that was current when the frames were taken. */
+bool pytask_take(struct pyview *v, const struct inspector_seen_task *seen,
 		 const struct pyframe *frames, size_t n, uint64_t *ret,
 		 const struct pyframe **ret_frame, char *name, size_t size);
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "inspect/find.h"
 #include "inspect/pyasyncio.h"
 
@@ -31,7 +32,8 @@ void pyview_check(struct pyview *v)
 
 struct pyview *pyview_get(struct space *s, unwind_phase_fn *phase, void *arg)
 {
-	uint64_t version, address, size;
+	struct find_sought sought[] = {{.symbol = "_PyRuntime"}, {.symbol = "Py_Version"}};
+	uint64_t address, size;
 	struct pyview *v = s->python;
 
 	if (v) {
@@ -45,17 +47,25 @@ struct pyview *pyview_get(struct space *s, unwind_phase_fn *phase, void *arg)
 	v->py.read = read_mem;
 	v->py.arg = s;
 	phase(MESSAGE_PHASE_INDEX, arg);
-	if (find_symbol(s, "python", "_PyRuntime", &v->py.address, &v->py.size) &&
-	    find_symbol(s, "python", "Py_Version", &version, &size))
-		v->no_version = !v->py.read(s, version, &v->py.version, sizeof(v->py.version));
+	if (find_symbols(s, "python", sought, LSC_ARRAY_LEN(sought))) {
+		v->py.address = sought[0].address;
+		v->py.size = sought[0].size;
+		v->no_version = sought[1].size && !v->py.read(s, sought[1].address, &v->py.version,
+							      sizeof(v->py.version));
+	}
 	pyview_check(v);
 	if (v->layout.minor >= 14 &&
-	    find_section(s, "python", PYASYNCIO_SECTION, &address, &size) &&
+	    (find_section(s, "_asyncio", PYASYNCIO_SECTION, &address, &size) ||
+	     find_section(s, "python", PYASYNCIO_SECTION, &address, &size)) &&
 	    size >= PYASYNCIO_BYTES) {
 		v->asyncio = address;
 		pyasyncio_take(v);
 	}
 	phase(MESSAGE_PHASE_UNWIND, arg);
+	if (space_wants(s)) {
+		free(v);
+		return NULL;
+	}
 	s->python = v;
 	return v;
 }

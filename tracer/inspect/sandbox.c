@@ -10,21 +10,26 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "inspect/index.h"
+#include "inspect/sidefile.h"
 
-#define NOBODY	   65534
 #define MEMORY_MAX (1ull << 30)
 #define CPU_S_MAX  3600 /* a backstop: deadlines end a spinning worker much earlier */
-#define FILES_MAX  9216 /* MESSAGE_SLOTS * (256 files + memory), twice while one is replaced */
+#define FILES_MAX                                                                                  \
+	34000 /* MESSAGE_SLOTS * (256 indexes * 2 + memory), twice while one is replaced */
 
 #ifndef CAP_CHECKPOINT_RESTORE
 #define CAP_CHECKPOINT_RESTORE 40
@@ -73,23 +78,25 @@ static int become_nobody(void)
 		if (setgroups(0, NULL) < 0 && errno != EPERM)
 			return -errno;
 		/* EINVAL: a user namespace that does not map nobody. The rest still holds. */
-		if (setresgid(NOBODY, NOBODY, NOBODY) < 0 && errno != EINVAL)
+		if (setresgid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) < 0 &&
+		    errno != EINVAL)
 			return -errno;
-		if (setresuid(NOBODY, NOBODY, NOBODY) < 0 && errno != EINVAL)
+		if (setresuid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) < 0 &&
+		    errno != EINVAL)
 			return -errno;
 	}
 	return keep_capabilities(0);
 }
 
-static int set_limits(void)
+static int set_limits(rlim_t file_size)
 {
-	static const struct {
+	const struct {
 		int what;
 		rlim_t value;
 	} limits[] = {
 		{RLIMIT_AS, SANDBOX_SANITIZED ? RLIM_INFINITY : MEMORY_MAX},
 		{RLIMIT_CPU, CPU_S_MAX},
-		{RLIMIT_FSIZE, 0},
+		{RLIMIT_FSIZE, file_size},
 		{RLIMIT_CORE, 0},
 		{RLIMIT_NOFILE, FILES_MAX},
 	};
@@ -107,9 +114,34 @@ static int set_limits(void)
 	return 0;
 }
 
-/* Denies the whole file system, a second time beside seccomp; kernels without Landlock go without.
- */
-static int deny_files(void)
+/* What lies below a folder may be used so. Borrows fd. */
+static int allow_below(int ruleset, int fd, uint64_t access)
+{
+	struct landlock_path_beneath_attr below = {.allowed_access = access, .parent_fd = fd};
+
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &below, 0) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* Where a name server, a certificate and a library are found. */
+static int allow_system(int ruleset)
+{
+	static const char *const folders[] = {"/etc", "/usr", "/lib", "/lib64", "/run"};
+	int r = 0;
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(folders) && r == 0; i++) {
+		lsc_autoclose int fd = open(folders[i], O_PATH | O_CLOEXEC);
+		if (fd >= 0)
+			r = allow_below(ruleset, fd,
+					LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
+	}
+	return r;
+}
+
+/* Denies the whole file system, a second time beside seccomp, or all but the system's own and one
+ * folder. Kernels without Landlock go without. */
+static int deny_files(int folder)
 {
 	struct landlock_ruleset_attr attr = {.handled_access_fs =
 						     (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1};
@@ -117,6 +149,16 @@ static int deny_files(void)
 
 	if (fd < 0)
 		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+	int r = folder < 0 ? 0 : allow_system(fd);
+	if (r == 0 && folder >= 0)
+		r = allow_below(fd, folder,
+				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+					LANDLOCK_ACCESS_FS_WRITE_FILE |
+					LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
+					LANDLOCK_ACCESS_FS_REMOVE_FILE |
+					LANDLOCK_ACCESS_FS_REMOVE_DIR);
+	if (r < 0)
+		return r;
 	return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
 }
 
@@ -190,32 +232,143 @@ static int add_rules(scmp_filter_ctx c)
 	return r;
 }
 
-static int filter_calls(void)
+/* The same; to write an index, and to seal it. */
+static int add_writing(scmp_filter_ctx c)
 {
-	scmp_filter_ctx c = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	const struct scmp_arg_cmp seal = SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS);
+	int r = add_rules(c);
+
+	if (r == 0)
+		r = seccomp_rule_add(c, SCMP_ACT_ALLOW, SCMP_SYS(pwrite64), 0);
+	return r < 0 ? r : seccomp_rule_add_array(c, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &seal);
+}
+
+/* Of the fetcher: its libraries need more calls than can be listed, so that those are listed which
+ * reach or start another process, the kernel's own tables, or this machine's sockets. */
+static int add_refusals(scmp_filter_ctx c)
+{
+	static const int refused[] = {
+		SCMP_SYS(execve),
+		SCMP_SYS(execveat),
+		SCMP_SYS(ptrace),
+		SCMP_SYS(process_vm_readv),
+		SCMP_SYS(process_vm_writev),
+		SCMP_SYS(pidfd_open),
+		SCMP_SYS(pidfd_getfd),
+		SCMP_SYS(kcmp),
+		SCMP_SYS(kill),
+		SCMP_SYS(tkill),
+		SCMP_SYS(rt_sigqueueinfo),
+		SCMP_SYS(rt_tgsigqueueinfo),
+		SCMP_SYS(pidfd_send_signal),
+		SCMP_SYS(setpriority),
+		SCMP_SYS(ioprio_set),
+		SCMP_SYS(sched_setattr),
+		SCMP_SYS(sched_setparam),
+		SCMP_SYS(sched_setscheduler),
+		SCMP_SYS(sched_setaffinity),
+		SCMP_SYS(process_madvise),
+		SCMP_SYS(move_pages),
+		SCMP_SYS(migrate_pages),
+		SCMP_SYS(fork),
+		SCMP_SYS(vfork),
+		SCMP_SYS(bpf),
+		SCMP_SYS(perf_event_open),
+		SCMP_SYS(userfaultfd),
+		SCMP_SYS(io_uring_setup),
+		SCMP_SYS(unshare),
+		SCMP_SYS(setns),
+		SCMP_SYS(mount),
+		SCMP_SYS(umount2),
+		SCMP_SYS(add_key),
+		SCMP_SYS(request_key),
+		SCMP_SYS(keyctl),
+		SCMP_SYS(symlinkat),
+		SCMP_SYS(symlink),
+		SCMP_SYS(link),
+		SCMP_SYS(linkat),
+		SCMP_SYS(listen),
+		SCMP_SYS(accept),
+		SCMP_SYS(accept4),
+	};
+	const uint32_t deny = SCMP_ACT_ERRNO(EPERM), absent = SCMP_ACT_ERRNO(EAFNOSUPPORT);
+	/* itself may be meant, and its threads */
+	const struct {
+		int call;
+		struct scmp_arg_cmp other;
+	} by_argument[] = {
+		{SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())},
+		{SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_NE, 0)},
+		{SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(refused) && r == 0; i++)
+		r = seccomp_rule_add(c, deny, refused[i], 0);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(by_argument) && r == 0; i++)
+		r = seccomp_rule_add_array(c, deny, by_argument[i].call, 1, &by_argument[i].other);
+	/* its flags lie in memory: the C library does with clone() then */
+	if (r == 0)
+		r = seccomp_rule_add(c, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	/* netlink: the resolver asks it which addresses are ours */
+	for (unsigned int family = 0; family < AF_MAX && r == 0; family++)
+		if (family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
+			r = seccomp_rule_add(c, absent, SCMP_SYS(socket), 1,
+					     SCMP_A0(SCMP_CMP_EQ, family));
+	return r < 0 ? r
+		     : seccomp_rule_add(c, absent, SCMP_SYS(socket), 1,
+					SCMP_A0(SCMP_CMP_GE, AF_MAX));
+}
+
+typedef int add_rules_fn(scmp_filter_ctx c);
+
+/* Loads what the rules make of a filter that does otherwise with every call. */
+static int filter_calls(uint32_t otherwise, add_rules_fn *add)
+{
+	scmp_filter_ctx c = seccomp_init(otherwise);
 
 	if (!c)
 		return -ENOMEM;
-	int r = add_rules(c);
+	int r = add(c);
 	if (r == 0)
 		r = seccomp_load(c);
 	seccomp_release(c);
 	return r;
 }
 
-int sandbox_worker(pid_t parent)
+/* All but the filter. folder: see deny_files(). */
+static int enter(pid_t parent, rlim_t file_size, int folder)
 {
 	int r = become_nobody();
 
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
 	if (r == 0)
-		r = set_limits();
+		r = set_limits(file_size);
 	if (r == 0)
-		r = deny_files();
+		r = deny_files(folder);
 	if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = -errno;
-	if (r == 0)
-		r = sandbox_bind(parent);
-	return r < 0 ? r : filter_calls();
+	return r < 0 ? r : sandbox_bind(parent);
+}
+
+int sandbox_worker(pid_t parent)
+{
+	int r = enter(parent, 0, -1);
+
+	return r < 0 ? r : filter_calls(SCMP_ACT_KILL_PROCESS, add_rules);
+}
+
+int sandbox_indexer(pid_t parent)
+{
+	int r = enter(parent, INDEX_BYTES_MAX, -1);
+
+	return r < 0 ? r : filter_calls(SCMP_ACT_KILL_PROCESS, add_writing);
+}
+
+int sandbox_fetcher(pid_t parent, int folder)
+{
+	int r = enter(parent, SIDEFILE_DEBUG_MAX, folder);
+
+	return r < 0 ? r : filter_calls(SCMP_ACT_ALLOW, add_refusals);
 }

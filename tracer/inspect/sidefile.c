@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The places are those of gdb and perf. A worker that was taken over can ask for anything here: it
- * gets debug files by their build id, others whose name ends in .debug, and the one map.
+ * The places are those of gdb and perf. A worker that was taken over can ask for anything here, and
+ * a name may be a link to anything: it gets debug files by their build id, others whose name ends
+ * in .debug or lies in .dwz, of all these ELF files alone, and the one map.
  */
 #include "inspect/sidefile.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,8 +21,7 @@
 
 #include "base/cleanup.h"
 #include "inspect/broker.h"
-
-#define DEBUG_ROOT "/usr/lib/debug"
+#include "inspect/debugcache.h"
 
 /* As the target numbers and owns itself. */
 struct owner {
@@ -37,20 +38,12 @@ static int find_in(int root, const char *path, uint64_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
-static bool is_hex(const char *text, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
-			return false;
-	return size > 2;
-}
-
 static int path_of_id(const char *id, size_t size, char *buf, size_t room)
 {
-	if (!is_hex(id, size))
+	if (!message_is_build_id(id, size))
 		return -EINVAL;
-	int n = snprintf(buf, room, DEBUG_ROOT "/.build-id/%.2s/%.*s.debug", id, (int)size - 2,
-			 id + 2);
+	int n = snprintf(buf, room, SIDEFILE_DEBUG_ROOT "/.build-id/%.2s/%.*s.debug", id,
+			 (int)size - 2, id + 2);
 	return n < (int)room ? 0 : -ENAMETOOLONG;
 }
 
@@ -61,7 +54,7 @@ static int path_of_link(enum message_place place, const char *text, size_t size,
 	static const char *const forms[] = {
 		[MESSAGE_PLACE_LINK] = "%.*s/%.*s",
 		[MESSAGE_PLACE_LINK_BELOW] = "%.*s/.debug/%.*s",
-		[MESSAGE_PLACE_LINK_GLOBAL] = DEBUG_ROOT "%.*s/%.*s",
+		[MESSAGE_PLACE_LINK_GLOBAL] = SIDEFILE_DEBUG_ROOT "%.*s/%.*s",
 	};
 	static const char suffix[] = ".debug";
 	const char *nul = memchr(text, '\0', size);
@@ -75,6 +68,38 @@ static int path_of_link(enum message_place place, const char *text, size_t size,
 	    memchr(name, '\0', len))
 		return -EINVAL;
 	int n = snprintf(buf, room, forms[place], (int)(slash - text), text, (int)len, name);
+	return n < (int)room ? 0 : -ENAMETOOLONG;
+}
+
+static bool ends_in(const char *text, size_t size, const char *end)
+{
+	size_t n = strlen(end);
+
+	return size >= n && memcmp(text + size - n, end, n) == 0;
+}
+
+/* ".dwz/name", perhaps with more before it. */
+static bool is_in_dwz(const char *name, size_t len)
+{
+	const char *slash = memrchr(name, '/', len);
+	size_t dir = slash ? (size_t)(slash - name) : 0;
+
+	return ends_in(name, dir, ".dwz") && (dir == 4 || name[dir - 5] == '/');
+}
+
+/* text: a directory and, behind a NUL, a name, which may have one of its own. Those that `dwz`
+ * makes lie in a directory of theirs, or are called like other debug files. */
+static int path_of_alt(const char *text, size_t size, char *buf, size_t room)
+{
+	const char *nul = memchr(text, '\0', size);
+	size_t len = nul ? size - (size_t)(nul + 1 - text) : 0;
+	const char *name = nul ? nul + 1 : text;
+
+	if (!len || memchr(name, '\0', len) ||
+	    (!ends_in(name, len, ".debug") && !is_in_dwz(name, len)))
+		return -EINVAL;
+	int n = name[0] == '/' ? snprintf(buf, room, "%.*s", (int)len, name)
+			       : snprintf(buf, room, "%s/%.*s", text, (int)len, name);
 	return n < (int)room ? 0 : -ENAMETOOLONG;
 }
 
@@ -131,18 +156,34 @@ static size_t outside_root(int dir, const char *path, size_t size)
 	return (size_t)n;
 }
 
+/* Takes fd. Gives it, or -errno. */
+static int elf_only(int fd)
+{
+	char magic[SELFMAG];
+
+	if (fd < 0 || (pread(fd, magic, SELFMAG, 0) == SELFMAG && !memcmp(magic, ELFMAG, SELFMAG)))
+		return fd;
+	close(fd);
+	return -ENOEXEC;
+}
+
 static int open_debug(int dir, int root, enum message_place place, const char *text, size_t size)
 {
-	bool by_id = place == MESSAGE_PLACE_ID || place == MESSAGE_PLACE_ID_OURS;
-	size_t skip = by_id ? 0 : outside_root(dir, text, size);
 	char path[PATH_MAX];
-	int r = by_id ? path_of_id(text, size, path, sizeof(path))
-		      : path_of_link(place, text + skip, size - skip, path, sizeof(path));
+	int r;
 
+	if (place == MESSAGE_PLACE_ID || place == MESSAGE_PLACE_ID_OURS) {
+		r = path_of_id(text, size, path, sizeof(path));
+	} else {
+		size_t skip = place == MESSAGE_PLACE_ALT_OURS ? 0 : outside_root(dir, text, size);
+		r = (place >= MESSAGE_PLACE_ALT)
+			    ? path_of_alt(text + skip, size - skip, path, sizeof(path))
+			    : path_of_link(place, text + skip, size - skip, path, sizeof(path));
+	}
 	if (r < 0)
 		return r;
 	lsc_autoclose int fd = find_in(root, path, 0);
-	return fd < 0 ? fd : broker_reopen(fd, SIDEFILE_DEBUG_MAX);
+	return fd < 0 ? fd : elf_only(broker_reopen(fd, SIDEFILE_DEBUG_MAX));
 }
 
 int sidefile_open(const struct message_sidefile *m, const char *text, size_t size)
@@ -151,13 +192,15 @@ int sidefile_open(const struct message_sidefile *m, const char *text, size_t siz
 
 	if (m->place >= MESSAGE_PLACES)
 		return -EINVAL;
+	if (m->place == MESSAGE_PLACE_CACHE)
+		return debugcache_open(text, size);
 	snprintf(name, sizeof(name), "/proc/%d", m->pid);
 	lsc_autoclose int dir = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
-	lsc_autoclose int root = m->place == MESSAGE_PLACE_ID_OURS
-					 ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)
-					 : openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool ours = m->place == MESSAGE_PLACE_ID_OURS || m->place == MESSAGE_PLACE_ALT_OURS;
+	lsc_autoclose int root = ours ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)
+				      : openat(dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
 	return m->place == MESSAGE_PLACE_MAP ? open_map(dir, root)

@@ -11,8 +11,9 @@
 
 #include "inspect/message.h"
 
-#define SIDEFILE_DEBUG_MAX (512ll << 20)
-#define SIDEFILE_MAP_MAX   (64ll << 20)
+#define SIDEFILE_DEBUG_ROOT "/usr/lib/debug"
+#define SIDEFILE_DEBUG_MAX  (512ll << 20)
+#define SIDEFILE_MAP_MAX    (64ll << 20)
 
 /* The broker's side: opens what m asks for; text, of size bytes, is the target's or a hostile
  * worker's. Gives a descriptor, or -errno: -ENOENT nothing there, -ENXIO no plain file, -EFBIG, or

@@ -1,45 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* Mappings and files of one target. Runs in the worker alone: everything here is hostile.
- */
+/* Mappings and files of one target. Runs in the worker alone: everything here is hostile. */
 #include "inspect/space.h"
 
-#include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "inspect/debugfile.h"
+#include "base/clock.h"
 #include "inspect/perfmap.h"
 #include "inspect/unwind.h"
 #include "inspect/v8view.h"
 
-#define PROGRAM_HEADERS_MAX 256
-#define PAGE		    4096ull
-#define ADDRESS_END	    (1ull << 47)
+#define FILES_MAX   256 /* of one target: an index has two descriptors */
+#define ADDRESS_END (1ull << 47)
+#define REFUSED_NS  (30 * LSC_NS_PER_S)
 
 #define SPEND_MAX (384ull << 20) /* of the worker's RLIMIT_AS */
 
 static uint64_t spent; /* by all spaces; the worker has one thread */
 
-static void read_build_id(struct space_file *f);
-
-/* libdwfl asks when the file itself lacks symbols or DWARF, once for each. */
-static int find_debuginfo(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
-			  const char *file, const char *link, GElf_Word crc, char **ret)
+/* The index has no debug information, and no other file is looked for here. */
+static int find_nothing(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
+			const char *file, const char *link, GElf_Word crc, char **ret)
 {
-	struct space_file *f = *data;
-
-	(void)mod, (void)base, (void)file, (void)crc, (void)ret;
-	if (!f || f->searched)
-		return -1;
-	f->searched = true;
-	read_build_id(f);
-	return debugfile_find(f, name, link);
+	(void)mod, (void)data, (void)name, (void)base, (void)file, (void)link, (void)crc, (void)ret;
+	return -1;
 }
 
-static const Dwfl_Callbacks callbacks = {.find_debuginfo = find_debuginfo};
+static const Dwfl_Callbacks callbacks = {.find_debuginfo = find_nothing};
 
 struct space *space_new(int mem, int broker, const struct message_open *target)
 {
@@ -55,7 +46,7 @@ struct space *space_new(int mem, int broker, const struct message_open *target)
 	s->mem = mem;
 	s->broker = broker;
 	s->pid = target->pid;
-	s->plain = target->flags & MESSAGE_OPEN_PLAIN;
+	s->want.file = -1;
 	return s;
 }
 
@@ -74,104 +65,77 @@ struct space *space_free(struct space *s)
 	for (size_t i = 0; i < s->nmaps; i++)
 		free(s->maps[i].path);
 	free(s->maps);
-	for (size_t i = 0; i < s->nfiles; i++)
-		symtab_done(&s->files[i].symtab);
+	for (size_t i = 0; i < s->nfiles; i++) {
+		free(s->files[i].path);
+		lsc_closep(&s->files[i].fd);
+	}
 	free(s->files);
+	symbol_forget(&s->symbols);
 	forget_languages(s);
 	perfmap_free(s->perfmap);
-	spent -= s->spent;
+	space_give_back(s, s->spent);
 	lsc_closep(&s->mem);
 	free(s);
 	return NULL;
 }
 
-/* How far above its own addresses the file lies that is mapped by m. */
-static int read_bias(int fd, const struct message_map *m, uint64_t *ret)
+/* Gives the index of the file, or -1. */
+static int add_file(struct space *s, const struct message_map *m, const char *path)
 {
-	Elf64_Ehdr e;
-	Elf64_Phdr ph[PROGRAM_HEADERS_MAX];
+	struct space_file *last = s->nfiles ? &s->files[s->nfiles - 1] : NULL;
 
-	if (pread(fd, &e, sizeof(e), 0) != sizeof(e) || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 ||
-	    e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    e.e_machine != EM_X86_64 || (e.e_type != ET_EXEC && e.e_type != ET_DYN) ||
-	    e.e_phentsize != sizeof(ph[0]) || e.e_phnum > PROGRAM_HEADERS_MAX)
-		return -ENOEXEC;
-	ssize_t size = (ssize_t)(e.e_phnum * sizeof(ph[0]));
-	if (pread(fd, ph, (size_t)size, (off_t)e.e_phoff) != size)
-		return -ENOEXEC;
-	for (int i = 0; i < e.e_phnum; i++) {
-		const Elf64_Phdr *p = &ph[i];
-		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) ||
-		    m->offset < (p->p_offset & ~(PAGE - 1)) ||
-		    m->offset - (p->p_offset & ~(PAGE - 1)) >= p->p_filesz + PAGE)
-			continue;
-		*ret = m->start - m->offset + p->p_offset - p->p_vaddr;
-		return 0;
-	}
-	return -ENOEXEC;
-}
-
-/* Takes fd. Gives the index of the file, or -1. */
-static int add_file(struct space *s, const struct message_map *m, const char *path, int fd)
-{
-	uint64_t bias;
-
-	if (read_bias(fd, m, &bias) < 0)
-		goto not_ours;
+	if (last && last->piece.inode == m->inode && last->piece.dev == m->dev)
+		return (int)s->nfiles - 1;
+	if (s->nfiles >= FILES_MAX)
+		return -1;
 	struct space_file *more = realloc(s->files, (s->nfiles + 1) * sizeof(*more));
 	if (!more)
-		goto not_ours;
+		return -1;
 	s->files = more;
-	/* ET_EXEC ignores the bias, which is 0 then. fd belongs to the module from here. */
-	Dwfl_Module *mod = dwfl_report_elf(s->dwfl, path, path, fd, bias, true);
-	if (!mod)
-		goto not_ours;
-	s->files[s->nfiles] = (struct space_file){
-		.space = s, .dev = m->dev, .inode = m->inode, .bias = bias, .module = mod};
-	return (int)s->nfiles++;
-not_ours:
-	lsc_closep(&fd);
-	return -1;
+	struct space_file *f = &s->files[s->nfiles];
+	*f = (struct space_file){.piece = {.start = m->start,
+					   .end = m->end,
+					   .offset = m->offset,
+					   .dev = m->dev,
+					   .inode = m->inode},
+				 .path = strdup(path),
+				 .fd = -1};
+	return f->path ? (int)s->nfiles++ : -1;
 }
 
-int space_add(struct space *s, const struct message_map *m, const char *path, size_t path_len,
-	      int fd)
+int space_add(struct space *s, const struct message_map *m, const char *path, size_t path_len)
 {
 	const struct space_map *last = s->nmaps ? &s->maps[s->nmaps - 1] : NULL;
 	struct space_map map = {.start = m->start, .end = m->end, .offset = m->offset, .file = -1};
 
-	if (s->nmaps >= MESSAGE_MAPS_MAX || m->start >= m->end || (last && m->start < last->end)) {
-		lsc_closep(&fd);
+	if (s->nmaps >= MESSAGE_MAPS_MAX || m->start >= m->end || (last && m->start < last->end))
 		return 0;
-	}
 	struct space_map *more = realloc(s->maps, (s->nmaps + 1) * sizeof(*more));
 	if (more)
 		s->maps = more;
 	if (more && path_len)
 		map.path = strndup(path, path_len);
-	if (!more || (path_len && !map.path)) {
-		lsc_closep(&fd);
+	if (!more || (path_len && !map.path))
 		return -ENOMEM;
-	}
-	if (fd >= 0)
-		map.file = add_file(s, m, map.path, fd);
-	else if (m->flags & MESSAGE_MAP_SAME_FILE && s->nfiles &&
-		 s->files[s->nfiles - 1].inode == m->inode && s->files[s->nfiles - 1].dev == m->dev)
-		map.file = (int)s->nfiles - 1;
+	if (map.path && m->flags & (MESSAGE_MAP_FILE | MESSAGE_MAP_VDSO))
+		map.file = add_file(s, m, map.path);
 	s->maps[s->nmaps++] = map;
 	return 0;
 }
 
-int space_seal(struct space *s, Elf *vdso)
+int space_seal(struct space *s, Elf *machine)
 {
 	if (dwfl_report_end(s->dwfl, NULL, NULL) != 0)
 		return -EIO;
-	for (size_t i = 0; i < s->nfiles; i++) { /* they stay where they are from here */
-		void **data;
-		if (dwfl_module_info(s->files[i].module, &data, NULL, NULL, NULL, NULL, NULL, NULL))
-			*data = &s->files[i];
-	}
-	return unwind_attach(s, vdso);
+	return unwind_attach(s, machine);
+}
+
+bool space_is_gone(const struct space *s)
+{
+	char byte;
+
+	/* end of file, at an address that never faults anything in */
+	return s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0;
 }
 
 bool space_refresh(struct space *s, struct space *newer)
@@ -179,9 +143,17 @@ bool space_refresh(struct space *s, struct space *newer)
 	if (s->nfiles != newer->nfiles)
 		return false;
 	for (size_t i = 0; i < s->nfiles; i++) {
-		const struct space_file *a = &s->files[i], *b = &newer->files[i];
-		if (a->dev != b->dev || a->inode != b->inode || a->bias != b->bias)
+		const struct message_piece *a = &s->files[i].piece, *b = &newer->files[i].piece;
+		if (a->dev != b->dev || a->inode != b->inode ||
+		    a->start - a->offset != b->start - b->offset)
 			return false;
+	}
+	for (size_t i = 0; i < s->nfiles; i++)
+		s->files[i].piece = newer->files[i].piece;
+	if (s->mem < 0 || space_is_gone(s)) { /* perhaps the same program in another process */
+		forget_languages(s);
+		s->perfmap = perfmap_free(s->perfmap);
+		space_give_back(s, s->spent);
 	}
 	struct space_map *maps = s->maps;
 	size_t nmaps = s->nmaps;
@@ -189,8 +161,6 @@ bool space_refresh(struct space *s, struct space *newer)
 	s->maps = newer->maps;
 	s->nmaps = newer->nmaps;
 	s->mem = newer->mem;
-	forget_languages(s); /* it may be the same program, but another process */
-	s->perfmap = perfmap_free(s->perfmap);
 	s->pid = newer->pid;
 	newer->maps = maps;
 	newer->nmaps = nmaps;
@@ -220,68 +190,171 @@ const struct space_map *space_find(const struct space *s, uint64_t address)
 
 bool space_spend(struct space *s, uint64_t bytes)
 {
-	if (bytes > SPEND_MAX - spent)
+	if (bytes > SPEND_MAX || s->spent + bytes > (SPEND_MAX - (spent - s->spent)) / 2)
 		return false;
 	spent += bytes;
 	s->spent += bytes;
 	return true;
 }
 
-static void find_entries(struct space_file *f, Elf *elf)
+void space_give_back(struct space *s, uint64_t bytes)
 {
-	size_t names;
+	spent -= bytes;
+	s->spent -= bytes;
+}
+
+/* ---- what a job lacks ---- */
+
+void space_begin(struct space *s, bool make_do)
+{
+	s->want.may = !make_do;
+	s->want.file = -1;
+	s->want.noffsets = 0;
+	symbol_trim(&s->symbols);
+}
+
+bool space_wants(const struct space *s)
+{
+	return s->want.file >= 0;
+}
+
+bool space_need(struct space *s, struct space_file *f)
+{
+	if (f->module)
+		return true;
+	if (!s->want.may || space_wants(s) ||
+	    (f->refused_ns && lsc_now_ns() - f->refused_ns < REFUSED_NS))
+		return false;
+	s->want.file = (int)(f - s->files);
+	return false;
+}
+
+bool space_need_line(struct space *s, struct space_file *f, uint64_t address)
+{
+	int file = (int)(f - s->files);
+
+	if (!f->has_lines || !s->want.may)
+		return false;
+	if (!space_wants(s))
+		s->want.file = file;
+	if (s->want.file == file && s->want.noffsets < MESSAGE_OFFSETS_MAX)
+		s->want.offsets[s->want.noffsets++] = address - f->piece.start + f->piece.offset;
+	return true;
+}
+
+static void read_entries(struct space_file *f)
+{
+	GElf_Addr bias;
+	Elf *elf = dwfl_module_getelf(f->module, &bias);
 	Elf_Scn *scn = NULL;
+	size_t names;
 	GElf_Shdr sh;
 
-	if (elf_getshdrstrndx(elf, &names) < 0)
+	if (!elf || elf_getshdrstrndx(elf, &names) < 0)
 		return;
 	while ((scn = elf_nextscn(elf, scn))) {
 		const char *name =
 			gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name) : NULL;
-		if (name && strcmp(name, ".eh_frame_hdr") == 0)
+		if (name && strcmp(name, ".eh_frame_hdr") == 0 && sh.sh_type != SHT_NOBITS)
 			entry_table_read(scn, &sh, &f->entries);
 	}
 }
 
-bool space_build_id(const void *bits, ssize_t n, char ret[SPACE_BUILD_ID_MAX])
+/* One that knows more of the same file: its names come from it from now on. How to unwind is what
+ * it was. Borrows fd. */
+static int renew_index(struct space *s, struct space_file *f, const struct message_index *m, int fd)
 {
-	static const char digits[] = "0123456789abcdef";
-	const unsigned char *b = bits;
+	int64_t size = index_check(fd, &m->head);
+	int newer = size < 0 ? -1 : dup(fd);
 
-	memset(ret, 0, SPACE_BUILD_ID_MAX);
-	if (n <= 0 || n > (SPACE_BUILD_ID_MAX - 1) / 2)
-		return false;
-	for (ssize_t i = 0; i < n; i++) {
-		ret[2 * i] = digits[b[i] >> 4];
-		ret[2 * i + 1] = digits[b[i] & 15];
-	}
-	return true;
+	if (newer < 0)
+		return size < 0 ? (int)size : -errno;
+	lsc_closep(&f->fd);
+	f->fd = newer;
+	f->head = m->head;
+	f->edition = m->edition;
+	f->has_lines = m->head.flags & INDEX_HAS_LINES;
+	f->lacks = false;
+	symbol_forget(&s->symbols);
+	return 0;
 }
 
-static void read_build_id(struct space_file *f)
+/* Borrows fd. */
+static int open_index(struct space *s, struct space_file *f, const struct index_head *head, int fd)
 {
-	const unsigned char *bits;
-	GElf_Addr address;
+	int64_t size = index_check(fd, head);
+	char name[24];
 
-	if (!f->build_id[0]) {
-		int n = dwfl_module_build_id(f->module, &bits, &address);
-		space_build_id(bits, n, f->build_id);
+	if (size < 0)
+		return (int)size;
+	int r = index_bias(fd, &f->piece, &f->bias);
+	if (r < 0)
+		return r;
+	f->fd = dup(fd);
+	int elf = f->fd < 0 ? -1 : dup(fd);
+	if (elf < 0)
+		return -errno;
+	/* By its number: two with the same name and place are one to libdwfl, which drops it. */
+	snprintf(name, sizeof(name), "%td", f - s->files);
+	/* ET_EXEC ignores the bias, which is 0 then. elf belongs to the module from here. */
+	dwfl_report_begin_add(s->dwfl);
+	f->module = dwfl_report_elf(s->dwfl, name, name, elf, f->bias, true);
+	if (!f->module)
+		close(elf);
+	if (dwfl_report_end(s->dwfl, NULL, NULL) != 0)
+		f->module = NULL;
+	if (!f->module)
+		return -ENOEXEC;
+	f->head = *head;
+	f->has_lines = head->flags & INDEX_HAS_LINES;
+	read_entries(f);
+	return 0;
+}
+
+/* What is not there, and will not be for a while. */
+static void refuse(struct space *s, struct space_file *f, int status)
+{
+	f->refused_ns = lsc_now_ns();
+	f->has_lines = false;
+	if (status == -ETIMEDOUT)
+		s->debug_why = MESSAGE_WHY_LATE;
+	else if (status == -EFBIG)
+		s->debug_why = MESSAGE_WHY_TOO_LARGE;
+}
+
+static void take_index(struct space *s, struct space_file *f, const struct message_index *m, int fd)
+{
+	int status = m->status;
+
+	if (status == 0 && f->module && fd >= 0 && m->edition > f->edition) {
+		status = renew_index(s, f, m, fd);
+	} else if (status == 0 && !f->module && fd >= 0) {
+		status = open_index(s, f, &m->head, fd);
+		f->edition = m->edition;
+		if (status < 0) {
+			lsc_closep(&f->fd);
+			f->fd = -1;
+		} else if (f->refused_ns) { /* it may be what was missed there */
+			forget_languages(s);
+		}
+	}
+	if (status < 0 || !f->module) {
+		refuse(s, f, status);
+	} else if (m->debug && !f->lacks) {
+		s->debug_why = (enum message_why)m->debug;
+		f->lacks = true;
 	}
 }
 
-void space_index(struct space_file *f)
+void space_take_index(struct space *s, const struct message_index *m, const void *message, int fd)
 {
-	GElf_Addr bias;
-	Elf *elf = dwfl_module_getelf(f->module, &bias);
-
-	f->indexed = true;
-	if (!elf)
-		return;
-	find_entries(f, elf);
-	debugfile_note(f, elf);
-	read_build_id(f);
-	symtab_build(&f->symtab, f->module);
-	if (!f->searched) /* the symbols needed none: ask for one with lines */
-		dwfl_module_getdwarf(f->module, &bias);
-	dwfl_module_eh_cfi(f->module, &bias);
+	for (size_t i = 0; i < s->nfiles; i++) {
+		struct space_file *f = &s->files[i];
+		if (f->piece.dev != m->dev || f->piece.inode != m->inode)
+			continue;
+		take_index(s, f, m, fd);
+		for (uint32_t k = 0; f->module && k < m->nlines; k++)
+			symbol_learn(s, f, m, message, k);
+	}
+	lsc_closep(&fd);
 }

@@ -1,110 +1,140 @@
 /* SPDX-License-Identifier: MIT */
-/* Names from .symtab or .dynsym, lines and inlined calls from DWARF. Runs in the worker alone. */
+/* Names from the index, lines and inlined calls as an indexer told them. Runs in the worker alone.
+ */
 #include "inspect/symbol.h"
 
-#include <dwarf.h>
-#include <elfutils/libdw.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
+#include "inspect/answer.h"
 #include "inspect/space.h"
 
-static size_t place_of(uint64_t address)
+static struct symbol *find(const struct space *s, uint64_t address)
 {
-	return (address * 0x9e3779b97f4a7c15ull) >> 54;
-}
-_Static_assert(SYMBOL_CACHE == 1 << (64 - 54), "place_of() gives the top ten bits");
+	struct symbol *y;
 
-const struct symbol *symbol_cached(const struct symbol_cache *c, uint64_t address)
-{
-	const struct symbol *y = &c->symbols[place_of(address)];
-
-	return y->address == address && address ? y : NULL;
-}
-
-static struct symbol_call line_of(Dwfl_Module *mod, uint64_t address)
-{
-	struct symbol_call call = {0};
-	Dwfl_Line *line = dwfl_module_getsrc(mod, address);
-
-	if (line)
-		call.file = dwfl_lineinfo(line, NULL, &call.line, NULL, NULL, NULL);
-	return call;
-}
-
-/* Where the inlined die was called. */
-static struct symbol_call caller_of(Dwarf_Die *die, Dwarf_Files *files)
-{
-	struct symbol_call call = {0};
-	Dwarf_Attribute attr;
-	Dwarf_Word file, line;
-
-	if (files && dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attr), &file) == 0)
-		call.file = dwarf_filesrc(files, file, NULL, NULL);
-	if (dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attr), &line) == 0 &&
-	    line < INT32_MAX)
-		call.line = (int)line;
-	return call;
-}
-
-/* Fills y->calls up to the function that is there for real, whose name is left to the caller.
- * Without DWARF, or when it says nothing about the address, that is the only one. */
-static void find_calls(struct symbol *y, Dwfl_Module *mod)
-{
-	struct symbol_call call = line_of(mod, y->address);
-	Dwarf_Addr bias;
-	Dwarf_Die *cu = dwfl_module_addrdie(mod, y->address, &bias);
-	lsc_autofree Dwarf_Die *inner = NULL;
-	lsc_autofree Dwarf_Die *scopes = NULL;
-	Dwarf_Files *files = NULL;
-	size_t nfiles;
-
-	/* dwarf_getscopes() goes on with the scopes of the inlined function's definition; the
-	 * scopes of its innermost die are those of the code. */
-	int n = cu ? dwarf_getscopes(cu, y->address - bias, &inner) : 0;
-	n = n > 0 ? dwarf_getscopes_die(&inner[0], &scopes) : 0;
-	if (n > 0 && dwarf_getsrcfiles(cu, &files, &nfiles) != 0)
-		files = NULL;
-	y->ncalls = 0;
-	for (int i = 0; i < n && y->ncalls < SYMBOL_CALLS_MAX - 1; i++) {
-		int tag = dwarf_tag(&scopes[i]);
-		if (tag == DW_TAG_subprogram) {
-			call.function = dwarf_diename(&scopes[i]);
-			break;
-		}
-		if (tag != DW_TAG_inlined_subroutine)
-			continue;
-		call.function = dwarf_diename(&scopes[i]);
-		y->calls[y->ncalls++] = call;
-		call = caller_of(&scopes[i], files);
-	}
-	y->calls[y->ncalls++] = call;
-}
-
-const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_file *file,
-				    uint64_t address)
-{
-	Dwfl_Module *mod = file->module;
-
-	struct symbol *y = &c->symbols[place_of(address)];
-	GElf_Addr bias = 0;
-
-	*y = (struct symbol){.address = address, .ncalls = 1};
-	if (file->has_lines)
-		find_calls(y, mod);
-	const struct symtab_row *row = symtab_find(&file->symtab, address);
-	if (row) {
-		y->calls[y->ncalls - 1].function = symtab_name(row, mod);
-		y->exported = !file->has_symtab && row->binding;
-		y->entry = row->start;
-	} else if (dwfl_module_getelf(mod, &bias)) {
-		y->entry = entry_find(&file->entries, address, bias);
-		y->near = file->has_symtab
-				  ? NULL
-				  : symtab_name(symtab_before(&file->symtab, address), mod);
-	}
-	for (size_t i = 0; i < y->ncalls; i++)
-		if (!y->calls[i].file || y->calls[i].line < 0)
-			y->calls[i].line = 0;
+	HASH_FIND(hh, s->symbols, &address, sizeof(address), y);
 	return y;
+}
+
+static void symbol_free(struct symbol *y)
+{
+	for (size_t i = 0; i < y->ntexts; i++)
+		free(y->texts[i]);
+	free(y);
+}
+
+void symbol_forget(struct symbol **symbols)
+{
+	struct symbol *y, *next;
+
+	HASH_ITER(hh, *symbols, y, next)
+	{
+		HASH_DEL(*symbols, y);
+		symbol_free(y);
+	}
+}
+
+void symbol_trim(struct symbol **symbols)
+{
+	if (HASH_COUNT(*symbols) > SYMBOLS_MAX)
+		symbol_forget(symbols);
+}
+
+/* Takes text, which may be NULL. */
+static const char *keep(struct symbol *y, char *text)
+{
+	if (text)
+		y->texts[y->ntexts++] = text;
+	return text;
+}
+
+static const char *keep_copy(struct symbol *y, const char *text)
+{
+	return text ? keep(y, strdup(text)) : NULL;
+}
+
+static const char *keep_name(struct symbol *y, const char *name)
+{
+	char *plain = name ? answer_plain(name) : NULL;
+
+	return plain ? keep(y, plain) : keep_copy(y, name);
+}
+
+static void name_last(struct symbol *y, const struct space_file *f)
+{
+	struct symbol_call *last = &y->calls[y->ncalls - 1];
+	uint64_t address = y->address - f->bias;
+	char name[MESSAGE_TEXT_MAX];
+	struct index_row row;
+
+	if (index_find(f->fd, &f->head, address, &row)) {
+		if (index_name(f->fd, &f->head, &row, name))
+			last->function = keep_name(y, name);
+		y->exported = !(f->head.flags & INDEX_HAS_SYMTAB) && row.binding;
+		y->entry = row.start + f->bias;
+		return;
+	}
+	y->entry = entry_find(&f->entries, y->address, f->bias);
+	if (!(f->head.flags & INDEX_HAS_SYMTAB) && index_before(f->fd, &f->head, address, &row) &&
+	    index_name(f->fd, &f->head, &row, name))
+		y->near = keep_name(y, name);
+}
+
+static struct symbol *add(struct space *s, uint64_t address)
+{
+	struct symbol *y = find(s, address);
+
+	if (y) { /* what was known before is less */
+		HASH_DEL(s->symbols, y);
+		symbol_free(y);
+	}
+	y = calloc(1, sizeof(*y));
+	if (!y)
+		return NULL;
+	y->address = address;
+	y->ncalls = 1;
+	HASH_ADD(hh, s->symbols, address, sizeof(y->address), y);
+	if (!y->hh.tbl) {
+		symbol_free(y);
+		return NULL;
+	}
+	return y;
+}
+
+const struct symbol *symbol_get(struct space *s, struct space_file *f, uint64_t address)
+{
+	struct symbol *y = find(s, address);
+
+	if (y) {
+		if (y->bare)
+			space_need_line(s, f, address);
+		return y;
+	}
+	y = add(s, address);
+	if (!y)
+		return NULL;
+	y->bare = f->has_lines;
+	if (y->bare)
+		space_need_line(s, f, address);
+	name_last(y, f);
+	return y;
+}
+
+void symbol_learn(struct space *s, struct space_file *f, const struct message_index *m,
+		  const void *message, uint32_t line)
+{
+	struct index_line l = index_message_line(message, line);
+	struct symbol *y = add(s, l.offset - f->piece.offset + f->piece.start);
+
+	if (!y)
+		return;
+	y->ncalls = l.ncalls;
+	for (uint32_t i = 0; i < l.ncalls; i++) {
+		struct symbol_call *c = &y->calls[i];
+		c->function = keep_name(y, index_message_text(message, m, l.calls[i].function));
+		c->file = keep_copy(y, index_message_text(message, m, l.calls[i].file));
+		c->line = c->file ? l.calls[i].line : 0;
+	}
+	name_last(y, f);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names of addresses, cached: lines and inlined calls take their time to be looked up. An
- * address may stand for several calls: the function that is there and those inlined into it.
+ * The names of addresses, as the worker remembers them. An address may stand for several calls: the
+ * function that is there and those inlined into it.
  */
 #ifndef LSC_INSPECT_SYMBOL_H
 #define LSC_INSPECT_SYMBOL_H
@@ -9,36 +9,43 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <elfutils/libdwfl.h>
+#include <uthash.h>
 
-#define SYMBOL_CALLS_MAX 6
-#define SYMBOL_CACHE	 1024
+#include "inspect/index.h"
 
+#define SYMBOLS_MAX 4096 /* of one target */
+
+struct space;
 struct space_file;
 
 struct symbol_call {
-	const char *function, *file; /* borrowed from the Dwfl; NULL unknown */
+	const char *function, *file; /* borrowed from the symbol; NULL unknown */
 	int line;
 };
 
 struct symbol {
-	uint64_t address; /* 0: empty */
-	size_t ncalls;	  /* at least 1; innermost first, all but the last inlined */
-	struct symbol_call calls[SYMBOL_CALLS_MAX];
+	UT_hash_handle hh;
+	uint64_t address;
+	size_t ncalls; /* at least 1; innermost first, all but the last inlined */
+	struct symbol_call calls[INDEX_CALLS_MAX];
 	bool exported;	  /* the last one's name */
+	bool bare;	  /* its lines were not asked for */
 	uint64_t entry;	  /* the last one's begin; 0 unknown */
 	const char *near; /* without a name, of a file with exported ones alone: the last before */
+	char *texts[2 * INDEX_CALLS_MAX + 2]; /* owns */
+	size_t ntexts;
 };
 
-struct symbol_cache {
-	struct symbol symbols[SYMBOL_CACHE];
-};
+/* The symbol of an address in an indexed file. Where its lines are to be had but not there yet,
+ * they are wanted from here on. NULL out of memory; borrowed until the next job. */
+const struct symbol *symbol_get(struct space *s, struct space_file *f, uint64_t address);
 
-/* NULL: not cached. */
-const struct symbol *symbol_cached(const struct symbol_cache *c, uint64_t address);
+/* Takes a line of a message that was checked. */
+void symbol_learn(struct space *s, struct space_file *f, const struct message_index *m,
+		  const void *message, uint32_t line);
 
-/* Looks it up in the file (slow) and caches it. */
-const struct symbol *symbol_resolve(struct symbol_cache *c, const struct space_file *file,
-				    uint64_t address);
+/* Forgets all when there are many. */
+void symbol_trim(struct symbol **symbols);
+void symbol_forget(struct symbol **symbols);
 
 #endif

@@ -47,6 +47,7 @@ void symtab_build(struct symtab *t, Dwfl_Module *mod)
 		t->rows[t->n++] =
 			(struct symtab_row){.start = at,
 					    .end = at + sym.st_size,
+					    .name = name,
 					    .index = i,
 					    .function = GELF_ST_TYPE(sym.st_info) == STT_FUNC,
 					    .binding = binding_of(&sym)};
@@ -64,43 +65,4 @@ void symtab_done(struct symtab *t)
 {
 	free(t->rows);
 	*t = (struct symtab){0};
-}
-
-/* How many begin at or before the address. */
-static size_t count_before(const struct symtab *t, uint64_t address)
-{
-	size_t low = 0, high = t->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (t->rows[mid].start <= address)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-const struct symtab_row *symtab_find(const struct symtab *t, uint64_t address)
-{
-	for (size_t i = count_before(t, address); i-- > 0 && t->rows[i].reach > address;)
-		if (t->rows[i].end > address)
-			return &t->rows[i];
-	return NULL;
-}
-
-const struct symtab_row *symtab_before(const struct symtab *t, uint64_t address)
-{
-	for (size_t i = count_before(t, address); i-- > 0;)
-		if (t->rows[i].function)
-			return &t->rows[i];
-	return NULL;
-}
-
-const char *symtab_name(const struct symtab_row *row, Dwfl_Module *mod)
-{
-	GElf_Sym sym;
-	GElf_Addr at;
-
-	return row ? dwfl_module_getsym_info(mod, row->index, &sym, &at, NULL, NULL, NULL) : NULL;
 }

@@ -2,11 +2,8 @@
 /* A small table, searched from end to end. */
 #include "inspect/target.h"
 
-#include "base/clock.h"
-
-#define STRIKES_MAX   2
-#define QUARANTINE_NS (30 * LSC_NS_PER_S)
-#define DOUBLINGS_MAX 7 /* about an hour */
+#define STRIKES_MAX	 2
+#define FILE_STRIKES_MAX 8
 
 struct target *target_find(struct target_set *s, int pid)
 {
@@ -45,18 +42,43 @@ uint32_t target_slot(const struct target_set *s, const struct target *t)
 	return (uint32_t)(t - s->targets);
 }
 
+bool target_look_again(struct target *t, uint64_t now_ns)
+{
+	if (now_ns - t->looks_ns >= LSC_NS_PER_S) {
+		t->looks_ns = now_ns;
+		t->looks = 0;
+		t->in_vain = false;
+	}
+	if (t->looks >= TARGET_LOOKS_MAX)
+		return false;
+	t->looks++;
+	return true;
+}
+
+void target_look_in_vain(struct target *t)
+{
+	t->in_vain = true;
+	target_end_looks(t);
+}
+
+void target_end_looks(struct target *t)
+{
+	t->looks = TARGET_LOOKS_MAX;
+}
+
 void target_strike(struct target *t, uint64_t now_ns)
 {
-	unsigned int more = ++t->strikes - STRIKES_MAX;
-
-	if (t->strikes >= STRIKES_MAX)
-		t->quarantine_ns =
-			now_ns + (QUARANTINE_NS << (more < DOUBLINGS_MAX ? more : DOUBLINGS_MAX));
+	strikes_add(&t->strikes, STRIKES_MAX, now_ns);
 }
 
 bool target_quarantined(const struct target *t, uint64_t now_ns)
 {
-	return now_ns < t->quarantine_ns;
+	return strikes_hold(&t->strikes, now_ns);
+}
+
+void target_strike_files(struct target *t, uint64_t now_ns)
+{
+	strikes_add(&t->files, FILE_STRIKES_MAX, now_ns);
 }
 
 void target_lose_tables(struct target_set *s)

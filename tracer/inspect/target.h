@@ -11,13 +11,19 @@
 #include <stdint.h>
 
 #include "inspect/message.h"
+#include "inspect/strikes.h"
 
 struct target {
 	int pid;	/* 0: free */
 	bool ready;	/* the worker's table is as good as it gets; else it is asked for */
 	bool has_table; /* the worker has one, perhaps an old one */
-	unsigned int strikes;
-	uint64_t used_ns, opened_ns, quarantine_ns;
+	uint64_t used_ns;
+	struct strikes strikes; /* it cost a worker or a broker */
+	struct strikes files;	/* one of its files cost indexers */
+	struct strikes map;	/* its perf map cost a worker */
+	uint64_t looks_ns;	/* when the second began ... */
+	unsigned int looks; /* ... in which it was opened so often because of unknown addresses */
+	bool in_vain;	    /* ... of which one did not help */
 };
 
 /* The place in the array is the worker's slot. */
@@ -31,11 +37,21 @@ struct target *target_find(struct target_set *s, int pid);
 struct target *target_get(struct target_set *s, int pid, uint64_t now_ns);
 uint32_t target_slot(const struct target_set *s, const struct target *t);
 
-/* A worker or broker was lost over it. From the second time on it is quarantined, each time for
- * twice as long: a worker that hangs in its memory may keep its own for as long as the target
- * likes. */
+/* An address lies in no known mapping: it may be looked at again for that, at most TARGET_LOOKS_MAX
+ * times a second. A look that finds the address in no mapping either, or other files, which are
+ * parsed anew, or that takes long, is the last one of that second. */
+#define TARGET_LOOKS_MAX 8
+bool target_look_again(struct target *t, uint64_t now_ns);
+void target_look_in_vain(struct target *t);
+void target_end_looks(struct target *t);
+
+/* A worker or broker was lost over it. From the second time on it is quarantined. */
 void target_strike(struct target *t, uint64_t now_ns);
 bool target_quarantined(const struct target *t, uint64_t now_ns);
+
+/* One of its files has cost two indexers: that costs it the names in that file (shelf.h). From the
+ * eighth one on none of its files is asked about for a while. */
+void target_strike_files(struct target *t, uint64_t now_ns);
 
 /* A new worker knows no tables. */
 void target_lose_tables(struct target_set *s);

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
+#include "inspect/kept.h"
 #include "inspect/perfmap.h"
 #include "inspect/pystack.h"
+#include "inspect/pyview.h"
 #include "inspect/v8code.h"
 #include "inspect/v8stack.h"
 
@@ -42,6 +44,9 @@ struct unwind {
 	size_t nseen;
 	struct v8view *v8;     /* NULL: it has none whose frames can be told */
 	struct v8walk v8_walk; /* a place for each that was seen */
+	struct kept
+		*python; /* its frames of Python, and perhaps its stack; NULL none are asked for */
+	struct message_job sleeper; /* the job of a thread whose stack was kept */
 };
 
 /* One word of the live target, through a page that is read once. */
@@ -112,19 +117,6 @@ int unwind_attach(struct space *s, Elf *vdso)
 	return dwfl_attach_state(s->dwfl, vdso, 1, &thread_callbacks, s) ? 0 : -EIO;
 }
 
-static const struct symbol *name_address(struct unwind *u, struct space_file *file,
-					 uint64_t address)
-{
-	const struct symbol *y = symbol_cached(&u->space->symbols, address);
-
-	if (y)
-		return y;
-	u->phase(MESSAGE_PHASE_INDEX, u->arg);
-	y = symbol_resolve(&u->space->symbols, file, address);
-	u->phase(MESSAGE_PHASE_UNWIND, u->arg);
-	return y;
-}
-
 /* Writes the frames of one address. -ENOSPC when there is no room for all. */
 static int write_frames(struct unwind *u, const struct space_map *map, uint64_t address,
 			uint64_t sp)
@@ -139,9 +131,9 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 		common.offset = address - map->start + map->offset;
 		file = map->file < 0 ? NULL : &u->space->files[map->file];
 	}
-	if (file) {
-		y = name_address(u, file, address);
-		common.build_id = answer_text(a, file->build_id);
+	if (file && file->module) {
+		y = symbol_get(u->space, file, address);
+		common.build_id = answer_text(a, file->head.build_id);
 	}
 	for (size_t i = 0; i < (y ? y->ncalls : 1); i++) {
 		struct message_frame *frame = answer_frame(a);
@@ -150,7 +142,7 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 		*frame = common;
 		if (!y)
 			continue;
-		frame->function = answer_function(a, y->calls[i].function);
+		frame->function = answer_text(a, y->calls[i].function);
 		frame->file = answer_text(a, y->calls[i].file);
 		frame->line = frame->file ? y->calls[i].line : 0;
 		if (i + 1 < y->ncalls) {
@@ -172,14 +164,16 @@ static bool read_word(struct unwind *u, uint64_t address, int32_t offset, uint64
 
 /* What V8 keeps at the frame pointer of its own code. */
 static void note_place(struct unwind *u, Dwfl_Frame *state, const struct space_map *map,
-		       uint64_t address)
+		       uint64_t pc, bool calls)
 {
 	struct v8place *p = &u->v8_walk.places[u->v8_walk.n++];
 	const struct v8layout *l = &u->v8->layout;
 	bool cut = u->cut;
 
-	*p = (struct v8place){.code = v8code_is(u->v8, u->space, map, address),
-			      .anonymous = !map || !map->path};
+	*p = (struct v8place){.code = v8code_is(u->v8, u->space, map, pc - calls),
+			      .anonymous = !map || !map->path,
+			      .calls = calls,
+			      .pc = pc};
 	p->read = p->code && dwfl_frame_reg(state, REG_FP, &p->fp) == 0 &&
 		  read_word(u, p->fp, l->fp_function, &p->function) &&
 		  read_word(u, p->fp, l->fp_context, &p->context) &&
@@ -189,16 +183,11 @@ static void note_place(struct unwind *u, Dwfl_Frame *state, const struct space_m
 	u->cut = cut; /* whether the stack ends here is for the walk to find out */
 }
 
-/* A file's rules are needed for the next step: they are read in a phase of their own. */
-static void index_file(struct unwind *u, const struct space_map *map)
+/* A file's rules are needed for the next step. Without them frame pointers are followed. */
+static bool lacks_index(struct unwind *u, const struct space_map *map)
 {
-	struct space_file *file = map && map->file >= 0 ? &u->space->files[map->file] : NULL;
-
-	if (!file || file->indexed)
-		return;
-	u->phase(MESSAGE_PHASE_INDEX, u->arg);
-	space_index(file);
-	u->phase(MESSAGE_PHASE_UNWIND, u->arg);
+	return map && map->file >= 0 && !space_need(u->space, &u->space->files[map->file]) &&
+	       space_wants(u->space);
 }
 
 static int stop(struct unwind *u, enum message_why why)
@@ -241,14 +230,27 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 		u->answer->head.flags |= MESSAGE_RESULT_TRUNCATED;
 		return DWARF_CB_ABORT;
 	}
-	index_file(u, map);
+	if (lacks_index(u, map))
+		return DWARF_CB_ABORT;
 	u->seen[u->nseen].pc = pc;
 	u->seen[u->nseen].sp = sp;
 	u->seen[u->nseen].address = address;
 	u->seen[u->nseen++].map = map;
 	if (u->v8)
-		note_place(u, state, map, address);
+		note_place(u, state, map, pc, !activation);
 	return DWARF_CB_OK;
+}
+
+/* Writes a frame of JavaScript, behind what is inlined into it. -ENOSPC the same. */
+static int write_place(struct answer *a, const struct v8walk *walk, const struct v8place *p)
+{
+	for (size_t i = 0; i <= p->ninlined; i++) {
+		struct message_frame *frame = answer_frame(a);
+		if (!frame)
+			return -ENOSPC;
+		*frame = i < p->ninlined ? walk->inlined[p->first + i] : p->frame;
+	}
+	return 0;
 }
 
 /* Names what was seen. Frames of JavaScript come first: what they lie in may change any moment, and
@@ -261,14 +263,11 @@ static void write_all(struct unwind *u)
 		v8stack_judge(u->v8, &u->v8_walk, a);
 	for (size_t i = 0; i < u->nseen; i++) {
 		const struct v8place *p = u->v8 ? &u->v8_walk.places[i] : NULL;
-		struct message_frame *frame = NULL;
 		int r = 0;
 		if (!p || p->kind == V8PLACE_NATIVE)
 			r = write_frames(u, u->seen[i].map, u->seen[i].address, u->seen[i].sp);
-		else if (p->kind == V8PLACE_FRAME && !(frame = answer_frame(a)))
-			r = -ENOSPC;
 		else if (p->kind == V8PLACE_FRAME)
-			*frame = p->frame;
+			r = write_place(a, &u->v8_walk, p);
 		if (r < 0) {
 			a->head.flags |= MESSAGE_RESULT_TRUNCATED;
 			return;
@@ -276,12 +275,91 @@ static void write_all(struct unwind *u)
 	}
 }
 
+/* The frames of Python come first of all: what else lacks may take longer than they are there.
+ * False: where they lie has to be found out. */
+static bool take_python(struct unwind *u)
+{
+	static struct inspector_chain seen;
+	const struct message_job *job = u->job;
+
+	if (!job->python)
+		return true;
+	u->python = kept_find(job->cookie);
+	if (u->python) {
+		u->answer->head.flags |= MESSAGE_RESULT_KEPT;
+		if (!job->asleep)
+			return true;
+		u->sleeper = *job;
+		u->sleeper.asleep = 0;
+		u->sleeper.size = u->python->size;
+		u->job = &u->sleeper;
+		u->stack = u->python->stack;
+		return true;
+	}
+	struct pyview *v = pyview_get(u->space, u->phase, u->arg);
+	if (space_wants(u->space))
+		return false;
+	if (job->chain)
+		memcpy(&seen, u->stack + job->size, sizeof(seen));
+	if (job->chain && seen.count > INSPECTOR_PYFRAMES_MAX)
+		v = NULL;
+	u->python = kept_new(job->cookie);
+	pychain_read(v, job->python, job->chain ? &seen : NULL, &u->python->python);
+	return true;
+}
+
+static void read_words(struct unwind *u)
+{
+	struct message_result *head = &u->answer->head;
+
+	if (u->job->words && u->space->mem >= 0 &&
+	    pread(u->space->mem, head->words, sizeof(head->words), (off_t)u->job->words) ==
+		    sizeof(head->words))
+		head->flags |= MESSAGE_RESULT_WORDS;
+}
+
+/* The job is run once more: with what was read of the thread now, and of its stack. */
+static void keep(struct unwind *u)
+{
+	struct message_result *head = &u->answer->head;
+
+	if (!u->python || head->flags & MESSAGE_RESULT_KEPT || u->python->python.why)
+		return;
+	if (u->job->asleep) {
+		ssize_t n =
+			u->space->mem < 0
+				? -1
+				: pread(u->space->mem, u->python->stack, sizeof(u->python->stack),
+					(off_t)(u->job->regs[REG_SP] - INSPECTOR_RED_ZONE));
+		u->python->size = n < 0 ? 0 : (uint32_t)n;
+		read_words(u);
+	}
+	head->flags |= MESSAGE_RESULT_KEEPS;
+}
+
+/* Walks, and names what was met. False: a file lacks. */
+static bool walk(struct unwind *u)
+{
+	struct space *s = u->space;
+	struct message_result *head = &u->answer->head;
+
+	s->unwind = u;
+	int r = dwfl_getthread_frames(s->dwfl, u->job->tid, on_frame, u);
+	if (u->cut)
+		head->flags |= MESSAGE_RESULT_TRUNCATED;
+	else if (r < 0 && !head->why)
+		head->why = MESSAGE_WHY_NO_CFI;
+	if (!space_wants(s))
+		write_all(u);
+	s->unwind = NULL;
+	return !space_wants(s);
+}
+
 size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t *stack,
 		  unwind_phase_fn *phase, void *arg, void *buf)
 {
 	static struct answer answer; /* 60 KiB; the worker has one thread */
 	static struct unwind u;
-	char byte;
 
 	answer_init(&answer, job->cookie);
 	if (!s) {
@@ -298,27 +376,27 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 	if (u.v8 && u.v8->why)
 		u.v8 = NULL;
 	u.v8_walk.asleep = job->asleep;
-	s->unwind = &u;
-	/* End of file, at an address that never faults anything in: the memory itself is gone. */
-	if (s->mem >= 0 && pread(s->mem, &byte, 1, 0) == 0)
+	if (space_is_gone(s))
 		answer.head.flags |= MESSAGE_RESULT_GONE;
-	int r = dwfl_getthread_frames(s->dwfl, job->tid, on_frame, &u);
-	if (u.cut)
-		answer.head.flags |= MESSAGE_RESULT_TRUNCATED;
-	else if (r < 0 && !answer.head.why)
-		answer.head.why = MESSAGE_WHY_NO_CFI;
-	write_all(&u);
-	s->unwind = NULL;
+	if (!take_python(&u))
+		return answer_write(&answer, buf);
+	bool whole = walk(&u);
+	if (!whole || answer.head.flags & (MESSAGE_RESULT_STALE | MESSAGE_RESULT_GONE))
+		keep(&u);
 	if (s->v8 && s->v8->present && s->v8->why)
 		answer.head.language = s->v8->why;
-	if (job->python)
-		pystack_merge(s, job, stack, &answer, phase, arg);
-	perfmap_name(s, &answer, phase, arg); /* what has no better name */
+	if (whole && u.python)
+		pystack_merge(&u.python->python, &answer);
+	bool stays = answer.head.flags & MESSAGE_RESULT_KEEPS ||
+		     (!whole && answer.head.flags & MESSAGE_RESULT_KEPT);
+	if (u.python && !stays)
+		kept_drop(u.python);
+	if (!whole) /* the job comes again */
+		return answer_write(&answer, buf);
+	if (!job->no_map)
+		perfmap_name(s, &answer, phase, arg); /* what has no better name */
 	answer.head.debug = s->debug_why;
 	s->debug_why = MESSAGE_WHY_NONE;
-	if (job->words && s->mem >= 0 &&
-	    pread(s->mem, answer.head.words, sizeof(answer.head.words), (off_t)job->words) ==
-		    sizeof(answer.head.words))
-		answer.head.flags |= MESSAGE_RESULT_WORDS;
+	read_words(&u);
 	return answer_write(&answer, buf);
 }

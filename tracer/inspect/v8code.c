@@ -27,7 +27,7 @@ static bool has_rule(const struct space_file *file, uint64_t address)
 bool v8code_is(struct v8view *v, const struct space *s, const struct space_map *map,
 	       uint64_t address)
 {
-	if (!map || (map->path && map->file < 0))
+	if (!map || (map->path && (map->file < 0 || !s->files[map->file].module)))
 		return false;
 	if (!map->path)
 		return true;

@@ -20,7 +20,7 @@
 #define INLINED_MAX   75 /* names of locals in a ScopeInfo itself; more of them lie in a table */
 #define LOCALS_MAX    100000
 #define NO_TOKEN      UINT16_MAX
-#define TRIES	      2 /* at a source text */
+#define TRIES	      2 /* at what may be on its way to another place */
 #define LINES_MAX     (1 << 24)
 #define OFFSET_MAX    (1 << 20) /* of a script's first line in what it was cut out of */
 
@@ -153,18 +153,39 @@ static int find_line(const struct v8view *v, uint64_t script, int32_t position)
 	if (v8view_read(v, script, l->script_line_ends, &ends, sizeof(ends)) &&
 	    v8view_type(v, ends) == l->type_fixed_array)
 		line = count_ends(v, ends, position) + 1;
-	for (int i = 0; i < TRIES && !line; i++) /* it may be on its way to another place */
+	for (int i = 0; i < TRIES && !line; i++)
 		if (v8view_read(v, script, l->script_source, &source, sizeof(source)))
 			line = v8string_line(v, source, (uint32_t)position);
 	return line ? line + first_line(v, script) : 0;
 }
 
-/* The text of a string in memory of its own; NULL: it is none, or no memory. */
-static char *copy_text(const struct v8view *v, uint64_t object)
+/* The object, wherever it lies by now, and its type; -1: it cannot be read. */
+static int32_t find_object(const struct v8view *v, uint64_t *object)
+{
+	int32_t type = v8view_type(v, *object);
+	uint64_t moved = type < 0 ? v8view_moved(v, *object) : 0;
+
+	if (!moved)
+		return type;
+	*object = moved;
+	return v8view_type(v, moved);
+}
+
+/* The text of a string in memory of its own, NULL of anything else. False: it could not be read, or
+ * no memory. */
+static bool copy_text(const struct v8view *v, uint64_t object, char **ret)
 {
 	char text[NAME_BYTES];
 
-	return v8string_text(v, object, text, sizeof(text)) ? strdup(text) : NULL;
+	*ret = NULL;
+	if (!v8view_is_object(object))
+		return true;
+	int32_t type = find_object(v, &object);
+	if (type >= v->layout.first_nonstring)
+		return true;
+	if (type >= 0 && v8string_text(v, object, text, sizeof(text)))
+		*ret = strdup(text);
+	return *ret;
 }
 
 /* False: something of it could not be read. */
@@ -172,13 +193,17 @@ static bool find_script(const struct v8view *v, struct v8function *f, int32_t st
 {
 	const struct v8layout *l = &v->layout;
 	uint64_t script = word_at(f, l->shared_script), name;
+	int32_t type = find_object(v, &script);
 	uint16_t token;
 
-	if (v8view_type(v, script) != l->type_script)
+	if (type == l->type_oddball)
 		return true; /* V8's own */
+	f->lacking |= type != l->type_script ||
+		      !v8view_read(v, script, l->script_name, &name, sizeof(name)) ||
+		      !copy_text(v, name, &f->file);
+	if (f->lacking)
+		return false;
 	f->script = script;
-	if (v8view_read(v, script, l->script_name, &name, sizeof(name)))
-		f->file = copy_text(v, name);
 	memcpy(&token, f->bytes + l->shared_token, sizeof(token));
 	if (start >= 0 && token != NO_TOKEN && token <= start)
 		start -= token;
@@ -207,44 +232,54 @@ static size_t shared_size(const struct v8layout *l)
 	return size <= V8FUNCTION_BYTES && l->shared_token + 2 <= V8FUNCTION_BYTES ? size : 0;
 }
 
-/* Finds out what its bytes mean. False out of memory. *ret_whole: all could be read. */
-static bool resolve(const struct v8view *v, struct v8function *f, bool *ret_whole)
+/* Finds out what its bytes mean. */
+static void resolve(const struct v8view *v, struct v8function *f)
 {
 	uint64_t name = word_at(f, v->layout.shared_name);
-	struct scope s = {.name = name, .start = -1};
+	struct scope s = {.start = -1};
 
-	*ret_whole =
-		v8view_type(v, name) != v->layout.type_scope_info || read_scope_info(v, name, &s);
-	f->name = s.name ? copy_text(v, s.name) : NULL;
-	if (!f->name)
+	if (find_object(v, &name) != v->layout.type_scope_info)
+		s.name = name;
+	else if (!read_scope_info(v, name, &s))
+		f->lacking = true;
+	if (f->lacking || !copy_text(v, s.name, &f->name))
+		f->lacking = true;
+	else if (!f->name)
 		f->name = strdup("");
-	*ret_whole &= find_script(v, f, s.start);
-	return f->name;
+	f->whole = find_script(v, f, s.start) && f->name;
+}
+
+static bool read_shared(const struct v8view *v, uint64_t shared, uint8_t bytes[V8FUNCTION_BYTES])
+{
+	size_t size = shared_size(&v->layout);
+
+	memset(bytes, 0, V8FUNCTION_BYTES);
+	return size && v8view_type(v, shared) == v->layout.type_shared &&
+	       v8view_read(v, shared, 0, bytes, size);
 }
 
 const struct v8function *v8function_get(struct v8view *v, uint64_t shared)
 {
-	size_t size = shared_size(&v->layout);
-	uint8_t bytes[V8FUNCTION_BYTES] = {0};
-	bool whole;
+	uint8_t bytes[V8FUNCTION_BYTES];
 
 	if (!v->functions)
 		v->functions = calloc(FUNCTIONS, sizeof(*v->functions));
-	if (!v->functions || !size || v8view_type(v, shared) != v->layout.type_shared ||
-	    !v8view_read(v, shared, 0, bytes, size))
+	if (!v->functions || !read_shared(v, shared, bytes))
 		return NULL;
 	struct v8function *f =
 		&v->functions[shared * 0x9e3779b97f4a7c15ull >> (64 - FUNCTIONS_LOG)];
 	if (f->whole && f->shared == shared && memcmp(f->bytes, bytes, sizeof(bytes)) == 0)
 		return f;
-	clear(f);
-	memcpy(f->bytes, bytes, sizeof(bytes));
-	if (!resolve(v, f, &whole)) {
+	f->lacking = true;
+	for (int i = 0; i < TRIES && f->lacking; i++) {
+		if (i > 0)
+			v8view_begin(v); /* the pages are old */
 		clear(f);
-		return NULL;
+		if (!read_shared(v, shared, f->bytes))
+			return NULL;
+		f->shared = shared;
+		resolve(v, f);
 	}
-	f->shared = shared;
-	f->whole = whole;
 	return f;
 }
 

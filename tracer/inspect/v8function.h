@@ -11,9 +11,10 @@ struct v8function {
 	uint64_t shared;		 /* where its SharedFunctionInfo lies; 0: free */
 	uint8_t bytes[V8FUNCTION_BYTES]; /* that */
 	uint64_t script;		 /* the object; 0: one of V8's own */
-	char *name;			 /* owns; empty: it has none */
-	char *file;			 /* owns; NULL: its script has no name */
+	char *name;			 /* owns; empty: it has none; NULL unknown */
+	char *file;			 /* owns; NULL: its script has no name, or unknown */
 	int line;			 /* of its definition; 0 unknown */
+	bool lacking;			 /* its name or its script is unknown */
 	bool whole; /* all of it could be read; else it is, when it is met again */
 };
 

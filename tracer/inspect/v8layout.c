@@ -125,7 +125,7 @@ static bool is_sane(int32_t value, enum check check)
 	case TYPE:
 		return value >= 0 && value <= UINT16_MAX;
 	case FRAME:
-		return value < 0 && value >= -256 && value % 8 == 0;
+		return value < 0 && value >= -V8LAYOUT_FRAME_MAX && value % 8 == 0;
 	case OBJECT:
 		return value >= 0 && value < V8LAYOUT_OBJECT_MAX && value % 2 == 0;
 	case WORD:

@@ -14,6 +14,7 @@
 #define V8LAYOUT_PREFIX "v8dbg_"
 
 #define V8LAYOUT_OBJECT_MAX 256 /* offsets in objects are less */
+#define V8LAYOUT_FRAME_MAX  256 /* and those in a frame not further below its pointer */
 
 /* Offsets in bytes, of objects from their address less the tag. */
 struct v8layout {

@@ -16,12 +16,15 @@ enum v8place_kind {
 struct v8place {
 	bool code;	/* V8 has generated the code there */
 	bool anonymous; /* ... while it ran */
-	bool read;	/* what follows is known */
+	bool calls;	/* it is no leaf: it calls something at pc */
+	uint64_t pc;
+	bool read; /* what follows is known */
 	uint64_t fp;
 	uint64_t function, context, bytecode, caller_fp, caller_pc;
 	/* what it is found to be */
 	enum v8place_kind kind;
 	struct message_frame frame;
+	size_t first, ninlined; /* of the walk's inlined frames: those into it, innermost first */
 };
 
 /* The native walk, leaf first. */
@@ -29,6 +32,8 @@ struct v8walk {
 	struct v8place places[INSPECTOR_FRAMES_MAX];
 	size_t n;
 	bool asleep; /* nothing has moved since */
+	struct message_frame inlined[INSPECTOR_FRAMES_MAX];
+	size_t ninlined;
 };
 
 /* Finds out what each place is, whose texts go into the answer. A function that may be another one

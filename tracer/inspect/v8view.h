@@ -27,6 +27,7 @@ struct v8view {
 	v8view_read_fn *read;
 	void *arg;
 	struct v8code codes[1 << V8VIEW_CODES_LOG];
+	uint64_t code_map;	      /* what code begins with; 0: not known yet */
 	struct v8function *functions; /* owns; those that were met, see v8function.h */
 };
 
@@ -39,11 +40,21 @@ struct v8view *v8view_free(struct v8view *v);
 /* A value that points to an object of the heap. */
 bool v8view_is_object(uint64_t value);
 
-/* Reads size bytes at an offset in an object. */
+/* From here on pages in which objects lie are read once and kept: before each stack, and when
+ * objects have been moved since. */
+void v8view_begin(const struct v8view *v);
+
+/* Reads size bytes at an address. */
+bool v8view_bytes(const struct v8view *v, uint64_t address, void *buf, size_t size);
+
+/* The same at an offset in an object. */
 bool v8view_read(const struct v8view *v, uint64_t object, int32_t offset, void *buf, size_t size);
 
 /* The type of an object, by its map; -1: it is none, or not to be read. */
 int32_t v8view_type(const struct v8view *v, uint64_t object);
+
+/* Where an object has been moved to; 0: it has not. */
+uint64_t v8view_moved(const struct v8view *v, uint64_t object);
 
 /* The value of a small integer; false: it is none. */
 bool v8view_integer(uint64_t value, int32_t *ret);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "inspect/answer.h"
@@ -155,14 +154,13 @@ size_t version_run(struct space *s, const struct message_job *job, const char *n
 		   unwind_phase_fn *phase, void *arg, void *buf)
 {
 	static struct answer answer; /* the worker has one thread */
-	char byte;
 
 	answer_init(&answer, job->cookie);
 	if (!s || s->mem < 0) {
 		answer.head.why = MESSAGE_WHY_UNREADABLE;
 		return answer_write(&answer, buf);
 	}
-	if (pread(s->mem, &byte, 1, 0) == 0) {
+	if (space_is_gone(s)) {
 		answer.head.flags |= MESSAGE_RESULT_GONE;
 		return answer_write(&answer, buf);
 	}

@@ -311,7 +311,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 					__u32 state, __u64 now)
 {
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(prev);
-	__u64 sp = r->sp, args[3] = {r->di, r->si, r->dx};
+	__u64 sp = r->sp, args[4] = {r->di, r->si, r->dx, r->r10};
 	__s32 nr = call_restarted(t, r->orig_ax, sp);
 	bool waits = (state & STATE_INTERRUPTIBLE) && !is_stopped(prev, state);
 	int class = waits ? probe_wait_class(nr) : WAIT_NONE;
@@ -319,7 +319,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	if (class) {
 		if (site_is_primary(t, nr, sp, args)) {
 			enter_idle(t, id, sp, args, now);
-			t->due_ns = victim_due(nr, r, now);
+			t->due_ns = victim_due(t->primary_nr, r, now);
 			return;
 		}
 		if (class == WAIT_FUTEX && idles_in_other(t, id, sp, args)) {
@@ -327,8 +327,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 			return;
 		}
 	}
-	if (has_left(t))
-		leave_loop(t, id);
+	leave_if_over(t, id);
 	if (class > WAIT_FUTEX && may_idle(prev, nr, args, t->main) &&
 	    learn(t, id, sp, nr, args, class, now)) {
 		t->off = OFF_IDLE;
@@ -341,7 +340,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	t->args[0] = args[0];
 	t->args[1] = args[1];
 	t->args[2] = args[2];
-	t->args[3] = r->r10;
+	t->args[3] = args[3];
 	t->args[4] = r->r8;
 	t->args[5] = r->r9;
 	enter_block(t, id, state);

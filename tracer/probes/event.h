@@ -28,10 +28,11 @@
 #define UNIX_PATH_BYTES	  108
 #define PROBE_SOCKETS	  16384 /* watched for what waits in them */
 #define PROBE_LISTENERS	  256
-#define PROBE_ARRIVALS	  64  /* connections remembered per listener; a power of two */
-#define PROBE_RED_ZONE	  128 /* bytes below the stack pointer that a function may use: copied, too \
-			       */
-#define PROBE_REGS 17	      /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
+#define PROBE_ARRIVALS	  64 /* connections remembered per listener; a power of two */
+#define PROBE_RED_ZONE                                                                             \
+	128	      /* bytes below the stack pointer that a function may use: copied, too        \
+		       */
+#define PROBE_REGS 17 /* DWARF order: rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 
 /* How strongly a system call suggests an event loop. */
 enum wait_class { WAIT_NONE = 0, WAIT_FUTEX = 1, WAIT_POLL = 2, WAIT_EPOLL = 3 };
@@ -46,6 +47,8 @@ enum wait_class { WAIT_NONE = 0, WAIT_FUTEX = 1, WAIT_POLL = 2, WAIT_EPOLL = 3 }
 #define NR_EPOLL_PWAIT	   281
 #define NR_IO_URING_ENTER  426
 #define NR_EPOLL_PWAIT2	   441
+
+#define ENTER_REGISTERED_RING 16 /* of io_uring_enter's flags: the ring by its own number */
 
 static inline __attribute__((always_inline)) int probe_wait_class(long long nr)
 {
@@ -103,16 +106,25 @@ static inline __attribute__((always_inline)) __u64 probe_wait_top(long long nr, 
 	return from + bytes + STACK_FRAME_MAX;
 }
 
-/* What tells a wait from others at nearly the same depth: its epoll set, or where its caller keeps
- * the array of poll or the set of select. */
+/* What tells a wait from others at nearly the same depth: its epoll set or ring (one that goes by a
+ * number of its own: ~ of that), or where its caller keeps the array of poll or the set of select.
+ */
 static inline __attribute__((always_inline)) __s32 probe_wait_key(long long nr, __u64 sp,
 								  const __u64 *args)
 {
 	__u64 array = nr == NR_SELECT || nr == NR_PSELECT6 ? args[1] : args[0];
 
+	if (nr == NR_IO_URING_ENTER && args[3] & ENTER_REGISTERED_RING)
+		return ~(__s32)args[0];
 	if (probe_wait_class(nr) != WAIT_POLL)
 		return args[0];
 	return array - sp <= STACK_ARRAY_MAX ? array - sp : array;
+}
+
+/* The descriptor of an epoll set or a ring, -1 none. key: probe_wait_key(). */
+static inline __attribute__((always_inline)) __s32 probe_wait_fd(int class, __s32 key)
+{
+	return class == WAIT_EPOLL && key >= 0 ? key : -1;
 }
 
 /* A cause as the kernel side sees it; the first values are those of enum lsc_cause. */
@@ -131,6 +143,25 @@ enum fd_kind {
 	FD_ANON = 7, /* eventfd, epoll, ... */
 	FD_DIR = 8,
 };
+
+/* What a wait on it is for. */
+static inline __attribute__((always_inline)) int fd_cause(int kind)
+{
+	switch (kind) {
+	case FD_REGULAR:
+	case FD_DIR:
+		return LSC_CAUSE_FILE_IO;
+	case FD_FIFO:
+	case FD_PIPE:
+		return LSC_CAUSE_PIPE_IO;
+	case FD_INET:
+	case FD_UNIX:
+		return LSC_CAUSE_NETWORK_IO;
+	case FD_CHAR:
+		return LSC_CAUSE_DEVICE;
+	}
+	return LSC_CAUSE_OTHER;
+}
 
 /* What a thread does while it is off the CPU. */
 enum off_kind { OFF_NONE = 0, OFF_IDLE = 1, OFF_BLOCK = 2, OFF_RUNQUEUE = 3 };
@@ -152,7 +183,8 @@ struct wait_site {
 	__s32 fd;  /* probe_wait_key() */
 };
 
-#define INSIDE_NS 1024ull
+#define INSIDE_NS     1024ull
+#define PROBE_ANCHORS 7 /* descriptors of a wait that are remembered */
 
 /* Whose state a slot holds. */
 #define SLOT_FREE  0u
@@ -166,7 +198,7 @@ struct thread_state {
 	__u8 crowded; /* of the slot, not of the thread: others that belong here are in `crowd` */
 	__u8 off;     /* enum off_kind */
 	__u8 primary_class;
-	__u8 confidence; /* 0..3; 0 with a primary wait: its set is closed, the loop is over */
+	__u8 confidence; /* 0..3; 0 with a primary wait: its files are closed, the loop is over */
 	/* where it idles */
 	__u64 primary_sp, primary_top;
 	__u64 other_sp; /* OTHER_JOBS: the futex that it idles in outside of its loop */
@@ -177,7 +209,7 @@ struct thread_state {
 	__u64 primary_last_ns;
 	__u32 run_site;	    /* candidate of the current run, index + 1; 0 = the primary */
 	__u8 slept_in_wait; /* since the last exit from the primary wait */
-	__u8 seeded;	    /* placed by user space, not yet seen switching */
+	__u8 open;	    /* its wait was, when it was preempted in a long tick */
 	__u8 exited;	    /* user space takes the totals and deletes the entry */
 	__u8 split_used;    /* something was added to `split` or to the longest block */
 	/* the tick */
@@ -187,9 +219,10 @@ struct thread_state {
 	__u64 wait_delay_ns; /* run-queue delay before the tick: lag, not tick */
 	__u64 tick_delay;    /* what its delays had added up to at its begin */
 	__u64 due_ns;	     /* when the last primary wait would have timed out */
+	__u64 anchored_ns;   /* when `anchor` was taken */
 	/* the interval off the CPU */
 	__u64 off_ns, off_runtime, off_delay;
-	__u32 off_cpu;			/* where it went to sleep */
+	__u32 off_migrations;		/* to other CPUs, so far */
 	__u8 off_delayed;		/* and it stood in the run queue still */
 	__u8 other;			/* enum other_idle */
 	__u8 away;			/* idles outside of its loop */
@@ -224,7 +257,14 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
-	__u32 inside; /* of the tick, in INSIDE_NS: that long its wait's set was seen to be open */
+	__u32 inside; /* of the tick, in INSIDE_NS: so long its wait was seen to be open */
+	/* what it waited for: the loop is over when none of it is open any more */
+	__u8 anchors;
+	__u8 pad[3];
+	struct wait_anchor {
+		__u64 id; /* of the file: another one with its number has another; 0 any */
+		__s64 fd; /* ~ of a ring's own number */
+	} anchor[PROBE_ANCHORS];
 	struct wait_site site[PROBE_SITES];
 };
 _Static_assert(sizeof(struct thread_state) % 64 == 0, "each slot begins at a line of the cache");
@@ -241,6 +281,7 @@ struct gil_place {
 			frame_entry;
 		__u32 code_name, code_first;
 		__u32 task_coro, task_name, gen_frame;
+		__u32 text_ascii, text_wide;
 	} python;
 };
 
@@ -376,8 +417,7 @@ struct owner_watch {
 };
 
 #define PYTHON_FRAMES	  64
-#define PYTHON_TASKS	  5 /* pairs of a dictionary of the least size */
-#define PYTHON_NAME_BYTES 96
+#define PYTHON_NAME_BYTES 1024
 
 struct python_frame { /* as in struct inspector_pyframe */
 	__u64 address, code, instr, name;
@@ -387,6 +427,7 @@ struct python_frame { /* as in struct inspector_pyframe */
 
 struct python_task { /* as in struct inspector_seen_task */
 	__u64 address, frame, name;
+	__u64 size;
 	__u8 bytes[PYTHON_NAME_BYTES];
 };
 
@@ -396,7 +437,7 @@ struct event_python {
 	__u32 count;
 	__u32 cut;				   /* there are more */
 	__u32 of_block;				   /* the block that began then */
-	struct python_task tasks[PYTHON_TASKS];	   /* address 0: none */
+	struct python_task task;		   /* address 0: none */
 	struct python_frame frames[PYTHON_FRAMES]; /* leaf first; count of them */
 };
 
@@ -422,9 +463,10 @@ struct event_process {
 	char comm[16];
 };
 
-struct event_exec {
+/* An exec, and the end of a main thread, whose number another thread's exec takes. */
+struct event_last {
 	struct event_process p;
-	struct thread_state last; /* of the thread; tid 0: it had none */
+	struct thread_state last; /* what the thread had done; tid 0: nothing is known of it */
 };
 
 struct socket_end {
@@ -458,7 +500,7 @@ enum probe_counter {
 	COUNT_EMITTED = 0,	/* events that passed the filters */
 	COUNT_RING_FULL = 1,	/* of these, found no room */
 	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
-	COUNT_MISSED_IN = 3,	/* switch-ins that the program was not called for, repaired */
+	COUNT_MISSED_IN = 3,	/* switch-ins that were not seen, repaired */
 	COUNT_PRECISE_EXITS = 4,
 	COUNT_SOCKETS_FULL = 5, /* sockets and connections whose wait found no room to be kept */
 	COUNT_COPIES = 6,	/* stacks copied in case their blocks turn out long */

@@ -5,7 +5,6 @@
 #ifndef LSC_PROBES_FD_H
 #define LSC_PROBES_FD_H
 
-#include "base/cause.h"
 #include "event.h"
 
 #define PIPEFS_MAGIC 0x50495045
@@ -100,24 +99,6 @@ static __always_inline int fd_look(struct task_struct *p, __s32 fd, __u64 *ino, 
 			unix_look(sk, aux);
 	}
 	return family == AF_UNIX ? FD_UNIX : FD_INET;
-}
-
-static __always_inline int fd_cause(int kind)
-{
-	switch (kind) {
-	case FD_REGULAR:
-	case FD_DIR:
-		return LSC_CAUSE_FILE_IO;
-	case FD_FIFO:
-	case FD_PIPE:
-		return LSC_CAUSE_PIPE_IO;
-	case FD_INET:
-	case FD_UNIX:
-		return LSC_CAUSE_NETWORK_IO;
-	case FD_CHAR:
-		return LSC_CAUSE_DEVICE;
-	}
-	return LSC_CAUSE_OTHER;
 }
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef LSC_PROBES_IDLE_H
 #define LSC_PROBES_IDLE_H
 
-#include "fd.bpf.h"
+#include "anchor.bpf.h"
 #include "rouse.bpf.h"
 #include "tick.bpf.h"
 
@@ -35,35 +35,6 @@ static __always_inline void driver_drop(__u64 id, __s32 fd)
 		bpf_map_delete_elem(&drivers, &key);
 }
 
-static __u64 epoll_ops; /* what all epoll sets have for f_op; 0: none was met yet */
-
-/* io_uring may number rings otherwise than by descriptors. */
-static __always_inline bool is_epoll(const struct thread_state *t)
-{
-	return t->primary_class == WAIT_EPOLL && t->primary_nr != NR_IO_URING_ENTER;
-}
-
-/* The current thread goes to sleep in its primary wait. */
-__noinline int meet_epoll(struct thread_state *t)
-{
-	if (!t || epoll_ops || !is_epoll(t))
-		return 0;
-	struct file *f = fd_file(bpf_get_current_task_btf(), t->primary_fd);
-	if (f)
-		epoll_ops = (__u64)kernel_field(struct file, f, f_op);
-	return 0;
-}
-
-/* The current thread has closed the set that its loop waits in; its number may be another file's.
- */
-static __always_inline bool has_left(struct thread_state *t)
-{
-	if (!t || !t->confidence || !is_epoll(t))
-		return false;
-	struct file *f = fd_file(bpf_get_current_task_btf(), t->primary_fd);
-	return !f || (epoll_ops && (__u64)kernel_field(struct file, f, f_op) != epoll_ops);
-}
-
 /* Its loop is over: the last tick is known up to when it was last seen inside. What the thread does
  * from then on is no turn. */
 __noinline int leave_loop(struct thread_state *t, __u64 id)
@@ -74,18 +45,35 @@ __noinline int leave_loop(struct thread_state *t, __u64 id)
 	driver_drop(id, t->primary_fd);
 	t->tick_ns = 0;
 	t->due_ns = 0;
+	t->anchored_ns = 0;
 	t->confidence = 0;
 	return 0;
+}
+
+/* What it waits for is closed. */
+__noinline int leave_if_over(struct thread_state *t, __u64 id)
+{
+	return has_left(t) ? leave_loop(t, id) : 0;
+}
+
+/* The current thread is preempted. Whether a long tick goes on then is seen now: it does as long as
+ * the thread does not run. */
+static __always_inline void enter_runqueue(struct thread_state *t, __u64 now)
+{
+	t->off = OFF_RUNQUEUE;
+	t->open = t->tick_ns && now - t->tick_ns >= stall_ns / 2 && !anchor_is_gone(t);
 }
 
 /* The tick ends with a wait in its place. A loop that is over may have a successor there. */
 static __always_inline void turn_over(struct thread_state *t, __u64 id, const __u64 *args,
 				      __u64 now, bool precise)
 {
-	if (t->primary_class == WAIT_EPOLL && (__s32)args[0] != t->primary_fd && has_left(t))
-		leave_loop(t, id);
-	else
-		tick_end(t, id, now, precise, false);
+	bool other = t->primary_class == WAIT_EPOLL &&
+		     probe_wait_key(t->primary_nr, 0, args) != t->primary_fd;
+
+	if (other || now - t->tick_ns >= stall_ns)
+		leave_if_over(t, id);
+	tick_end(t, id, now, precise, false);
 }
 
 /* Where else the thread idles, as x becomes its primary wait. */
@@ -151,7 +139,7 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	t->run_site = 0;
 	t->run_start_ns = now;
 	t->tick_ns = 0;
-	meet_epoll(t);
+	anchor_take(t, args[0], args[1], now);
 	stack_slot_add(t, id);
 	emit_loop(t, id >> 32, id, now, replaced);
 	return true;
@@ -169,7 +157,6 @@ static __always_inline void confirm(struct thread_state *t, __u64 id, __u64 now)
 	}
 	if (t->confidence == 3)
 		return;
-	meet_epoll(t);
 	if (++t->confidence == 3)
 		emit_loop(t, id >> 32, id, now, 0);
 }
@@ -184,9 +171,12 @@ static __always_inline void enter_idle(struct thread_state *t, __u64 id, __u64 s
 	t->away = 0;
 	t->primary_top += sp - t->primary_sp;
 	t->primary_sp = sp;
-	t->primary_fd =
-		t->primary_class == WAIT_FUTEX ? 0 : probe_wait_key(t->primary_nr, sp, args);
+	__s32 fd = t->primary_class == WAIT_FUTEX ? 0 : probe_wait_key(t->primary_nr, sp, args);
+	if (fd != t->primary_fd)
+		t->anchored_ns = 0;
+	t->primary_fd = fd;
 	t->slept_in_wait = 1;
+	anchor_keep(t, args[0], args[1], now);
 	confirm(t, id, now);
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "hook.h"
 #include "probe.h"
 #include "victim.h"
 
@@ -15,6 +16,7 @@ struct probe {
 	struct sched_bpf *skel;
 	struct ring_buffer *ring;
 	struct thread_state *slots; /* PROBE_SLOTS, shared with the kernel side */
+	struct hooks hooks;
 	struct bpf_link *precise, *waking;
 	bool exact; /* returns from waits are hooked by fexit */
 	struct probe_victims victims;

@@ -60,7 +60,7 @@ struct cfs_rq {
 
 struct sched_entity {
 	unsigned char sched_delayed; /* 6.12+: sleeps, but has not left the run queue yet */
-	__u64 sum_exec_runtime;
+	__u64 sum_exec_runtime, nr_migrations;
 	struct cfs_rq *cfs_rq;
 };
 
@@ -170,11 +170,21 @@ struct thread_struct {
 	unsigned long fsbase; /* glibc: the thread's block, at the upper end of its stack */
 };
 
+struct io_uring_task {
+	struct file *registered_rings[16]; /* since 5.18 */
+};
+
+struct signal_struct {
+	struct {
+		int counter;
+	} live; /* threads that have not ended */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	unsigned int flags;
-	int on_cpu;
+	unsigned int on_cpu; /* a byte since 7.3 */
 	unsigned long jobctl;
 	bool throttled; /* since 6.18 */
 	int exit_code;
@@ -182,9 +192,11 @@ struct task_struct {
 	char comm[16];
 	struct task_struct *real_parent;
 	struct files_struct *files;
+	struct io_uring_task *io_uring;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	struct mm_struct *mm;
+	struct signal_struct *signal;
 	struct thread_struct thread;
 };
 

@@ -10,6 +10,8 @@
 #define RING_BYTES (16u << 20)
 
 const volatile __u32 only_tgid = 0; /* the one target, or 0: look into `targets` */
+enum { TARGET_LIVES = 1, TARGET_ENDED, TARGET_REUSED };
+__u32 only_state = TARGET_LIVES; /* of the one target */
 const volatile __u64 stall_ns = 10000000;
 const volatile __u8 follow = 0;
 const volatile __u8 exact = 0; /* each return from a wait is hooked: ticks need no precise mode */
@@ -49,7 +51,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PROBE_MAX_TARGETS);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, __u32); /* TARGET_LIVES, TARGET_ENDED */
 } targets SEC(".maps");
 
 struct {
@@ -111,7 +113,7 @@ static __always_inline void count(enum probe_counter c)
 static __always_inline bool is_target(__u32 tgid)
 {
 	if (only_tgid)
-		return tgid == only_tgid;
+		return tgid == only_tgid && only_state != TARGET_REUSED;
 	return bpf_map_lookup_elem(&targets, &tgid) != NULL;
 }
 

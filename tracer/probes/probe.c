@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -25,6 +26,9 @@
 #include "impl.h"
 #include "sched.skel.h"
 #include "thread.h"
+
+#define DESCRIPTORS_MANY  1024 /* they suffice */
+#define DESCRIPTORS_SPARE 8    /* what libbpf opens for a moment */
 
 #define SELDOM_NS	100000000ull /* period of the sampler on each CPU, filtered in the kernel */
 #define OFTEN_NS	4000000ull   /* while a loop is held */
@@ -54,10 +58,38 @@ static bool kernel_is_old(struct utsname *ret_name)
 	       (major < 5 || (major == 5 && minor < 18));
 }
 
-static int load_error(int r, struct lsc_err *err)
+/* Whether what cannot be loaded lacks descriptors: libbpf takes that for a kernel without what it
+ * tried. Gives how many may be open, and how many it takes. */
+static bool lacks_descriptors(const struct bpf_object *object, unsigned int *ret_max,
+			      unsigned int *ret_needed)
+{
+	struct bpf_program *program = NULL;
+	struct bpf_map *map = NULL;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > DESCRIPTORS_MANY)
+		return false;
+	*ret_max = (unsigned int)limit.rlim_cur;
+	*ret_needed = DESCRIPTORS_SPARE;
+	for (unsigned int fd = 0; fd < *ret_max; fd++)
+		*ret_needed += fcntl((int)fd, F_GETFD) >= 0;
+	while ((program = bpf_object__next_program(object, program)))
+		*ret_needed += bpf_program__autoload(program);
+	while ((map = bpf_object__next_map(object, map)))
+		++*ret_needed;
+	return *ret_needed > *ret_max;
+}
+
+static int load_error(const struct bpf_object *object, int r, struct lsc_err *err)
 {
 	struct utsname name;
+	unsigned int max, needed;
 
+	if (object && lacks_descriptors(object, &max, &needed))
+		return lsc_err_set(err, -EMFILE,
+				   "cannot load kernel probes: %u open files are allowed (ulimit "
+				   "-n), and it takes %u",
+				   max, needed);
 	/* How the verifier refuses. Only then: a kernel may have more than its version says. */
 	if ((r == -EACCES || r == -EINVAL) && kernel_is_old(&name))
 		return lsc_err_set(err, -ENOSYS,
@@ -83,7 +115,7 @@ static int on_ring(void *arg, void *data, size_t size)
 	struct probe *p = arg;
 	const struct event *e = data;
 
-	if (size >= sizeof(*e))
+	if (p->fn && size >= sizeof(*e))
 		p->fn(e, size, p->arg);
 	return ++p->turn < EVENTS_PER_TURN ? 0 : -EAGAIN;
 }
@@ -161,7 +193,7 @@ static bool fentry_works(void)
 	return link >= 0;
 }
 
-static void choose_fentry(struct probe *p, bool light)
+static void choose_fentry(struct probe *p, bool wanted)
 {
 	struct bpf_program *waits[] = {
 		p->skel->progs.on_epoll_wait,	p->skel->progs.on_epoll_pwait,
@@ -170,31 +202,33 @@ static void choose_fentry(struct probe *p, bool light)
 		p->skel->progs.on_pselect6,	p->skel->progs.on_io_uring_enter,
 	};
 
-	p->exact = !light && fentry_works();
+	p->exact = wanted && fentry_works();
 	p->skel->rodata->exact = p->exact;
 	for (size_t i = 0; p->exact && i < LSC_ARRAY_LEN(waits); i++)
 		bpf_program__set_autoload(waits[i], true);
 }
 
-static int open_and_load(struct probe *p, const struct probe_options *o, struct lsc_err *err)
+static int open_and_load(struct probe *p, const struct probe_options *o, bool fentry,
+			 struct lsc_err *err)
 {
 	last_log[0] = '\0';
 	libbpf_set_print(keep_log);
 	p->skel = sched_bpf__open();
 	if (!p->skel)
-		return load_error(errno ? -errno : -ENOMEM, err);
+		return load_error(NULL, errno ? -errno : -ENOMEM, err);
 	p->skel->rodata->only_tgid = o->npids == 1 && !o->grows ? (__u32)o->pids[0] : 0;
 	p->skel->rodata->stall_ns = o->stall_ns;
 	p->skel->data->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
-	choose_fentry(p, o->light);
+	choose_fentry(p, fentry);
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
-	probe_victims_prepare(&p->victims, p->skel);
+	hooks_init(&p->hooks);
+	probe_victims_prepare(&p->victims, p->skel, &p->hooks);
 	int r = sched_bpf__load(p->skel);
 	if (r < 0)
-		return load_error(r, err);
+		return load_error(p->skel->obj, r, err);
 	void *slots = mmap(NULL, SLOTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
 			   bpf_map__fd(p->skel->maps.slots), 0);
 	if (slots == MAP_FAILED)
@@ -204,46 +238,50 @@ static int open_and_load(struct probe *p, const struct probe_options *o, struct 
 	return 0;
 }
 
+static int set_up(struct probe *p, const struct probe_options *o, bool fentry, struct lsc_err *err)
+{
+	int r = open_and_load(p, o, fentry, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < o->npids; i++) {
+		r = probe_add_target(p, o->pids[i]);
+		if (r < 0)
+			return lsc_err_set(err, r, "cannot watch process %d: %s", o->pids[i],
+					   strerror(-r));
+	}
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_ring, p, NULL);
+	if (!p->ring)
+		return lsc_err_set(err, errno ? -errno : -ENOMEM,
+				   "cannot map the kernel's ring buffer: %s", strerror(errno));
+	r = sched_bpf__attach(p->skel);
+	if (r < 0)
+		return lsc_err_set(err, r, "cannot attach kernel probes: %s%s%s", strerror(-r),
+				   last_log[0] ? ": " : "", last_log);
+	return attach_samplers(p, err);
+}
+
 int probe_new(const struct probe_options *o, probe_event_fn *fn, void *arg,
 	      struct probe **ret_probe, struct lsc_err *err)
 {
-	struct probe *p = calloc(1, sizeof(*p));
+	bool fentry = !o->light, again;
 	int r;
 
-	if (!p)
-		return lsc_err_set(err, -ENOMEM, "cannot load kernel probes: out of memory");
-	p->fn = fn;
-	p->arg = arg;
-	r = open_and_load(p, o, err);
-	if (r < 0)
-		goto fail;
-	for (size_t i = 0; i < o->npids; i++) {
-		r = probe_add_target(p, o->pids[i]);
-		if (r < 0) {
-			lsc_err_set(err, r, "cannot watch process %d: %s", o->pids[i],
-				    strerror(-r));
-			goto fail;
-		}
-	}
-	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_ring, p, NULL);
-	if (!p->ring) {
-		r = lsc_err_set(err, errno ? -errno : -ENOMEM,
-				"cannot map the kernel's ring buffer: %s", strerror(errno));
-		goto fail;
-	}
-	r = sched_bpf__attach(p->skel);
-	if (r < 0) {
-		lsc_err_set(err, r, "cannot attach kernel probes: %s%s%s", strerror(-r),
-			    last_log[0] ? ": " : "", last_log);
-		goto fail;
-	}
-	r = attach_samplers(p, err);
-	if (r < 0)
-		goto fail;
-	*ret_probe = p;
-	return 0;
-fail:
-	probe_free(p);
+	do { /* the kernel may refuse a hook that it let be tried: that is not needed */
+		struct probe *p = calloc(1, sizeof(*p));
+		if (!p)
+			return lsc_err_set(err, -ENOMEM,
+					   "cannot load kernel probes: out of memory");
+		p->fn = fn;
+		p->arg = arg;
+		r = set_up(p, o, fentry, err);
+		again = r < 0 && p->exact;
+		fentry = false;
+		if (r == 0)
+			*ret_probe = p;
+		else
+			probe_free(p);
+	} while (again);
 	return r;
 }
 
@@ -303,21 +341,20 @@ void probe_drop_target(struct probe *p, int pid)
 int probe_arm_waking(struct probe *p)
 {
 	if (!p->waking)
-		p->waking = bpf_program__attach(p->skel->progs.on_waking);
+		p->waking = hook_on(&p->hooks, p->skel->progs.on_waking);
 	return p->waking ? 0 : errno ? -errno : -EINVAL;
 }
 
 void probe_disarm_waking(struct probe *p)
 {
-	bpf_link__destroy(p->waking);
-	p->waking = NULL;
+	p->waking = hook_off(&p->hooks, p->waking);
 }
 
 int probe_arm(struct probe *p)
 {
 	if (p->precise)
 		return 0;
-	p->precise = bpf_program__attach(p->skel->progs.on_sys_exit);
+	p->precise = hook_on(&p->hooks, p->skel->progs.on_sys_exit);
 	if (!p->precise)
 		return errno ? -errno : -EINVAL;
 	__atomic_store_n(&p->skel->bss->armed_at, lsc_now_ns(), __ATOMIC_RELEASE);
@@ -329,8 +366,7 @@ void probe_disarm(struct probe *p)
 	if (!p->precise)
 		return;
 	__atomic_store_n(&p->skel->bss->armed_at, 0, __ATOMIC_RELEASE);
-	bpf_link__destroy(p->precise);
-	p->precise = NULL;
+	p->precise = hook_off(&p->hooks, p->precise);
 }
 
 bool probe_is_exact(const struct probe *p)
@@ -410,20 +446,13 @@ int probe_run_times(const struct probe *p, struct probe_run_time ret_times[PROGR
 	return 0;
 }
 
-static void ignore_event(const struct event *e, size_t size, void *arg)
-{
-	(void)e;
-	(void)size;
-	(void)arg;
-}
-
 int probe_check(struct lsc_err *err)
 {
 	int self = getpid();
 	struct probe_options o = {
 		.pids = &self, .npids = 1, .stall_ns = 10000000, .block_ns = 1000000};
 	struct probe *p = NULL;
-	int r = probe_new(&o, ignore_event, NULL, &p, err);
+	int r = probe_new(&o, NULL, NULL, &p, err);
 
 	probe_free(p);
 	return r;

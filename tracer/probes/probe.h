@@ -30,7 +30,7 @@ struct probe_options {
 typedef void probe_event_fn(const struct event *e, size_t size, void *arg);
 
 /* Loads and attaches everything but the precise mode. -EPERM, -ENOENT (no BTF) and what the kernel
- * answers, with a line that says what is missing. Gives *ret_probe. */
+ * answers, with a line that says what is missing. fn: NULL where nobody listens. Gives *ret_probe. */
 int probe_new(const struct probe_options *options, probe_event_fn *fn, void *arg,
 	      struct probe **ret_probe, struct lsc_err *err);
 /* Detaches and frees. NULL is fine. Returns NULL. */

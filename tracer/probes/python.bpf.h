@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frames of Python of the current thread, and the tasks of asyncio that are current with it:
- * taken with a sample, and at the begin of a block where a stall is known or expected, for later
- * they are others. What is read are addresses and numbers, of no use to anybody until user space
- * has checked each of them.
+ * The frames of Python of the current thread, and the task of asyncio that it is in: taken with a
+ * sample, and at the begin of a block where a stall is known or expected, for later they are
+ * others. What is read are addresses and numbers, of no use to anybody until user space has checked
+ * each of them.
  */
 #ifndef LSC_PROBES_PYTHON_H
 #define LSC_PROBES_PYTHON_H
@@ -11,17 +11,22 @@
 #include "gil.bpf.h"
 #include "learn.bpf.h"
 
-#define AREA		 127 /* of a frame or a code object, at most so much is read */
-#define DICT_KEYS	 32
-#define PAIR_WORDS	 3  /* hash, key, value */
-#define NAME_BYTES_LEAST 32 /* a number's */
-#define TAKE_EVERY_NS	 20000000ull
-#define VAIN_MAX	 3
+#define AREA	      127 /* of a frame or a code object, at most so much is read */
+#define DICT_KEYS     32
+#define PAIR_WORDS    3 /* hash, key, value */
+#define TASKS	      5 /* pairs of a dictionary of the least size */
+#define NUMBER_BYTES  32
+#define TEXT_LENGTH   16
+#define TEXT_STATE    32
+#define TEXT_HEAD     40
+#define TAKE_EVERY_NS 20000000ull
+#define VAIN_MAX      3
 
 struct python_scratch {
 	struct event_python e;
 	__u8 frame[AREA + 9], code[AREA + 9]; /* a word may begin at any place of the area */
-	__u64 pairs[PYTHON_TASKS * PAIR_WORDS];
+	__u64 pairs[TASKS * PAIR_WORDS];
+	__u64 coros[TASKS]; /* the frames of these tasks' coroutines */
 };
 
 struct {
@@ -67,22 +72,13 @@ static __always_inline __u64 python_frame(struct python_scratch *s, const struct
 	return word_of(s->frame, p->frame_previous);
 }
 
-/* A task, its coroutine's frame, and the bytes of its name. */
-static __always_inline void python_task(const struct python_place *p, __u64 task,
-					struct python_task *t)
+static __always_inline __u64 task_of_pair(const struct python_scratch *s, int i)
 {
-	t->address = task;
-	if (!task)
-		return;
-	t->frame = read_pointer(task + p->task_coro) + p->gen_frame;
-	if (!p->frame_owner) /* up to 3.10 a pointer */
-		t->frame = read_pointer(t->frame);
-	t->name = read_pointer(task + p->task_name);
-	if (bpf_probe_read_user(t->bytes, sizeof(t->bytes), (void *)t->name))
-		bpf_probe_read_user(t->bytes, NAME_BYTES_LEAST, (void *)t->name);
+	return s->pairs[i * PAIR_WORDS + PAIR_WORDS - 1];
 }
 
-/* Those that _asyncio has as current ones, of a few loops; since 3.14 the state names its own. */
+/* Of those that _asyncio has as current ones, of a few loops, the frames of their coroutines; since
+ * 3.14 the state names its own. */
 static __always_inline void python_tasks(struct python_scratch *s, const struct python_place *p,
 					 __u64 state)
 {
@@ -95,8 +91,49 @@ static __always_inline void python_tasks(struct python_scratch *s, const struct 
 					  : keys + 40 + size;
 		bpf_probe_read_user(s->pairs, sizeof(s->pairs), (void *)at);
 	}
-	for (int i = 0; i < PYTHON_TASKS; i++)
-		python_task(p, s->pairs[i * PAIR_WORDS + PAIR_WORDS - 1], &s->e.tasks[i]);
+	for (int i = 0; i < TASKS; i++) {
+		__u64 task = task_of_pair(s, i);
+		s->coros[i] = 0;
+		if (!task)
+			continue;
+		s->coros[i] = read_pointer(task + p->task_coro) + p->gen_frame;
+		if (!p->frame_owner) /* up to 3.10 a pointer */
+			s->coros[i] = read_pointer(s->coros[i]);
+	}
+}
+
+/* The bytes of a task's name, a text or a number, as far as they can be read. How many. */
+static __always_inline __u64 python_name(const struct python_place *p, struct python_task *t)
+{
+	if (bpf_probe_read_user(t->bytes, TEXT_HEAD, (void *)t->name))
+		return bpf_probe_read_user(t->bytes, NUMBER_BYTES, (void *)t->name) ? 0
+										    : NUMBER_BYTES;
+	__u64 length = *(__u64 *)(t->bytes + TEXT_LENGTH);
+	__u32 state = *(__u32 *)(t->bytes + TEXT_STATE);
+	__u64 size = (state & 1 << 6 ? p->text_ascii : p->text_wide) + length * (state >> 2 & 7);
+
+	if (length > PYTHON_NAME_BYTES || size > PYTHON_NAME_BYTES)
+		size = PYTHON_NAME_BYTES;
+	asm volatile("" : "+r"(size)); /* keeps the check below on the register that is used */
+	if (size > PYTHON_NAME_BYTES || bpf_probe_read_user(t->bytes, size, (void *)t->name))
+		return TEXT_HEAD;
+	return size;
+}
+
+/* The thread is in the innermost one whose coroutine is among its frames. */
+static __always_inline void python_task(struct python_scratch *s, const struct python_place *p,
+					__u32 mine)
+{
+	struct python_task *t = &s->e.task;
+
+	t->address = 0;
+	t->size = 0;
+	if (mine >= TASKS)
+		return;
+	t->address = task_of_pair(s, mine);
+	t->frame = s->coros[mine];
+	t->name = read_pointer(t->address + p->task_name);
+	t->size = python_name(p, t);
 }
 
 struct python_walk {
@@ -104,6 +141,7 @@ struct python_walk {
 	const struct python_place *p;
 	__u64 at; /* the next frame; 0: there is none */
 	__u32 n;
+	__u32 mine; /* of the tasks the one that it is in; TASKS: not met yet */
 };
 
 static long python_step(__u32 i, void *arg)
@@ -112,6 +150,9 @@ static long python_step(__u32 i, void *arg)
 
 	if (i >= PYTHON_FRAMES || !w->at)
 		return 1;
+	for (int k = 0; k < TASKS; k++)
+		if (w->mine == TASKS && w->s->coros[k] == w->at)
+			w->mine = k;
 	w->at = python_frame(w->s, w->p, w->at, &w->s->e.frames[i]);
 	w->n = i + 1;
 	return 0;
@@ -135,11 +176,12 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	__u64 at = state;
 	if (g->python.state_cframe)
 		at = read_pointer(state + g->python.state_cframe);
-	struct python_walk w = {.s = s, .p = &g->python};
+	struct python_walk w = {.s = s, .p = &g->python, .mine = TASKS};
+	python_tasks(s, &g->python, state);
 	w.at = read_pointer(at + g->python.state_frame);
 	bpf_loop(PYTHON_FRAMES, python_step, &w, 0); /* its body is verified once */
 	__u64 n = w.n;
-	python_tasks(s, &g->python, state);
+	python_task(s, &g->python, w.mine);
 	struct event_python *e = &s->e;
 	e->e.kind = EVENT_PYTHON;
 	e->e.ts_ns = now;
@@ -150,9 +192,9 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	e->of_block = of_block;
 	if (!n || n > PYTHON_FRAMES)
 		return 0;
-	__u64 size = sizeof(*e) - (PYTHON_FRAMES - n) * sizeof(e->frames[0]);
+	__u64 size = offsetof(struct event_python, frames) + n * sizeof(e->frames[0]);
 	e->e.size = size;
-	if (size > sizeof(*e) || bpf_ringbuf_output(&events, e, size, wakeup_flags()))
+	if (bpf_ringbuf_output(&events, e, size, wakeup_flags()))
 		return 0;
 	return size;
 }

@@ -32,9 +32,10 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 	t->runqueue_ns += delay;
 	runqueue_charge(t, delay);
 	tick_certain(t, off, now);
+	if (what == OFF_BLOCK || t->open)
+		tick_inside(t, now);
 	if (what == OFF_RUNQUEUE)
 		return 0;
-	tick_inside(t, now);
 	__u64 wake = now - delay, d = wake - off;
 	int cause = block_cause(t);
 	t->split[cause & 15] += d;
@@ -79,16 +80,15 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 	leave_idle(t, id, now, t->off_delay + delay);
 }
 
-/* p runs, and its way onto the CPU was not seen: it has run for what its clock says, up to now. */
+/* p runs, and its way onto the CPU was not seen: the program was not called for it, or user space
+ * saw it sleep and placed it when it had woken up. It has run for what its clock says, up to now.
+ */
 static __always_inline void was_in(struct thread_state *t, __u64 id, const struct task_struct *p,
 				   __u64 now)
 {
 	__u64 ran = p->se.sum_exec_runtime - t->off_runtime;
 
-	if (t->seeded)
-		t->off = OFF_NONE; /* it ran when user space looked: the tick's begin is unknown */
-	else
-		count(COUNT_MISSED_IN);
+	count(COUNT_MISSED_IN);
 	t->runtime = t->off_runtime;
 	came_back(t, id, ran < now ? now - ran : now, p->sched_info.run_delay - t->off_delay);
 }
@@ -116,15 +116,14 @@ static __always_inline void switch_out(struct task_struct *prev, bool preempt, _
 	if (now < t->tick_ns)
 		now = t->tick_ns; /* the clocks of the other hooks may be some us ahead */
 	t->runtime = runtime;
-	t->seeded = 0;
 	t->off_ns = now;
 	t->off_runtime = runtime;
 	t->off_delay = delay;
-	t->off_cpu = prev->se.cfs_rq->rq->cpu;
+	t->off_migrations = prev->se.nr_migrations;
 	t->off_delayed = bpf_core_field_exists(prev->se.sched_delayed) ? prev->se.sched_delayed : 0;
 	throttle_begin(t, prev, sleeps);
 	if (!sleeps)
-		t->off = OFF_RUNQUEUE;
+		enter_runqueue(t, now);
 	else if (!(state & STATE_DEAD))
 		go_to_sleep(t, prev, id, state, now);
 }
@@ -136,9 +135,6 @@ static __always_inline void switch_in(struct task_struct *next)
 
 	if (!t)
 		return;
-	if (t->seeded) /* user space does not know what the delays had added up to */
-		t->off_delay = next->sched_info.run_delay;
-	t->seeded = 0;
 	t->runtime = next->se.sum_exec_runtime;
 	__u64 now = switch_now(next);
 	came_back(t, (__u64)next->tgid << 32 | tid, now, run_delay(t, next, now));
@@ -192,7 +188,7 @@ __noinline int sample_awake(struct thread_state *t, __u64 id)
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
 	__s64 nr = (__s32)r->orig_ax; /* negative in user mode */
 	int class = probe_wait_class(nr);
-	__u64 args[3] = {r->di, r->si, r->dx};
+	__u64 args[4] = {r->di, r->si, r->dx, r->r10};
 
 	if (p->flags & PF_EXITING) /* it dies in that call, and may take long to free its memory */
 		return 0;
@@ -214,7 +210,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find(tid);
-	if (t && t->off && !t->seeded)
+	if (t && t->off)
 		was_in(t, id, bpf_get_current_task_btf(), bpf_ktime_get_ns());
 	if (have_owners)
 		owner_sample(id, bpf_ktime_get_ns());
@@ -274,7 +270,7 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	if (only_tgid && id >> 32 != only_tgid)
 		return 0;
 	struct thread_state *t = thread_find((__u32)id);
-	__u64 args[3] = {regs->di, regs->si, regs->dx};
+	__u64 args[4] = {regs->di, regs->si, regs->dx, regs->r10};
 	if (!t || !site_is_primary(t, nr, regs->sp, args))
 		return 0;
 	struct task_struct *p = bpf_get_current_task_btf();
@@ -291,8 +287,11 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 		return 0;
 	victim_timer(t, id, regs, now);
 	turn_over(t, id, args, now, true);
+	if (!is_select(
+		    t->primary_nr)) /* which has put what it found in place of what it was asked */
+		anchor_keep(t, regs->di, regs->si, now);
 	tick_begin(t, now, p->sched_info.run_delay);
-	t->due_ns = victim_due(nr, regs, now);
+	t->due_ns = victim_due((__s32)regs->orig_ax, regs, now);
 	return 0;
 }
 
@@ -302,9 +301,9 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	__s64 nr = (__s32)regs->orig_ax;
 
-	if (probe_wait_class(nr) < WAIT_POLL)
-		return victim_is_read(nr) ? victim_read(regs, ret) : 0;
-	return exact ? 0 : wait_returned(regs, nr);
+	if (probe_wait_class(nr) >= WAIT_POLL)
+		return exact ? 0 : wait_returned(regs, nr);
+	return victims_pending > 0 && victim_is_read(nr) ? victim_read(regs, ret) : 0;
 }
 
 /* The same for good, where the kernel has fentry: other calls pay nothing. */
@@ -353,23 +352,24 @@ static __always_inline bool emit_process(__u32 kind, const struct task_struct *p
 	return true;
 }
 
-/* t: what is known of the thread, NULL nothing. */
-static __always_inline void emit_exec(const struct task_struct *p, __u32 old,
+/* The same with t, what is known of the thread; NULL nothing. */
+static __always_inline bool emit_last(__u32 kind, const struct task_struct *p, __u32 child,
 				      const struct thread_state *t)
 {
 	__u32 zero = 0;
 	const struct thread_state *empty = bpf_map_lookup_elem(&blank, &zero);
-	struct event_exec *e;
+	struct event_last *e;
 
 	count(COUNT_EMITTED);
 	e = empty ? bpf_ringbuf_reserve(&events, sizeof(*e), 0) : NULL;
 	if (!e) {
 		count(COUNT_RING_FULL);
-		return;
+		return false;
 	}
-	process_fill(&e->p, EVENT_EXEC, sizeof(*e), p, old, p->comm);
+	process_fill(&e->p, kind, sizeof(*e), p, child, p->comm);
 	bpf_probe_read_kernel(&e->last, sizeof(e->last), t ? t : empty);
 	bpf_ringbuf_submit(e, wakeup_flags());
+	return true;
 }
 
 static __always_inline void drop_scratch(__u32 tid)
@@ -379,11 +379,43 @@ static __always_inline void drop_scratch(__u32 tid)
 	bpf_map_delete_elem(&python_threads, &tid);
 }
 
+/* The last thread of a target ends: the process's number is another's as soon as it is reaped. */
+static __always_inline void process_ended(__u32 tgid)
+{
+	__u32 *state = only_tgid ? &only_state : bpf_map_lookup_elem(&targets, &tgid);
+
+	if (state)
+		*state = TARGET_ENDED;
+}
+
+/* What is known under these numbers is of an earlier bearer, if that has ended. User space may not
+ * have heard of it yet: it has all that it needs from the events. */
+static __always_inline void numbers_given(__u32 tid, __u32 tgid)
+{
+	struct thread_state *t = thread_find(tid);
+
+	if (t && t->exited) {
+		thread_drop(tid);
+		drop_scratch(tid);
+	}
+	if (tid != tgid)
+		return;
+	if (only_tgid) {
+		if (tgid == only_tgid && only_state == TARGET_ENDED)
+			only_state = TARGET_REUSED;
+		return;
+	}
+	__u32 *state = bpf_map_lookup_elem(&targets, &tgid);
+	if (state && *state == TARGET_ENDED)
+		bpf_map_delete_elem(&targets, &tgid);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = child->tgid, one = 1;
+	__u32 tgid = child->tgid, one = TARGET_LIVES;
 
+	numbers_given(child->pid, tgid);
 	if (!follow || child->pid != child->tgid || !is_target(parent->tgid))
 		return 0;
 	if (bpf_map_update_elem(&targets, &tgid, &one, BPF_ANY)) {
@@ -407,10 +439,12 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 		tick_end(t, (__u64)p->tgid << 32 | old, bpf_ktime_get_ns(), false, true);
 		driver_drop((__u64)p->tgid << 32 | old, t->primary_fd);
 	}
-	emit_exec(p, old, t);
+	emit_last(EVENT_EXEC, p, old, t);
 	thread_drop(tid);
 	thread_drop(old);
-	drop_scratch(old); /* the new program's first wait gives it its own */
+	drop_scratch(tid); /* the new program's first wait gives it its own */
+	if (old != tid)
+		drop_scratch(old);
 	return 0;
 }
 
@@ -421,6 +455,8 @@ int BPF_PROG(on_exit, struct task_struct *p)
 
 	if (!is_target(p->tgid))
 		return 0;
+	if (!p->signal->live.counter)
+		process_ended(p->tgid);
 	struct thread_state *t = thread_find(tid);
 	if (t && t->primary_sp) {
 		t->runtime = p->se.sum_exec_runtime;
@@ -431,7 +467,10 @@ int BPF_PROG(on_exit, struct task_struct *p)
 		driver_drop((__u64)p->tgid << 32 | tid, t->primary_fd);
 		t->tick_ns = 0;
 		t->exited = 1;
-		if (emit_process(EVENT_EXIT, p, 0, p->comm))
+		/* the number of the main thread is another's soon, if a thread calls exec */
+		bool told = p->pid == p->tgid ? emit_last(EVENT_EXIT, p, 0, t)
+					      : emit_process(EVENT_EXIT, p, 0, p->comm);
+		if (told)
 			return 0; /* user space takes the totals and deletes */
 		drop_scratch(tid);
 	}

@@ -49,8 +49,8 @@ static __always_inline __u64 run_delay(const struct thread_state *t, const struc
 	if (t->off == OFF_BLOCK && t->waker_seen)
 		return now > t->wake_ns ? now - t->wake_ns : 0;
 	/* From 6.12 on a sleeper may stay in its run queue for some ms, and when it is moved to
-	 * another CPU in these, its sleep counts as a delay from there on. */
-	if (t->off_delayed && t->off_cpu != (__u32)next->se.cfs_rq->rq->cpu &&
+	 * another CPU in these, its sleep counts as a delay from there on, wherever it wakes up. */
+	if (t->off_delayed && t->off_migrations != (__u32)next->se.nr_migrations &&
 	    now - delay < t->off_ns + MOVED_NS)
 		return 0;
 	return delay;

@@ -74,7 +74,11 @@ static int place(struct probe *p, int tid, const struct thread_state *t)
 					__ATOMIC_RELAXED)) {
 		memcpy(&slot->off, &t->off, sizeof(*t) - offsetof(struct thread_state, off));
 		__atomic_store_n(&slot->tid, key, __ATOMIC_RELEASE);
-		return 1;
+		if (crowd_get(p, tid, &known) < 0)
+			return 1;
+		/* it was switched while the slot was being filled: what is known there is newer */
+		__atomic_store_n(&slot->tid, SLOT_FREE, __ATOMIC_RELEASE);
+		return 0;
 	}
 	if (free_slot == key) /* it woke up just now */
 		return 0;
@@ -86,31 +90,38 @@ static int place(struct probe *p, int tid, const struct thread_state *t)
 	return r < 0 ? r : 1;
 }
 
-int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
-	       const uint64_t args[6])
+int probe_seed(struct probe *p, const struct probe_sleeper *s, bool may_futex)
 {
 	struct thread_state t = {0};
-	uint64_t now = lsc_now_ns();
-	__u64 call[3] = {args[0], args[1], args[2]};
-	int fd = nr == NR_FUTEX ? 0 : probe_wait_key(nr, sp, call);
+	__u64 call[4] = {s->args[0], s->args[1], s->args[2], s->args[3]};
+	int fd = s->nr == NR_FUTEX ? 0 : probe_wait_key(s->nr, s->sp, call);
 
-	t.primary_sp = sp;
-	t.primary_top = probe_wait_top(nr, sp, call);
-	t.primary_nr = (__u32)nr;
+	t.primary_sp = s->sp;
+	t.primary_top = probe_wait_top(s->nr, s->sp, call);
+	t.primary_nr = (__u32)s->nr;
 	t.primary_fd = fd;
-	t.primary_class = (__u8)probe_wait_class(nr);
-	t.primary_last_ns = now;
-	t.run_start_ns = now;
+	t.primary_class = (__u8)probe_wait_class(s->nr);
+	t.primary_last_ns = s->at_ns;
+	t.run_start_ns = s->at_ns;
 	t.confidence = 1;
 	t.main = may_futex;
 	t.off = OFF_IDLE;
-	t.off_ns = now;
-	t.seeded = 1;
-	t.site[0] = (struct wait_site){
-		.sp = sp, .last_ns = now, .nr = (__u32)nr, .count = 1, .run = 1, .fd = fd};
-	int r = place(p, tid, &t);
+	t.off_ns = s->at_ns;
+	t.off_runtime = s->runtime_ns;
+	t.off_delay = s->delay_ns;
+	if (t.primary_class == WAIT_EPOLL) { /* who else waits, is seen at the next wait */
+		t.anchors = 1;
+		t.anchor[0].fd = fd;
+	}
+	t.site[0] = (struct wait_site){.sp = s->sp,
+				       .last_ns = s->at_ns,
+				       .nr = (__u32)s->nr,
+				       .count = 1,
+				       .run = 1,
+				       .fd = fd};
+	int r = place(p, s->tid, &t);
 	if (r == 1 && t.primary_class == WAIT_EPOLL)
-		note_driver(p, pid, tid, fd);
+		note_driver(p, s->pid, s->tid, fd);
 	return r;
 }
 
@@ -215,8 +226,10 @@ void probe_drop_thread(struct probe *p, int tid)
 	else
 		bpf_map__delete_elem(p->skel->maps.crowd, &key, sizeof(key), 0);
 	bpf_map__delete_elem(p->skel->maps.stacks, &key, sizeof(key), 0);
-	bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
-	bpf_map__delete_elem(p->skel->maps.python_threads, &key, sizeof(key), 0);
+	if (p->skel->bss->have_rings)
+		bpf_map__delete_elem(p->skel->maps.task_addresses, &key, sizeof(key), 0);
+	if (p->skel->bss->have_gils)
+		bpf_map__delete_elem(p->skel->maps.python_threads, &key, sizeof(key), 0);
 }
 
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)

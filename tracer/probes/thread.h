@@ -7,11 +7,20 @@
 
 #include "probe.h"
 
-/* What a thread of pid sleeps in at the attach, read from /proc: a first guess at its primary wait.
- * may_futex: a futex counts as idling (main threads). 1 when it was placed, 0 when the kernel side
- * knows the thread already, -errno. */
-int probe_seed(struct probe *p, int pid, int tid, bool may_futex, int nr, uint64_t sp,
-	       const uint64_t args[6]);
+/* A thread that slept, as /proc shows it. It may run again by now. */
+struct probe_sleeper {
+	int pid, tid;
+	uint64_t at_ns; /* it slept after that */
+	int nr;
+	uint64_t sp, args[6];
+	uint64_t runtime_ns,
+		delay_ns; /* what it had run, and waited for a CPU, until then or later */
+};
+
+/* What a thread sleeps in at the attach is a first guess at its primary wait. may_futex: a futex
+ * counts as idling (main threads). 1 when it was placed, 0 when the kernel side knows the thread
+ * already, -errno. */
+int probe_seed(struct probe *p, const struct probe_sleeper *s, bool may_futex);
 /* Room for stack copies of a loop thread. -E2BIG when all slots are taken. */
 int probe_add_stack(struct probe *p, int tid);
 /* Where the thread keeps the number of its current task. */

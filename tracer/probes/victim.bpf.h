@@ -269,12 +269,12 @@ static __always_inline bool victim_is_read(__s64 nr)
 	return false;
 }
 
-/* Some call that reads or accepts returns. */
+/* Some call that reads or accepts returns, while something is pending. */
 static __noinline int victim_read(struct pt_regs *regs, long ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
-	if (victims_pending <= 0 || ret == -EAGAIN || ret == -EINTR || !is_target(id >> 32))
+	if (ret == -EAGAIN || ret == -EINTR || !is_target(id >> 32))
 		return 0;
 	__s32 fd = regs->di;
 	struct file *f = fd_file(bpf_get_current_task_btf(), fd);

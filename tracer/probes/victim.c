@@ -11,11 +11,13 @@
 
 #include "base/cleanup.h"
 #include "event.h"
+#include "hook.h"
 #include "sched.skel.h"
 
-void probe_victims_prepare(struct probe_victims *v, struct sched_bpf *skel)
+void probe_victims_prepare(struct probe_victims *v, struct sched_bpf *skel, struct hooks *hooks)
 {
 	v->skel = skel;
+	v->hooks = hooks;
 	v->supported = libbpf_find_vmlinux_btf_id("sk_data_ready", BPF_TRACE_RAW_TP) > 0;
 	bpf_program__set_autoload(skel->progs.on_arrival, v->supported);
 	bpf_program__set_autoload(skel->progs.on_socket, v->supported);
@@ -56,7 +58,7 @@ int probe_victims_watch(struct probe_victims *v, int pid, uint64_t since_ns, boo
 	if (!v->supported)
 		return -ENOTSUP;
 	if (!v->arrivals)
-		v->arrivals = bpf_program__attach(v->skel->progs.on_arrival);
+		v->arrivals = hook_on(v->hooks, v->skel->progs.on_arrival);
 	if (!v->arrivals)
 		return errno ? -errno : -EINVAL;
 	__atomic_store_n(&v->skel->bss->victims_since, since_ns, __ATOMIC_RELAXED);
@@ -95,8 +97,7 @@ uint64_t probe_victims_end(struct probe_victims *v)
 	if (!v->arrivals)
 		return 0;
 	probe_victims_pause(v);
-	bpf_link__destroy(v->arrivals);
-	v->arrivals = NULL;
+	v->arrivals = hook_off(v->hooks, v->arrivals);
 	uint64_t unread = forget(v->skel->maps.sockets, true);
 	forget(v->skel->maps.listeners, false);
 	__atomic_store_n(&v->skel->bss->victims_pending, 0, __ATOMIC_RELAXED);

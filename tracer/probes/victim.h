@@ -11,15 +11,17 @@
 
 struct sched_bpf;
 struct bpf_link;
+struct hooks;
 
 struct probe_victims {
 	struct sched_bpf *skel; /* borrows */
+	struct hooks *hooks;	/* borrows */
 	struct bpf_link *arrivals;
 	bool supported;
 };
 
 /* Between open and load: leaves out what the kernel has no tracepoint for. */
-void probe_victims_prepare(struct probe_victims *v, struct sched_bpf *skel);
+void probe_victims_prepare(struct probe_victims *v, struct sched_bpf *skel, struct hooks *hooks);
 /* Stamps what arrives in the sockets of the process from now on, and what is unread already, unless
  * it came before since_ns. Without look: only in those known from the last time. -ENOTSUP: the
  * kernel cannot tell. */

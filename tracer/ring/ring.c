@@ -20,7 +20,8 @@
 
 #define BATCH	    512 /* records of one pread */
 #define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define USER_END    (1ull << 56) /* above every user address of the 64-bit machines */
+#define USER_BITS   56
+#define USER_END    (1ull << USER_BITS) /* above every user address of the 64-bit machines */
 #define HEAD_OFFSET offsetof(struct lsc_ring_header, head)
 
 struct ring {
@@ -59,7 +60,10 @@ int ring_scan(int pid, ring_found_fn *fn, void *arg)
 		ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link));
 		if (n != (ssize_t)sizeof(wanted) - 1 || memcmp(link, wanted, (size_t)n) != 0)
 			continue;
-		found++;
+		if (found++ == RING_FOUND_MAX) {
+			r = -E2BIG;
+			break;
+		}
 		r = fn(atoi(entry->d_name), arg);
 	}
 	closedir(dir);
@@ -295,8 +299,9 @@ static bool plausible(const struct lsc_record *raw)
 	case LSC_REC_TASK_YIELD:
 	case LSC_REC_TASK_CANCEL:
 	case LSC_REC_SITE:
-	case LSC_REC_SITE_STACK:
 		return raw->task != 0;
+	case LSC_REC_SITE_STACK:
+		return raw->task && raw->arg8 < USER_BITS && raw->arg64 < USER_END;
 	case LSC_REC_TASK_DONE:
 		return raw->task && raw->arg8 <= 2;
 	case LSC_REC_TASK_STATE:

@@ -24,9 +24,12 @@
 struct ring;
 
 /* Calls fn for each descriptor of pid that is named as a ring, until it answers non-zero
- * (returned). At most RING_SCAN_MAX links are looked at. The number of calls, or -errno. A name
- * proves nothing: ring_open does. */
+ * (returned). At most RING_SCAN_MAX links are looked at. The number of calls, or -errno; -E2BIG:
+ * after RING_FOUND_MAX calls there is one more. A name proves nothing: ring_open does. */
 #define RING_SCAN_MAX 65536
+#define RING_FOUND_MAX                                                                             \
+	1024 /* what each costs is ours; how many there are is the target's choice                 \
+	      */
 typedef int ring_found_fn(int target_fd, void *arg);
 int ring_scan(int pid, ring_found_fn *fn, void *arg);
 

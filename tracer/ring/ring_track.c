@@ -4,46 +4,26 @@
  * task was doing counts only within the epoch in which it was seen. Ended tasks stay until their
  * tick is reported.
  */
-#define HASH_NONFATAL_OOM 1
 #include "ring_track.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-/* Ids come from the target: without a secret it could make them all fall into one bucket. */
-static uint32_t hash_secret;
-
-static uint32_t hash_id(uint32_t id)
-{
-	uint32_t h = id ^ hash_secret; /* murmur3's finalizer */
-
-	h = (h ^ h >> 16) * 0x85ebca6b;
-	h = (h ^ h >> 13) * 0xc2b2ae35;
-	return h ^ h >> 16;
-}
-
-#undef HASH_FUNCTION
-#define HASH_FUNCTION(key, length, value) ((value) = hash_id(*(const uint32_t *)(key)))
+#include "ring_id.h"
+#include "ring_turn.h"
 
 struct ring_track {
 	const struct ring_track_ops *ops; /* borrows */
 	void *arg;
 	struct ring_task *tasks; /* owns; by id */
-	struct ring_site *sites; /* owns; by id */
 	struct ring_task *dead;	 /* owns; ended in this tick */
-	size_t ntasks, nsites;	 /* ntasks: with the dead */
-	uint32_t epoch, tick, snapshot;
+	size_t ntasks;		 /* with the dead */
+	struct ring_sites sites; /* owns */
+	uint32_t epoch, snapshot;
 	uint64_t snapshot_index; /* of the SNAPSHOT_BEGIN in progress; 0 none */
 
-	bool in_tick;
-	uint64_t tick_begin_ns, tick_events;
+	struct ring_turn turn;	/* owns */
 	uint64_t idle_since_ns; /* the end of the tick before; 0 unknown */
-	struct ring_task **ran; /* owns; the tasks of this tick */
-	size_t nran, ran_space;
-	struct ring_task *longest;
-	uint64_t longest_ns;
-
 	struct ring_task *running;
 	uint64_t step_begin_ns;
 	struct ring_track_stats stats;
@@ -59,10 +39,9 @@ struct ring_track *ring_track_new(const struct ring_track_ops *ops, void *arg)
 {
 	struct ring_track *k = calloc(1, sizeof(*k));
 
-	if (!hash_secret && getrandom(&hash_secret, sizeof(hash_secret), 0) < 0)
-		hash_secret = (uint32_t)(uintptr_t)k; /* early boot: better than none */
+	ring_id_init();
 	if (k)
-		*k = (struct ring_track){.ops = ops, .arg = arg, .epoch = 1, .tick = 1};
+		*k = (struct ring_track){.ops = ops, .arg = arg, .epoch = 1, .turn = {.number = 1}};
 	return k;
 }
 
@@ -86,7 +65,6 @@ static void bury_dead(struct ring_track *k)
 struct ring_track *ring_track_free(struct ring_track *k)
 {
 	struct ring_task *t, *next_task;
-	struct ring_site *s, *next_site;
 
 	if (!k)
 		return NULL;
@@ -95,14 +73,9 @@ struct ring_track *ring_track_free(struct ring_track *k)
 		HASH_DEL(k->tasks, t);
 		free_task(k, t);
 	}
-	HASH_ITER(hh, k->sites, s, next_site)
-	{
-		HASH_DEL(k->sites, s);
-		free((char *)s->function);
-		free(s);
-	}
 	bury_dead(k);
-	free(k->ran);
+	ring_sites_done(&k->sites);
+	ring_turn_done(&k->turn);
 	free(k);
 	return NULL;
 }
@@ -128,11 +101,24 @@ int ring_track_each(struct ring_track *k, ring_task_fn *fn, void *arg)
 	return 0;
 }
 
+int ring_track_each_site(struct ring_track *k, ring_site_fn *fn, void *arg)
+{
+	struct ring_site *s, *next;
+
+	HASH_ITER(hh, k->sites.by_id, s, next)
+	{
+		int r = fn(s, arg);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 bool ring_track_in_tick(const struct ring_track *k, uint64_t *ret_begin_ns, uint32_t *ret_task)
 {
-	if (!k->in_tick)
+	if (!k->turn.open)
 		return false;
-	*ret_begin_ns = k->tick_begin_ns;
+	*ret_begin_ns = k->turn.begin_ns;
 	*ret_task = k->running ? k->running->id : 0;
 	return true;
 }
@@ -155,12 +141,8 @@ struct ring_track_stats ring_track_stats(const struct ring_track *k)
 /* Drops the tick in progress: nothing is said about it. */
 static void drop_tick(struct ring_track *k)
 {
-	k->in_tick = false;
+	ring_turn_drop(&k->turn);
 	k->running = NULL;
-	k->nran = 0;
-	k->longest = NULL;
-	k->longest_ns = 0;
-	k->tick++;
 	bury_dead(k);
 }
 
@@ -243,7 +225,7 @@ static void on_task_new(struct ring_track *k, const struct ring_record *rec)
 		return;
 	t->parent = (uint32_t)(rec->arg64 >> 32);
 	if (site)
-		HASH_FIND(hh, k->sites, &site, sizeof(site), t->site);
+		t->site = ring_sites_find(&k->sites, site);
 	if (rec->text && !t->name)
 		t->name = strndup(rec->text, rec->text_size);
 	if (!snapshot) {
@@ -263,11 +245,11 @@ static uint64_t ready_since(const struct ring_track *k, const struct ring_task *
 	uint64_t due = t->wait_detail;
 
 	if (t->state != LSC_TASK_SUSPENDED || t->wait_kind != LSC_WAIT_TIMER ||
-	    rec->arg8 != LSC_WAIT_TIMER || !t->since_ns || due >= rec->time_ns || !k->in_tick)
+	    rec->arg8 != LSC_WAIT_TIMER || !t->since_ns || due >= rec->time_ns || !k->turn.open)
 		return rec->time_ns;
 	if (due < t->since_ns)
 		due = t->since_ns;
-	return due >= k->idle_since_ns && due < k->tick_begin_ns ? k->tick_begin_ns : due;
+	return due >= k->idle_since_ns && due < k->turn.begin_ns ? k->turn.begin_ns : due;
 }
 
 static void on_ready(struct ring_track *k, const struct ring_record *rec)
@@ -303,35 +285,6 @@ static void on_run(struct ring_track *k, const struct ring_record *rec)
 	set_state(k, t, LSC_TASK_RUNNING, rec->time_ns, rec->time_ns);
 }
 
-/* Notes that t ran in this tick. */
-static void add_to_tick(struct ring_track *k, struct ring_task *t, uint64_t ns)
-{
-	if (!k->in_tick)
-		return;
-	if (t->tick != k->tick) {
-		if (k->nran == k->ran_space) {
-			size_t space = k->ran_space ? 2 * k->ran_space : 64;
-			struct ring_task **ran = realloc(k->ran, space * sizeof(*ran));
-			if (!ran) {
-				k->stats.refused++;
-				k->in_tick =
-					false; /* better no tick than one without its culprits */
-				return;
-			}
-			k->ran = ran;
-			k->ran_space = space;
-		}
-		k->ran[k->nran++] = t;
-		t->tick = k->tick;
-		t->tick_ns = 0;
-	}
-	t->tick_ns += ns;
-	if (!k->longest || ns > k->longest_ns) {
-		k->longest = t;
-		k->longest_ns = ns;
-	}
-}
-
 /* The step of t ends, if its beginning was seen. */
 static void end_step(struct ring_track *k, struct ring_task *t, uint64_t end_ns)
 {
@@ -346,7 +299,8 @@ static void end_step(struct ring_track *k, struct ring_task *t, uint64_t end_ns)
 	t->run_ns += ns;
 	if (ns > t->max_step_ns)
 		t->max_step_ns = ns;
-	add_to_tick(k, t, ns);
+	if (ring_turn_add(&k->turn, t, ns) < 0)
+		k->stats.refused++;
 	CALL(k, step, t, k->step_begin_ns, end_ns);
 }
 
@@ -381,7 +335,7 @@ static void part(struct ring_track *k, struct ring_task *t)
 	t->next_dead = k->dead;
 	k->dead = t;
 	CALL(k, task_gone, t);
-	if (!k->in_tick)
+	if (!k->turn.open)
 		bury_dead(k);
 }
 
@@ -416,79 +370,24 @@ static void on_state(struct ring_track *k, const struct ring_record *rec)
 	set_state(k, t, rec->arg8, since, rec->time_ns);
 }
 
-/* "function\0file", not terminated. */
-static void on_site(struct ring_track *k, const struct ring_record *rec)
-{
-	struct ring_site *s;
-
-	HASH_FIND(hh, k->sites, &rec->task, sizeof(rec->task), s);
-	if (s)
-		return; /* the id means the same place each time */
-	s = k->nsites < RING_TRACK_MAX_SITES ? calloc(1, sizeof(*s)) : NULL;
-	char *text = s && rec->text ? calloc(1, rec->text_size + 1) : NULL;
-	if (!s || (rec->text && !text)) {
-		free(s);
-		k->stats.refused++;
-		return;
-	}
-	s->id = rec->task;
-	s->line = rec->arg64 <= INT32_MAX ? (int)rec->arg64 : 0;
-	if (text) {
-		memcpy(text, rec->text, rec->text_size);
-		const char *nul = memchr(rec->text, '\0', rec->text_size);
-		s->function = text;
-		s->file = nul && nul + 1 < rec->text + rec->text_size ? text + (nul + 1 - rec->text)
-								      : NULL;
-	}
-	HASH_ADD(hh, k->sites, id, sizeof(s->id), s);
-	if (!s->hh.tbl) {
-		free(text);
-		free(s);
-		k->stats.refused++;
-		return;
-	}
-	k->nsites++;
-}
-
 static void on_tick_begin(struct ring_track *k, const struct ring_record *rec)
 {
-	if (k->in_tick)
+	if (k->turn.open)
 		k->stats.odd++;
 	drop_tick(k);
-	k->in_tick = true;
-	k->tick_begin_ns = rec->time_ns;
-	k->tick_events = rec->arg64;
-}
-
-static int longest_first(const void *a, const void *b)
-{
-	const struct ring_task *x = *(struct ring_task *const *)a,
-			       *y = *(struct ring_task *const *)b;
-
-	return (x->tick_ns < y->tick_ns) - (x->tick_ns > y->tick_ns);
+	ring_turn_begin(&k->turn, rec->time_ns, rec->arg64);
 }
 
 static void on_tick_end(struct ring_track *k, const struct ring_record *rec)
 {
 	struct ring_culprit culprits[RING_TRACK_CULPRITS];
-	struct ring_tick tick = {.begin_ns = k->tick_begin_ns,
-				 .end_ns = rec->time_ns,
-				 .events = k->tick_events,
-				 .culprits = culprits,
-				 .ntasks = k->nran,
-				 .longest = k->longest,
-				 .longest_ns = k->longest_ns};
+	struct ring_tick tick;
 
 	if (k->running)
 		k->stats.odd++; /* no task runs between two ticks */
 	k->idle_since_ns = rec->time_ns;
-	if (k->in_tick) {
-		if (k->nran > 1)
-			qsort(k->ran, k->nran, sizeof(k->ran[0]), longest_first);
-		while (tick.nculprits < k->nran && tick.nculprits < RING_TRACK_CULPRITS) {
-			const struct ring_task *t = k->ran[tick.nculprits];
-			culprits[tick.nculprits++] = (struct ring_culprit){t, t->tick_ns};
-		}
+	if (k->turn.open) {
+		ring_turn_end(&k->turn, rec->time_ns, culprits, &tick);
 		k->stats.ticks++;
 		CALL(k, tick, &tick);
 	}
@@ -559,7 +458,11 @@ void ring_track_feed(struct ring_track *k, const struct ring_record *rec)
 			t->cancel_ns = rec->time_ns;
 		break;
 	case LSC_REC_SITE:
-		on_site(k, rec);
+		if (ring_sites_put(&k->sites, rec) < 0)
+			k->stats.refused++;
+		break;
+	case LSC_REC_SITE_STACK:
+		ring_sites_stack(&k->sites, rec);
 		break;
 	case LSC_REC_SNAPSHOT_BEGIN:
 		k->snapshot++;

@@ -12,20 +12,12 @@
 
 #include "base/histogram.h"
 #include "ring.h"
+#include "ring_site.h"
 
 #define RING_TRACK_MAX_TASKS 1000000
-#define RING_TRACK_MAX_SITES 65536
 #define RING_TRACK_CULPRITS  16
 
 #define RING_STATE_UNKNOWN (-1) /* next to enum lsc_task_state */
-
-struct ring_site {
-	uint32_t id;
-	int line;	      /* 0 unknown */
-	const char *function; /* owns; NULL unknown */
-	const char *file;     /* in the same block as function; NULL unknown */
-	UT_hash_handle hh;
-};
 
 struct ring_task {
 	uint32_t id;
@@ -105,6 +97,9 @@ struct ring_task *ring_track_find(struct ring_track *k, uint32_t id);
 /* Calls fn for each live task until it answers non-zero (returned). */
 typedef int ring_task_fn(struct ring_task *t, void *arg);
 int ring_track_each(struct ring_track *k, ring_task_fn *fn, void *arg);
+/* Calls fn for each site that was told of until it answers non-zero (returned). */
+typedef int ring_site_fn(struct ring_site *s, void *arg);
+int ring_track_each_site(struct ring_track *k, ring_site_fn *fn, void *arg);
 /* Whether the loop is in a tick by the records so far, since when, and which task runs (0: none, or
  * unknown). */
 bool ring_track_in_tick(const struct ring_track *k, uint64_t *ret_begin_ns, uint32_t *ret_task);

@@ -10,8 +10,8 @@ LSC_BEGIN
 
 struct lsc_condition;
 
-/* A condition on lock (borrowed; it must outlive the condition, several may share it). NULL when
- * out of memory or when this thread has no loop. */
+/* A condition on lock (borrowed; it must outlive the condition and the calls that wait for it;
+ * several may share it). NULL when out of memory or when this thread has no loop. */
 LSC_API struct lsc_condition *lsc_condition_new(struct lsc_lock *lock);
 
 /* Takes the condition; NULL is allowed. Who still waits gets -EIDRM. Returns NULL. */

@@ -48,10 +48,10 @@ struct lsc_as_completed;
 LSC_API struct lsc_as_completed *lsc_as_completed_new(struct lsc_future *const *futures, size_t n);
 
 /* Suspends until there is a next one. 1 and *ret (borrowed from all), 0 when all were given;
- * -EBUSY while another task waits here, -EPERM, -ECANCELED. */
+ * -EBUSY while another task is in here, -EIDRM when all was freed meanwhile, -EPERM, -ECANCELED. */
 LSC_API int lsc_as_completed_next(struct lsc_as_completed *all, struct lsc_future **ret);
 
-/* Takes it; NULL is allowed. The futures run on. No task may wait in lsc_as_completed_next().
+/* Takes it; NULL is allowed. The futures run on. Who waits in lsc_as_completed_next() gets -EIDRM.
  * Returns NULL. */
 LSC_API struct lsc_as_completed *lsc_as_completed_free(struct lsc_as_completed *all);
 

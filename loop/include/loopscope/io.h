@@ -61,9 +61,12 @@ LSC_API int lsc_accept(int fd, struct sockaddr *ret_peer, socklen_t *ret_peer_si
 LSC_API int lsc_connect(int fd, const struct sockaddr *address, socklen_t size);
 
 /* sendfile(2), again and again: sends count bytes of the file from *offset on, fewer only at its
- * end. Returns how many; *offset is advanced by what was sent, also on an error. The file's own
- * reading may block the loop where it is not in the page cache. Yields after each MiB.
- * -EPIPE when the peer is gone, and the errors named above. */
+ * end. Returns how many; *offset is advanced by what was sent, also on an error. offset NULL: from
+ * where the file stands. The file's own reading may block the loop where it is not in the page
+ * cache. Yields after each MiB. What sendfile(2) refuses to read or to write (pipes, sockets, an
+ * O_APPEND file) is read and written instead; of a pipe, what was read and could not be written is
+ * lost. -EPIPE when the peer is gone, -ESPIPE for an offset in a pipe, and the errors named above.
+ */
 LSC_API ssize_t lsc_sendfile(int fd, int file, off_t *offset, size_t count);
 
 /* Closes fd and makes the waits of other tasks for it end with -EBADF. In a thread without a loop

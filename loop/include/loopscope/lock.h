@@ -21,7 +21,7 @@ LSC_API struct lsc_lock *lsc_lock_free(struct lsc_lock *lock);
 LSC_API int lsc_lock_acquire(struct lsc_lock *lock);
 
 /* Hands the lock to who has waited longest, or frees it. Any task may, as in asyncio. 0, or -EPERM
- * when it is free. */
+ * when it is free, or on its way to who has waited. */
 LSC_API int lsc_lock_release(struct lsc_lock *lock);
 
 /* 1 when a task has it. Never fails. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Servers of streams: each connection gets a task of its own, named after the peer, that runs the
- * handler. In the meaning of asyncio.start_server().
+ * Servers of streams: each connection gets a task of its own, named after the peer and spawned
+ * where the server was started, that runs the handler. In the meaning of asyncio.start_server().
  */
 #ifndef LOOPSCOPE_SERVER_H
 #define LOOPSCOPE_SERVER_H
@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "loopscope/api.h"
+#include "loopscope/task.h"
 
 LSC_BEGIN
 
@@ -38,17 +39,40 @@ struct lsc_server_options {
  * a second, as in asyncio; a mark in the record says so. -EPERM outside of tasks, -EINVAL for
  * options of another size, what lsc_getaddrinfo() says, -EADDRINUSE, -EACCES and the like, -ENOMEM.
  * Suspends for names. */
-LSC_API int lsc_start_server(const char *host, uint16_t port, lsc_client_fn fn, void *arg,
-			     const struct lsc_server_options *options, struct lsc_server **ret);
+#define lsc_start_server(host, port, fn, arg, options, ret)                                        \
+	(__extension__({                                                                           \
+		static struct lsc_site lsc_site_ = LSC_SITE_HERE_;                                 \
+		lsc_start_server_at(&lsc_site_, (host), (port), (fn), (arg), (options), (ret));    \
+	}))
+
+/* The same for bindings that make their own sites, as lsc_spawn_at(). */
+LSC_API int lsc_start_server_at(struct lsc_site *site, const char *host, uint16_t port,
+				lsc_client_fn fn, void *arg,
+				const struct lsc_server_options *options, struct lsc_server **ret);
 
 /* The same on a Unix socket; '@' begins an abstract name. A socket that lies at path is removed
  * before, and ours when the server closes. -ENAMETOOLONG. */
-LSC_API int lsc_start_unix_server(const char *path, lsc_client_fn fn, void *arg,
-				  const struct lsc_server_options *options,
-				  struct lsc_server **ret);
+#define lsc_start_unix_server(path, fn, arg, options, ret)                                         \
+	(__extension__({                                                                           \
+		static struct lsc_site lsc_site_ = LSC_SITE_HERE_;                                 \
+		lsc_start_unix_server_at(&lsc_site_, (path), (fn), (arg), (options), (ret));       \
+	}))
+
+/* The same for bindings that make their own sites. */
+LSC_API int lsc_start_unix_server_at(struct lsc_site *site, const char *path, lsc_client_fn fn,
+				     void *arg, const struct lsc_server_options *options,
+				     struct lsc_server **ret);
 
 /* The same on a socket that listens already (of systemd, say), which it takes on success. */
-LSC_API int lsc_start_server_on(int fd, lsc_client_fn fn, void *arg, struct lsc_server **ret);
+#define lsc_start_server_on(fd, fn, arg, ret)                                                      \
+	(__extension__({                                                                           \
+		static struct lsc_site lsc_site_ = LSC_SITE_HERE_;                                 \
+		lsc_start_server_on_at(&lsc_site_, (fd), (fn), (arg), (ret));                      \
+	}))
+
+/* The same for bindings that make their own sites. */
+LSC_API int lsc_start_server_on_at(struct lsc_site *site, int fd, lsc_client_fn fn, void *arg,
+				   struct lsc_server **ret);
 
 /* The address of its listening socket number index, counted from 0, as getsockname(2) gives it.
  * -ENOENT when there are not so many; -EBADF when it is closed. */
@@ -60,6 +84,11 @@ LSC_API uint16_t lsc_server_port(const struct lsc_server *server);
 
 /* Connections that are served now. Never fails. */
 LSC_API size_t lsc_server_connections(const struct lsc_server *server);
+
+/* Serves until SIGINT or SIGTERM comes, or somebody closes the server; then it is closed. Suspends;
+ * connections go on. 0; -ECANCELED, which closes it too; -EBUSY when a loop handles one of these
+ * signals already, -EPERM: then it goes on serving. */
+LSC_API int lsc_server_serve_forever(struct lsc_server *server);
 
 /* Stops listening. Connections go on. Does not suspend. Never fails. */
 LSC_API void lsc_server_close(struct lsc_server *server);

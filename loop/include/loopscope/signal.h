@@ -26,8 +26,10 @@ LSC_API int lsc_signal_add(int signo, lsc_signal_fn fn, void *arg);
 LSC_API int lsc_signal_remove(int signo);
 
 /* Suspends until one of the signals in set comes, and returns its number. Outside of the call they
- * do what they did before. -EBUSY when one of them has a handler here already, else as
- * lsc_signal_add(); -ECANCELED. */
+ * do what they did before; one that comes after that, and before the task has its turn, is kept for
+ * the next such call in this loop. A request to cancel that comes then is met by the next call that
+ * suspends. -EBUSY when one of them has a handler here already, else as lsc_signal_add();
+ * -ECANCELED. */
 LSC_API int lsc_signal_wait(const sigset_t *set);
 
 LSC_END

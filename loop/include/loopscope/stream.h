@@ -9,8 +9,9 @@
  * loop; lsc_stream_drain() suspends while more than the high-water mark is buffered.
  *
  * Errors, besides those named: -EPERM outside of tasks (of what suspends), -ECANCELED, -ENOMEM,
- * -EBADF when the stream was closed, and what the descriptor said (-ECONNRESET, -EPIPE, ...), which
- * later calls say again.
+ * -EBADF when the stream was closed, in debug mode -EPERM from another thread than the loop's (what
+ * gives nothing back does nothing then), and what the descriptor said (-ECONNRESET, -EPIPE, ...),
+ * which later calls say again.
  */
 #ifndef LOOPSCOPE_STREAM_H
 #define LOOPSCOPE_STREAM_H
@@ -23,9 +24,10 @@ LSC_BEGIN
 
 struct lsc_stream;
 
-/* Makes a stream of fd, which it takes (on success), sets non-blocking and closes at its end; a TCP
- * connection gets TCP_NODELAY. Gives *ret. -EPERM when this thread has no loop; -EINVAL for a
- * regular file. */
+/* Makes a stream of fd, which it takes (on success), sets non-blocking and closes at its end. A TCP
+ * connection gets TCP_NODELAY; a terminal is opened anew under the same number, so that whoever
+ * shares it (standard output, the shell) does not find it non-blocking. Gives *ret. -EPERM when
+ * this thread has no loop; -EINVAL for a regular file. */
 LSC_API int lsc_stream_open(int fd, struct lsc_stream **ret);
 
 /* Its descriptor, borrowed; -EBADF when it is closed. */

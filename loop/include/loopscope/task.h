@@ -14,11 +14,12 @@ struct lsc_site {
 	uint32_t line;
 	uint32_t id;	     /* the library's; begins as 0 */
 	uint32_t stack_high; /* bytes of stack that a task from here used at most; in debug mode */
+	uint32_t stack_size; /* ... of a stack of so many bytes */
 };
 
 #define LSC_SITE_HERE_                                                                             \
 	{                                                                                          \
-		__func__, __FILE__, __LINE__, 0, 0                                                 \
+		__func__, __FILE__, __LINE__, 0, 0, 0                                              \
 	}
 
 /* Starts fn(arg) as a task: it is ready at once and runs after what is ready already. name (NULL:

@@ -36,8 +36,8 @@ LSC_API struct lsc_handle *lsc_call_later(uint64_t delay_ns, lsc_call_fn fn, voi
 /* The same, once CLOCK_MONOTONIC has reached when_ns. */
 LSC_API struct lsc_handle *lsc_call_at(uint64_t when_ns, lsc_call_fn fn, void *arg);
 
-/* Takes a call back. 1; 0 when it was made, taken back or dropped before. Borrows the handle. Never
- * fails. */
+/* Takes a call back. 1; 0 when it was made, taken back or dropped before; -EPERM in debug mode from
+ * another thread. Borrows the handle. */
 LSC_API int lsc_handle_cancel(struct lsc_handle *handle);
 
 /* 1 when it was taken back, or dropped. Never fails. */
@@ -64,7 +64,8 @@ LSC_API void lsc_timer_init(struct lsc_timer *timer, lsc_call_fn fn, void *arg);
  * loop ends. 0; -EPERM from another thread, or when there was no loop at its lsc_timer_init(). */
 LSC_API int lsc_timer_start(struct lsc_timer *timer, uint64_t when_ns);
 
-/* 1 when it was set and will not call; 0 when it was not set. Never fails. */
+/* 1 when it was set and will not call; 0 when it was not set; -EPERM in debug mode from another
+ * thread. */
 LSC_API int lsc_timer_stop(struct lsc_timer *timer);
 
 /* 1 while it is set. Never fails. */

@@ -105,7 +105,8 @@ enum lsc_record_kind {
 	LSC_REC_SNAPSHOT_END = 13,
 	LSC_REC_MARK = 14,      /* the application's own mark; TEXT follows */
 	LSC_REC_TASK_YIELD = 15, /* the step ends and the task may run from now: SUSPEND and READY in one */
-	LSC_REC_SITE_STACK = 16, /* task = site id; arg64 = bytes of stack that a task from there used; grows */
+	LSC_REC_SITE_STACK = 16, /* task = site id; arg64 = bytes of stack that a task from there used; grows;
+				  * arg8 = log2 of that stack's bytes, 0: unknown */
 	LSC_REC_COUNTER = 17,   /* the application's own counter; arg64 = its value from now on, signed; TEXT
 				 * follows: its name */
 	LSC_REC_LAST = LSC_REC_COUNTER, /* the last that this header knows; grows */

@@ -4,8 +4,8 @@
  * "sleep COUNT NS", is a batch: so many tasks, all of them ready in the same turn, each of which
  * computes or sleeps for so long; "mixed" has every other one sleep. When the last has ended a line
  * of JSON tells by the thread's own clocks how long they took together, from the first one's begin
- * to the last one's end: "ns", of these "cpu_ns" on the CPU and "delay_ns" runnable without one;
- * "longest_ns" is the longest of them.
+ * to the last one's end: "ns", of these "cpu_ns" on the CPU, "delay_ns" runnable without one and
+ * "slept_ns" in calls that sleep; "longest_ns" is the longest of them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 
 static struct {
 	const char *kind;
-	uint64_t each_ns, begin_ns, end_ns, longest_ns;
+	uint64_t each_ns, begin_ns, end_ns, longest_ns, slept_ns;
 	struct {
 		uint64_t cpu_ns, delay_ns;
 	} before, after;
@@ -62,9 +62,11 @@ static void block(uint64_t until_ns)
 {
 	struct timespec t = {.tv_sec = (time_t)(until_ns / ONE_S),
 			     .tv_nsec = (long)(until_ns % ONE_S)};
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
 		;
+	batch.slept_ns += clock_ns(CLOCK_MONOTONIC) - begin_ns;
 }
 
 static int work(void *arg)
@@ -116,10 +118,11 @@ static int obey(char *line)
 	lsc_unref(all);
 	for (size_t i = 0; i < n; i++)
 		lsc_unref(tasks[i]);
-	printf("{\"begin_ns\":%lu,\"ns\":%lu,\"cpu_ns\":%lu,\"delay_ns\":%lu,\"longest_ns\":%lu}\n",
+	printf("{\"begin_ns\":%lu,\"ns\":%lu,\"cpu_ns\":%lu,\"delay_ns\":%lu,\"slept_ns\":%lu,"
+	       "\"longest_ns\":%lu}\n",
 	       batch.begin_ns, batch.end_ns - batch.begin_ns,
 	       batch.after.cpu_ns - batch.before.cpu_ns,
-	       batch.after.delay_ns - batch.before.delay_ns, batch.longest_ns);
+	       batch.after.delay_ns - batch.before.delay_ns, batch.slept_ns, batch.longest_ns);
 	fflush(stdout);
 	return r;
 }

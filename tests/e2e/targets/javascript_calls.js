@@ -49,6 +49,8 @@ function weigh(kind, ms, bytes) {
 		real.command = `sleep ${ms / 1000}`;
 	} else if (kind === "hash") {
 		real.rounds = amount(ms, 4000, (n) => crypto.pbkdf2Sync("secret", "salt", n, 64, "sha512"));
+	} else if (kind === "rounds") {
+		real.rounds = amount(1, 400, (n) => crypto.pbkdf2Sync("secret", "salt", n, 64, "sha512"));
 	} else if (kind === "json") {
 		const text = (n) => `[${"{\"name\":[1,2,3],\"text\":\"some\"},".repeat(n)}1]`;
 		real.text = text(bytes ? Math.ceil(bytes / text(1).length)

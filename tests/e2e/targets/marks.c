@@ -7,14 +7,13 @@
  * the line is done with.
  */
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "loopscope/loopscope.h"
+#include "service.h"
 
 #define NS_PER_MS 1000000ull
 
@@ -93,25 +92,11 @@ static int obey(const char *line)
 
 static int serve(void *arg)
 {
-	char line[64];
-
 	(void)arg;
 	mark("from before");
 	count("workers", 9);
 	count("workers", 4);
-	puts("running");
-	fflush(stdout);
-	for (;;) {
-		int r = lsc_wait_fd(STDIN_FILENO, POLLIN);
-		ssize_t n = r < 0 ? 0 : read(STDIN_FILENO, line, sizeof(line) - 1);
-
-		if (n <= 0)
-			return 0;
-		line[n] = '\0';
-		r = obey(line);
-		if (r < 0)
-			return r;
-	}
+	return service_obey(obey);
 }
 
 int main(void)

@@ -2,7 +2,8 @@
 """An asyncio service that runs other people's coroutines. A line on stdin is a JSON object: `kind` of
 what blocks, `seconds`, the `task`'s name, a `path` to a module and the name of its coroutine
 function. The task runs that; another thread looks at it half way through and the target tells what
-it saw, as CPython itself has it: the stack, leaf first, and where the coroutine begins. The argument
+it saw, as CPython itself has it: the stack, leaf first, and where the coroutine begins; and what the
+loop's thread did meanwhile, as the kernel has it: ns that passed, on the CPU, and in its queue. The argument
 `uvloop` has it run on that."""
 import asyncio
 import importlib.util
@@ -29,6 +30,13 @@ def snapshot(thread):
         stack.append([name_of(frame.f_code), frame.f_code.co_filename, frame.f_lineno])
         frame = frame.f_back
     return stack
+
+
+def account():
+    """Time now, on the CPU so far, in its queue so far."""
+    with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+        on_cpu, queued, _ = file.read().split()
+    return time.monotonic_ns(), int(on_cpu), int(queued)
 
 
 class Host:
@@ -135,11 +143,13 @@ async def main():
         async def start():
             await asyncio.sleep(0.05)
             host.begin(order)
+            before = account()
             task = loop.create_task(function(host, order["seconds"]), name=order["task"])
             try:
                 await task
             except Exception:
                 traceback.print_exc()
+            order["ns"], order["on_cpu"], order["queued"] = map(int.__sub__, account(), before)
             order["task"] = task.get_name()
             print(json.dumps(order), flush=True)
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Two loops of one thread, one after the other and at different depths; before, between and after them it
 blocks and computes, which is no turn of a loop. Prints what it plants within a loop, by its own clock.
-ARGUMENTS: asyncio or uvloop, a seed."""
+ARGUMENTS: epoll, poll or select (asyncio on it) or uvloop, a seed."""
 import asyncio
 import json
 import os
 import random
+import selectors
 import sys
 import threading
 import time
@@ -54,12 +55,17 @@ def deeper(levels):
     if levels:
         deeper(levels - 1)
     else:
-        asyncio.run(turns())
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(turns())
 
 
-if sys.argv[1] == "uvloop":
-    import uvloop
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+def new_loop():
+    if sys.argv[1] == "uvloop":
+        import uvloop
+        return uvloop.new_event_loop()
+    return asyncio.SelectorEventLoop(getattr(selectors, sys.argv[1].capitalize() + "Selector")())
+
+
 outside()
 for _ in range(3):
     deeper(chance.randint(0, 200))

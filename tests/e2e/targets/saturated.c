@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An event loop that can be saturated: its descriptor is always ready, each turn works for as many
- * us as the argument says, 200 without, and it never sleeps in its wait. Lines on stdin: `busy`,
- * `idle`, `work SECONDS`, `sleep SECONDS`; the last two happen inside one turn and are answered
- * with their length by its own clock.
+ * us as the argument says, 200 without, and it never sleeps in its wait. Lines on stdin: `busy`;
+ * `idle`, answered with the length of the longest turn since then; `work SECONDS`, `sleep SECONDS`,
+ * which happen inside one turn and are answered with their length. All by its own clock.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -30,6 +30,14 @@ static void work(uint64_t ns)
 		;
 }
 
+static void answer(uint64_t ns, uint64_t end)
+{
+	printf("{\"ns\": %llu, \"end_ns\": %llu}\n", (unsigned long long)ns,
+	       (unsigned long long)end);
+}
+
+static uint64_t longest_ns; /* of the turns since `busy` */
+
 static void obey(const char *line, int epoll, int ready)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.fd = ready};
@@ -37,11 +45,13 @@ static void obey(const char *line, int epoll, int ready)
 	double seconds;
 
 	if (!strncmp(line, "busy", 4)) {
+		longest_ns = 0;
 		epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &e);
 		return;
 	}
 	if (!strncmp(line, "idle", 4)) {
 		epoll_ctl(epoll, EPOLL_CTL_DEL, ready, NULL);
+		answer(longest_ns, now_ns());
 		return;
 	}
 	if (sscanf(line, "work %lf", &seconds) == 1) {
@@ -52,8 +62,7 @@ static void obey(const char *line, int epoll, int ready)
 		nanosleep(&t, NULL);
 	}
 	uint64_t end = now_ns();
-	printf("{\"ns\": %llu, \"end_ns\": %llu}\n", (unsigned long long)(end - begin),
-	       (unsigned long long)end);
+	answer(end - begin, end);
 }
 
 int main(int argc, char **argv)
@@ -69,6 +78,7 @@ int main(int argc, char **argv)
 	puts("running");
 	for (;;) {
 		int n = epoll_wait(epoll, got, 8, 20);
+		uint64_t begin = now_ns();
 		for (int i = 0; i < n; i++) {
 			if (got[i].data.fd != STDIN_FILENO) {
 				work(turn_ns);
@@ -80,5 +90,7 @@ int main(int argc, char **argv)
 			line[size] = '\0';
 			obey(line, epoll, ready);
 		}
+		uint64_t turn = now_ns() - begin;
+		longest_ns = turn > longest_ns ? turn : longest_ns;
 	}
 }

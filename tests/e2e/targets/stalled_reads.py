@@ -2,11 +2,12 @@
 """An asyncio loop in whose memory there is a page of a file that only this process can read, everybody else who tries
 is kept waiting for ever (stalled_file.c). A line on stdin says where that page is met by who unwinds the stack, and for
 how many seconds to sleep there: `frame`, the frame pointer of code without unwind information points to it;
-`interpreter`, the name of the running function lies on it. `nowhere`: an ordinary sleep. Answered as blocker.py does it.
+`interpreter`, the name of the running function lies on it. `code`, a function of the file sleeps. `nowhere`: an ordinary
+sleep. Answered as blocker.py does it.
 
     stalled_reads.py FILE [code]
 
-code: the file is mapped as code, too."""
+code: the file is a library, with stalled_code_sleep()."""
 import asyncio
 import ctypes
 import json
@@ -30,8 +31,7 @@ def map_memory(protection, flags, fd):
 
 file = open(sys.argv[1], "rb")  # stays open
 stalled = map_memory(mmap.PROT_READ, mmap.MAP_PRIVATE, file.fileno())
-if sys.argv[2:] == ["code"]:
-    map_memory(mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, file.fileno())
+library = ctypes.CDLL(sys.argv[1]) if sys.argv[2:] == ["code"] else None
 
 # push rbp; mov rbp, rdi; mov edi, esi; call rdx; pop rbp; ret
 CALL = bytes.fromhex("55 4889fd 89f7 ffd2 5d c3")
@@ -55,6 +55,7 @@ word.value = stalled + 64
 BLOCKS = {
     "frame": lambda seconds: call(stalled + 64, int(seconds * 1e6), usleep),
     "interpreter": renamed,
+    "code": lambda seconds: library.stalled_code_sleep(int(seconds * 1e6)),
     "nowhere": time.sleep,
 }
 

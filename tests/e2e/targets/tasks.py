@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Tasks of asyncio in random trees, in several loops in threads. Arguments: a seed, loops, tasks a loop,
-and where uvloop's loops are to be: the folder that has it. When all is quiet it prints what asyncio itself says of the tasks, and whom each was made to await. A
-line on stdin ends it."""
+and `uvloop` where the loops are to be of that. When all is quiet it prints what asyncio itself says of the
+tasks, and whom each was made to await. A line on stdin ends it."""
 import asyncio
 import gc
 import json
@@ -11,8 +11,7 @@ import threading
 import time
 
 SEED, LOOPS, TASKS = (int(argument) for argument in sys.argv[1:4])
-if len(sys.argv) > 4:
-    sys.path.insert(0, sys.argv[4])
+if "uvloop" in sys.argv:
     import uvloop
     uvloop.install()
 

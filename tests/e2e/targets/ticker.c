@@ -57,11 +57,14 @@ static void *tick(void *arg)
 	(void)arg;
 	if (fd < 0)
 		fail("schedstat");
+	int64_t delay = delay_ns(fd), last = now_ns();
 	for (;;) {
-		int64_t delay = delay_ns(fd), begin = now_ns();
 		nanosleep(&ms, NULL);
-		int64_t gap = now_ns() - begin - TICK_NS;
-		gap -= delay_ns(fd) - delay;
+		/* each gap begins where the last one ended: nothing lies in between */
+		int64_t before = delay_ns(fd), now = now_ns();
+		int64_t gap = now - last - TICK_NS - (delay_ns(fd) - delay);
+		delay = before;
+		last = now;
 		if (gap > atomic_load(&longest_ns))
 			atomic_store(&longest_ns, gap);
 	}

@@ -29,6 +29,23 @@ finish() {
 	wait "$job" || status=$?
 }
 
+@test "the lines of attach go on below their text where the terminal is narrow; JSON does not" {
+	COLUMNS=60 FAKE_LOOPSCOPED=target-exit run -0 --separate-stderr loopscope attach -p $NOBODY
+	diff -u - <(head -n 8 <<< "$output") <<-'END'
+	loop 42 ev?[2Jil (epoll_wait, fd 5)
+	attached 4199999: 1 loop
+	22:13:20.204  STALL 300.2 ms  sleep
+	              clock_nanosleep(300.0 ms)  in task
+	              'han?]0;pwned?dle' (handle app.py:12): sleep?
+	              <- handle
+	              20 sockets waited, 5.61 s in all, worst
+	                299.8 ms (127.0.0.1:51204)
+	END
+	COLUMNS=60 FAKE_LOOPSCOPED=target-exit loopscope attach --json -p $NOBODY 2> /dev/null | while read -r line; do
+		[[ $line == "{"*"}" ]]
+	done
+}
+
 @test "attach prints the loop, attached, the stall with its victims, and the summary" {
 	FAKE_LOOPSCOPED=target-exit run -0 --separate-stderr loopscope attach -p $NOBODY
 	diff -u - <(echo "$output") <<-'END'
@@ -38,23 +55,55 @@ finish() {
 	              20 sockets waited, 5.61 s in all, worst 299.8 ms (127.0.0.1:51204)
 	wrote process-4199999.lsc (1 stall, 0 lost) - loopscope report process-4199999.lsc
 	END
-	[ "$stderr" = "loopscope attach: no ring: tasks are not seen" ]
+	diff -u - <(echo "$stderr") <<-'END'
+	loopscope attach: no ring: tasks are not seen
+	loopscope attach: process 4199999 ended
+	END
+}
+
+@test "attach says that the process ended, and when that was before the watch was ready" {
+	FAKE_LOOPSCOPED=gone run -0 --separate-stderr loopscope attach -p $NOBODY
+	[ "$output" = "wrote process-4199999.lsc (1 stall, 0 lost) - loopscope report process-4199999.lsc" ]
+	[ "$stderr" = "loopscope attach: process 4199999 ended before the watch was ready, 1.00 s after it began: no event loop was seen" ]
+	FAKE_LOOPSCOPED=gone run -0 --separate-stderr loopscope attach --name x
+	[[ $stderr == "loopscope attach: all processes ended before the watch was ready, "* ]]
+	FAKE_LOOPSCOPED=gone run -0 --separate-stderr loopscope attach -q -p $NOBODY
+	[ -z "$stderr" ]
+	FAKE_LOOPSCOPED=gone run -0 --separate-stderr loopscope attach --json -p $NOBODY
+	[[ ${lines[0]} == '{"event":"notice","text":"process 4199999 ended before '* ]]
+}
+
+@test "record says how a command ended that failed, or in which no loop was seen" {
+	local after=' after [0-9.]+ [mu]?s'
+	run -7 --separate-stderr loopscope record -- sh -c 'exit 7'
+	[[ $stderr =~ "loopscope record: sh ended with exit status 7"$after$'\n'wrote ]]
+	run -0 --separate-stderr loopscope record -- sh -c 'exit 0'
+	[[ $stderr != *"ended with"* ]]
+	FAKE_LOOPSCOPED=no-loop run -0 --separate-stderr loopscope record -- true
+	[[ $stderr =~ ^"loopscope record: true ended with exit status 0"$after": no event loop was seen in it"$'\n'wrote ]]
+	FAKE_LOOPSCOPED=no-loop run -143 --separate-stderr loopscope record -- sh -c 'kill -TERM $$'
+	[[ $stderr =~ "sh ended with exit status 143"$after": no event loop was seen in it" ]]
 }
 
 @test "attach asks for what the options say" {
 	FAKE_LOOPSCOPED=target-exit run -0 loopscope attach -p 42,43 -p 44 45 --tid 7 --loop-thread 8 -d 1.5 \
-		--stall 20 --block 2ms --ready-wait 3 --print 0 --follow --max-overhead 0.5% --require bpf \
-		-o x.lsc
+		--stall 20 --block 2ms --ready-wait 3 --print 0 --follow --max-overhead 0.5% --max-size 64M \
+		--require bpf -o x.lsc
 	python3 - <<-'END'
 	import json, os
 	a = [json.loads(l) for l in open("log") if '"attach"' in l][0]
 	want = {"type": "attach", "pids": [42, 43, 44, 45], "names": [], "cgroup": None, "tids": [7],
 		"loop_threads": [8], "command": None, "mode": "attach", "follow": True, "stall_ns": 20000000, "block_ns": 2000000,
 		"ready_wait_ns": 3000000, "print_ns": 0, "duration_ns": 1500000000,
-		"max_overhead": 0.005, "output": os.getcwd() + "/x.lsc", "overwrite": True, "require": "bpf", "owner_uid": -1,
+		"max_overhead": 0.005, "max_bytes": 64 << 20, "output": os.getcwd() + "/x.lsc", "overwrite": True, "require": "bpf", "owner_uid": -1,
 		"owner_gid": -1}
 	assert a == want, a
 	END
+}
+
+@test "in the root directory a capture is named by one slash" {
+	(cd / && FAKE_LOOPSCOPED=target-exit loopscope attach -p 42 -o x.lsc)
+	grep -q '"output":"/x.lsc"' "$FAKE_LOG"
 }
 
 @test "attach has the contract's defaults" {
@@ -65,7 +114,7 @@ finish() {
 	assert a["names"] == ["we/ird name"] and a["cgroup"] == "/a/b" and a["pids"] == []
 	assert (a["stall_ns"], a["block_ns"], a["ready_wait_ns"], a["print_ns"]) == (10000000, 1000000, 5000000, 50000000)
 	assert a["follow"] is False and a["overwrite"] is False
-	assert a["duration_ns"] == 0 and a["max_overhead"] == 0.01 and a["require"] is None
+	assert a["duration_ns"] == 0 and a["max_overhead"] == 0.01 and a["max_bytes"] == 1 << 30 and a["require"] is None
 	assert a["output"] == os.getcwd() + "/we_ird_name.lsc"
 	END
 }
@@ -92,7 +141,7 @@ finish() {
 	e = [json.loads(l) for l in open("out")]
 	for x in e:
 	    jsonschema.validate(x, json.load(open("schema")))
-	assert [x["event"] for x in e] == ["loop", "ready", "notice", "stall", "end"], e
+	assert [x["event"] for x in e] == ["loop", "ready", "notice", "stall", "notice", "end"], e
 	assert all(next(iter(x)) == "event" for x in e)
 	assert e[1]["pids"] == [4199999] and e[1]["loops"] == 1
 	assert e[-1]["path"] == "process-4199999.lsc" and e[-1]["stalls"] == 1
@@ -207,7 +256,7 @@ while not os.path.exists("socket"): time.sleep(0.01)'
 	LOOPSCOPE_SOCKET=$PWD/socket run -4 --separate-stderr loopscope attach -p $NOBODY
 	[[ $stderr == *"belongs to uid $(id -u nobody)"* ]]
 	[ ! -e log ] || ! grep -q attach log
-	kill "$service" 2> /dev/null || true
+	if kill "$service" 2> /dev/null; then wait "$service" || [ $? -eq 143 ]; fi
 }
 
 @test "record leaves stdin, stdout and the exit status to the command" {
@@ -260,6 +309,28 @@ while not os.path.exists("socket"): time.sleep(0.01)'
 	[ "$output" = done ]
 	[ "${#stderr_lines[@]}" -eq 1 ]
 	FAKE_LOOPSCOPED=die-later run -3 loopscope record -q -- sh -c 'exit 3'
+}
+
+@test "a hangup stops like Ctrl-C, unless it was ignored from the start" {
+	start_until attached loopscope attach -p $NOBODY
+	kill -HUP $job
+	finish
+	[ "$status" -eq 0 ]
+	start_until attached nohup loopscope attach -p $NOBODY
+	kill -HUP $job # ends nothing: it is dropped
+	# it is not waited for: what is blocked is kept
+	(( (0x$(awk '/^SigBlk/ { print $2 }' /proc/$job/status) & 1) == 0 ))
+	kill -INT $job
+	finish
+	[ "$status" -eq 0 ]
+}
+
+@test "a command under watch ignores hangups if loopscope was started so" {
+	local seen='import signal; print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)'
+	run -0 --separate-stderr loopscope record -q -- /usr/bin/python3 -c "$seen"
+	[ "$output" = False ]
+	run -0 --separate-stderr nohup loopscope record -q -- /usr/bin/python3 -c "$seen"
+	[ "$output" = True ]
 }
 
 @test "SIGINT is for the command; SIGTERM is handed on to it" {

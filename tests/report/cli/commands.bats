@@ -23,6 +23,19 @@ setup() {
 	done
 }
 
+@test "each option that a command has is in docs/cli.md and in the manual page" {
+	local docs=$BATS_TEST_DIRNAME/../../../docs option met=0
+	for command in attach record report check doctor ps schema; do
+		for option in $(loopscope $command --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -e '--[a-z-]+'); do
+			[[ $option == --help || $option == --usage || $option == --version ]] && continue
+			met=$((met + 1))
+			grep -qF -e "$option" "$docs/cli.md" || { echo "$command $option: not in cli.md"; false; }
+			grep -qF -e "*$option*" "$docs/man/loopscope.1.scd" || { echo "$command $option: not in the manual"; false; }
+		done
+	done
+	[ $met -gt 40 ]
+}
+
 @test "no command is a usage error and prints the help on stderr" {
 	run -2 --separate-stderr loopscope
 	[ -z "$output" ]
@@ -47,6 +60,10 @@ setup() {
 	run -2 loopscope attach -p 1 --frobnicate
 	run -2 loopscope attach -p 1 --require luck
 	run -2 loopscope attach -p 1 --color blue
+	for size in 64 -1M 1X 1023K ""; do
+		run -2 --separate-stderr loopscope attach -p 1 --max-size "$size"
+		[[ $stderr == "loopscope attach: --max-size: '$size' is no size of at least 1M (like 64M, 2G); see"* ]]
+	done
 	run -2 loopscope attach -p 1 -o -
 	run -2 loopscope attach 17
 	run -2 loopscope record
@@ -59,9 +76,9 @@ setup() {
 	run -2 --separate-stderr loopscope attach
 	[ "$stderr" = "loopscope attach: whom? Give -p PID, --name COMM or --cgroup PATH; see loopscope help attach" ]
 	run -2 --separate-stderr loopscope report a.lsc --html b.html
-	[ "$stderr" = "loopscope report: only one capture at a time; where it is written to follows a =, as in --html=b.html; see loopscope help report" ]
+	[ "$stderr" = "loopscope report: only one capture at a time, not 'a.lsc' and 'b.html'; where it is written to follows a =, as in --html=FILE; see loopscope help report" ]
 	run -2 --separate-stderr loopscope report a.lsc b.lsc
-	[ "$stderr" = "loopscope report: only one capture at a time: 'b.lsc' is one more; see loopscope help report" ]
+	[ "$stderr" = "loopscope report: only one capture at a time, not 'a.lsc' and 'b.lsc'; see loopscope help report" ]
 	run -2 --separate-stderr loopscope check a.lsc -- true
 	[ "$stderr" = "loopscope check: only one of FILE.lsc, -p PID and -- COMMAND can be judged; see loopscope help check" ]
 	run -2 --separate-stderr loopscope attach -p $'1\e[31m'
@@ -82,12 +99,27 @@ setup() {
 	[ "$stderr" = "loopscope attach: --stall needs a value; see loopscope help attach" ]
 	run -2 --separate-stderr loopscope attach -p 1 --json=x
 	[ "$stderr" = "loopscope attach: --json=x: the option takes no value; see loopscope help attach" ]
-	run -2 --separate-stderr loopscope check -q absent.lsc # a letter without a long name is an option
-	[[ $stderr != *"no option"* ]]
+	for option in -q --quiet "-p 1 -d 1" "--pid 1 --duration 1"; do
+		# shellcheck disable=SC2086
+		run -2 --separate-stderr loopscope check $option absent.lsc
+		[[ $stderr != *"no option"* ]]
+	done
 	run -2 --separate-stderr loopscope report a.lsc $'--no\e[31m'
 	[ "${#stderr_lines[@]}" -eq 1 ]
 	[[ $stderr != *$'\e'* ]]
 	[ ! -e "$FAKE_LOG" ]
+}
+
+@test "an error is one line, which is folded where stderr is a terminal" {
+	local command="COLUMNS=40 loopscope report 'a capture that is not there'" line
+	run -2 --separate-stderr bash -c "$command"
+	[ "$stderr" = "loopscope report: cannot open 'a capture that is not there': No such file or directory" ]
+	run -2 script -qec "$command" /dev/null < /dev/null
+	[ "${#lines[@]}" -gt 1 ]
+	for line in "${lines[@]}"; do
+		line=${line%$'\r'}
+		[ "${#line}" -le 40 ]
+	done
 }
 
 @test "doctor prints the checks with what would give them, stripped of escapes" {
@@ -117,15 +149,39 @@ setup() {
 
 @test "a full disk under stdout is told and fails" {
 	[ -w /dev/full ] || skip "no /dev/full here"
-	run -125 --separate-stderr bash -c 'loopscope --help > /dev/full'
-	[[ $stderr == *"cannot write to stdout"* ]]
+	why="cannot write to stdout: No space left on device"
+	for command in --help --version "help check"; do
+		run -2 --separate-stderr bash -c "loopscope $command > /dev/full"
+		[ "$stderr" = "loopscope: $why" ]
+	done
+	for command in schema "schema report" ps "ps --json" doctor "doctor --json" "attach -p $$ -o a.lsc"; do
+		FAKE_LOOPSCOPED=target-exit run -2 --separate-stderr bash -c "loopscope $command > /dev/full"
+		[[ $stderr == *"loopscope ${command%% *}: $why"* ]]
+		[ "$(grep -c "$why" <<< "$stderr")" -eq 1 ]
+	done
+}
+
+@test "a closed stdout is told, and what is written to a file does not land in it" {
+	run -2 --separate-stderr bash -c 'loopscope --version >&-'
+	[ "$stderr" = "loopscope: cannot write to stdout: Bad file descriptor" ]
+	run -2 --separate-stderr bash -c 'loopscope doctor >&- <&-'
+	[ "$stderr" = "loopscope doctor: cannot write to stdout: Bad file descriptor" ]
 }
 
 @test "ps takes one process by its number, and no other word" {
-	for argument in x 0 -1 1,2 "1 2" 99999999999 --json=x; do
+	for argument in x 0 -1 1,2 "1 2" 99999999999 --json=x -p "-p x" "-p 1 2" "-p 1 -p 2"; do
 		# shellcheck disable=SC2086
 		run -2 --separate-stderr loopscope ps $argument
 		[ -z "$output" ]
 		[[ $stderr == "loopscope ps: "* ]]
+	done
+}
+
+@test "ps -p PID is ps PID" {
+	for argument in 42 "-p 42" --pid=42; do
+		rm -f log
+		# shellcheck disable=SC2086
+		run -0 loopscope ps $argument
+		grep -q '^{"type":"ps","pid":42}$' log
 	done
 }

@@ -50,6 +50,13 @@ static void on_attach(json_t *msg)
 		exit(0);
 	}
 	raw("{\"type\":\"future\",\"x\":[1,2]}");
+	if (is("gone"))
+		return;
+	if (is("no-loop")) {
+		say(json_pack("{s:s, s:O, s:i, s:O}", "type", "ready", "pids", pids, "loops", 0,
+			      "path", path));
+		return;
+	}
 	say(json_pack("{s:s, s:i, s:i, s:s, s:n, s:s, s:i, s:s}", "type", "loop", "pid", 42, "tid",
 		      42, "comm", "ev\033[2Jil", "runtime", "syscall", "epoll_wait", "fd", 5,
 		      "source", "bpf"));
@@ -77,9 +84,10 @@ static void on_attach(json_t *msg)
 static void end(const char *reason, json_t *path)
 {
 	say(json_pack("{s:s, s:s, s:O, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I}", "type", "end",
-		      "reason", reason, "path", path, "stalls", 1, "blocks", 2, "loops", 1, "lost",
-		      0, "emitted", 3, "stored", 3, "coverage", 1.0, "duration_ns",
-		      (json_int_t)1000000000, "worst_ns", (json_int_t)300200000));
+		      "reason", reason, "path", path, "stalls", 1, "blocks", 2, "loops",
+		      is("gone") || is("no-loop") ? 0 : 1, "lost", 0, "emitted", 3, "stored", 3,
+		      "coverage", 1.0, "duration_ns", (json_int_t)1000000000, "worst_ns",
+		      (json_int_t)300200000));
 }
 
 static void on_doctor(void)
@@ -89,6 +97,15 @@ static void on_doctor(void)
 		      is("blind") ? "refused" : "ok", "detail", "seen", "name", "fentry\033[1m",
 		      "status", "missing", "detail", "no CONFIG_KPROBES", "fix",
 		      "a kernel with kprobes"));
+}
+
+static void on_ps(void)
+{
+	say(json_pack("{s:s, s:[{s:i, s:i, s:s, s:s, s:{s:s, s:i}, s:s, s:b, s:f}]}", "type",
+		      "ps-loops", "loops", "pid", 42, "tid", 42, "comm", "evil", "runtime", "redis",
+		      "primary_wait", "syscall", "epoll_wait", "fd", 5, "source", "bpf", "turned",
+		      1, "utilization", 0.5));
+	say(json_pack("{s:s, s:i, s:[]}", "type", "ps-end", "processes", 3, "unseen"));
 }
 
 int main(int argc, char **argv)
@@ -115,13 +132,17 @@ int main(int argc, char **argv)
 		if (!strcmp(type, "attach")) {
 			path = json_incref(json_object_get(msg, "output"));
 			on_attach(msg);
-			if (is("target-exit"))
+			if (is("target-exit") || is("gone"))
 				end("target-exit", path);
 		}
 		if (!strcmp(type, "stop") && path && !is("never-ends"))
-			end("user", path);
+			end(json_is_integer(json_object_get(msg, "exit_status")) ? "target-exit"
+										 : "user",
+			    path);
 		if (!strcmp(type, "doctor"))
 			on_doctor();
+		if (!strcmp(type, "ps"))
+			on_ps();
 		json_decref(msg);
 	}
 	fprintf(logged, "closed %d\n", r);

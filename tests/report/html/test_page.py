@@ -34,7 +34,7 @@ def render(document):
     return render_all([document])[0]
 
 
-PARTS = ("loops", "tasks", "stalls", "stacks", "findings", "blame", "profiles")
+PARTS = ("loops", "tasks", "stalls", "stacks", "findings", "blame", "profiles", "counters", "stack_uses")
 
 
 class Page(html.parser.HTMLParser):
@@ -186,7 +186,8 @@ class Content(unittest.TestCase):
                      "18,233 events emitted, 18,230 stored, 3 lost: 3 bpf-ring-full",
                      "Use await asyncio.sleep() instead of time.sleep().", "wait #7 at 4.18 s, 411.9 ms: handle-9918",
                      "2026-03-02 14:02:03 UTC", "12.50 s: samples every 4 ms instead of 1 ms",
-                     "Suppressed: known, replaced in 2.4, until 2026-06-01", "held by audit-writer 4260"):
+                     "Suppressed: known, replaced in 2.4, until 2026-06-01", "held by audit-writer 4260",
+                     "futex FUTEX_WAIT_PRIVATE"):
             self.assertIn(text, words)
 
     def test_counts_on_the_page_are_those_of_the_document(self):

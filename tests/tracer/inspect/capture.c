@@ -214,6 +214,8 @@ void answers_add(const struct inspector_result *result, void *arg)
 	struct answers *a = arg;
 	struct answer_copy *l = &a->last;
 
+	if (result->keeps)
+		return; /* no answer yet */
 	memset(l, 0, sizeof(*l));
 	l->cookie = result->cookie;
 	l->nframes = result->nframes;

@@ -104,6 +104,7 @@ static int wait_for_signal(void)
 {
 	const struct timespec second = {.tv_sec = 1};
 
+	woken = 0;
 	if (signal(SIGUSR1, on_wake) == SIG_ERR || say_ready() < 0)
 		return -1;
 	while (!woken)

@@ -404,3 +404,12 @@ struct pyview build(const struct version *v)
 	pyview_check(&view);
 	return view;
 }
+
+void merge_python(struct pyview *v, uint32_t tid, const struct inspector_chain *seen,
+		  struct answer *a)
+{
+	static struct pychain chain;
+
+	pychain_read(v, tid, seen, &chain);
+	pystack_merge(&chain, a);
+}

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inspect/pystack.h"
 #include "inspect/pyview.h"
 
 #define RUNTIME	 0x700000000000ull
@@ -68,5 +69,8 @@ void make_task(uint64_t coro, uint64_t name);
 /* The module _asyncio, which has these. */
 void make_module(const struct pair *pairs, size_t n);
 struct pyview build(const struct version *v);
+/* Reads the frames of a thread, or those of seen, and puts them into the answer. */
+void merge_python(struct pyview *v, uint32_t tid, const struct inspector_chain *seen,
+		  struct answer *a);
 
 #endif

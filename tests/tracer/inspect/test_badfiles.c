@@ -221,6 +221,32 @@ static void a_common_part_in_a_fifo_hangs_nobody(void **state)
 	inspector_free(ins);
 }
 
+static void a_file_without_sections_is_unwound(void **state)
+{
+	struct inspector *ins = answers_start(&got, NULL);
+	size_t frames = 0;
+
+	(void)state;
+	for (int stripped = 0; stripped < 2; stripped++) {
+		memcpy(file, real, real_size);
+		Elf64_Ehdr *e = (Elf64_Ehdr *)file;
+		if (stripped)
+			e->e_shoff = e->e_shnum = e->e_shstrndx = 0;
+		capture_store(path, file, real_size);
+		pid_t pid = spawn_captured(path, "abcab", NULL, &cap);
+		answers_ask(ins, &got, &cap);
+		assert_string_equal(got.last.why, "");
+		for (size_t i = 0; i < got.last.nframes;
+		     i++) /* what is inlined is known by DWARF */
+			frames += got.last.frames[i].inlined ? 0 : stripped ? -1 : 1;
+		assert_int_equal(answers_have(&got, "descend"), !stripped);
+		capture_kill(pid);
+		unlink(path);
+	}
+	assert_int_equal(frames, 0); /* the same number */
+	inspector_free(ins);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -248,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_files_harm_no_other_target),
+		cmocka_unit_test(a_file_without_sections_is_unwound),
 		cmocka_unit_test(a_file_replaced_by_a_fifo_hangs_nobody),
 		cmocka_unit_test(a_giant_table_of_symbols_costs_a_worker_at_most),
 		cmocka_unit_test(split_dwarf_in_a_fifo_hangs_nobody),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A stripped program and its separate debug file, in each of the usual places and in none. */
-#include <ftw.h>
+#include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "capture.h"
+#include "folder.h"
+#include "inspect/sidefile.h"
 
 #define BUILD_ID_HEX 40 /* of sha1 */
 
@@ -44,16 +47,16 @@ static __attribute__((format(printf, 1, 2))) void run(const char *format, ...)
 		fail_msg("%s", line);
 }
 
-static void read_build_id(void)
+static void read_build_id(const char *path, char ret[BUILD_ID_HEX + 1])
 {
 	char line[256];
 
-	snprintf(line, sizeof(line), "readelf -n '%s' | sed -n 's/.*Build ID: //p'", made.program);
+	snprintf(line, sizeof(line), "readelf -n '%s' | sed -n 's/.*Build ID: //p'", path);
 	FILE *f = popen(line, "r");
 	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%40s", made.build_id), 1);
+	assert_int_equal(fscanf(f, "%40s", ret), 1);
 	pclose(f);
-	assert_int_equal(strlen(made.build_id), BUILD_ID_HEX);
+	assert_int_equal(strlen(ret), BUILD_ID_HEX);
 }
 
 static int make_program(void **state)
@@ -71,20 +74,14 @@ static int make_program(void **state)
 	run("mkdir %s/kept && cp '%s' %s", dir, nest, made.program);
 	run("objcopy --only-keep-debug %s %s", made.program, made.debug);
 	run("objcopy --strip-all --add-gnu-debuglink=%s %s", made.debug, made.program);
-	read_build_id();
+	read_build_id(made.program, made.build_id);
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
 }
 
 static int remove_all(void **state)
 {
 	(void)state;
-	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return folder_remove(dir);
 }
 
 /* Unwinds `program path` in its pause. */
@@ -218,37 +215,40 @@ static void a_debug_file_is_found_below_the_targets_own_root(void **state)
 		unwind(ins, script, path);
 		expect_all_named(path);
 		run("rm %s/root%s", dir, place);
+		inspector_free(ins);
+		ins = answers_start(&got, NULL);
 		unwind(ins, script, path);
 		expect_nothing_named();
 		inspector_free(ins);
 	}
 }
 
-static void a_debug_file_of_another_build_is_refused_and_that_is_said_once(void **state)
+/* Turns a bit of a file's build id. */
+static void change_build_id(const char *path, const char *build_id)
 {
 	unsigned char id[BUILD_ID_HEX / 2], *bytes = calloc(1, 4 << 20), *at;
-	struct inspector *ins;
-	char path[256];
 
-	(void)state;
 	assert_non_null(bytes);
 	for (size_t i = 0; i < sizeof(id); i++)
-		assert_int_equal(sscanf(made.build_id + 2 * i, "%2hhx", &id[i]), 1);
-	FILE *f = fopen(made.debug, "rb");
-	assert_non_null(f);
-	size_t n = fread(bytes, 1, 4 << 20, f);
-	fclose(f);
+		assert_int_equal(sscanf(build_id + 2 * i, "%2hhx", &id[i]), 1);
+	size_t n = capture_load(path, bytes, 4 << 20);
 	assert_true(n > 0 && n < 4 << 20);
 	at = memmem(bytes, n, id, sizeof(id));
 	assert_non_null(at);
 	at[(size_t)rand_r(&seed) % sizeof(id)] ^= 1u << rand_r(&seed) % 8;
-	snprintf(path, sizeof(path), "%s/%s", dir, made.link);
-	f = fopen(path, "wb");
-	assert_non_null(f);
-	assert_int_equal(fwrite(bytes, 1, n, f), n);
-	assert_int_equal(fclose(f), 0);
+	capture_store(path, bytes, n);
 	free(bytes);
+}
 
+static void a_debug_file_of_another_build_is_refused_and_that_is_said_once(void **state)
+{
+	struct inspector *ins;
+	char path[256];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/%s", dir, made.link);
+	run("cp %s %s", made.debug, path);
+	change_build_id(path, made.build_id);
 	ins = answers_start(&got, NULL);
 	unwind(ins, made.program, "aib");
 	expect_nothing_named();
@@ -283,30 +283,224 @@ static void what_is_no_debug_file_harms_nobody(void **state)
 	inspector_free(ins);
 }
 
-static void after_a_strike_debug_files_are_left_alone(void **state)
+/* An indexer was lost over the file: it may have been the debug file's fault. */
+static void after_a_strike_the_debug_file_is_left_alone(void **state)
 {
+	const struct inspector_options options = {.index_deadline_ns = 300 * LSC_NS_PER_MS,
+						  .unwind_deadline_ns = 2 * LSC_NS_PER_S};
+	int pids[2], then[2];
 	struct inspector *ins;
-	int broker, worker;
 
 	(void)state;
-	ins = answers_start(&got, NULL);
+	ins = answers_start(&got, &options);
 	run("cp %s %s/", made.debug, dir);
 	setenv("NEST", made.program, 1);
 	pid_t pid = capture_spawn_nest("aib", NULL, NULL);
 	setenv("NEST", nest, 1);
 	capture_take(pid, SYS_pause, -2, &cap);
+	capture_find_map(pid, made.program, &cap.regs[16], &(uint64_t){0});
+	assert_int_equal(inspector_indexers(ins, pids, 2), 2);
+	assert_int_equal(kill(pids[1], SIGSTOP), 0);
+	uint64_t t = lsc_now_ns();
 	answers_ask(ins, &got, &cap);
-	expect_all_named("aib");
-	inspector_children(ins, &broker, &worker);
-	assert_int_equal(kill(worker, SIGSTOP), 0);
-	answers_ask(ins, &got, &cap);
-	assert_string_equal(got.last.why, "deadline");
+	t = lsc_now_ns() - t;
+	assert_true(t >= options.index_deadline_ns);
+	assert_int_equal(inspector_indexers(ins, then, 2), 2);
+	assert_int_not_equal(then[0], pids[0]);
+	assert_int_not_equal(then[1], pids[1]);
+	capture_take(pid, SYS_pause, -2, &cap);
 	answers_ask(ins, &got, &cap);
 	assert_string_equal(got.last.why, "");
 	expect_nothing_named();
 	capture_kill(pid);
 	run("rm %s/%s", dir, made.link);
 	inspector_free(ins);
+}
+
+/* Puts the debug file beside the program, with what it has in common with another one in a file of
+ * its own, as dwz makes them for a package. */
+static bool share_by_dwz(void)
+{
+	if (system("command -v dwz >/dev/null") != 0) {
+		print_message("dwz is not installed\n");
+		return false;
+	}
+	run("cd %s && mkdir -p .dwz && cp %s %s && cp %s kept/other.debug", dir, made.debug,
+	    made.link, made.debug);
+	run("cd %s && dwz -m .dwz/common -M .dwz/common %s kept/other.debug", dir, made.link);
+	run("cd %s && readelf -S %s | grep -q gnu_debugaltlink", dir, made.link);
+	run("cd %s && ! grep -q nest_inlined %s && grep -q nest_inlined .dwz/common", dir,
+	    made.link);
+	return true;
+}
+
+static void remove_shared(void)
+{
+	run("cd %s && rm -r .dwz kept/other.debug %s", dir, made.link);
+}
+
+static void names_in_the_file_that_dwz_made_are_read(void **state)
+{
+	struct inspector *ins;
+	char path[9];
+
+	(void)state;
+	if (!share_by_dwz())
+		skip();
+	ins = answers_start(&got, NULL);
+	make_path(path, 3 + (unsigned int)rand_r(&seed) % 5);
+	unwind(ins, made.program, path);
+	expect_all_named(path);
+	remove_shared();
+	inspector_free(ins);
+}
+
+/* What lies where that file should be is none, or is not there: names of inlined functions lack. */
+static void what_is_not_the_file_that_dwz_made_harms_nobody(void **state)
+{
+	static const char *const commands[] = {
+		"true %s",
+		"mkfifo %s",
+		"ln -s /dev/zero %s",
+		"head -c 100000 /dev/urandom > %s",
+		"dd if=away of=%s bs=1 count=2000 2>/dev/null",
+		"truncate -s 1G %s",
+	};
+
+	(void)state;
+	if (!share_by_dwz())
+		skip();
+	run("cd %s && mv .dwz/common away", dir);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(commands); i++) {
+		struct inspector *ins = answers_start(&got, NULL);
+		char line[128];
+		snprintf(line, sizeof(line), commands[i], ".dwz/common");
+		run("cd %s && %s", dir, line);
+		unwind(ins, made.program, "aib");
+		assert_string_equal(got.last.why, "");
+		assert_true(answers_have(&got, "nest_a") && answers_have(&got, "nest_b"));
+		assert_false(answers_have(&got, "nest_inlined"));
+		assert_string_not_equal(got.last.debug_why, "");
+		run("cd %s && rm -f .dwz/common", dir);
+		inspector_free(ins);
+	}
+	run("rm %s/away", dir);
+	remove_shared();
+}
+
+static void a_file_that_dwz_made_for_another_build_is_refused(void **state)
+{
+	char path[256], build_id[BUILD_ID_HEX + 1];
+	struct inspector *ins;
+
+	(void)state;
+	if (!share_by_dwz())
+		skip();
+	snprintf(path, sizeof(path), "%s/.dwz/common", dir);
+	read_build_id(path, build_id);
+	change_build_id(path, build_id);
+	ins = answers_start(&got, NULL);
+	unwind(ins, made.program, "aib");
+	assert_string_equal(got.last.why, "");
+	assert_true(answers_have(&got, "nest_a") && !answers_have(&got, "nest_inlined"));
+	assert_string_equal(got.last.debug_why, "its debug file is of another build");
+	remove_shared();
+	inspector_free(ins);
+}
+
+/* What a server of debug files has for a build id. */
+static void serve(const char *from, const char *build_id)
+{
+	run("cd %s && mkdir -p cache/server/buildid/%s && cp %s cache/server/buildid/%s/debuginfo",
+	    dir, build_id, from, build_id);
+}
+
+/* An inspector that asks that server. NULL: libdebuginfod is not installed. */
+static struct inspector *start_with_server(void)
+{
+	const struct inspector_options options = {.unwind_deadline_ns = 2 * LSC_NS_PER_S,
+						  .debuginfod = true};
+	char path[256];
+
+	snprintf(path, sizeof(path), "file://%s/cache/server", dir);
+	setenv("DEBUGINFOD_URLS", path, 1);
+	snprintf(path, sizeof(path), "%s/cache", dir);
+	setenv("DEBUGINFOD_CACHE_PATH", path, 1);
+	if (geteuid() == 0)
+		run("chown nobody %s/cache", dir);
+	return inspector_debuginfod() < 0 ? NULL : answers_start(&got, &options);
+}
+
+static void end_with_server(struct inspector *ins)
+{
+	if (!ins)
+		print_message("libdebuginfod is not installed\n");
+	inspector_free(ins);
+	unsetenv("DEBUGINFOD_URLS");
+	unsetenv("DEBUGINFOD_CACHE_PATH");
+	run("rm -r %s/cache", dir);
+}
+
+/* Unwinds the same stack of one process, first without names, until a text is what it should be. */
+static void unwind_until(struct inspector *ins, const char *text, const char *expected)
+{
+	uint64_t end_ns = lsc_now_ns() + 20 * LSC_NS_PER_S;
+
+	setenv("NEST", made.program, 1);
+	pid_t pid = capture_spawn_nest("aib", NULL, NULL);
+	setenv("NEST", nest, 1);
+	capture_take(pid, SYS_pause, -2, &cap);
+	answers_ask(ins, &got, &cap);
+	expect_nothing_named();
+	while (strcmp(text, expected) != 0 && !answers_have(&got, expected)) {
+		struct pollfd p = {.fd = inspector_fd(ins), .events = POLLIN};
+		assert_true(lsc_now_ns() < end_ns);
+		poll(&p, 1, 100);
+		answers_ask(ins, &got, &cap);
+	}
+	capture_kill(pid);
+}
+
+static void debug_files_that_come_later_are_read_with_what_dwz_made_of_them(void **state)
+{
+	char path[256], build_id[BUILD_ID_HEX + 1];
+
+	(void)state;
+	if (!share_by_dwz())
+		skip();
+	snprintf(path, sizeof(path), "%s/.dwz/common", dir);
+	read_build_id(path, build_id);
+	serve(".dwz/common", build_id);
+	serve(made.link, made.build_id);
+	run("rm -r %s/.dwz %s/kept/other.debug %s/%s", dir, dir, dir, made.link);
+	struct inspector *ins = start_with_server();
+	if (ins) {
+		unwind_until(ins, "", "nest_inlined");
+		expect_all_named("aib");
+	}
+	end_with_server(ins);
+	if (!ins)
+		skip();
+}
+
+static void what_a_server_has_of_another_build_is_refused_and_that_is_said(void **state)
+{
+	(void)state;
+	run("cp %s %s/other", made.debug, dir);
+	char path[256];
+	snprintf(path, sizeof(path), "%s/other", dir);
+	change_build_id(path, made.build_id);
+	serve("other", made.build_id);
+	run("rm %s", path);
+	struct inspector *ins = start_with_server();
+	if (ins) {
+		unwind_until(ins, got.last.debug_why, "its debug file is of another build");
+		expect_nothing_named();
+		assert_string_equal(got.last.why, "");
+	}
+	end_with_server(ins);
+	if (!ins)
+		skip();
 }
 
 /* As Fedora ships its programs: a packed symbol table within the program itself. */
@@ -334,16 +528,46 @@ static void names_in_a_packed_symbol_table_are_read(void **state)
 	inspector_free(ins);
 }
 
+/* What a worker gets that asks for the debug file of this name. */
+static int open_linked(const char *name)
+{
+	const struct message_sidefile m = {.place = MESSAGE_PLACE_LINK, .pid = getpid()};
+	char text[512];
+	int n = snprintf(text, sizeof(text), "%s/program", dir) + 1;
+
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "%s", name);
+	return sidefile_open(&m, text, (size_t)n);
+}
+
+/* The broker may read what the user that runs the program may not. */
+static void a_link_to_what_is_no_elf_file_is_not_followed(void **state)
+{
+	(void)state;
+	run("cd %s && printf secret >secret && : >empty", dir);
+	run("cd %s && ln -s secret s.debug && ln -s empty e.debug && ln -s %s p.debug", dir,
+	    made.program);
+	assert_int_equal(open_linked("s.debug"), -ENOEXEC);
+	assert_int_equal(open_linked("e.debug"), -ENOEXEC);
+	lsc_autoclose int fd = open_linked("p.debug");
+	assert_true(fd >= 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_link_to_what_is_no_elf_file_is_not_followed),
 		cmocka_unit_test(a_stripped_program_without_a_debug_file_has_no_names),
 		cmocka_unit_test(a_debug_file_is_found_by_its_link),
 		cmocka_unit_test(a_debug_file_is_found_below_the_targets_own_root),
 		cmocka_unit_test(a_debug_file_of_another_build_is_refused_and_that_is_said_once),
 		cmocka_unit_test(what_is_no_debug_file_harms_nobody),
+		cmocka_unit_test(names_in_the_file_that_dwz_made_are_read),
+		cmocka_unit_test(what_is_not_the_file_that_dwz_made_harms_nobody),
+		cmocka_unit_test(a_file_that_dwz_made_for_another_build_is_refused),
+		cmocka_unit_test(debug_files_that_come_later_are_read_with_what_dwz_made_of_them),
+		cmocka_unit_test(what_a_server_has_of_another_build_is_refused_and_that_is_said),
 		cmocka_unit_test(names_in_a_packed_symbol_table_are_read),
-		cmocka_unit_test(after_a_strike_debug_files_are_left_alone),
+		cmocka_unit_test(after_a_strike_the_debug_file_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, make_program, remove_all);

@@ -417,7 +417,7 @@ static void each_strike_more_doubles_the_quarantine_up_to_about_an_hour(void **s
 	uint64_t now = 100, expected = 30 * LSC_NS_PER_S;
 
 	target_strike(&t, now);
-	for (int strike = 2; strike <= 20; strike++, now = t.quarantine_ns) {
+	for (int strike = 2; strike <= 20; strike++, now = t.strikes.until_ns) {
 		target_strike(&t, now);
 		assert_true(target_quarantined(&t, now + expected - 1));
 		assert_false(target_quarantined(&t, now + expected));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,10 +19,13 @@
 #include "base/clock.h"
 #include "capture.h"
 #include "inspect/perfmap.h"
+#include "inspect/space.h"
 
 #define NODE "/usr/bin/node"
 
 static struct capture cap;
+#define ROUNDS 24 /* the walk ends at 128 frames */
+
 static struct answers got;
 static unsigned int seed;
 
@@ -150,6 +154,101 @@ static void there_is_an_end_to_the_lines_that_are_kept(void **state)
 	perfmap_free(p);
 }
 
+/* ---- the file ---- */
+
+#define LINE_BYTES 32
+
+struct mapped {
+	int fd;
+	struct space space;
+};
+
+static void open_mapped(struct mapped *m)
+{
+	*m = (struct mapped){.fd = memfd_create("map", MFD_CLOEXEC)};
+	assert_true(m->fd >= 0);
+	m->space.perfmap = perfmap_new(dup(m->fd));
+	assert_non_null(m->space.perfmap);
+}
+
+static void close_mapped(struct mapped *m)
+{
+	perfmap_free(m->space.perfmap);
+	space_give_back(&m->space, m->space.spent);
+	close(m->fd);
+}
+
+/* Begins it anew: one line, then others of no use up to that size. */
+static void rewrite(const struct mapped *m, unsigned int place, const char *name, size_t size)
+{
+	static char text[64 << 10];
+	char line[LINE_BYTES + 1];
+
+	for (size_t i = 0; i < sizeof(text); i += LINE_BYTES) {
+		snprintf(line, sizeof(line), "%*s\n", LINE_BYTES - 1, "useless");
+		memcpy(text + i, line, LINE_BYTES);
+	}
+	assert_int_equal(ftruncate(m->fd, 0), 0);
+	int n = snprintf(line, sizeof(line), "%x 10 %s\n", place, name);
+	assert_int_equal(pwrite(m->fd, line, (size_t)n, 0), n);
+	for (size_t at = (size_t)n; at < size; at += sizeof(text))
+		assert_int_equal(pwrite(m->fd, text, sizeof(text), (off_t)at), sizeof(text));
+}
+
+static void ignore_phase(enum message_phase phase, void *arg)
+{
+	(void)phase, (void)arg;
+}
+
+/* Why there is no name at that place; NONE: it is the name. */
+static enum message_why ask_name(struct mapped *m, unsigned int place, const char *name)
+{
+	static struct answer a;
+
+	answer_init(&a, 1);
+	a.head.nframes = 1;
+	a.frames[0] = (struct message_frame){.offset = place + 8};
+	perfmap_name(&m->space, &a, ignore_phase, NULL);
+	if (!a.frames[0].function)
+		return a.head.jit ? a.head.jit : MESSAGE_WHY_COUNT;
+	assert_string_equal(a.text + a.frames[0].function, name);
+	return MESSAGE_WHY_NONE;
+}
+
+static void a_map_that_is_begun_anew_again_and_again_costs_as_much_as_the_last_one(void **state)
+{
+	struct mapped m;
+	char name[16];
+
+	(void)state;
+	open_mapped(&m);
+	for (unsigned int i = 0; i < 7; i++) {
+		unsigned int place = 0x1000 * (i + 1); /* one that is known is not looked for */
+		snprintf(name, sizeof(name), "round-%u", i);
+		rewrite(&m, place, name, (size_t)(20 - i) << 20);
+		assert_int_equal(ask_name(&m, place, name), MESSAGE_WHY_NONE);
+	}
+	close_mapped(&m);
+}
+
+static void maps_of_some_targets_leave_room_for_those_of_others(void **state)
+{
+	struct mapped greedy[3], other;
+
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(greedy); i++) {
+		open_mapped(&greedy[i]);
+		rewrite(&greedy[i], 0x1000, "greedy", 60 << 20);
+		ask_name(&greedy[i], 0x1000, "greedy");
+	}
+	open_mapped(&other);
+	rewrite(&other, 0x1000, "other", 1 << 20);
+	assert_int_equal(ask_name(&other, 0x1000, "other"), MESSAGE_WHY_NONE);
+	close_mapped(&other);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(greedy); i++)
+		close_mapped(&greedy[i]);
+}
+
 /* ---- processes ---- */
 
 static char *map_of(pid_t pid)
@@ -207,10 +306,7 @@ static void a_function_made_at_run_time_has_its_name_from_the_map(void **state)
 	assert_int_equal(kill(pid, SIGUSR1), 0);
 	capture_await_ready(ready);
 	capture_take(pid, SYS_pause, -2, &cap);
-	uint64_t end = lsc_now_ns() + 5 * LSC_NS_PER_S;
-	do
-		answers_ask(ins, &got, &cap); /* the map is read on once a second */
-	while (!answers_have(&got, names[1]) && lsc_now_ns() < end);
+	answers_ask(ins, &got, &cap);
 	assert_true(answers_have(&got, names[0]) && answers_have(&got, names[1]));
 	assert_true(answers_have(&got, "nest_b") && answers_have(&got, "main"));
 	assert_string_equal(got.last.jit_why, "");
@@ -220,9 +316,59 @@ static void a_function_made_at_run_time_has_its_name_from_the_map(void **state)
 	inspector_free(ins);
 }
 
-static void the_map_is_looked_for_at_most_once_a_second(void **state)
+static void code_that_is_mapped_all_the_time_is_looked_for_so_often_and_no_more(void **state)
 {
 	struct inspector *ins;
+	char path[2 * ROUNDS + 2] = "a", name[16];
+	unsigned int round;
+	int ready;
+
+	(void)state;
+	for (round = 0; round < ROUNDS; round++)
+		memcpy(path + 1 + 2 * round, "wj", 2);
+	ins = answers_start(&got, NULL);
+	pid_t pid = capture_spawn_nest(path, "new", &ready);
+	capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
+	answers_ask(ins, &got, &cap);
+	uint64_t first = lsc_now_ns();
+	for (round = 0; round < ROUNDS; round++) {
+		assert_int_equal(kill(pid, SIGUSR1), 0);
+		capture_await_ready(ready);
+		capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
+		answers_ask(ins, &got, &cap);
+		if (got.last.why[0])
+			break;
+		snprintf(name, sizeof(name), "new-%u", round);
+		assert_true(answers_have(&got, name) && answers_have(&got, "main"));
+	}
+	if (round < ROUNDS) {
+		assert_string_equal(got.last.why, "its mappings change too often");
+		assert_true(round > 3);
+		while (got.last.why[0] && lsc_now_ns() - first < 10 * LSC_NS_PER_S)
+			answers_ask(ins, &got, &cap);
+		assert_true(lsc_now_ns() - first >= LSC_NS_PER_S);
+		assert_true(answers_have(&got, "main"));
+	} else {
+		print_message("too slow: fewer than 8 a second\n");
+	}
+	close(ready);
+	unlink(map_of(pid));
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
+/* Another line, which is none, makes it grow. */
+static void ask_of_grown_map(struct inspector *ins, FILE *map, const char *line)
+{
+	assert_true(fputs(line, map) >= 0);
+	assert_int_equal(fflush(map), 0);
+	answers_ask(ins, &got, &cap);
+}
+
+static void the_map_is_read_on_whenever_it_has_grown_but_not_all_the_time(void **state)
+{
+	struct inspector *ins;
+	unsigned int asked = 0;
 	char text[64];
 
 	(void)state;
@@ -232,13 +378,23 @@ static void the_map_is_looked_for_at_most_once_a_second(void **state)
 	answers_ask(ins, &got, &cap);
 	size_t at = made_frame();
 	assert_string_equal(got.last.frames[at].function, "");
-	snprintf(text, sizeof(text), "garbage\n%lx 40 late\n",
-		 (unsigned long)got.last.frames[at].offset - 16);
-	write_map(map_of(pid), text);
-	while (!answers_have(&got, "late")) {
-		answers_ask(ins, &got, &cap);
+	lsc_autofclose FILE *map = fopen(map_of(pid), "w");
+	assert_non_null(map);
+	for (; !got.last.jit_why[0]; asked++) {
+		ask_of_grown_map(ins, map, "garbage\n");
 		assert_true(lsc_now_ns() - first < 5 * LSC_NS_PER_S);
 	}
+	assert_string_equal(got.last.jit_why, "the perf map grows too often");
+	assert_true(asked > 3);
+	snprintf(text, sizeof(text), "%lx 40 late\n",
+		 (unsigned long)got.last.frames[at].offset - 16);
+	ask_of_grown_map(ins, map, text);
+	while (!answers_have(&got, "late")) {
+		assert_string_equal(got.last.jit_why, "the perf map grows too often");
+		assert_true(lsc_now_ns() - first < 10 * LSC_NS_PER_S);
+		answers_ask(ins, &got, &cap);
+	}
+	assert_string_equal(got.last.jit_why, "");
 	assert_true(lsc_now_ns() - first >= LSC_NS_PER_S);
 	unlink(map_of(pid));
 	capture_kill(pid);
@@ -416,8 +572,13 @@ int main(void)
 		cmocka_unit_test(other_lines_count_for_nothing),
 		cmocka_unit_test(of_several_lines_the_newest_counts),
 		cmocka_unit_test(there_is_an_end_to_the_lines_that_are_kept),
+		cmocka_unit_test(
+			a_map_that_is_begun_anew_again_and_again_costs_as_much_as_the_last_one),
+		cmocka_unit_test(maps_of_some_targets_leave_room_for_those_of_others),
 		cmocka_unit_test(a_function_made_at_run_time_has_its_name_from_the_map),
-		cmocka_unit_test(the_map_is_looked_for_at_most_once_a_second),
+		cmocka_unit_test(
+			code_that_is_mapped_all_the_time_is_looked_for_so_often_and_no_more),
+		cmocka_unit_test(the_map_is_read_on_whenever_it_has_grown_but_not_all_the_time),
 		cmocka_unit_test(a_map_that_is_not_the_targets_own_plain_file_is_refused),
 		cmocka_unit_test(a_map_is_found_in_the_targets_root_by_the_number_it_has_there),
 		cmocka_unit_test(node_names_its_functions_in_a_map),

@@ -55,7 +55,7 @@ static void merge(struct pyview *view, int runs)
 		add_native("gen_send_ex", 0);
 	}
 	add_native("main", 0);
-	pystack_merge_view(view, &(struct message_job){.python = TID}, NULL, &answer);
+	merge_python(view, TID, NULL, &answer);
 	packet_size = answer_write(&answer, packet);
 	assert_int_equal(message_result_read(packet, packet_size, &result, frames), 0);
 }
@@ -161,23 +161,24 @@ static void a_native_stack_that_ends_early_is_gone_on_with(void **state)
 	answer_init(&answer, 1);
 	add_native("clock_nanosleep", 0);
 	answer.head.why = MESSAGE_WHY_NO_CFI;
-	pystack_merge_view(&view, &(struct message_job){.python = TID}, NULL, &answer);
+	merge_python(&view, TID, NULL, &answer);
 	assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
 	assert_int_equal(answer.head.nframes, 1 + FRAMES);
 }
 
 /* As the kernel side takes them: the chain, with the interpreter's own frames. */
-/* The frames, and as the second of its tasks the current one, as they are now. */
+/* The frames, and the current task, as they are now. */
 static struct inspector_chain see(void)
 {
 	const struct version *v = image.v;
 	struct inspector_chain chain = {.tid = TID};
-	struct inspector_seen_task *task = &chain.tasks[1];
+	struct inspector_seen_task *task = &chain.task;
 
 	task->address = image.task;
 	task->frame = image.frame[2];
 	memcpy(&task->name, bytes_at(image.task + v->coro + 8, 8), 8);
-	memcpy(task->bytes, bytes_at(task->name, sizeof(task->bytes)), sizeof(task->bytes));
+	task->size = sizeof(task->bytes);
+	memcpy(task->bytes, bytes_at(task->name, task->size), task->size);
 	for (uint64_t at = image.frame[0]; at; chain.count++) {
 		struct inspector_pyframe *f = &chain.frames[chain.count];
 		int32_t index;
@@ -202,14 +203,12 @@ static struct inspector_chain see(void)
 
 static void merge_seen(struct pyview *view, const struct inspector_chain *seen, int runs)
 {
-	struct message_job job = {.python = TID, .chain = 1};
-
 	answer_init(&answer, 1);
 	for (int i = 0; i < runs; i++)
 		add_run(i);
 	if (image.v->minor >= 14)
 		add_native("main", 0);
-	pystack_merge_view(view, &job, seen, &answer);
+	merge_python(view, TID, seen, &answer);
 	packet_size = answer_write(&answer, packet);
 	assert_int_equal(message_result_read(packet, packet_size, &result, frames), 0);
 }
@@ -246,30 +245,53 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
 		assert_int_equal(result.nframes, 2u * runs_of(v) + outer);
-		put(image.code[1] + 8, image.type[STR]);
+		put(image.code[1] + 8, image.type[STR]); /* something else does */
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
+		put(image.code[1] + v->name, seen.frames[1].name); /* it never was one */
 		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 	}
 }
 
-/* 100 characters: more than was kept of it. */
+static void a_name_that_was_kept_whole_may_be_gone(void **state)
+{
+	(void)state;
+	enum { LENGTH = INSPECTOR_NAME_BYTES - 80 };
+	struct pyview view = build(&versions[3]);
+	char text[LENGTH + 1] = "";
+
+	memset(text, '0', LENGTH);
+	uint64_t name = make_ascii(text);
+	put(image.task + image.v->coro + 8, name);
+	struct inspector_chain seen = see();
+	memset(bytes_at(name, image.v->ascii + LENGTH), 0xff, image.v->ascii + LENGTH);
+	merge_seen(&view, &seen, 2);
+	assert_string_equal(task_text(result.task.name), text);
+	seen.task.size = image.v->ascii + LENGTH - 1;
+	merge_seen(&view, &seen, 2);
+	assert_int_equal(result.task.address, 0);
+}
+
+/* More than was kept of it. */
 static void a_long_name_is_read_on_if_it_is_still_the_same(void **state)
 {
 	(void)state;
-	char text[] = "0123456789012345678901234567890123456789012345678901234567890123456789"
-		      "012345678901234567890123456789";
+	enum { LENGTH = INSPECTOR_NAME_BYTES - 10 };
 	struct pyview view = build(&versions[3]);
-	uint64_t name = make_ascii(text);
+	char text[LENGTH + 1] = "";
 
+	memset(text, '0', LENGTH);
+	uint64_t name = make_ascii(text);
 	put(image.task + image.v->coro + 8, name);
 	struct inspector_chain seen = see();
 	merge_seen(&view, &seen, 2);
 	assert_string_equal(task_text(result.task.name), text);
-	bytes_at(name + image.v->ascii, 100)[0] = 'x';
+	bytes_at(name + image.v->ascii, LENGTH)[0] = 'x';
 	merge_seen(&view, &seen, 2);
 	assert_int_equal(result.task.address, 0);
-	bytes_at(name + image.v->ascii, 100)[0] = '0';
-	put(name + 16, 99);
+	bytes_at(name + image.v->ascii, LENGTH)[0] = '0';
+	put(name + 16, LENGTH - 1);
 	merge_seen(&view, &seen, 2);
 	assert_int_equal(result.task.address, 0);
 }
@@ -308,7 +330,7 @@ static void another_thread_has_no_frames(void **state)
 	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
 		struct pyview view = build(&versions[i]);
 		answer_init(&answer, 1);
-		pystack_merge_view(&view, &(struct message_job){.python = TID + 1}, NULL, &answer);
+		merge_python(&view, TID + 1, NULL, &answer);
 		assert_int_equal(answer.head.language, MESSAGE_WHY_NO_STATE);
 	}
 }
@@ -483,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_frames_stand_where_the_evaluator_ran),
 		cmocka_unit_test(the_task_is_the_one_whose_coroutine_runs),
+		cmocka_unit_test(a_name_that_was_kept_whole_may_be_gone),
 		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),

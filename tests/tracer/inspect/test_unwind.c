@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Real programs, blocked: their stacks with the names that must be there. */
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -264,6 +265,55 @@ static void a_sleeping_python_shows_its_interpreter(void **state)
 	assert_true(has_function("_PyEval_EvalFrameDefault"));
 }
 
+/* What a process and its descendants have spent on the CPU. */
+static uint64_t family_cpu_ns(pid_t pid)
+{
+	char name[64];
+	uint64_t ns = 0;
+	int child;
+
+	snprintf(name, sizeof(name), "/proc/%d/schedstat", pid);
+	lsc_autofclose FILE *own = fopen(name, "r");
+	if (!own || fscanf(own, "%" SCNu64, &ns) != 1)
+		fail_msg("%s cannot be read", name);
+	snprintf(name, sizeof(name), "/proc/%d/task/%d/children", pid, pid);
+	lsc_autofclose FILE *children = fopen(name, "r");
+	while (children && fscanf(children, "%d", &child) == 1)
+		ns += family_cpu_ns(child);
+	return ns;
+}
+
+#define WARM	 50
+#define TIMES	 500
+#define STACK_NS (LSC_NS_PER_MS / 2)
+
+/* Of all our processes, the way there and back included; the target sleeps. */
+static void a_stack_is_resolved_within_half_a_millisecond_once_its_files_are_known(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	print_message("a sanitizer makes it slower: that is no measure\n");
+	skip();
+#endif
+	char *argv[] = {"/usr/bin/python3", "-c", "import time; time.sleep(1000)", NULL};
+	struct inspector *ins = answers_start(&got, NULL);
+	pid_t pid = capture_spawn(argv);
+
+	capture_take(pid, SYS_clock_nanosleep, SYS_select, &cap);
+	for (int i = 0; i < WARM; i++)
+		answers_ask(ins, &got, &cap);
+	uint64_t before = family_cpu_ns(getpid());
+	for (int i = 0; i < TIMES; i++)
+		answers_ask(ins, &got, &cap);
+	uint64_t each = (family_cpu_ns(getpid()) - before) / TIMES;
+	capture_kill(pid);
+	assert_true(got.last.nframes > 10);
+	assert_null(inspector_free(ins));
+	print_message("a stack of %zu frames takes %.3f ms\n", got.last.nframes,
+		      (double)each / 1e6);
+	assert_true(each <= STACK_NS);
+}
+
 /* The lowest address at which a file is mapped. */
 static uint64_t first_map(pid_t pid, const char *path)
 {
@@ -402,6 +452,8 @@ int main(void)
 		cmocka_unit_test(an_idle_redis_shows_its_event_loop),
 		cmocka_unit_test(an_idle_node_shows_its_frames),
 		cmocka_unit_test(a_sleeping_python_shows_its_interpreter),
+		cmocka_unit_test(
+			a_stack_is_resolved_within_half_a_millisecond_once_its_files_are_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

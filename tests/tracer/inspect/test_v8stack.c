@@ -162,6 +162,228 @@ static void a_function_that_was_moved_is_found_and_another_in_its_place_is_not_t
 	v8function_forget(&v);
 }
 
+/* The objects that hold the texts of a function's script and name. */
+static uint64_t script_name(const struct v8view *v, const struct v8_function *f)
+{
+	return v8_get(v8_get(f->shared, v->layout.shared_script), v->layout.script_name);
+}
+
+static void move_text(uint64_t old, const char *text)
+{
+	v8_put(old, 0, v8_make_text(text) - 1);
+}
+
+static void a_text_that_is_being_moved_is_read_where_it_goes(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n]);
+		struct v8_function *f = &v8_image.functions[0];
+		v8_walk(&walk, false, false);
+		move_text(script_name(&v, f), f->file);
+		v8_put(f->shared, v8_image.v->name, v8_make_text(f->name)); /* not run so far */
+		move_text(v8_get(f->shared, v8_image.v->name), f->name);
+		judge(&v);
+		assert_string_equal(text(walk.places[0].frame.function), f->name);
+		assert_string_equal(text(walk.places[0].frame.file), f->file);
+		assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
+		v8function_forget(&v);
+	}
+}
+
+/* What is at an object's place is not the object: that is said, and read again the next time. */
+static void assert_lacking_until_put_back(struct v8view *v, uint64_t object, bool asleep, bool name)
+{
+	uint64_t map = v8_get(object, 0);
+	const struct message_frame *frame = &walk.places[0].frame;
+	const struct v8_function *f = &v8_image.functions[0];
+
+	v8_walk(&walk, asleep, false);
+	v8_put(object, 0, 0);
+	judge(v);
+	assert_int_equal(walk.places[0].kind, V8PLACE_FRAME);
+	assert_string_equal(text(frame->function), name ? "" : f->name);
+	assert_string_equal(text(frame->file), name ? f->file : "");
+	assert_named(1);
+	assert_int_equal(answer.head.language, asleep ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED);
+	v8_put(object, 0, map);
+	judge(v);
+	assert_named(0);
+	assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
+	v8function_forget(v);
+}
+
+static void a_text_that_cannot_be_read_is_told_and_not_taken_for_none(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < 2 * V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n / 2]);
+		const struct v8_function *f = &v8_image.functions[0];
+		assert_lacking_until_put_back(&v, script_name(&v, f), n % 2, false);
+		assert_lacking_until_put_back(&v, v8_get(f->shared, v.layout.shared_script), n % 2,
+					      false);
+		assert_lacking_until_put_back(&v, f->scope, n % 2, true);
+	}
+}
+
+static void interpreted_code_whose_objects_were_all_moved_is_told_without_a_name(void **state)
+{
+	(void)state;
+	struct v8view v = v8_build(&v8_versions[0]);
+
+	v8_walk(&walk, false, true);
+	memset(v8_image.stack, 0xee, sizeof(v8_image.stack)); /* it has run on */
+	for (size_t i = 0; i < 2; i++) {
+		walk.places[i].anonymous = false;
+		v8_put(walk.places[i].function, 0, 0);
+		v8_put(walk.places[i].bytecode, 0, 0);
+	}
+	walk.places[1].bytecode = 8; /* V8's own has none */
+	judge(&v);
+	assert_unknown(0);
+	assert_int_equal(walk.places[1].kind, V8PLACE_NATIVE);
+	assert_int_equal(answer.head.language, MESSAGE_WHY_CHANGED);
+	v8function_forget(&v);
+}
+
+/* The functions that are told of a place, innermost first, are these; the last is its own. */
+static void assert_inlined(size_t place, const size_t *functions, size_t n)
+{
+	const struct v8place *p = &walk.places[place];
+
+	assert_int_equal(p->ninlined, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct message_frame *f = &walk.inlined[p->first + n - 1 - i];
+		const struct v8_function *known = &v8_image.functions[functions[i]];
+		assert_int_equal(f->flags, MESSAGE_FRAME_JS | MESSAGE_FRAME_INLINED);
+		assert_string_equal(text(f->function), known->name);
+		assert_string_equal(text(f->file), known->file);
+		assert_int_equal(f->line, known->line);
+	}
+	assert_named(place);
+}
+
+static void inlined_functions_are_told_where_they_call(void **state)
+{
+	static const size_t inlined[] = {3, 0, 1, 1};
+
+	(void)state;
+	for (size_t i = 0; i < V8_VERSIONS * 2 * (LSC_ARRAY_LEN(inlined) + 1); i++) {
+		struct v8view v = v8_build(&v8_versions[i % V8_VERSIONS]);
+		size_t n = i / V8_VERSIONS / 2;
+		v8_walk(&walk, n % 2, false);
+		if (v8_inline(&walk, 2, inlined, n, i / V8_VERSIONS % 2)) {
+			judge(&v);
+			assert_inlined(2, inlined, n);
+			assert_inlined(3, NULL, 0);
+			assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
+		}
+		v8function_forget(&v);
+	}
+}
+
+static void a_copy_is_believed_by_its_optimized_code(void **state)
+{
+	static const size_t inlined[] = {3};
+
+	(void)state;
+	for (size_t n = 0; n < V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n]);
+		v8_walk(&walk, false, false);
+		assert_true(v8_inline(&walk, 2, inlined, 1, false));
+		memset(v8_image.stack, 0xee, sizeof(v8_image.stack)); /* it has run on */
+		for (size_t i = 0; i < V8_FUNCTIONS; i++)	      /* others are there now */
+			v8_put(v8_image.functions[i].object, v8_image.v->function_shared,
+			       v8_image.functions[5].shared);
+		judge(&v);
+		assert_inlined(2, inlined, 1);
+		assert_unknown(1);
+		assert_unknown(3);
+		assert_int_equal(answer.head.language, MESSAGE_WHY_CHANGED);
+		v8function_forget(&v);
+	}
+}
+
+/* One function inlined into another, but for what break_it() does. */
+static void assert_inlined_unknown(void (*break_it)(uint64_t data, uint64_t literals))
+{
+	static const size_t inlined[] = {3};
+
+	for (size_t n = 0; n < V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n]);
+		v8_walk(&walk, true, false);
+		assert_true(v8_inline(&walk, 2, inlined, 1, false));
+		break_it(v8_image.data, v8_image.literals);
+		judge(&v);
+		assert_inlined(2, NULL, 0);
+		assert_int_equal(answer.head.language, MESSAGE_WHY_INLINED);
+		v8function_forget(&v);
+	}
+}
+
+static void leave_place(uint64_t data, uint64_t literals)
+{
+	(void)data, (void)literals;
+	walk.places[2].pc++;
+}
+
+static void be_leaf(uint64_t data, uint64_t literals)
+{
+	(void)data, (void)literals;
+	walk.places[2].calls = false;
+}
+
+static void change_outermost(uint64_t data, uint64_t literals)
+{
+	(void)data;
+	v8_put(literals, 24, v8_image.functions[4].shared);
+}
+
+static void change_literal(uint64_t data, uint64_t literals)
+{
+	(void)data;
+	v8_put(literals, 32, v8_image.functions[4].object);
+}
+
+static void cut_data(uint64_t data, uint64_t literals)
+{
+	(void)literals;
+	v8_put(data, 8, (uint64_t)13 << 32);
+}
+
+static void cut_translation(uint64_t data, uint64_t literals)
+{
+	uint64_t translation = v8_get(data, 16);
+
+	(void)literals;
+	v8_put(translation, 8, v8_get(translation, 8) - (8ull << 32));
+}
+
+static void what_is_inlined_is_unknown_where_it_cannot_be_made_sure_of(void **state)
+{
+	(void)state;
+	assert_inlined_unknown(leave_place);
+	assert_inlined_unknown(be_leaf);
+	assert_inlined_unknown(change_outermost);
+	assert_inlined_unknown(change_literal);
+	assert_inlined_unknown(cut_data);
+	assert_inlined_unknown(cut_translation);
+}
+
+static void what_lies_close_together_is_read_once(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n]);
+		v8_walk(&walk, true, false);
+		judge(&v);
+		judge(&v); /* the functions are known */
+		assert_named(0);
+		assert_in_range(v8_image.reads, 1, v8_image.used / 4096 + 1);
+		v8function_forget(&v);
+	}
+}
+
 static void what_has_changed_is_read_anew(void **state)
 {
 	(void)state;
@@ -237,7 +459,10 @@ static void no_word_of_the_target_does_harm(void **state)
 
 	printf("seed %llu\n", (unsigned long long)seed);
 	for (size_t n = 0; n < MUTATED; n++) {
+		static const size_t inlined[] = {3, 0};
 		struct v8view v = v8_build(&v8_versions[n % V8_VERSIONS]);
+		v8_walk(&walk, seed >> 41 & 1, seed >> 42 & 1);
+		v8_inline(&walk, 2, inlined, 2, seed >> 43 & 1);
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		for (uint64_t k = 0; k < 1 + (seed >> 60); k++) {
 			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
@@ -250,7 +475,6 @@ static void no_word_of_the_target_does_harm(void **state)
 			       : which < 160		      ? v8_get(other + 1, 0)
 					     : v8_get(at + 1, 0) ^ 1ull << (seed >> 40) % 64);
 		}
-		v8_walk(&walk, seed >> 41 & 1, seed >> 42 & 1);
 		walk.places[n % V8_FUNCTIONS].fp = n & 1 ? walk.places[0].fp : hostile[n / 2 % 8];
 		judge(&v);
 		for (size_t i = 0; i < walk.n; i++) {
@@ -258,6 +482,7 @@ static void no_word_of_the_target_does_harm(void **state)
 			assert_true(walk.places[i].frame.file < answer.head.text_size);
 			assert_true(walk.places[i].frame.line >= 0);
 		}
+		assert_in_range(walk.ninlined, 0, INSPECTOR_FRAMES_MAX);
 		v8function_forget(&v);
 	}
 }
@@ -271,6 +496,14 @@ int main(void)
 		cmocka_unit_test(a_copy_is_believed_by_its_bytecode),
 		cmocka_unit_test(
 			a_function_that_was_moved_is_found_and_another_in_its_place_is_not_taken),
+		cmocka_unit_test(a_text_that_is_being_moved_is_read_where_it_goes),
+		cmocka_unit_test(a_text_that_cannot_be_read_is_told_and_not_taken_for_none),
+		cmocka_unit_test(
+			interpreted_code_whose_objects_were_all_moved_is_told_without_a_name),
+		cmocka_unit_test(inlined_functions_are_told_where_they_call),
+		cmocka_unit_test(a_copy_is_believed_by_its_optimized_code),
+		cmocka_unit_test(what_is_inlined_is_unknown_where_it_cannot_be_made_sure_of),
+		cmocka_unit_test(what_lies_close_together_is_read_once),
 		cmocka_unit_test(what_has_changed_is_read_anew),
 		cmocka_unit_test(strings_without_an_end_are_none),
 		cmocka_unit_test(constants_that_are_missing_or_odd_are_no_layout),

@@ -21,6 +21,13 @@ const struct v8_version v8_versions[V8_VERSIONS] = {
 	{24, 205, 186, 167, 272, 280, 282, 2065, 220, 229, 31, 32, 24, 56, 5},
 };
 
+static const struct v8_code codes[V8_VERSIONS] = {
+	{0, 240, 128, 16, 40, 48, 0, 13, 2, 6, 11, false, false, 3, 18, 19, 22, 0, 3},
+	{252, 245, 16, 16, 56, 48, 12, 13, 2, 6, 11, false, false, 2, 24, 25, 29, 35, 1},
+	{210, 206, 32, 8, 52, 48, 11, 12, 2, 6, 11, false, false, 12, 1, 2, 33, 39, 1},
+	{192, 187, 32, 8, 56, 52, 11, 12, 3, 7, 12, true, true, 14, 1, 2, 38, 44, 2},
+};
+
 struct v8_image v8_image;
 
 static uint8_t *bytes_at(uint64_t address, size_t size)
@@ -313,6 +320,178 @@ static void make_functions(void)
 		      make_script(v8_make_text("/e"), v8_make_wide(wide, 9), integer(0)), 0);
 }
 
+/* ---- optimized code ---- */
+
+struct bytes {
+	uint8_t at[512];
+	size_t n;
+};
+
+static void add_number(struct bytes *b, uint32_t n)
+{
+	for (; n > 127; n >>= 7)
+		b->at[b->n++] = (uint8_t)(n | 128);
+	b->at[b->n++] = (uint8_t)n;
+}
+
+static void add_signed(struct bytes *b, int32_t n)
+{
+	add_number(b, n < 0 ? (uint32_t)-n << 1 | 1 : (uint32_t)n << 1);
+}
+
+static void add_operation(struct bytes *b, const struct v8_code *c, int32_t operation)
+{
+	if (c->last)
+		b->at[b->n++] = (uint8_t)operation;
+	else
+		add_signed(b, operation);
+}
+
+/* A frame of the function that a literal is, and two values in it. */
+static void add_frame(struct bytes *b, const struct v8_code *c, int32_t literal)
+{
+	add_operation(b, c, c->frame);
+	add_signed(b, 1234); /* where in its bytecode */
+	add_signed(b, literal);
+	for (int32_t i = 0; i < c->more; i++)
+		add_signed(b, -i);
+	for (int32_t i = 0; i < 2; i++) {
+		add_operation(b, c, c->value);
+		add_signed(b, 300 + i);
+	}
+}
+
+static void add_begin(struct bytes *b, const struct v8_code *c, size_t back, size_t frames)
+{
+	add_operation(b, c, c->begin);
+	if (c->last)
+		add_number(b, (uint32_t)back);
+	add_signed(b, (int32_t)frames + 1);
+	add_signed(b, (int32_t)frames);
+	if (!c->last)
+		add_signed(b, 0);
+}
+
+/* Two translations; the second one, of all functions, may begin as the first. Gives its place. */
+static size_t translate(struct bytes *b, const struct v8_code *c, size_t n)
+{
+	add_begin(b, c, 0, 1);
+	add_frame(b, c, 1);
+	size_t second = b->n;
+	bool own = n > 1;
+	add_begin(b, c, second, n + 1 + own);
+	if (c->last && n % 2) { /* three operations: in the byte itself, or behind it */
+		b->at[b->n++] = (uint8_t)(c->last + 1 + 3);
+	} else if (c->last) {
+		add_operation(b, c, c->last);
+		add_number(b, 3);
+	} else {
+		add_frame(b, c, 1);
+	}
+	for (size_t i = 0; i < n; i++)
+		add_frame(b, c, (int32_t)i + 2);
+	for (int32_t i = 0; own && i < 4; i++) /* what it would go on with, in the same function */
+		if (i)
+			add_signed(b, (int32_t)n + 1);
+		else
+			add_operation(b, c, c->own);
+	return second;
+}
+
+static uint64_t make_array(int32_t n)
+{
+	uint64_t a = v8_make(v8_image.v->fixed_array, 16 + 8 * (size_t)n);
+
+	v8_put(a, 8, integer(n));
+	return a;
+}
+
+static uint64_t make_data(const struct v8_code *c, size_t outer, const size_t *inlined, size_t n)
+{
+	uint64_t data = make_array(c->first + 3 * 3), literals = make_array((int32_t)n + 2),
+		 shared = v8_image.functions[outer].shared, owner = shared;
+	struct bytes bytes = {.n = 0};
+	size_t second = translate(&bytes, c, n);
+	uint64_t translation = make_chars(v8_image.v->fixed_array + 1, "", 0, 1);
+
+	allocate(bytes.n);
+	v8_put(translation, 8, integer((int32_t)bytes.n));
+	memcpy(bytes_at(translation - 1 + 16, bytes.n), bytes.at, bytes.n);
+	v8_put(literals, 16, v8_image.undefined);
+	v8_put(literals, 24, shared);
+	for (size_t i = 0; i < n; i++)
+		v8_put(literals, 32 + 8 * (int32_t)i, v8_image.functions[inlined[i]].shared);
+	if (c->wrapped) {
+		owner = v8_make(195, 16);
+		v8_put(owner, 8, shared);
+	}
+	v8_image.data = data;
+	v8_image.literals = literals;
+	v8_put(data, 16, translation);
+	v8_put(data, 24, integer((int32_t)n));
+	v8_put(data, 16 + 8 * c->literals, literals);
+	v8_put(data, 16 + 8 * c->shared, owner);
+	for (int32_t i = 0; i < 3; i++)
+		v8_put(data, 16 + 8 * (c->first + 3 * i + 1),
+		       integer(i == 1 ? (int32_t)second : 0));
+	return data;
+}
+
+#define INSTRUCTIONS 0x2300 /* bytes of them */
+#define PLACE	     0x2210 /* in them, where the second call returns to */
+
+/* The places where it calls, the number of the translation at each, less one, and where it
+ * would go on from there. */
+static void put_places(const struct v8_code *c, uint64_t at, bool maglev)
+{
+	static const uint16_t places[][3] = {{0x40, 1, 0x2280 + 1}, {PLACE, 2, 0}, {0x2240, 0, 0}};
+	uint32_t registers = maglev, head[] = {9, 3, 1 | registers << 1 | 2 << 4 | 1 << 7, 0, 0};
+	size_t skip = c->slots ? 0 : 1, words = maglev ? 4 : c->slots ? 3 : 2;
+
+	memcpy(bytes_at(at, words * 4), head + skip, words * 4);
+	at += words * 4;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(places); i++) {
+		put_at(at, places[i][0], 2);
+		put_at(at + 2, places[i][1], 1);
+		put_at(at + 3, places[i][2], 2);
+		at += 5 +
+		      2 * (uint64_t)maglev; /* registers that are kept, and which have objects */
+	}
+}
+
+/* Code of that kind. Where its instructions begin. */
+static uint64_t make_code(int32_t kind, uint64_t data, uint32_t size)
+{
+	const struct v8_code *c = &codes[v8_image.v - v8_versions];
+	uint64_t code = v8_make(c->code_type, c->stream_type ? 96 : (size_t)c->start);
+	uint64_t stream = code;
+
+	if (c->stream_type) {
+		stream = v8_make(c->stream_type, (size_t)c->start);
+		v8_put(stream, 8, code);
+	}
+	v8_put(code, c->data, data);
+	put_at(code - 1 + (uint64_t)c->size, size, 4);
+	put_at(code - 1 + (uint64_t)c->flags, 0x80000130u | (uint32_t)kind, 4);
+	allocate(size + 64);
+	return stream - 1 + (uint64_t)c->start;
+}
+
+bool v8_inline(struct v8walk *walk, size_t outer, const size_t *inlined, size_t n, bool maglev)
+{
+	const struct v8_code *c = &codes[v8_image.v - v8_versions];
+	struct v8place *p = &walk->places[outer];
+	int32_t kind = maglev ? c->maglev : c->turbofan;
+
+	if (!kind)
+		return false;
+	uint64_t data = make_data(c, outer, inlined, n);
+	uint64_t start = make_code(kind, data, INSTRUCTIONS);
+	put_places(c, start + INSTRUCTIONS, maglev);
+	p->pc = start + PLACE;
+	return true;
+}
+
 struct v8view v8_build(const struct v8_version *v)
 {
 	struct v8view view = {.present = true, .read = read_image};
@@ -323,6 +502,7 @@ struct v8view v8_build(const struct v8_version *v)
 	v8_image.undefined = v8_make(131, 48);
 	v8_image.context = v8_make(v->first_context + 3, 32);
 	make_functions();
+	v8_image.plain = make_code(codes[v - v8_versions].turbofan - 2, 0, 64);
 	return view;
 }
 
@@ -334,6 +514,8 @@ void v8_walk(struct v8walk *ret, bool asleep, bool bytecode)
 		struct v8place p = {.code = true,
 				    .anonymous = true,
 				    .read = true,
+				    .calls = true,
+				    .pc = v8_image.plain + 1 + i,
 				    .fp = fp,
 				    .function = v8_image.functions[i].object,
 				    .context = v8_image.context,

@@ -25,6 +25,18 @@ struct v8_version {
 	int32_t first_vars;
 };
 
+/* And its optimized code. */
+struct v8_code {
+	int32_t stream_type, code_type;	  /* 0: code and its instructions are one object */
+	int32_t start, data, size, flags; /* offsets: of instructions, then in the Code object */
+	int32_t maglev, turbofan;	  /* kinds; 0: it has none */
+	int32_t literals, shared, first;  /* words of the data */
+	bool wrapped;			  /* the function in the data is in another object */
+	bool slots;			  /* their number is ahead of the table of places */
+	int32_t begin, frame, own, value, last; /* operations; own: a frame of V8's own */
+	int32_t more;				/* operands of a frame beyond two */
+};
+
 #define V8_VERSIONS 4
 extern const struct v8_version v8_versions[V8_VERSIONS];
 
@@ -41,6 +53,8 @@ extern struct v8_image {
 	uint64_t maps[0x1000]; /* by type; 0 not made yet */
 	uint64_t undefined, context;
 	struct v8_function functions[V8_FUNCTIONS];
+	uint64_t data, literals; /* of the last v8_inline() */
+	uint64_t plain;		 /* instructions that are not optimized */
 	unsigned int reads;
 } v8_image;
 
@@ -54,6 +68,10 @@ uint64_t v8_get(uint64_t object, int32_t offset);
 
 /* A whole one, whose functions lie in scripts of all kinds. */
 struct v8view v8_build(const struct v8_version *v);
+/* Optimized code of one function where n others are inlined, each into the one before it; the
+ * frame of the function in walk is there. By Maglev, or Turbofan. False: that version has none. */
+bool v8_inline(struct v8walk *walk, size_t outer, const size_t *inlined, size_t n, bool maglev);
+
 /* Sets the constants as that version exports them. */
 void v8_tell_constants(struct v8layout *l, const struct v8_version *v);
 /* The native walk: each function in a frame of its own, leaf first, with its bytecode if wanted. */

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "ring_track.h"
 
@@ -147,18 +149,21 @@ static void overruns_and_invalid_records_are_counted_and_marked_as_gaps(void **s
 			     .kind = LSC_REC_TEXT, .arg8 = 12, .arg16 = 1}); /* its second piece */
 	made_put(&m, (struct lsc_record){.kind = LSC_REC_TEXT, .arg8 = 13}); /* too long */
 	made_put(&m, (struct lsc_record){.kind = LSC_REC_TASK_DONE, .task = 1, .arg8 = 3});
+	made_put(&m, (struct lsc_record){.kind = LSC_REC_SITE_STACK, .task = 1, .arg8 = 63});
+	made_put(&m, /* more than any address space has */
+		 (struct lsc_record){.kind = LSC_REC_SITE_STACK, .task = 1, .arg64 = 1ull << 63});
 	made_put(&m, (struct lsc_record){.kind = LSC_REC_TASK_RUN}); /* no task */
 	made_put(&m, (struct lsc_record){.kind = LSC_REC_TASK_RUN, .task = 1, .time = UINT64_MAX});
 	made_put(&m, (struct lsc_record){.kind = LSC_REC_TASK_RUN, .task = 1, .time = 1});
 	made_put(&m,
 		 (struct lsc_record){.kind = LSC_REC_TASK_STATE, .task = 1, .arg64 = UINT64_MAX});
 	made_put(&m, (struct lsc_record){.kind = LSC_REC_TASK_RUN, .task = 1});
-	assert_int_equal(ring_read(r, 10000, note, &s), 10);
+	assert_int_equal(ring_read(r, 10000, note, &s), 12);
 	assert_int_equal(s.n, 2);
 	assert_null(s.record[0].text);
 	assert_true(s.record[1].gap && s.record[1].kind == LSC_REC_TASK_RUN);
-	assert_int_equal(ring_ledger(r).invalid, 7);
-	assert_int_equal(ring_ledger(r).emitted, 610);
+	assert_int_equal(ring_ledger(r).invalid, 9);
+	assert_int_equal(ring_ledger(r).emitted, 612);
 	assert_sums(r);
 	ring_close(r);
 	close(m.fd);
@@ -452,6 +457,42 @@ static void rings_are_found_by_name_and_taken_through_a_pidfd(void **state)
 	close(b.fd);
 }
 
+static int count_call(int fd, void *arg)
+{
+	(void)fd;
+	++*(int *)arg;
+	return 0;
+}
+
+static void a_target_with_more_rings_than_it_can_need_is_not_looked_through(void **state)
+{
+	(void)state;
+	static int fds[RING_FOUND_MAX + 1];
+	struct rlimit files;
+	int calls = 0;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	if (files.rlim_max < RING_FOUND_MAX + 64) {
+		print_message("skipped: a process may have no more than %llu descriptors\n",
+			      (unsigned long long)files.rlim_max);
+		skip();
+	}
+	for (size_t i = 0; i < LSC_ARRAY_LEN(fds); i++) {
+		fds[i] = memfd_create(LSC_RING_MEMFD_NAME, MFD_CLOEXEC);
+		assert_true(fds[i] >= 0);
+	}
+	assert_int_equal(ring_scan(getpid(), count_call, &calls), -E2BIG);
+	assert_int_equal(calls, RING_FOUND_MAX);
+	close(fds[0]);
+	calls = 0;
+	assert_int_equal(ring_scan(getpid(), count_call, &calls), RING_FOUND_MAX);
+	assert_int_equal(calls, RING_FOUND_MAX);
+	for (size_t i = 1; i < LSC_ARRAY_LEN(fds); i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -467,6 +508,7 @@ int main(void)
 		cmocka_unit_test(a_punched_hole_is_invalid_records),
 		cmocka_unit_test(a_million_random_records_break_nothing_and_the_ledger_sums),
 		cmocka_unit_test(rings_are_found_by_name_and_taken_through_a_pidfd),
+		cmocka_unit_test(a_target_with_more_rings_than_it_can_need_is_not_looked_through),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

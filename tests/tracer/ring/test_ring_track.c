@@ -366,9 +366,44 @@ static void hostile_numbers_of_tasks_and_sites_are_bounded(void **state)
 	}
 	READY(4, 5000001);
 	assert_non_null(ring_track_find(f->k, 5000001));
-	for (uint32_t id = 1; id <= RING_TRACK_MAX_SITES + 1; id++)
+	for (uint32_t id = 1; id <= RING_MAX_SITES + 1; id++)
 		AT(5, .kind = LSC_REC_SITE, .task = id, .text = "f");
 	assert_int_equal(ring_track_stats(f->k).refused, 2);
+}
+
+static int log_site(struct ring_site *s, void *arg)
+{
+	say(arg, "%s:%d %llu/%llu%s\n", s->file, s->line, (unsigned long long)s->stack_used,
+	    (unsigned long long)s->stack_size, s->stack_news ? " news" : "");
+	s->stack_news = false;
+	return 0;
+}
+
+static void a_site_keeps_the_most_stack_that_its_tasks_used(void **state)
+{
+	struct fixture *f = *state;
+
+#define SITE_STACK(bytes, bits)                                                                    \
+	AT(1, .kind = LSC_REC_SITE_STACK, .task = 9, .arg64 = (bytes), .arg8 = (bits))
+	SITE_STACK(7000, 16); /* nobody knows it yet */
+	AT(1, .kind = LSC_REC_SITE, .task = 9, .arg64 = 42, .text = "serve\0app.c",
+	   .text_size = sizeof("serve\0app.c") - 1);
+	ring_track_each_site(f->k, log_site, f);
+	SITE_STACK(3000, 16);
+	ring_track_each_site(f->k, log_site, f);
+	SITE_STACK(5000, 20);
+	SITE_STACK(4000, 16);
+	ring_track_each_site(f->k, log_site, f);
+	SITE_STACK(UINT64_MAX, 0); /* of a loop that does not say how much there is */
+	AT(2, .kind = LSC_REC_SITE, .task = 9, .arg64 = 42, .text = "serve\0app.c",
+	   .text_size = sizeof("serve\0app.c") - 1);
+	ring_track_each_site(f->k, log_site, f);
+	ring_track_each_site(f->k, log_site, f);
+	assert_log(f, "app.c:42 0/0\n"
+		      "app.c:42 3000/65536 news\n"
+		      "app.c:42 5000/1048576 news\n"
+		      "app.c:42 18446744073709551615/0 news\n"
+		      "app.c:42 18446744073709551615/0\n");
 }
 
 int main(void)
@@ -382,6 +417,7 @@ int main(void)
 		FRESH(a_snapshot_restores_states_and_retires_tasks_that_ended_unseen),
 		FRESH(ends_are_told_apart_and_a_task_may_end_without_having_run),
 		FRESH(what_the_application_says_belongs_to_the_task_that_it_was_in),
+		FRESH(a_site_keeps_the_most_stack_that_its_tasks_used),
 		FRESH(contradictions_are_counted_and_believed_the_first_time),
 		FRESH(hostile_numbers_of_tasks_and_sites_are_bounded),
 	};

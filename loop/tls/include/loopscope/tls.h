@@ -87,9 +87,18 @@ LSC_API int lsc_tls_open_connection(struct lsc_tls_context *context, const char 
 
 /* lsc_start_server(), with TLS on each connection before fn gets it. Where the handshake fails fn
  * is not called; a mark in the record says why. options.start must be NULL (-EINVAL). */
-LSC_API int lsc_tls_start_server(struct lsc_tls_context *context, const char *host, uint16_t port,
-				 lsc_client_fn fn, void *arg,
-				 const struct lsc_server_options *options, struct lsc_server **ret);
+#define lsc_tls_start_server(context, host, port, fn, arg, options, ret)                           \
+	(__extension__({                                                                           \
+		static struct lsc_site lsc_site_ = LSC_SITE_HERE_;                                 \
+		lsc_tls_start_server_at(&lsc_site_, (context), (host), (port), (fn), (arg),        \
+					(options), (ret));                                         \
+	}))
+
+/* The same for bindings that make their own sites, as lsc_start_server_at(). */
+LSC_API int lsc_tls_start_server_at(struct lsc_site *site, struct lsc_tls_context *context,
+				    const char *host, uint16_t port, lsc_client_fn fn, void *arg,
+				    const struct lsc_server_options *options,
+				    struct lsc_server **ret);
 
 /* Starts TLS on a stream that was used without (asyncio's start_tls), as the context's side.
  * server_name as above, for a client; NULL needs any_name or no verification. What was written is
