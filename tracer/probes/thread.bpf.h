@@ -12,11 +12,27 @@
 #define PF_EXITING 0x4
 #define MOVED_NS   20000000ull /* a sleeper has left its run queue by then */
 
-#define CLOCK_AGE 4000000ull
+#define CLOCK_AGE   4000000ull
+#define CLOCK_APART 2000 /* the clocks run apart by less than one part in so many */
 
 /* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as compared at a time of the latter. The
  * two run apart by less than 2 us in the 4 ms from one comparison to the next. */
 __u64 clock_offset[PROBE_CPUS], clock_compared[PROBE_CPUS];
+
+/* Compares the clocks of a CPU, where its run queue's stands at `clock`. That was read a little
+ * before: if the host took the CPU away since, what is found is too large by that time, and would
+ * put up to 4 ms of what follows into the future. It is found again then, at the next switch.
+ * Returns now. */
+static __always_inline __u64 clock_compare(__u64 cpu, __u64 clock)
+{
+	__u64 now = bpf_ktime_get_ns(), offset = now - clock, last = clock_compared[cpu];
+
+	if (last && (__s64)(offset - clock_offset[cpu]) > (__s64)((clock - last) / CLOCK_APART))
+		return now;
+	clock_offset[cpu] = offset;
+	clock_compared[cpu] = clock;
+	return now;
+}
 
 /* Now, for a thread that is being switched on this CPU. */
 static __always_inline __u64 switch_now(const struct task_struct *p)
@@ -27,10 +43,8 @@ static __always_inline __u64 switch_now(const struct task_struct *p)
 	if (!clock)
 		return bpf_ktime_get_ns();
 	cpu &= PROBE_CPUS - 1;
-	if (clock - clock_compared[cpu] > CLOCK_AGE) {
-		clock_offset[cpu] = bpf_ktime_get_ns() - clock;
-		clock_compared[cpu] = clock;
-	}
+	if (clock - clock_compared[cpu] > CLOCK_AGE)
+		return clock_compare(cpu, clock);
 	return clock + clock_offset[cpu];
 }
 

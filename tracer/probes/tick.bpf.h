@@ -144,6 +144,8 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 		if (end - since > low)
 			low = end - since;
 	}
+	if (low > d) /* by another hook's clock, which may be some us ahead */
+		low = d;
 	if (low < stall_ns / 2 && !has_ring(id))
 		t->unsure_ns += tick_unsure(d, low, t->split, stall_ns);
 	else
