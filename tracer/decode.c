@@ -320,6 +320,23 @@ static const char *args_json(const struct event_block *e, const struct block *b,
 	return buf;
 }
 
+void decode_block_end(const struct event_block *e, struct block *b)
+{
+	bool woken = e->waker_seen && e->waker_pid &&
+		     e->cause != LSC_CAUSE_SLEEP; /* a timer has no waker: it interrupts anybody */
+
+	b->wake_ns = e->wake_ns;
+	b->runqueue_ns = e->e.ts_ns - e->wake_ns;
+	b->row.duration_ns = e->wake_ns - e->off_ns;
+	b->row.cause = e->cause;
+	b->row.waker_pid = woken ? (int)e->waker_pid : 0;
+	b->row.waker_comm = NULL;
+	if (!woken)
+		return;
+	snprintf(b->waker_comm, sizeof(b->waker_comm), "%.15s", e->waker_comm);
+	b->row.waker_comm = b->waker_comm;
+}
+
 void decode_block_row(const struct event_block *e, struct block *b)
 {
 	struct aux aux;
@@ -327,21 +344,12 @@ void decode_block_row(const struct event_block *e, struct block *b)
 	memcpy(&aux, e->aux, sizeof(aux));
 	aux.path[sizeof(aux.path) - 1] = '\0';
 	memset(b, 0, sizeof(*b));
-	b->wake_ns = e->wake_ns;
 	b->tick_ns = e->tick_ns;
-	b->runqueue_ns = e->e.ts_ns - e->wake_ns;
 	b->ring_task = e->task;
 	b->row.start_ns = e->off_ns;
-	b->row.duration_ns = e->wake_ns - e->off_ns;
 	b->row.count = 1;
-	b->row.cause = e->cause;
 	b->row.syscall = e->cause == LSC_CAUSE_STOPPED ? NULL : syscall_name(e->nr);
-	if (e->waker_seen && e->waker_pid &&
-	    e->cause != LSC_CAUSE_SLEEP) { /* a timer has no waker: it interrupts anybody */
-		b->row.waker_pid = (int)e->waker_pid;
-		snprintf(b->waker_comm, sizeof(b->waker_comm), "%.15s", e->waker_comm);
-		b->row.waker_comm = b->waker_comm;
-	}
+	decode_block_end(e, b);
 	/* a wait call that names no child was concluded to wait for one from who ended it */
 	int class = probe_wait_class(e->nr);
 	b->row.inferred = e->cause == LSC_CAUSE_CHILD_WAIT &&

@@ -55,4 +55,7 @@ int decode_waited_fd(const struct event_block *e, const struct aux *aux);
  * /proc/pid (readlink and fdinfo only: these never reach the target's file systems). */
 void decode_block_row(const struct event_block *e, struct block *ret_block);
 
+/* Of this only what its end decides: how long, what for, and who woke the thread. */
+void decode_block_end(const struct event_block *e, struct block *ret_block);
+
 #endif

@@ -125,12 +125,34 @@ static int64_t task_id(const struct loop *l, uint32_t ring_task)
 	return ring_task ? l->id << 32 | ring_task : 0;
 }
 
+/* The block of which e tells a later end; NULL: it is not known. */
+static struct block *find_told(const struct loop *l, const struct event_block *e)
+{
+	struct block *b = e->again ? l->blocks : NULL;
+
+	while (b && b->row.start_ns != e->off_ns)
+		b = b->next;
+	return b;
+}
+
+/* The call went on after it had been interrupted: all of it is one block. */
+static void extend(struct collector *c, const struct event_block *e, struct block *b)
+{
+	decode_block_end(e, b);
+	ledger_stored_events(c, store_put_block(c->store, &b->row), 1);
+}
+
 void evidence_block(struct collector *c, struct loop *l, const struct event_block *e,
 		    const void *stack, size_t size)
 {
-	lsc_autofree struct inspector_chain *python = chain_take(l, e, l->ns_tid);
-	struct block *b = malloc(sizeof(*b));
+	struct block *b = find_told(l, e);
 
+	if (b) {
+		extend(c, e, b);
+		return;
+	}
+	lsc_autofree struct inspector_chain *python = chain_take(l, e, l->ns_tid);
+	b = malloc(sizeof(*b));
 	if (!b) {
 		ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 		return;

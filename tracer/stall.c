@@ -343,8 +343,9 @@ size_t stall_block(struct collector *c, struct loop *l, const struct thread_stat
 			      .ts_ns = now,
 			      .tgid = (__u32)l->target->pid,
 			      .tid = (__u32)l->tid};
-	b->off_ns = t->off_ns;
+	b->off_ns = block_began(t);
 	b->wake_ns = now;
+	b->again = t->told_ns != 0;
 	b->tick_ns = t->tick_ns;
 	memcpy(b->args, t->args, sizeof(b->args));
 	b->ino = t->ino;
@@ -380,9 +381,10 @@ bool stall_account(struct collector *c, struct loop *l, const struct thread_stat
 	memcpy(e.split, t.split, sizeof(e.split));
 	if (stall_is_blocked(&t, now)) {
 		e.split[cause_so_far(&t)] += now - t.off_ns;
-		if (now - t.off_ns > e.low_ns) {
-			e.low_ns = e.certain_ns = e.longest_block_ns = now - t.off_ns;
-			e.certain_start_ns = e.longest_block_start_ns = t.off_ns;
+		uint64_t began = block_began(&t);
+		if (now - began > e.low_ns) {
+			e.low_ns = e.certain_ns = e.longest_block_ns = now - began;
+			e.certain_start_ns = e.longest_block_start_ns = began;
 		}
 	}
 	uint64_t watched = c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns;

@@ -17,6 +17,7 @@ from harness import (BIN, HERE, MS, PYTHON, SLACK, Attach, Case, Process, descri
                      wait_until)
 
 CAUSES = BIN.parent / "tests/e2e/causes"
+INTERRUPTED = BIN.parent / "tests/e2e/interrupted"
 TICK = 4 * MS  # of the kernel, and of our sampler
 FULL = bool(os.environ.get("LSC_FULL"))
 CAUSE_OF = {"busy": "cpu-user", "kernel": "cpu-kernel", "sleep": "sleep", "naps": "sleep", "lock": "lock",
@@ -330,6 +331,31 @@ class Stopped(Planted):
     @unittest.skipUnless(hierarchy(None), "cgroup v2 is not mounted")
     def test_a_frozen_cgroup_v2(self):
         self.freeze(hierarchy(None), "cgroup.freeze", 1, 0, lambda group: group.stat("frozen", "cgroup.events"))
+
+
+class Interrupted(Case):
+    """The kernel interrupts the call for other work of the thread, io_uring's, and has it go on."""
+
+    @unittest.skipUnless(INTERRUPTED.exists(), "liburing was not found when this was built")
+    def test_a_sleep_in_many_pieces_is_one_block(self):
+        with Process([INTERRUPTED]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                truths = []
+                for piece in (2, 3, 7, 14):  # ms: of blocks that are too short to be told, and of longer ones
+                    pause(0.1, 0.3)
+                    process.tell(f"{rng.randint(60_000, 120_000)} {piece * 1000}")
+                    truths.append(json.loads(process.next_line("{")))
+                pause()
+                report = attach.stop()
+        told = f"planted {truths}; {describe(report)}"
+        stalls = self.assertStalls(report, [truth["ns"] for truth in truths], "sleep")
+        for stall, truth in zip(stalls, truths):
+            self.assertGreater(truth["times"], 2, told)  # it was interrupted
+            self.assertGreater(part(stall, "sleep"), truth["ns"] - SLACK - part(stall, "runqueue"), told)
+        [finding] = [finding for finding in report["findings"] if finding["rule"] == "blocking-sleep"]
+        self.assertEqual(finding["count"], len(truths), told)
+        self.assertEqual(finding["site"]["function"], "rest_us", told)
 
 
 class Throttled(Planted):

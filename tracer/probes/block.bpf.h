@@ -13,6 +13,8 @@
 #include "regs.bpf.h"
 #include "victim.bpf.h"
 
+#define TELL_AGAIN_NS 1000000ull
+
 enum call_kind { CALL_OTHER, CALL_SLEEP, CALL_LOCK, CALL_CHILD, CALL_NET, CALL_FD, CALL_PATH };
 
 static __always_inline int call_kind_of(__s64 nr)
@@ -252,6 +254,18 @@ static __always_inline int block_begin_cause(struct thread_state *t, struct task
 	return state & STATE_UNINTERRUPTIBLE ? LSC_CAUSE_FILE_IO : LSC_CAUSE_OTHER;
 }
 
+/* The call that slept goes on, after other work in the kernel: what is known of it stays. */
+static __always_inline void block_goes_on(struct thread_state *t, __u32 tid)
+{
+	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
+
+	t->off = OFF_BLOCK;
+	t->waker_seen = t->waker_child = t->waker_exiting = 0;
+	t->waker_pid = 0;
+	if (slot)
+		slot->block.off_ns = t->off_ns;
+}
+
 /* The current thread goes to sleep in a block. */
 __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 {
@@ -264,6 +278,8 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 		return 0;
 	int kind = call_kind_of(t->nr);
 	t->off = OFF_BLOCK;
+	t->call_ns = is_stopped(prev, state) ? 0 : t->off_ns;
+	t->told_ns = 0;
 	t->candidate = 0;
 	t->chained = 0;
 	t->fd_kind = FD_UNKNOWN;
@@ -335,6 +351,12 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 		t->slept_in_wait = 1;
 		return;
 	}
+	/* nothing of the program ran since it slept in the same call */
+	if ((__s32)r->orig_ax == NR_RESTART_SYSCALL && t->call_ns && t->call_ns >= t->tick_ns &&
+	    sp == t->sp && nr == t->nr && waits) {
+		block_goes_on(t, id);
+		return;
+	}
 	t->nr = nr;
 	t->sp = sp;
 	t->args[0] = args[0];
@@ -373,13 +395,16 @@ static __always_inline int block_cause(const struct thread_state *t)
 static __always_inline void block_fill(struct event_block *b, const struct thread_state *t,
 				       __u64 id, __u64 now, __u64 wake, __u32 cause)
 {
+	__u64 from = block_began(t);
+
 	b->e.kind = EVENT_BLOCK;
 	b->e.ts_ns = now;
 	b->e.tgid = id >> 32;
 	b->e.tid = id;
-	b->off_ns = t->off_ns;
+	b->off_ns = from;
 	b->wake_ns = wake;
 	b->tick_ns = t->tick_ns;
+	b->again = t->told_ns != 0;
 	__builtin_memcpy(b->args, t->args, sizeof(b->args));
 	b->ino = t->ino;
 	b->nr = t->nr;
@@ -396,6 +421,14 @@ static __always_inline void block_fill(struct event_block *b, const struct threa
 	__builtin_memcpy(b->waker_comm, t->waker_comm, sizeof(b->waker_comm));
 }
 
+/* Whether what lasted up to `wake` is to be told: one that is interrupted ever so often is told
+ * again each millisecond. */
+static __always_inline bool block_is_told(const struct thread_state *t, __u64 wake)
+{
+	return t->tick_ns && is_loop(t) && wake - block_began(t) >= block_ns &&
+	       wake - t->told_ns >= TELL_AGAIN_NS;
+}
+
 __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wake, __u32 cause)
 {
 	__u32 tid = id;
@@ -404,8 +437,8 @@ __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wak
 		return 0;
 	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
 	count(COUNT_EMITTED);
-	if (!slot ||
-	    slot->block.off_ns != t->off_ns) { /* no scratch slot (yet): without its stack */
+	/* no scratch slot (yet), or its stack was told before: without it */
+	if (!slot || slot->block.off_ns != t->off_ns || t->told_ns) {
 		struct event_block *b = bpf_ringbuf_reserve(&events, sizeof(*b), 0);
 		if (!b) {
 			count(COUNT_RING_FULL);
@@ -414,6 +447,7 @@ __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wak
 		__builtin_memset(b, 0, sizeof(*b));
 		block_fill(b, t, id, now, wake, cause);
 		b->e.size = sizeof(*b);
+		t->told_ns = wake;
 		bpf_ringbuf_submit(b, wakeup_flags());
 		return 0;
 	}
@@ -424,6 +458,8 @@ __noinline int emit_block(struct thread_state *t, __u64 id, __u64 now, __u64 wak
 	slot->block.e.size = sizeof(slot->block) + size;
 	if (bpf_ringbuf_output(&events, slot, sizeof(slot->block) + size, wakeup_flags()))
 		count(COUNT_RING_FULL);
+	else
+		t->told_ns = wake;
 	return 0;
 }
 

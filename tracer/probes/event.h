@@ -222,6 +222,9 @@ struct thread_state {
 	__u64 anchored_ns;   /* when `anchor` was taken */
 	/* the interval off the CPU */
 	__u64 off_ns, off_runtime, off_delay;
+	__u64 call_ns; /* a block: the first such interval of its call, which the kernel restarts
+			* when it was interrupted for the thread's other work in the kernel; 0 none
+			*/
 	__u32 off_migrations;		/* to other CPUs, so far */
 	__u8 off_delayed;		/* and it stood in the run queue still */
 	__u8 other;			/* enum other_idle */
@@ -266,7 +269,16 @@ struct thread_state {
 		__s64 fd; /* ~ of a ring's own number */
 	} anchor[PROBE_ANCHORS];
 	struct wait_site site[PROBE_SITES];
+	__u64 told_ns; /* up to when the block of its call was told; 0 not at all */
+	__u64 room[6]; /* up to the end of the line of the cache */
 };
+
+/* When the block began that the thread is in or comes from. */
+static inline __attribute__((always_inline)) __u64 block_began(const struct thread_state *t)
+{
+	return t->call_ns ? t->call_ns : t->off_ns;
+}
+
 _Static_assert(sizeof(struct thread_state) % 64 == 0, "each slot begins at a line of the cache");
 
 /* Where a CPython has its lock. */
@@ -345,7 +357,7 @@ struct event_stall {
 
 struct event_block {	/* also the head of a sample and of an owner; the stack copy follows */
 	struct event e; /* ts_ns: when it came back to the CPU, or the sample's time */
-	__u64 off_ns;	/* start */
+	__u64 off_ns;	/* start, of the call's first where it is one of several */
 	__u64 wake_ns;	/* made runnable */
 	__u64 tick_ns;
 	__u64 args[6];
@@ -360,7 +372,7 @@ struct event_block {	/* also the head of a sample and of an owner; the stack cop
 	__u8 class;
 	__u32 stack_size;
 	__u32 owner; /* EVENT_OWNER: whose stack it is; e.tid is the loop's */
-	__u32 pad;   /* aux holds 64-bit values */
+	__u32 again; /* it was told before, up to an earlier wake-up; aux holds 64-bit values */
 	char waker_comm[16];
 	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of
 				      the fd */

@@ -22,16 +22,18 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 {
 	if (!t)
 		return 0;
-	__u64 off = t->off_ns;
+	__u64 off = t->off_ns, began = off;
 	__u8 what = t->off;
 
 	t->off = OFF_NONE;
 	t->split_used = 1;
 	if (what == OFF_RUNQUEUE)
 		delay = now - off;
+	else
+		began = block_began(t);
 	t->runqueue_ns += delay;
 	runqueue_charge(t, delay);
-	tick_certain(t, off, now);
+	tick_certain(t, began, now);
 	if (what == OFF_BLOCK || t->open)
 		tick_inside(t, now);
 	if (what == OFF_RUNQUEUE)
@@ -45,7 +47,7 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 	}
 	if (have_gils && t->tick_ns && (t->chained || d >= stall_ns / 2))
 		python_block_ends(t, id, d);
-	if (d >= block_ns && t->tick_ns && is_loop(t))
+	if (block_is_told(t, wake))
 		emit_block(t, id, now, wake, cause);
 	if (t->candidate) {
 		t->candidate = 0;
