@@ -153,6 +153,44 @@ static void frames_that_do_not_fit_are_none(void **state)
 	}
 }
 
+/* The evaluator has begun, and its frame is not listed yet; or is not any more. */
+static void a_leaf_that_evaluates_may_have_no_frame(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (int bare = 0; bare < 3; bare++) {
+			struct pyview view = build(&versions[i]);
+			answer_init(&answer, 1);
+			sp = image.shim[0] - 400;
+			for (int k = 0; k < bare; k++) {
+				add_native("dispatch", MESSAGE_FRAME_INLINED);
+				add_native("_PyEval_EvalFrameDefault", 0);
+				sp += 80;
+				add_native("gen_send_ex", 0);
+				sp += 80;
+			}
+			for (int k = 0; k < runs_of(&versions[i]); k++) {
+				add_run(k);
+				add_native("gen_send_ex", 0);
+			}
+			merge_python(&view, TID, NULL, &answer);
+			assert_int_equal(answer.head.language,
+					 bare < 2 ? MESSAGE_WHY_NONE : MESSAGE_WHY_NO_FIT);
+			if (bare > 1)
+				continue;
+			uint32_t python = 0;
+			for (uint32_t k = 0; k < answer.head.nframes; k++)
+				python += answer.frames[k].flags == MESSAGE_FRAME_PYTHON;
+			assert_int_equal(python, FRAMES);
+			assert_int_equal(answer.head.nframes,
+					 FRAMES + runs_of(&versions[i]) + bare);
+			assert_string_equal(answer.text + answer.frames[0].function,
+					    bare ? "gen_send_ex" : "settle");
+			assert_int_not_equal(answer.head.task.address, 0);
+		}
+	}
+}
+
 static void a_native_stack_that_ends_early_is_gone_on_with(void **state)
 {
 	(void)state;
@@ -509,6 +547,7 @@ int main(void)
 		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),
+		cmocka_unit_test(a_leaf_that_evaluates_may_have_no_frame),
 		cmocka_unit_test(a_native_stack_that_ends_early_is_gone_on_with),
 		cmocka_unit_test(frames_that_were_seen_before_have_their_names_now),
 		cmocka_unit_test(the_collector_takes_no_other_answer),
