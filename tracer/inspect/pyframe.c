@@ -172,12 +172,21 @@ static bool is_there(const struct pyview *v, const struct inspector_pyframe *see
 	       name == seen->name && first == seen->first;
 }
 
+/* What the kernel side cannot read it tells as zero: all of a frame, or what it takes of its code.
+ */
+static bool was_there(const struct inspector_pyframe *seen)
+{
+	return seen->code && (seen->owner == OWNER_C_STACK || seen->name || seen->first);
+}
+
 enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *seen, size_t n,
 			      struct pyframe *ret)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct inspector_pyframe *s = &seen[i];
 		struct pyframe f = {.address = s->address};
+		if (!was_there(s))
+			return MESSAGE_WHY_ABSENT;
 		if (!fill_frame(v, s->owner, s->entry, s->code, s->instr, &f))
 			return is_there(v, s) ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
 		if (f.name && !is_there(v, s))

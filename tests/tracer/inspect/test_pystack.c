@@ -292,6 +292,28 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 	}
 }
 
+/* Zero is what the kernel side tells of what it cannot read; it reads no further then. */
+static void frames_that_could_not_be_read_say_so(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		struct pyview view = build(&versions[i]);
+		struct inspector_chain seen = see();
+		seen.frames[1].name = 0;
+		seen.frames[1].first = 0;
+		merge_seen(&view, &seen, runs_of(&versions[i]));
+		assert_int_equal(result.language, MESSAGE_WHY_ABSENT);
+		for (uint32_t n = 1; n <= 2; n++) {
+			seen.frames[n - 1] =
+				(struct inspector_pyframe){.address = seen.frames[n - 1].address};
+			seen.count = n;
+			merge_seen(&view, &seen, runs_of(&versions[i]));
+			assert_int_equal(result.language, MESSAGE_WHY_ABSENT);
+			seen = see();
+		}
+	}
+}
+
 static void a_name_that_was_kept_whole_may_be_gone(void **state)
 {
 	(void)state;
@@ -543,6 +565,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_frames_stand_where_the_evaluator_ran),
 		cmocka_unit_test(the_task_is_the_one_whose_coroutine_runs),
+		cmocka_unit_test(frames_that_could_not_be_read_say_so),
 		cmocka_unit_test(a_name_that_was_kept_whole_may_be_gone),
 		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
