@@ -94,7 +94,7 @@ enum message_why {
 	MESSAGE_WHY_NO_SHARED = 15,	/* a debug file's common part, made by dwz, was not found */
 	MESSAGE_WHY_OFTEN = 16,		/* a file grows too often to be read on for each stack */
 	MESSAGE_WHY_INLINED = 17,	/* which functions are inlined there */
-	MESSAGE_WHY_ABSENT = 18,	/* the kernel side could not read them, as pages were out */
+	MESSAGE_WHY_ABSENT = 18,	/* the kernel side could not read them, or too early */
 	MESSAGE_WHY_COUNT,
 };
 
@@ -178,7 +178,7 @@ struct message_file {
 	uint32_t pad;
 	struct message_piece file;
 	struct message_stamp known; /* whose index the collector has; size 0: of none */
-				    /* noffsets * uint64_t, then the path */
+	/* noffsets * uint64_t, then the path */
 };
 
 #define MESSAGE_BUILD_ID_MAX (2 * 32 + 1) /* in hex, with its NUL */

@@ -9,7 +9,9 @@
 
 #include <string.h>
 
-#define EVALUATOR "_PyEval_EvalFrameDefault"
+#define EVALUATOR   "_PyEval_EvalFrameDefault"
+#define CHECK	    "_Py_CheckFunctionResult"
+#define CHECK_DEPTH 4 /* it calls others */
 
 /* The worker has one thread: what is large is static. */
 struct merge {
@@ -55,13 +57,18 @@ static bool put_run(struct merge *m)
 	return true;
 }
 
-static bool is_evaluator(const struct answer *a, const struct message_frame *f)
+/* A compiler's part of the function is called .cold, .lto_priv.0. */
+static bool is_of(const struct answer *a, const struct message_frame *f, const char *function)
 {
 	const char *name = a->text + f->function;
-	size_t n = strlen(EVALUATOR);
+	size_t n = strlen(function);
 
-	/* a compiler's part of it is called .cold, .lto_priv.0 */
-	return strncmp(name, EVALUATOR, n) == 0 && (!name[n] || name[n] == '.');
+	return strncmp(name, function, n) == 0 && (!name[n] || name[n] == '.');
+}
+
+static bool is_evaluator(const struct answer *a, const struct message_frame *f)
+{
+	return is_of(a, f, EVALUATOR);
 }
 
 /* The last of the frames at one place, into which those before are inlined. */
@@ -112,26 +119,31 @@ static bool place_by_stack(struct merge *m)
 	return true;
 }
 
-/* The leaf is a run of the evaluator that none of the frames is of. */
-static bool is_leaf_bare(const struct merge *m)
+/* Where a leaf begins that is a run of the evaluator which none of the frames is of; up to 3.10 it
+ * has its result checked when it has none any more. SIZE_MAX: there is none. */
+static size_t find_bare(const struct merge *m)
 {
 	const struct answer *a = m->answer;
-	size_t runs = 0, evaluators = 0;
+	size_t runs = 0, evaluators = 0, at = 0;
 
-	if (m->chain->cut || !a->head.nframes || !is_evaluator(a, &a->frames[real_frame(a, 0)]))
-		return false;
+	for (size_t i = 0; m->chain->minor <= 10 && i < a->head.nframes && i < CHECK_DEPTH; i++)
+		if (is_of(a, &a->frames[i], CHECK))
+			at = i + 1;
+	if (m->chain->cut || at >= a->head.nframes ||
+	    !is_evaluator(a, &a->frames[real_frame(a, at)]))
+		return SIZE_MAX;
 	for (size_t i = 0; i < m->chain->n; i++)
 		runs += m->chain->frames[i].last;
 	for (size_t i = 0; i < a->head.nframes; i = real_frame(a, i) + 1)
 		evaluators += is_evaluator(a, &a->frames[real_frame(a, i)]);
-	return evaluators == runs + 1;
+	return evaluators == runs + 1 ? at : SIZE_MAX;
 }
 
 /* False when the evaluator runs more often than there are frames for it. */
 static bool place_by_name(struct merge *m)
 {
 	const struct answer *a = m->answer;
-	bool bare = is_leaf_bare(m);
+	size_t bare = find_bare(m);
 
 	for (size_t i = 0; i < a->head.nframes; i++) {
 		size_t real = real_frame(a, i);
@@ -139,7 +151,7 @@ static bool place_by_name(struct merge *m)
 			put(m, &a->frames[i]);
 			continue;
 		}
-		if (!(bare && !i) && !put_run(m)) {
+		if (i != bare && !put_run(m)) {
 			if (!m->chain->cut)
 				return false;
 			put(m, &a->frames[real]);

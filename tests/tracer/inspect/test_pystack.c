@@ -191,6 +191,32 @@ static void a_leaf_that_evaluates_may_have_no_frame(void **state)
 	}
 }
 
+/* Up to 3.10 it has its result checked by others then. */
+static void a_run_whose_result_is_checked_has_no_frame(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+			struct pyview view = build(&versions[i]);
+			answer_init(&answer, 1);
+			sp = image.shim[0] - 400;
+			add_native("PyErr_Occurred", 0);
+			add_native(elsewhere ? "_Py_CheckSomething" : "_Py_CheckFunctionResult", 0);
+			add_native("_PyEval_EvalFrameDefault", 0);
+			for (int k = 0; k < runs_of(&versions[i]); k++)
+				add_run(k);
+			if (versions[i].minor >= 14)
+				add_native("main", 0);
+			merge_python(&view, TID, NULL, &answer);
+			bool fits = versions[i].minor <= 10 && !elsewhere;
+			assert_int_equal(answer.head.language,
+					 fits ? MESSAGE_WHY_NONE : MESSAGE_WHY_NO_FIT);
+			if (fits)
+				assert_int_equal(answer.head.nframes, 2 + FRAMES);
+		}
+	}
+}
+
 static void a_native_stack_that_ends_early_is_gone_on_with(void **state)
 {
 	(void)state;
@@ -571,6 +597,7 @@ int main(void)
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),
 		cmocka_unit_test(a_leaf_that_evaluates_may_have_no_frame),
+		cmocka_unit_test(a_run_whose_result_is_checked_has_no_frame),
 		cmocka_unit_test(a_native_stack_that_ends_early_is_gone_on_with),
 		cmocka_unit_test(frames_that_were_seen_before_have_their_names_now),
 		cmocka_unit_test(the_collector_takes_no_other_answer),
