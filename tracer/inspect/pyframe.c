@@ -94,21 +94,27 @@ static bool read_code(struct pyview *v, uint64_t code, uint64_t instr, struct py
 	return true;
 }
 
+/* Since 3.13 the interpreter's own frames have None for code. Compilers may have a run listed
+ * before its frame says whose it is. */
+static bool is_own(struct pyview *v, uint64_t code)
+{
+	return v->layout.minor >= 13 && pyobject_is(v, code & ~CODE_TAG, PYTYPE_NONE);
+}
+
 /* The rest of a frame by its owner, code and instruction. */
 static bool fill_frame(struct pyview *v, unsigned int owner, bool entry, uint64_t code,
 		       uint64_t instr, struct pyframe *f)
 {
-	bool traceable;
+	bool traceable = false;
 
-	f->last = !v->layout.frame_owner || owner == OWNER_C_STACK || entry;
 	f->hidden = owner == OWNER_C_STACK;
-	if (owner > OWNER_C_STACK)
-		return false;
-	if (f->hidden)
-		return true;
-	if (!read_code(v, code, instr, f, &traceable))
-		return false;
-	f->hidden = !traceable && owner != OWNER_GENERATOR;
+	if (!f->hidden && (owner > OWNER_C_STACK || !read_code(v, code, instr, f, &traceable))) {
+		if (!is_own(v, code))
+			return false;
+		f->hidden = true;
+	}
+	f->last = !v->layout.frame_owner || f->hidden || entry;
+	f->hidden |= !traceable && owner != OWNER_GENERATOR;
 	return true;
 }
 

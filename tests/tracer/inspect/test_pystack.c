@@ -135,6 +135,26 @@ static void a_task_without_a_name_has_its_number(void **state)
 	assert_int_equal(result.task.address, 0);
 }
 
+/* A run is listed, and its frame does not say yet that it is the interpreter's. */
+static void since_313_a_frame_whose_code_is_none_is_the_interpreters(void **state)
+{
+	(void)state;
+	static const uint8_t owners[] = {0, 1, 2, 4, 255};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (size_t k = 0; k < LSC_ARRAY_LEN(owners) && versions[i].minor >= 12; k++) {
+			struct pyview view = build(&versions[i]);
+			uint64_t none = make_object(make_type("NoneType", 0), 16);
+			bytes_at(image.shim[0] + versions[i].owner, 1)[0] = owners[k];
+			put(image.shim[0] + versions[i].code, none | (versions[i].minor >= 14));
+			merge(&view, 2);
+			assert_int_equal(result.language, versions[i].minor >= 13
+								  ? MESSAGE_WHY_NONE
+								  : MESSAGE_WHY_LAYOUT);
+		}
+	}
+}
+
 static void frames_that_do_not_fit_are_none(void **state)
 {
 	(void)state;
@@ -595,6 +615,7 @@ int main(void)
 		cmocka_unit_test(a_name_that_was_kept_whole_may_be_gone),
 		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
+		cmocka_unit_test(since_313_a_frame_whose_code_is_none_is_the_interpreters),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),
 		cmocka_unit_test(a_leaf_that_evaluates_may_have_no_frame),
 		cmocka_unit_test(a_run_whose_result_is_checked_has_no_frame),
