@@ -167,13 +167,18 @@ enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *re
 	return MESSAGE_WHY_NONE;
 }
 
-/* The code object that was there when the frame was taken: it has the same name and first line. */
-static bool is_there(const struct pyview *v, const struct inspector_pyframe *seen)
+/* The code object that was there when the frame was taken: it has the same name and first line. One
+ * that was freed may keep them for long; its type and its line table are written over sooner. */
+static bool is_there(struct pyview *v, const struct inspector_pyframe *seen)
 {
-	uint64_t name;
+	uint64_t name, type, table;
 	int32_t first;
 
-	return pyobject_read(v, seen->code + v->layout.code_name, &name, sizeof(name)) &&
+	return cpython_read_pointer(&v->py, seen->code + 8, &type) &&
+	       (pyobject_is_type(v, type, PYTYPE_CODE) || !v->types[PYTYPE_CODE]) &&
+	       cpython_read_pointer(&v->py, seen->code + v->layout.code_table, &table) &&
+	       (pyobject_is(v, table, PYTYPE_BYTES) || !v->types[PYTYPE_BYTES]) &&
+	       pyobject_read(v, seen->code + v->layout.code_name, &name, sizeof(name)) &&
 	       pyobject_read(v, seen->code + v->layout.code_first, &first, sizeof(first)) &&
 	       name == seen->name && first == seen->first;
 }

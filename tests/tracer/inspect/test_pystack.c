@@ -332,7 +332,18 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 		put(image.code[1] + 8, image.type[STR]); /* something else does */
 		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		put(image.code[1] + v->name, seen.frames[1].name); /* it never was one */
+		put(image.code[1] + v->name,
+		    seen.frames[1].name); /* it was freed, and keeps that */
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
+		put(image.code[1] + 8, image.type[CODE]);
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
+		put(image.table[1] + 8, image.type[STR]); /* its table is another's */
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
+		put(image.code[0] + 8, image.type[STR]); /* it never was one */
+		memset(view.types, 0, sizeof(view.types));
 		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
 	}
