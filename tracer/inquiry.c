@@ -186,6 +186,9 @@ static void look_into(struct collector *c, struct loop *l, const struct thread_s
 		asleep_ask(c, l);
 	if (q->owner.tid && !q->owner_stack && !q->job)
 		ask_owner_stack(c, l);
+	/* the wait was over meanwhile, or nobody had the lock as it began: the next may tell */
+	if (t->cause == LSC_CAUSE_GIL && l->target->gil && !q->owner.tid)
+		l->gil_due_ns = 0;
 }
 
 static bool is_open(const struct loop *l)

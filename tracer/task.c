@@ -11,81 +11,78 @@
 
 #define TASKS_MAX 4096 /* of a loop; then the one met first is forgotten */
 
+/* Tasks that follow each other lie at the same address, and stacks are told in any order: what it
+ * is known by is its object's address (of a callback: a hash) and all that is told of it. */
 struct met_task {
-	uint64_t address; /* of its object; a later one may lie there, too. Of a callback: a hash */
-	struct store_task row;
-	char *name, *function, *file; /* owned; NULL unknown */
+	struct store_task row; /* its texts lie in the key */
 	UT_hash_handle hh;
+	size_t size;
+	char key[];
 };
 
-static void task_free(struct met_task *t)
+#define KEY_NUMBERS (sizeof(uint64_t) + sizeof(int))
+
+static size_t text_size(const char *text)
 {
-	free(t->name);
-	free(t->function);
-	free(t->file);
-	free(t);
+	return text ? 1 + strlen(text) + 1 : 1;
 }
 
-static bool same_text(const char *a, const char *b)
+/* Whether there is one, and the text. Where it lies; NULL: there is none. */
+static const char *put_text(char **at, const char *text)
 {
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
+	char *to = *at;
+	size_t size = text_size(text);
 
-static bool is_same(const struct met_task *t, const struct inspector_task *seen)
-{
-	return same_text(t->name, seen->name) && same_text(t->function, seen->function) &&
-	       same_text(t->file, seen->file) && t->row.spawn_site.line == seen->line;
-}
-
-static bool copy_text(char **ret, const char *text)
-{
-	*ret = text ? strdup(text) : NULL;
-	return *ret || !text;
+	*at += size;
+	*to = text != NULL;
+	return text ? memcpy(to + 1, text, size - 1) : NULL;
 }
 
 static struct met_task *task_new(struct loop *l, const struct inspector_task *seen,
 				 enum store_task_kind kind)
 {
-	struct met_task *t = calloc(1, sizeof(*t));
+	size_t size = KEY_NUMBERS + text_size(seen->name) + text_size(seen->function) +
+		      text_size(seen->file);
+	struct met_task *t = calloc(1, sizeof(*t) + size);
 
 	if (!t)
 		return NULL;
-	t->address = seen->address;
-	if (!copy_text(&t->name, seen->name) || !copy_text(&t->function, seen->function) ||
-	    !copy_text(&t->file, seen->file)) {
-		task_free(t);
-		return NULL;
-	}
-	t->row = (struct store_task){.id = l->id << 32 | ++l->next_task,
-				     .loop = l->id,
-				     .name = t->name,
-				     .kind = kind,
-				     .spawn_site = {t->function, t->file, seen->line}};
+	char *at = t->key + KEY_NUMBERS;
+	t->size = size;
+	memcpy(t->key, &seen->address, sizeof(seen->address));
+	memcpy(t->key + sizeof(seen->address), &seen->line, sizeof(seen->line));
+	t->row = (struct store_task){.loop = l->id, .kind = kind};
+	t->row.name = put_text(&at, seen->name);
+	t->row.spawn_site.function = put_text(&at, seen->function);
+	t->row.spawn_site.file = put_text(&at, seen->file);
+	t->row.spawn_site.line = seen->line;
 	return t;
 }
 
 int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen,
 		  enum store_task_kind kind)
 {
-	struct met_task *t;
+	struct met_task *t, *known;
 
 	if (!seen->address || l->feed) /* a ring has numbers of its own */
 		return 0;
-	HASH_FIND(hh, l->tasks, &seen->address, sizeof(seen->address), t);
-	if (t && is_same(t, seen))
-		return t->row.id;
-	if (!t && HASH_COUNT(l->tasks) >= TASKS_MAX)
-		t = l->tasks;
-	if (t) {
-		HASH_DEL(l->tasks, t);
-		task_free(t);
-	}
 	t = task_new(l, seen, kind);
 	if (!t)
 		return 0;
-	HASH_ADD(hh, l->tasks, address, sizeof(t->address), t);
+	HASH_FIND(hh, l->tasks, t->key, t->size, known);
+	if (known) {
+		free(t);
+		return known->row.id;
+	}
+	if (HASH_COUNT(l->tasks) >= TASKS_MAX) {
+		known = l->tasks;
+		HASH_DEL(l->tasks, known);
+		free(known);
+	}
+	t->row.id = l->id << 32 | ++l->next_task;
+	HASH_ADD_KEYPTR(hh, l->tasks, t->key, t->size, t);
 	if (!t->hh.tbl) {
-		task_free(t);
+		free(t);
 		return 0;
 	}
 	ledger_stored(c, store_put_task(c->store, &t->row));
@@ -107,6 +104,6 @@ void task_forget(struct loop *l)
 	HASH_ITER(hh, l->tasks, t, next)
 	{
 		HASH_DEL(l->tasks, t);
-		task_free(t);
+		free(t);
 	}
 }

@@ -94,6 +94,7 @@ enum message_why {
 	MESSAGE_WHY_NO_SHARED = 15,	/* a debug file's common part, made by dwz, was not found */
 	MESSAGE_WHY_OFTEN = 16,		/* a file grows too often to be read on for each stack */
 	MESSAGE_WHY_INLINED = 17,	/* which functions are inlined there */
+	MESSAGE_WHY_ABSENT = 18,	/* the kernel side could not read them, or too early */
 	MESSAGE_WHY_COUNT,
 };
 

@@ -94,21 +94,27 @@ static bool read_code(struct pyview *v, uint64_t code, uint64_t instr, struct py
 	return true;
 }
 
+/* Since 3.13 the interpreter's own frames have None for code. Compilers may have a run listed
+ * before its frame says whose it is. */
+static bool is_own(struct pyview *v, uint64_t code)
+{
+	return v->layout.minor >= 13 && pyobject_is(v, code & ~CODE_TAG, PYTYPE_NONE);
+}
+
 /* The rest of a frame by its owner, code and instruction. */
 static bool fill_frame(struct pyview *v, unsigned int owner, bool entry, uint64_t code,
 		       uint64_t instr, struct pyframe *f)
 {
-	bool traceable;
+	bool traceable = false;
 
-	f->last = !v->layout.frame_owner || owner == OWNER_C_STACK || entry;
 	f->hidden = owner == OWNER_C_STACK;
-	if (owner > OWNER_C_STACK)
-		return false;
-	if (f->hidden)
-		return true;
-	if (!read_code(v, code, instr, f, &traceable))
-		return false;
-	f->hidden = !traceable && owner != OWNER_GENERATOR;
+	if (!f->hidden && (owner > OWNER_C_STACK || !read_code(v, code, instr, f, &traceable))) {
+		if (!is_own(v, code))
+			return false;
+		f->hidden = true;
+	}
+	f->last = !v->layout.frame_owner || f->hidden || entry;
+	f->hidden |= !traceable && owner != OWNER_GENERATOR;
 	return true;
 }
 
@@ -161,15 +167,27 @@ enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *re
 	return MESSAGE_WHY_NONE;
 }
 
-/* The code object that was there when the frame was taken: it has the same name and first line. */
-static bool is_there(const struct pyview *v, const struct inspector_pyframe *seen)
+/* The code object that was there when the frame was taken: it has the same name and first line. One
+ * that was freed may keep them for long; its type and its line table are written over sooner. */
+static bool is_there(struct pyview *v, const struct inspector_pyframe *seen)
 {
-	uint64_t name;
+	uint64_t name, type, table;
 	int32_t first;
 
-	return pyobject_read(v, seen->code + v->layout.code_name, &name, sizeof(name)) &&
+	return cpython_read_pointer(&v->py, seen->code + 8, &type) &&
+	       (pyobject_is_type(v, type, PYTYPE_CODE) || !v->types[PYTYPE_CODE]) &&
+	       cpython_read_pointer(&v->py, seen->code + v->layout.code_table, &table) &&
+	       (pyobject_is(v, table, PYTYPE_BYTES) || !v->types[PYTYPE_BYTES]) &&
+	       pyobject_read(v, seen->code + v->layout.code_name, &name, sizeof(name)) &&
 	       pyobject_read(v, seen->code + v->layout.code_first, &first, sizeof(first)) &&
 	       name == seen->name && first == seen->first;
+}
+
+/* What the kernel side cannot read it tells as zero: all of a frame, or what it takes of its code.
+ */
+static bool was_there(const struct inspector_pyframe *seen)
+{
+	return seen->code && (seen->owner == OWNER_C_STACK || seen->name || seen->first);
 }
 
 enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *seen, size_t n,
@@ -178,6 +196,8 @@ enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *
 	for (size_t i = 0; i < n; i++) {
 		const struct inspector_pyframe *s = &seen[i];
 		struct pyframe f = {.address = s->address};
+		if (!was_there(s))
+			return MESSAGE_WHY_ABSENT;
 		if (!fill_frame(v, s->owner, s->entry, s->code, s->instr, &f))
 			return is_there(v, s) ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
 		if (f.name && !is_there(v, s))

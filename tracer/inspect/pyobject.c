@@ -52,8 +52,9 @@ static bool is_named(const struct pyview *v, uint64_t type, const char *name)
 bool pyobject_is_type(struct pyview *v, uint64_t address, enum pytype type)
 {
 	static const char *const names[PYTYPE_COUNT] = {
-		[PYTYPE_CODE] = "code", [PYTYPE_STR] = "str",	[PYTYPE_BYTES] = "bytes",
-		[PYTYPE_INT] = "int",	[PYTYPE_DICT] = "dict", [PYTYPE_FRAME] = "frame",
+		[PYTYPE_CODE] = "code",	    [PYTYPE_STR] = "str",   [PYTYPE_BYTES] = "bytes",
+		[PYTYPE_INT] = "int",	    [PYTYPE_DICT] = "dict", [PYTYPE_FRAME] = "frame",
+		[PYTYPE_NONE] = "NoneType",
 	};
 
 	if (!v->types[type] && address && is_named(v, address, names[type]))

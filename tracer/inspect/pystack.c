@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The interpreter evaluates in one function; each of its native frames stands for as many of Python
- * as it has run into each other. Where the
- * numbers of both do not agree, none is believed.
+ * as it has run into each other. The leaf alone may stand for none: that function lists its frame a
+ * few instructions after it has begun, and takes it off the list a few before it ends. Where the
+ * numbers of both do not agree else, none is believed.
  */
 #include "inspect/pystack.h"
 
 #include <string.h>
 
-#define EVALUATOR "_PyEval_EvalFrameDefault"
+#define EVALUATOR   "_PyEval_EvalFrameDefault"
+#define CHECK	    "_Py_CheckFunctionResult"
+#define CHECK_DEPTH 4 /* it calls others */
 
 /* The worker has one thread: what is large is static. */
 struct merge {
@@ -54,13 +57,26 @@ static bool put_run(struct merge *m)
 	return true;
 }
 
-static bool is_evaluator(const struct answer *a, const struct message_frame *f)
+/* A compiler's part of the function is called .cold, .lto_priv.0. */
+static bool is_of(const struct answer *a, const struct message_frame *f, const char *function)
 {
 	const char *name = a->text + f->function;
-	size_t n = strlen(EVALUATOR);
+	size_t n = strlen(function);
 
-	/* a compiler's part of it is called .cold, .lto_priv.0 */
-	return strncmp(name, EVALUATOR, n) == 0 && (!name[n] || name[n] == '.');
+	return strncmp(name, function, n) == 0 && (!name[n] || name[n] == '.');
+}
+
+static bool is_evaluator(const struct answer *a, const struct message_frame *f)
+{
+	return is_of(a, f, EVALUATOR);
+}
+
+/* The last of the frames at one place, into which those before are inlined. */
+static size_t real_frame(const struct answer *a, size_t i)
+{
+	while (i + 1 < a->head.nframes && a->frames[i].flags & MESSAGE_FRAME_INLINED)
+		i++;
+	return i;
 }
 
 /* The own frame of the run that comes next; NULL: no more runs, or its end was not read. */
@@ -80,10 +96,7 @@ static bool place_by_stack(struct merge *m)
 	const struct answer *a = m->answer;
 
 	for (size_t i = 0; i < a->head.nframes; i++) {
-		size_t real = i, next;
-		while (real + 1 < a->head.nframes && a->frames[real].flags & MESSAGE_FRAME_INLINED)
-			real++;
-		next = real + 1;
+		size_t real = real_frame(a, i), next = real + 1;
 		const struct message_frame *f = &a->frames[real];
 		const struct pychain_frame *run = next_run(m);
 		bool named = is_evaluator(a, f);
@@ -94,6 +107,8 @@ static bool place_by_stack(struct merge *m)
 			put_run(m);
 			if (named || !f->function)
 				i = next;
+		} else if (named && !i) {
+			i = next;
 		} else if (named && !m->chain->cut) {
 			return false;
 		}
@@ -104,20 +119,39 @@ static bool place_by_stack(struct merge *m)
 	return true;
 }
 
+/* Where a leaf begins that is a run of the evaluator which none of the frames is of; up to 3.10 it
+ * has its result checked when it has none any more. SIZE_MAX: there is none. */
+static size_t find_bare(const struct merge *m)
+{
+	const struct answer *a = m->answer;
+	size_t runs = 0, evaluators = 0, at = 0;
+
+	for (size_t i = 0; m->chain->minor <= 10 && i < a->head.nframes && i < CHECK_DEPTH; i++)
+		if (is_of(a, &a->frames[i], CHECK))
+			at = i + 1;
+	if (m->chain->cut || at >= a->head.nframes ||
+	    !is_evaluator(a, &a->frames[real_frame(a, at)]))
+		return SIZE_MAX;
+	for (size_t i = 0; i < m->chain->n; i++)
+		runs += m->chain->frames[i].last;
+	for (size_t i = 0; i < a->head.nframes; i = real_frame(a, i) + 1)
+		evaluators += is_evaluator(a, &a->frames[real_frame(a, i)]);
+	return evaluators == runs + 1 ? at : SIZE_MAX;
+}
+
 /* False when the evaluator runs more often than there are frames for it. */
 static bool place_by_name(struct merge *m)
 {
 	const struct answer *a = m->answer;
+	size_t bare = find_bare(m);
 
 	for (size_t i = 0; i < a->head.nframes; i++) {
-		size_t real = i; /* behind those that are inlined into it */
-		while (real + 1 < a->head.nframes && a->frames[real].flags & MESSAGE_FRAME_INLINED)
-			real++;
+		size_t real = real_frame(a, i);
 		if (!is_evaluator(a, &a->frames[real])) {
 			put(m, &a->frames[i]);
 			continue;
 		}
-		if (!put_run(m)) {
+		if (i != bare && !put_run(m)) {
 			if (!m->chain->cut)
 				return false;
 			put(m, &a->frames[real]);

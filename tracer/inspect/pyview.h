@@ -12,6 +12,7 @@ enum pytype {
 	PYTYPE_INT,
 	PYTYPE_DICT,
 	PYTYPE_FRAME,
+	PYTYPE_NONE,
 	PYTYPE_COUNT,
 };
 

@@ -11,6 +11,7 @@ static const char *const why_texts[MESSAGE_WHY_COUNT] = {
 	[MESSAGE_WHY_NO_STATE] = "the thread is not known to CPython",
 	[MESSAGE_WHY_NO_FIT] = "they do not fit the native stack",
 	[MESSAGE_WHY_CHANGED] = "their code is not there any more",
+	[MESSAGE_WHY_ABSENT] = "they could not be read at that moment",
 	[MESSAGE_WHY_BUILD] = "its debug file is of another build",
 	[MESSAGE_WHY_OWNER] = "the perf map is not the target's own",
 	[MESSAGE_WHY_NO_FILE] = "the perf map is not a plain file",

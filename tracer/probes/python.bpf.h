@@ -139,7 +139,8 @@ static __always_inline void python_task(struct python_scratch *s, const struct p
 struct python_walk {
 	struct python_scratch *s;
 	const struct python_place *p;
-	__u64 at; /* the next frame; 0: there is none */
+	__u64 at;    /* the next frame; 0: there is none */
+	__u64 outer; /* where the one before this run of the evaluator was; 0 unknown, or none */
 	__u32 n;
 	__u32 mine; /* of the tasks the one that it is in; TASKS: not met yet */
 };
@@ -150,12 +151,37 @@ static long python_step(__u32 i, void *arg)
 
 	if (i >= PYTHON_FRAMES || !w->at)
 		return 1;
+	if (w->at == w->outer)
+		w->outer = 0;
 	for (int k = 0; k < TASKS; k++)
 		if (w->mine == TASKS && w->s->coros[k] == w->at)
 			w->mine = k;
 	w->at = python_frame(w->s, w->p, w->at, &w->s->e.frames[i]);
 	w->n = i + 1;
 	return 0;
+}
+
+static __always_inline void python_walk(struct python_walk *w, __u64 from)
+{
+	w->at = from;
+	w->n = 0;
+	w->mine = TASKS;
+	bpf_loop(PYTHON_FRAMES, python_step, w, 0); /* its body is verified once */
+}
+
+/* 3.11 and 3.12 have the frame in a structure of each run, which the state names a few instructions
+ * before the run has put its frame there: until then something else lies in that place, and does
+ * not lead to the frame of the run before. */
+static __always_inline void python_walk_runs(struct python_walk *w, __u64 state)
+{
+	__u64 run = read_pointer(state + w->p->state_cframe);
+	__u64 before = read_pointer(run + w->p->state_frame + 8);
+	__u64 outer = before ? read_pointer(before + w->p->state_frame) : 0;
+
+	w->outer = outer;
+	python_walk(w, read_pointer(run + w->p->state_frame));
+	if (w->outer && !w->at)
+		python_walk(w, outer);
 }
 
 /* Tells the frames of the current thread, of process id >> 32, for the thread (__u32)id: its own
@@ -173,13 +199,12 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 		state = gil_holder(g->holder);
 	if (!state || gil_number(g, state, &s->e.ns_tid))
 		return 0;
-	__u64 at = state;
-	if (g->python.state_cframe)
-		at = read_pointer(state + g->python.state_cframe);
-	struct python_walk w = {.s = s, .p = &g->python, .mine = TASKS};
+	struct python_walk w = {.s = s, .p = &g->python};
 	python_tasks(s, &g->python, state);
-	w.at = read_pointer(at + g->python.state_frame);
-	bpf_loop(PYTHON_FRAMES, python_step, &w, 0); /* its body is verified once */
+	if (g->python.state_cframe)
+		python_walk_runs(&w, state);
+	else
+		python_walk(&w, read_pointer(state + g->python.state_frame));
 	__u64 n = w.n;
 	python_task(s, &g->python, w.mine);
 	struct event_python *e = &s->e;
@@ -191,6 +216,9 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	e->cut = w.at != 0;
 	e->of_block = of_block;
 	if (!n || n > PYTHON_FRAMES)
+		return 0;
+	/* not in memory just then; while it sleeps it can be looked at in another way */
+	if (of_block && !e->frames[(n - 1) & (PYTHON_FRAMES - 1)].code)
 		return 0;
 	__u64 size = offsetof(struct event_python, frames) + n * sizeof(e->frames[0]);
 	e->e.size = size;

@@ -3,8 +3,8 @@
 what blocks, `seconds`, the `task`'s name, a `path` to a module and the name of its coroutine
 function. The task runs that; another thread looks at it half way through and the target tells what
 it saw, as CPython itself has it: the stack, leaf first, and where the coroutine begins; and what the
-loop's thread did meanwhile, as the kernel has it: ns that passed, on the CPU, and in its queue. The argument
-`uvloop` has it run on that."""
+loop's thread did meanwhile, as the kernel has it: whether it slept half way through, and ns that passed, on the CPU,
+and in its queue. The argument `uvloop` has it run on that."""
 import asyncio
 import importlib.util
 import json
@@ -32,6 +32,12 @@ def snapshot(thread):
     return stack
 
 
+def sleeps(tid):
+    """Whether the thread does, by the kernel."""
+    with open(f"/proc/self/task/{tid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(") ")[2][0] in "SD"
+
+
 def account():
     """Time now, on the CPU so far, in its queue so far."""
     with open("/proc/thread-self/schedstat", encoding="ascii") as file:
@@ -43,7 +49,7 @@ class Host:
     """What the blocking calls wait for; a thread provides it in time."""
 
     def __init__(self, thread):
-        self.thread = thread
+        self.thread, self.tid = thread, threading.get_native_id()
         self.folder = tempfile.mkdtemp()
         self.lock = threading.Lock()
         self.fifo = os.path.join(self.folder, "fifo")
@@ -104,6 +110,7 @@ class Host:
                 self.hold_gil(order)
                 continue
             time.sleep(half)
+            order["slept"] = sleeps(self.tid)
             order["stack"] = snapshot(self.thread)
             time.sleep(half)
             if kind == "lock":

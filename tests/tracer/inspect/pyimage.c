@@ -202,6 +202,7 @@ static void make_frames(uint64_t coro)
 		for (size_t i = 2; i < FRAMES; i++) {
 			uint64_t shim = image.shim[i - 2] = place(80);
 			bytes_at(shim + v->owner, 1)[0] = 3;
+			put(shim + v->code, image.type[MODULE]);
 			put(shim + v->previous, i + 1 < FRAMES ? image.frame[i + 1] : 0);
 			put(image.frame[i] + v->previous, shim);
 		}
@@ -209,6 +210,7 @@ static void make_frames(uint64_t coro)
 	if (v->minor >= 15) { /* each thread has one more */
 		uint64_t base = place(80);
 		bytes_at(base + v->owner, 1)[0] = 3;
+		put(base + v->code, image.type[MODULE]);
 		put(image.shim[1] + v->previous, base);
 	}
 	if (v->minor < 11)

@@ -135,6 +135,26 @@ static void a_task_without_a_name_has_its_number(void **state)
 	assert_int_equal(result.task.address, 0);
 }
 
+/* A run is listed, and its frame does not say yet that it is the interpreter's. */
+static void since_313_a_frame_whose_code_is_none_is_the_interpreters(void **state)
+{
+	(void)state;
+	static const uint8_t owners[] = {0, 1, 2, 4, 255};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (size_t k = 0; k < LSC_ARRAY_LEN(owners) && versions[i].minor >= 12; k++) {
+			struct pyview view = build(&versions[i]);
+			uint64_t none = make_object(make_type("NoneType", 0), 16);
+			bytes_at(image.shim[0] + versions[i].owner, 1)[0] = owners[k];
+			put(image.shim[0] + versions[i].code, none | (versions[i].minor >= 14));
+			merge(&view, 2);
+			assert_int_equal(result.language, versions[i].minor >= 13
+								  ? MESSAGE_WHY_NONE
+								  : MESSAGE_WHY_LAYOUT);
+		}
+	}
+}
+
 static void frames_that_do_not_fit_are_none(void **state)
 {
 	(void)state;
@@ -149,6 +169,70 @@ static void frames_that_do_not_fit_are_none(void **state)
 			assert_int_equal(result.task.address, 0);
 			for (size_t k = 0; k < result.nframes; k++)
 				assert_false(frames[k].python);
+		}
+	}
+}
+
+/* The evaluator has begun, and its frame is not listed yet; or is not any more. */
+static void a_leaf_that_evaluates_may_have_no_frame(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (int bare = 0; bare < 3; bare++) {
+			struct pyview view = build(&versions[i]);
+			answer_init(&answer, 1);
+			sp = image.shim[0] - 400;
+			for (int k = 0; k < bare; k++) {
+				add_native("dispatch", MESSAGE_FRAME_INLINED);
+				add_native("_PyEval_EvalFrameDefault", 0);
+				sp += 80;
+				add_native("gen_send_ex", 0);
+				sp += 80;
+			}
+			for (int k = 0; k < runs_of(&versions[i]); k++) {
+				add_run(k);
+				add_native("gen_send_ex", 0);
+			}
+			merge_python(&view, TID, NULL, &answer);
+			assert_int_equal(answer.head.language,
+					 bare < 2 ? MESSAGE_WHY_NONE : MESSAGE_WHY_NO_FIT);
+			if (bare > 1)
+				continue;
+			uint32_t python = 0;
+			for (uint32_t k = 0; k < answer.head.nframes; k++)
+				python += answer.frames[k].flags == MESSAGE_FRAME_PYTHON;
+			assert_int_equal(python, FRAMES);
+			assert_int_equal(answer.head.nframes,
+					 FRAMES + runs_of(&versions[i]) + bare);
+			assert_string_equal(answer.text + answer.frames[0].function,
+					    bare ? "gen_send_ex" : "settle");
+			assert_int_not_equal(answer.head.task.address, 0);
+		}
+	}
+}
+
+/* Up to 3.10 it has its result checked by others then. */
+static void a_run_whose_result_is_checked_has_no_frame(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+			struct pyview view = build(&versions[i]);
+			answer_init(&answer, 1);
+			sp = image.shim[0] - 400;
+			add_native("PyErr_Occurred", 0);
+			add_native(elsewhere ? "_Py_CheckSomething" : "_Py_CheckFunctionResult", 0);
+			add_native("_PyEval_EvalFrameDefault", 0);
+			for (int k = 0; k < runs_of(&versions[i]); k++)
+				add_run(k);
+			if (versions[i].minor >= 14)
+				add_native("main", 0);
+			merge_python(&view, TID, NULL, &answer);
+			bool fits = versions[i].minor <= 10 && !elsewhere;
+			assert_int_equal(answer.head.language,
+					 fits ? MESSAGE_WHY_NONE : MESSAGE_WHY_NO_FIT);
+			if (fits)
+				assert_int_equal(answer.head.nframes, 2 + FRAMES);
 		}
 	}
 }
@@ -248,9 +332,42 @@ static void frames_that_were_seen_before_have_their_names_now(void **state)
 		put(image.code[1] + 8, image.type[STR]); /* something else does */
 		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		put(image.code[1] + v->name, seen.frames[1].name); /* it never was one */
+		put(image.code[1] + v->name,
+		    seen.frames[1].name); /* it was freed, and keeps that */
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
+		put(image.code[1] + 8, image.type[CODE]);
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_NONE);
+		put(image.table[1] + 8, image.type[STR]); /* its table is another's */
+		merge_seen(&view, &seen, runs_of(v));
+		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
+		put(image.code[0] + 8, image.type[STR]); /* it never was one */
+		memset(view.types, 0, sizeof(view.types));
 		merge_seen(&view, &seen, runs_of(v));
 		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
+	}
+}
+
+/* Zero is what the kernel side tells of what it cannot read; it reads no further then. */
+static void frames_that_could_not_be_read_say_so(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		struct pyview view = build(&versions[i]);
+		struct inspector_chain seen = see();
+		seen.frames[1].name = 0;
+		seen.frames[1].first = 0;
+		merge_seen(&view, &seen, runs_of(&versions[i]));
+		assert_int_equal(result.language, MESSAGE_WHY_ABSENT);
+		for (uint32_t n = 1; n <= 2; n++) {
+			seen.frames[n - 1] =
+				(struct inspector_pyframe){.address = seen.frames[n - 1].address};
+			seen.count = n;
+			merge_seen(&view, &seen, runs_of(&versions[i]));
+			assert_int_equal(result.language, MESSAGE_WHY_ABSENT);
+			seen = see();
+		}
 	}
 }
 
@@ -505,10 +622,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_frames_stand_where_the_evaluator_ran),
 		cmocka_unit_test(the_task_is_the_one_whose_coroutine_runs),
+		cmocka_unit_test(frames_that_could_not_be_read_say_so),
 		cmocka_unit_test(a_name_that_was_kept_whole_may_be_gone),
 		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
+		cmocka_unit_test(since_313_a_frame_whose_code_is_none_is_the_interpreters),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),
+		cmocka_unit_test(a_leaf_that_evaluates_may_have_no_frame),
+		cmocka_unit_test(a_run_whose_result_is_checked_has_no_frame),
 		cmocka_unit_test(a_native_stack_that_ends_early_is_gone_on_with),
 		cmocka_unit_test(frames_that_were_seen_before_have_their_names_now),
 		cmocka_unit_test(the_collector_takes_no_other_answer),
