@@ -48,7 +48,7 @@ const struct job *job_of(const struct collector *c, uint64_t cookie)
 bool jobs_seek_runtime(const struct collector *c)
 {
 	for (const struct job *j = c->jobs; j; j = j->hh.next)
-		if (j->kind == JOB_GIL)
+		if (j->kind == JOB_GIL || j->kind == JOB_WARM)
 			return true;
 	return false;
 }

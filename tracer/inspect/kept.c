@@ -23,6 +23,7 @@ struct kept *kept_new(uint64_t cookie)
 	oldest->cookie = cookie;
 	oldest->age = ++ages;
 	oldest->size = 0;
+	oldest->js.n = 0;
 	return oldest;
 }
 
