@@ -133,7 +133,7 @@ void job_result(const struct inspector_result *r, void *arg)
 	else if (j->loop)
 		evidence_block_found(c, j->loop, r);
 	if (j->loop && j->kind != JOB_REWALK && j->rewalk)
-		rewalk_keep(c, LSC_TAKE(j->rewalk), stack_intern_result(c, r), r);
+		rewalk_keep(c, j->loop, LSC_TAKE(j->rewalk), stack_intern_result(c, r), r);
 	job_free(c, j);
 }
 

@@ -43,8 +43,8 @@ static bool copy_text(char **ret, const char *text)
 	return *ret || !text;
 }
 
-static struct met_task *task_new(struct loop *l, const struct inspector_task *seen,
-				 enum store_task_kind kind)
+static struct met_task *task_new(const struct loop *l, int64_t id,
+				 const struct inspector_task *seen, enum store_task_kind kind)
 {
 	struct met_task *t = calloc(1, sizeof(*t));
 
@@ -56,12 +56,26 @@ static struct met_task *task_new(struct loop *l, const struct inspector_task *se
 		task_free(t);
 		return NULL;
 	}
-	t->row = (struct store_task){.id = l->id << 32 | ++l->next_task,
+	t->row = (struct store_task){.id = id,
 				     .loop = l->id,
 				     .name = t->name,
 				     .kind = kind,
 				     .spawn_site = {t->function, t->file, seen->line}};
 	return t;
+}
+
+/* Takes t, which may be NULL, and stores it. Its id, 0: no memory. */
+static int64_t task_put(struct collector *c, struct loop *l, struct met_task *t)
+{
+	if (!t)
+		return 0;
+	HASH_ADD(hh, l->tasks, address, sizeof(t->address), t);
+	if (!t->hh.tbl) {
+		task_free(t);
+		return 0;
+	}
+	ledger_stored(c, store_put_task(c->store, &t->row));
+	return t->row.id;
 }
 
 int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen,
@@ -80,16 +94,30 @@ int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_ta
 		HASH_DEL(l->tasks, t);
 		task_free(t);
 	}
-	t = task_new(l, seen, kind);
-	if (!t)
-		return 0;
-	HASH_ADD(hh, l->tasks, address, sizeof(t->address), t);
-	if (!t->hh.tbl) {
-		task_free(t);
-		return 0;
+	return task_put(c, l, task_new(l, l->id << 32 | ++l->next_task, seen, kind));
+}
+
+void task_rename(struct collector *c, struct loop *l, int64_t id, const struct inspector_task *seen)
+{
+	struct met_task *t, *known, *renamed;
+
+	for (t = l->tasks; t && t->row.id != id; t = t->hh.next)
+		;
+	if (!t || is_same(t, seen))
+		return;
+	renamed = task_new(l, id, seen, t->row.kind);
+	if (!renamed)
+		return;
+	HASH_DEL(l->tasks, t);
+	task_free(t);
+	HASH_FIND(hh, l->tasks, &seen->address, sizeof(seen->address), known);
+	if (!known) {
+		task_put(c, l, renamed);
+		return;
 	}
-	ledger_stored(c, store_put_task(c->store, &t->row));
-	return t->row.id;
+	/* it was met by that name since, which stays what is met from now on */
+	ledger_stored(c, store_put_task(c->store, &renamed->row));
+	task_free(renamed);
 }
 
 const struct store_task *task_of(const struct loop *l, int64_t id)

@@ -8,7 +8,7 @@ static uint64_t ages;
 struct kept *kept_find(uint64_t cookie)
 {
 	for (int i = 0; i < KEPT_MAX; i++)
-		if (places[i].cookie == cookie)
+		if (places[i].age && places[i].cookie == cookie)
 			return &places[i];
 	return NULL;
 }

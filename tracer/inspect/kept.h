@@ -13,8 +13,8 @@
 #define KEPT_MAX 32
 
 struct kept {
-	uint64_t cookie; /* of the job; 0: free */
-	uint64_t age;
+	uint64_t cookie; /* of the job */
+	uint64_t age; /* 0: free */
 	struct pychain python;
 	struct v8chain js;
 	uint32_t size; /* of the stack, from INSPECTOR_RED_ZONE below its pointer on */
