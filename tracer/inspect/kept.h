@@ -14,7 +14,7 @@
 
 struct kept {
 	uint64_t cookie; /* of the job */
-	uint64_t age; /* 0: free */
+	uint64_t age;	 /* 0: free */
 	struct pychain python;
 	struct v8chain js;
 	uint32_t size; /* of the stack, from INSPECTOR_RED_ZONE below its pointer on */
