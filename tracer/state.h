@@ -76,9 +76,10 @@ struct inquiry {
 	int64_t stack, task; /* 0 none (yet) */
 	uint64_t own_job;    /* that stack under way, 0 none */
 	unsigned int tries;
-	const char *why; /* it lacks frames of these; NULL: unknown, or it has */
-	bool asked;	 /* the two were looked for */
-	bool missed;	 /* the owner ran while its stack was read */
+	const char *broken; /* why it ends too soon: another look may tell more; NULL it does not */
+	const char *why;    /* it lacks frames of these; NULL: unknown, or it has */
+	bool asked;	    /* the two were looked for */
+	bool missed;	    /* the owner ran while its stack was read */
 };
 
 struct held_event {
