@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES	 3 /* in one block without a pause */
-#define TOO_SOON "the block was over too soon"
+#define TRIES	  3 /* in one block without a pause */
+#define TRIES_MAX 8 /* in all, for a stack that was broken off */
+#define TOO_SOON  "the block was over too soon"
 
 bool asleep_in_block(struct collector *c, const struct loop *l, uint64_t off_ns)
 {
@@ -48,7 +49,7 @@ bool asleep_is_wanted(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
-	return target_language(l->target) && !q->stack && !q->own_job &&
+	return target_language(l->target) && (!q->stack || q->broken) && !q->own_job &&
 	       !(q->owner.gil && chain_of_block(l, q->off_ns));
 }
 
@@ -105,7 +106,8 @@ void asleep_result(struct collector *c, const struct job *j, struct inquiry *q,
 		return;
 	}
 	q->why = r->language_why;
-	if (r->why)
+	q->broken = q->tries < TRIES_MAX ? r->why : NULL;
+	if (r->why && !q->broken)
 		ledger_unresolved(c, "stack", r->why);
 	q->stack = stack_intern_result(c, r);
 	q->task = task_meet(c, j->loop, &r->task, STORE_TASK_TASK);
@@ -124,7 +126,9 @@ void asleep_close(struct collector *c, const struct loop *l, const struct inquir
 		return;
 	}
 	b->row.stack = q->stack;
-	b->looked_into = q->stack && !q->why;
+	b->looked_into = q->stack && !q->why && !q->broken;
+	if (q->broken)
+		ledger_unresolved(c, "stack", q->broken);
 	if (!b->row.task)
 		b->row.task = q->task;
 	if (q->why)

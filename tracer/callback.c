@@ -299,14 +299,22 @@ static const char *name_of(const struct inspector_result *r, int at, char *buf, 
 	return buf;
 }
 
+static struct inspector_task task_of_frame(const struct inspector_result *r, int at, char *buf,
+					   size_t size)
+{
+	const struct inspector_frame *f = &r->frames[at];
+	struct inspector_task t = {
+		.name = name_of(r, at, buf, size), .function = f->function, .file = f->file};
+
+	t.address = hash_text(t.name) ^ hash_text(f->module);
+	return t;
+}
+
 static int64_t meet(struct collector *c, struct loop *l, const struct inspector_result *r, int at)
 {
 	char buf[256];
-	const struct inspector_frame *f = &r->frames[at];
-	struct inspector_task t = {
-		.name = name_of(r, at, buf, sizeof(buf)), .function = f->function, .file = f->file};
+	struct inspector_task t = task_of_frame(r, at, buf, sizeof(buf));
 
-	t.address = hash_text(t.name) ^ hash_text(f->module);
 	return task_meet(c, l, &t, STORE_TASK_CALLBACK);
 }
 
@@ -320,10 +328,14 @@ static int64_t meet_caller(struct collector *c, struct loop *l, const char *libr
 	return task_meet(c, l, &t, STORE_TASK_CALLBACK);
 }
 
-int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_result *r)
+/* The index of its frame, -1: it is not on the stack. *ret_library: the library that called it. */
+static int find_callback(const struct loop *l, const struct inspector_result *r,
+			 const char **ret_library)
 {
 	const char *library = NULL;
 	int at = -1;
+
+	*ret_library = NULL;
 
 	for (const struct home *h = l->homes; h; h = h->next) {
 		int i = called_by_turner(h, r);
@@ -331,12 +343,47 @@ int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_
 			at = i;
 	}
 	if (at < 0)
-		return 0;
+		return -1;
 	if ((size_t)at + 1 < r->nframes)
 		library = loop_library(&r->frames[at + 1]);
 	for (; at >= 0 && loop_library(&r->frames[at]); at--)
 		library = library_part(&r->frames[at]);
-	if (at >= 0 && !is_c_library(&r->frames[at]))
+	*ret_library = library;
+	return at >= 0 && !is_c_library(&r->frames[at]) ? at : -1;
+}
+
+int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_result *r)
+{
+	const char *library;
+	int at = find_callback(l, r, &library);
+
+	if (at >= 0)
 		return meet(c, l, r, at);
 	return library ? meet_caller(c, l, library) : 0;
+}
+
+struct callback_place callback_place(const struct loop *l, const struct inspector_result *r)
+{
+	const char *library;
+	int at = find_callback(l, r, &library);
+
+	if (at < 0)
+		return (struct callback_place){0};
+	return (struct callback_place){.sp = r->frames[at].sp, .offset = r->frames[at].offset};
+}
+
+void callback_rename(struct collector *c, struct loop *l, int64_t task,
+		     const struct callback_place *place, const struct inspector_result *r)
+{
+	struct inspector_task t;
+	char buf[256];
+
+	for (size_t i = 0; i < r->nframes; i++) {
+		const struct inspector_frame *f = &r->frames[i];
+		if (f->inlined || f->sp != place->sp || f->offset != place->offset)
+			continue;
+		t = task_of_frame(r, (int)i, buf, sizeof(buf));
+		task_rename(c, l, task, &t);
+		return;
+	}
 }

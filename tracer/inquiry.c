@@ -198,19 +198,28 @@ static bool is_open(const struct loop *l)
 	return !q->asked || asleep_is_wanted(l) || (q->owner.tid && !q->owner_stack && !q->job);
 }
 
-void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
+/* One that runs has its engine's file indexed at least. */
+static int warm_up(struct collector *c, const struct target *t, int tid, uint64_t cookie)
 {
 	struct look_view seen;
+	struct inspector_sleeper sleeper = {.python = target_is_python(t) ? t->ns_pid : 0};
 
-	if (!c->look || look_at(c->look, tid, &seen) < 0 || seen.on_cpu ||
-	    seen.tgid != (__u32)t->pid)
-		return;
-	struct inspector_sleeper sleeper = {.regs = (const uint64_t *)seen.regs,
-					    .python = target_is_python(t) ? t->ns_pid : 0};
+	if (c->look && look_at(c->look, tid, &seen) == 0 && !seen.on_cpu &&
+	    seen.tgid == (__u32)t->pid) {
+		sleeper.regs = (const uint64_t *)seen.regs;
+		return inspector_unwind_asleep(c->inspector, cookie, t->pid, tid, &sleeper);
+	}
+	return sleeper.python ? -EBUSY
+			      : inspector_find(c->inspector, cookie, t->pid, tid, "node",
+					       "v8dbg_HeapObjectTag");
+}
+
+void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
+{
 	struct job *j = job_new(c, NULL, JOB_WARM);
+
 	if (j)
-		job_begin(c, j,
-			  inspector_unwind_asleep(c->inspector, j->cookie, t->pid, tid, &sleeper));
+		job_begin(c, j, warm_up(c, t, tid, j->cookie));
 }
 
 uint64_t inquiry_least_ns(const struct collector *c)

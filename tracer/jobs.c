@@ -48,7 +48,7 @@ const struct job *job_of(const struct collector *c, uint64_t cookie)
 bool jobs_seek_runtime(const struct collector *c)
 {
 	for (const struct job *j = c->jobs; j; j = j->hh.next)
-		if (j->kind == JOB_GIL)
+		if (j->kind == JOB_GIL || j->kind == JOB_WARM)
 			return true;
 	return false;
 }
@@ -133,7 +133,7 @@ void job_result(const struct inspector_result *r, void *arg)
 	else if (j->loop)
 		evidence_block_found(c, j->loop, r);
 	if (j->loop && j->kind != JOB_REWALK && j->rewalk)
-		rewalk_keep(c, LSC_TAKE(j->rewalk), stack_intern_result(c, r), r);
+		rewalk_keep(c, j->loop, LSC_TAKE(j->rewalk), stack_intern_result(c, r), r);
 	job_free(c, j);
 }
 

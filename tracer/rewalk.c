@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks whose names lie in debug files that are still on their way (debuginfod): the copies are
- * kept, and walked again when such a file has come; the stored stack then gets its names. Copies
+ * kept, and walked again when such a file has come; the stored stack and the callback that it lies
+ * in then get their names. Copies
  * with frames of Python or JavaScript are not kept: those of that time may be gone.
  */
 #include "state.h"
@@ -19,6 +20,8 @@ struct rewalk {
 	int64_t stack;
 	int pid, tid;
 	int64_t target;
+	int64_t loop, task; /* the row of its callback, 0: none that was named by it */
+	struct callback_place callback;
 	uint64_t path; /* of its frames, a hash: a walk that goes elsewhere is not of this stack */
 	char builds[BUILDS_MAX][64 + 1]; /* in hex; empty: no more */
 	unsigned int walks;
@@ -120,7 +123,7 @@ static uint64_t path_of(const struct inspector_result *r)
 	return h;
 }
 
-void rewalk_keep(struct collector *c, struct rewalk *w, int64_t stack,
+void rewalk_keep(struct collector *c, struct loop *l, struct rewalk *w, int64_t stack,
 		 const struct inspector_result *r)
 {
 	bool keep = stack && !r->why && note_builds(c, w, r);
@@ -132,6 +135,9 @@ void rewalk_keep(struct collector *c, struct rewalk *w, int64_t stack,
 		return;
 	}
 	w->stack = stack;
+	w->loop = l->id;
+	w->callback = callback_place(l, r);
+	w->task = w->callback.sp ? callback_of(c, l, r) : 0;
 	w->path = path_of(r);
 	w->next = c->rewalks;
 	c->rewalks = w;
@@ -169,6 +175,8 @@ void rewalk_steer(struct collector *c)
 	if (edition == c->rewalk_edition)
 		return;
 	c->rewalk_edition = edition;
+	for (struct loop *l = c->loops; l; l = l->hh.next)
+		callback_forget(l);
 	for (struct rewalk *next, *w = c->rewalks; w; w = next) {
 		next = w->next;
 		if (!w->under_way && !walk(c, w))
@@ -184,6 +192,9 @@ void rewalk_found(struct collector *c, struct rewalk *w, const struct inspector_
 		return;
 	}
 	stack_rename(c, w->stack, r);
+	for (struct loop *l = w->task ? c->loops : NULL; l; l = l->hh.next)
+		if (l->id == w->loop)
+			callback_rename(c, l, w->task, &w->callback, r);
 	if (!note_builds(c, w, r) || w->walks == WALKS_MAX)
 		forget(c, w);
 }

@@ -76,9 +76,10 @@ struct inquiry {
 	int64_t stack, task; /* 0 none (yet) */
 	uint64_t own_job;    /* that stack under way, 0 none */
 	unsigned int tries;
-	const char *why; /* it lacks frames of these; NULL: unknown, or it has */
-	bool asked;	 /* the two were looked for */
-	bool missed;	 /* the owner ran while its stack was read */
+	const char *broken; /* why it ends too soon: another look may tell more; NULL it does not */
+	const char *why;    /* it lacks frames of these; NULL: unknown, or it has */
+	bool asked;	    /* the two were looked for */
+	bool missed;	    /* the owner ran while its stack was read */
 };
 
 struct held_event {
@@ -214,6 +215,11 @@ struct job { /* a stack under way in the inspector */
 	int tid;	       /* ... and the state of this thread */
 	struct rewalk *rewalk; /* JOB_BLOCK, JOB_SAMPLE: owned, or NULL; JOB_REWALK: borrowed */
 	UT_hash_handle hh;
+};
+
+/* Of one frame on a stack. */
+struct callback_place {
+	uint64_t sp, offset;
 };
 
 struct collector {
@@ -400,9 +406,9 @@ struct rewalk *rewalk_copy(struct collector *c, const struct loop *l, const uint
 			   const void *stack, size_t size);
 /* NULL is fine. */
 void rewalk_drop(struct collector *c, struct rewalk *w);
-/* Takes w, whose walk had that result and was stored as that stack: it is kept if a debug file is
- * on its way that may name more of it. */
-void rewalk_keep(struct collector *c, struct rewalk *w, int64_t stack,
+/* Takes w, whose walk had that result and was stored as that stack of the loop: it is kept if a
+ * debug file is on its way that may name more of it. */
+void rewalk_keep(struct collector *c, struct loop *l, struct rewalk *w, int64_t stack,
 		 const struct inspector_result *r);
 /* Walks what is kept again, if a file has come since. */
 void rewalk_steer(struct collector *c);
@@ -535,6 +541,9 @@ struct inspector_chain *chain_take(const struct loop *l, const struct event_bloc
 /* The row's id of a task that a loop was in, stored now if it is new. 0: none. */
 int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen,
 		  enum store_task_kind kind);
+/* More is known of one that was met: its row says so from now on. One that was forgotten stays. */
+void task_rename(struct collector *c, struct loop *l, int64_t id,
+		 const struct inspector_task *seen);
 /* One that the loop was in, borrowed until the next one is met. NULL: unknown. */
 const struct store_task *task_of(const struct loop *l, int64_t id);
 void task_forget(struct loop *l);
@@ -546,7 +555,13 @@ void callback_steer(struct collector *c, struct loop *l, uint64_t now);
 void callback_home(struct collector *c, const struct job *j, const struct inspector_result *r);
 /* The task row of the callback that this stack of the loop lies in. 0: unknown. */
 int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_result *r);
-/* The loop ends, or runs another program. */
+/* The frame of the callback; all 0: it has none. */
+struct callback_place callback_place(const struct loop *l, const struct inspector_result *r);
+/* The frames of that stack have more names: so has its callback, the row `task`. */
+void callback_rename(struct collector *c, struct loop *l, int64_t task,
+		     const struct callback_place *place, const struct inspector_result *r);
+/* The loop ends, runs another program, or frames have other names from now on: where it idles is to
+ * be learned anew. */
 void callback_forget(struct loop *l);
 
 /* ---- precise.c ---- */

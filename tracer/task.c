@@ -38,8 +38,8 @@ static const char *put_text(char **at, const char *text)
 	return text ? memcpy(to + 1, text, size - 1) : NULL;
 }
 
-static struct met_task *task_new(struct loop *l, const struct inspector_task *seen,
-				 enum store_task_kind kind)
+static struct met_task *task_new(const struct loop *l, int64_t id,
+				 const struct inspector_task *seen, enum store_task_kind kind)
 {
 	size_t size = KEY_NUMBERS + text_size(seen->name) + text_size(seen->function) +
 		      text_size(seen->file);
@@ -51,12 +51,24 @@ static struct met_task *task_new(struct loop *l, const struct inspector_task *se
 	t->size = size;
 	memcpy(t->key, &seen->address, sizeof(seen->address));
 	memcpy(t->key + sizeof(seen->address), &seen->line, sizeof(seen->line));
-	t->row = (struct store_task){.loop = l->id, .kind = kind};
+	t->row = (struct store_task){.id = id, .loop = l->id, .kind = kind};
 	t->row.name = put_text(&at, seen->name);
 	t->row.spawn_site.function = put_text(&at, seen->function);
 	t->row.spawn_site.file = put_text(&at, seen->file);
 	t->row.spawn_site.line = seen->line;
 	return t;
+}
+
+/* Takes t and stores it. Its id, 0: no memory. */
+static int64_t task_put(struct collector *c, struct loop *l, struct met_task *t)
+{
+	HASH_ADD_KEYPTR(hh, l->tasks, t->key, t->size, t);
+	if (!t->hh.tbl) {
+		free(t);
+		return 0;
+	}
+	ledger_stored(c, store_put_task(c->store, &t->row));
+	return t->row.id;
 }
 
 int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_task *seen,
@@ -66,7 +78,7 @@ int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_ta
 
 	if (!seen->address || l->feed) /* a ring has numbers of its own */
 		return 0;
-	t = task_new(l, seen, kind);
+	t = task_new(l, l->id << 32 | (l->next_task + 1), seen, kind);
 	if (!t)
 		return 0;
 	HASH_FIND(hh, l->tasks, t->key, t->size, known);
@@ -79,14 +91,33 @@ int64_t task_meet(struct collector *c, struct loop *l, const struct inspector_ta
 		HASH_DEL(l->tasks, known);
 		free(known);
 	}
-	t->row.id = l->id << 32 | ++l->next_task;
-	HASH_ADD_KEYPTR(hh, l->tasks, t->key, t->size, t);
-	if (!t->hh.tbl) {
-		free(t);
-		return 0;
+	l->next_task++;
+	return task_put(c, l, t);
+}
+
+void task_rename(struct collector *c, struct loop *l, int64_t id, const struct inspector_task *seen)
+{
+	struct met_task *t, *known, *renamed;
+
+	for (t = l->tasks; t && t->row.id != id; t = t->hh.next)
+		;
+	renamed = t ? task_new(l, id, seen, t->row.kind) : NULL;
+	if (!renamed)
+		return;
+	HASH_FIND(hh, l->tasks, renamed->key, renamed->size, known);
+	if (known == t) {
+		free(renamed);
+		return;
 	}
-	ledger_stored(c, store_put_task(c->store, &t->row));
-	return t->row.id;
+	HASH_DEL(l->tasks, t);
+	free(t);
+	if (!known) {
+		task_put(c, l, renamed);
+		return;
+	}
+	/* it was met by that name since, which stays what is met from now on */
+	ledger_stored(c, store_put_task(c->store, &renamed->row));
+	free(renamed);
 }
 
 const struct store_task *task_of(const struct loop *l, int64_t id)

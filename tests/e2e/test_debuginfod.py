@@ -160,12 +160,19 @@ class Debuginfod(Stripped):
                 gate.set()
                 wait_until(self.cached.exists, 20, "the file in the cache")
                 self.block_until(target, attach, truths, lambda: "descend" in attach.stalls(False)[-1]["frames"])
+                pause(0.5, 0.8)  # where it idles is learned anew
+                truths.append(self.block(target, attach))
                 frames = self.end(attach, truths)
             self.assertEqual(self.cached.stat().st_uid, NOBODY)
             self.assertEqual(front.asked.count(f"/buildid/{self.build_id()}/debuginfo"), 1, front.asked)
             self.assertEqual(len(front.asked), len(set(front.asked)), front.asked)
         for named, (depth, said) in zip(frames, truths, strict=True):
             self.assertNamed(named, depth, said["callback"])
+        told = [stall["task"] and stall["task"]["name"] for stall in self.planted(self.report)]
+        said = [said["callback"] for _, said in truths]
+        self.assertEqual((*told[:2], told[-1]), (*said[:2], said[-1]), f"{told}; seed {harness.SEED}")
+        for name, callback in zip(told, said):
+            self.assertIn(name, (callback, None))
         self.assertEqual(self.unresolved(), [])
         self.assertLessEqual(set(self.unresolved(MISSED)), {"debuginfod has none"})  # of its libraries
 

@@ -9,6 +9,7 @@ import unittest
 
 import harness
 import nodes
+import test_stalled
 from harness import HERE, MS, PYTHON, Attach, Case, Process, frames_of, main, pause, rng
 
 # What holds the loop.
@@ -23,7 +24,9 @@ CALLS = {
 }
 # Of these a frame is where it calls something: what is inlined there is known.
 CALLING = [kind for kind in CALLS if kind != "loop"]
-CAUSES = {"fifo": {"pipe-io"}, "child": {"child-wait"}}
+# In code whose file is indexed late.
+ADDON = "host.addon.sleep(host.ms);"
+CAUSES = {"fifo": {"pipe-io"}, "child": {"child-wait"}, "addon": {"sleep"}}
 RUNS = {"cpu-user", "cpu-kernel", "runqueue"}
 FIXES = {"fifo": "fs.promises", "child": "execFile()"}
 # A small function that is inlined into a hot loop, which calls next to nothing.
@@ -78,7 +81,7 @@ class Function:
 def write_module(folder, kind):
     """A module of functions that call each other. Its path and the name of its entry."""
     lines = []
-    function = Function(0, f"host.note();\n{CALLS[kind]}")
+    function = Function(0, f"host.note();\n{CALLS.get(kind, ADDON)}")
     chain = [function]
     if kind == "rounds":
         chain.append(Function(1, f"const end = Date.now() + host.ms;\ndo {{ {function.call}; }} while (Date.now() < end);"))
@@ -146,10 +149,13 @@ class Planted(Case):
         """Attaches to a node that does what plant(target) has it do. What that gives, and the report."""
         with Process([*command, HERE / "targets/javascript_calls.js"]) as target:
             target.next_line("running")
-            with Attach(target.pid, self.capture) as attach:
-                truth = plant(target)
-                pause()
-                return truth, attach.stop()
+            return self.attach_to(target, plant)
+
+    def attach_to(self, target, plant):
+        with Attach(target.pid, self.capture) as attach:
+            truth = plant(target)
+            pause()
+            return truth, attach.stop()
 
     def watch(self, command, *, options=(), kinds=tuple(CALLS)):
         orders = [(kind, warm) for kind in kinds for warm in (False, True)]
@@ -189,6 +195,31 @@ class WithoutInlining(Planted):
                 with self.subTest(node=str(command[-1])):
                     self.capture = str(self.dir / f"{len(options)}.lsc")
                     self.watch(command, options=options, kinds=("hash",))
+
+
+class FilesThatComeLate(Planted):
+    """What is read of V8 is read while the thread sleeps, however late the rest of its stack can be walked."""
+    beside = test_stalled.Stalled.beside
+
+    def watch_first_block(self, node, options=()):
+        content = test_stalled.STALLED_CODE.with_name("late_addon.so").read_bytes()
+        with self.beside(content, node, "--expose-gc", *options, HERE / "targets/javascript_calls.js", self.dir / "file",
+                         late_ms=rng.randint(200, 500)) as target:
+            truth, report = self.attach_to(target, lambda target: self.plant(target, "addon", False, ms=rng.randint(50, 100)))
+        self.assertTold(report, truth)
+        stall = self.find_stall(report, truth)
+        native = [frame["function"] for frame in frames_of(report, stall["stack"]) if frame["lang"] == "native"]
+        self.assertTrue(any("napi" in function or "node" in function for function in native if function), native)
+
+    def test_the_first_block_has_its_functions_although_a_file_is_indexed_after_it(self):
+        for n in range(20):
+            with self.subTest(n=n):
+                self.watch_first_block(nodes.machine())
+
+    def test_the_first_block_has_its_functions_in_newer_versions(self):
+        for version in (22, 24):
+            with self.subTest(version=version):
+                self.watch_first_block(*nodes.published(version))
 
 
 class JavaScript(Planted):

@@ -72,6 +72,42 @@ bool desk_is_same_file(const struct desk_question *a, const struct desk_question
 	return a->pid == b->pid && a->file.dev == b->file.dev && a->file.inode == b->file.inode;
 }
 
+static unsigned int find_read(const struct desk *k, const struct desk_question *q)
+{
+	unsigned int i = 0;
+
+	while (i < k->nread && (k->read[i].pid != q->pid || k->read[i].dev != q->file.dev ||
+				k->read[i].inode != q->file.inode))
+		i++;
+	return i;
+}
+
+static void note_read(struct desk *k, const struct desk_question *q)
+{
+	unsigned int i = find_read(k, q);
+
+	if (i == k->nread && k->nread < DESK_READS)
+		k->nread++;
+	i = i < DESK_READS ? i : DESK_READS - 1;
+	memmove(k->read + 1, k->read, i * sizeof(k->read[0]));
+	k->read[0] = (struct desk_read){q->pid, q->file.dev, q->file.inode};
+}
+
+/* Its indexer has read nothing, or that very file alone: so what it says is the file's own. */
+static bool is_pure(const struct desk *k, const struct desk_question *q)
+{
+	return !k->nread || (k->nread == 1 && find_read(k, q) == 0);
+}
+
+/* A file may have taken over the indexer that read it. Lines are told to one target alone: those of
+ * its other files it could make wrong by other means. An index is for all. */
+static bool may_ask(const struct desk *k, const struct desk_request *r)
+{
+	bool lines_alone = r->q.noffsets && r->file->fd >= 0 && r->file->made == r->file->edition;
+
+	return is_pure(k, &r->q) || (lines_alone && k->read[0].pid == r->q.pid);
+}
+
 static void add_offsets(struct desk_question *to, const struct desk_question *from)
 {
 	for (uint32_t i = 0; i < from->noffsets && to->noffsets < MESSAGE_OFFSETS_MAX; i++) {
@@ -169,7 +205,7 @@ static void lose(struct desks *d, struct desk *k, uint64_t now_ns)
 	struct desk_request *r = LSC_TAKE(k->at);
 
 	crew_replace(&k->crew, now_ns);
-	k->has_read = false;
+	k->nread = 0;
 	if (!r)
 		return;
 	shelf_strike(&d->shelf, r->file, r->q.pid, now_ns);
@@ -182,8 +218,19 @@ static void lose(struct desks *d, struct desk *k, uint64_t now_ns)
 	d->waiting++;
 }
 
+/* The file has changed: its index is for one to make that has read nothing. */
+static void renew(struct desks *d, struct desk *k, uint64_t now_ns)
+{
+	struct desk_request *r = LSC_TAKE(k->at);
+
+	k->nread = 0;
+	crew_renew_worker(&k->crew, now_ns);
+	STAILQ_INSERT_HEAD(&d->queue, r, link);
+	d->waiting++;
+}
+
 /* One answer. False: it makes no sense. */
-static bool take(struct desks *d, struct desk *k, size_t size, int fd)
+static bool take(struct desks *d, struct desk *k, size_t size, int fd, uint64_t now_ns)
 {
 	struct message_index m;
 	struct desk_request *r = k->at;
@@ -194,6 +241,10 @@ static bool take(struct desks *d, struct desk *k, size_t size, int fd)
 	bool same = m.flags & MESSAGE_INDEX_SAME;
 	if (m.status == 0 && same && r->file->fd < 0)
 		return false;
+	if (m.status == 0 && !same && !is_pure(k, &r->q)) {
+		renew(d, k, now_ns);
+		return true;
+	}
 	if (m.status == 0 && !same) {
 		int put = fd < 0 ? -EBADF : shelf_put(&d->shelf, r->file, &m, fd);
 		if (put == -EBADF || put == -EBADMSG)
@@ -203,10 +254,8 @@ static bool take(struct desks *d, struct desk *k, size_t size, int fd)
 	}
 	m.edition = r->file->made;
 	k->at = NULL;
-	if (m.status < 0 || !same || r->q.noffsets) {
-		k->has_read = true;
-		k->read = r->q;
-	}
+	if (m.status < 0 || !same || r->q.noffsets)
+		note_read(k, &r->q);
 	k->crew.failures = 0;
 	if (m.status < 0) {
 		answer_status(d, r, m.status, false);
@@ -225,7 +274,7 @@ static bool take(struct desks *d, struct desk *k, size_t size, int fd)
 }
 
 /* False: the crew must go. */
-static bool receive(struct desks *d, struct desk *k)
+static bool receive(struct desks *d, struct desk *k, uint64_t now_ns)
 {
 	if (!k->crew.heard)
 		return true;
@@ -239,8 +288,10 @@ static bool receive(struct desks *d, struct desk *k)
 			message_recv(k->crew.worker, d->buf, sizeof(d->buf), &fd, 1, MSG_DONTWAIT);
 		if (n == -EAGAIN)
 			return true;
-		if (n <= 0 || !take(d, k, (size_t)n, fd))
+		if (n <= 0 || !take(d, k, (size_t)n, fd, now_ns))
 			return false;
+		if (k->crew.state != CREW_UP)
+			return true;
 	}
 }
 
@@ -290,8 +341,17 @@ static int send_question(const struct desks *d, struct desk *k, const struct des
 			    MSG_DONTWAIT);
 }
 
-/* The desk that is best for it: one whose indexer has read that very file, or else none yet. NULL:
- * none is free. */
+/* How well it would do: best one whose indexer has read that very file, then one that has read
+ * nothing, then others that may be asked. */
+static int rate(const struct desk *k, const struct desk_request *r)
+{
+	if (!may_ask(k, r))
+		return 0;
+	return find_read(k, &r->q) < k->nread ? 3 : !k->nread ? 2 : 1;
+}
+
+/* The desk that is best for it, of equal ones that which was used longest ago. NULL: none is free.
+ */
 static struct desk *desk_for(struct desks *d, const struct desk_request *r)
 {
 	struct desk *best = NULL;
@@ -300,9 +360,8 @@ static struct desk *desk_for(struct desks *d, const struct desk_request *r)
 		struct desk *k = &d->desks[i];
 		if (k->crew.state != CREW_UP || k->at)
 			continue;
-		if (k->has_read && desk_is_same_file(&k->read, &r->q))
-			return k;
-		if (!best || !k->has_read)
+		int more = best ? rate(k, r) - rate(best, r) : 1;
+		if (more > 0 || (more == 0 && k->used_ns < best->used_ns))
 			best = k;
 	}
 	return best;
@@ -316,8 +375,8 @@ static bool is_one_coming(const struct desks *d)
 	return false;
 }
 
-/* Has an idle crew begin. A file may have taken over the indexer that read it: another one gets an
- * indexer that has read nothing. False: nothing is to be done for now. */
+/* Has an idle crew begin, or its indexer replaced where it may not be asked. False: nothing is to
+ * be done for now. */
 static bool start(struct desks *d, uint64_t now_ns)
 {
 	struct desk_request *r = next_for(d);
@@ -325,10 +384,10 @@ static bool start(struct desks *d, uint64_t now_ns)
 
 	if (!k)
 		return false;
-	if (k->has_read && !desk_is_same_file(&k->read, &r->q)) {
+	if (!may_ask(k, r)) {
 		if (is_one_coming(d) && now_ns < r->queued_ns + HELP_NS)
 			return false;
-		k->has_read = false;
+		k->nread = 0;
 		crew_renew_worker(&k->crew, now_ns);
 		return false;
 	}
@@ -338,11 +397,12 @@ static bool start(struct desks *d, uint64_t now_ns)
 	if (send_question(d, k, r) < 0) { /* nobody's fault */
 		STAILQ_INSERT_HEAD(&d->queue, r, link);
 		d->waiting++;
-		k->has_read = false;
+		k->nread = 0;
 		crew_replace(&k->crew, now_ns);
 		return true;
 	}
 	k->at = r;
+	k->used_ns = now_ns;
 	k->deadline_ns = now_ns + d->index_ns;
 	return true;
 }
@@ -389,7 +449,7 @@ void desks_step(struct desks *d, uint64_t now_ns)
 	for (int i = 0; i < KEEPER_INDEXERS; i++) {
 		struct desk *k = &d->desks[i];
 		crew_step(&k->crew, now_ns);
-		if (k->crew.state == CREW_UP && !receive(d, k))
+		if (k->crew.state == CREW_UP && !receive(d, k, now_ns))
 			lose(d, k, now_ns);
 		else if (k->at && (now_ns >= k->deadline_ns || k->crew.state != CREW_UP))
 			lose(d, k, now_ns);

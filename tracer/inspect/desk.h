@@ -30,11 +30,22 @@ typedef void desk_answer_fn(const struct desk_question *q, struct shelf_file *fi
 struct desk_request;
 STAILQ_HEAD(desk_queue, desk_request);
 
+#define DESK_READS 4 /* files that an indexer keeps open */
+
+/* A file that an indexer has read. */
+struct desk_read {
+	int pid;
+	uint64_t dev, inode;
+};
+
 struct desk {
 	struct crew crew;
 	struct desk_request *at; /* owns; what its crew is at */
-	bool has_read;		 /* its indexer, of the file of `read`, and of no other */
-	struct desk_question read;
+	/* By its indexer: files of one target, the last ones first. Where it is more than one it
+	 * tells of lines alone. */
+	struct desk_read read[DESK_READS];
+	unsigned int nread;
+	uint64_t used_ns; /* when it was asked last */
 	uint64_t deadline_ns;
 };
 

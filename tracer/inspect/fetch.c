@@ -26,6 +26,8 @@ struct fetch_file {
 	UT_hash_handle hh;
 	char build_id[MESSAGE_BUILD_ID_MAX];
 	int pid;		       /* of the first that lacked it */
+	int turn_of;		       /* the target in whose turn it was asked for; 0 not yet */
+	uint64_t turn;		       /* ... and the number of that turn */
 	STAILQ_ENTRY(fetch_file) link; /* in the queue */
 	STAILQ_HEAD(, fetch_asker) askers;
 	enum fetch_state state;
@@ -195,19 +197,64 @@ static void receive(struct fetch *f, uint64_t now_ns)
 		miss(f, file, m.value == -ETIMEDOUT ? -ETIME : m.value, now_ns);
 }
 
+/* The target's last turn; 0: it has had none. */
+static uint64_t last_turn(const struct fetch *f, int pid)
+{
+	uint64_t last = 0;
+
+	for (const struct fetch_file *file = f->files; file; file = file->hh.next)
+		if (file->turn_of == pid && file->turn > last)
+			last = file->turn;
+	return last;
+}
+
+/* Targets take turns, however many files one of them lacks; each gets its own in their order. What
+ * several lack is asked for in the first turn of one of them. */
+static struct fetch_file *choose(const struct fetch *f, int *ret_pid)
+{
+	struct fetch_file *file, *best = NULL;
+	const struct fetch_asker *a;
+	uint64_t least = UINT64_MAX, last;
+
+	STAILQ_FOREACH(file, &f->queue, link)
+	{
+		last = last_turn(f, file->pid);
+		if (last < least) {
+			least = last;
+			best = file;
+			*ret_pid = file->pid;
+		}
+		STAILQ_FOREACH(a, &file->askers, link)
+		{
+			last = last_turn(f, a->q.pid);
+			if (last < least) {
+				least = last;
+				best = file;
+				*ret_pid = a->q.pid;
+			}
+		}
+	}
+	return best;
+}
+
 static void ask(struct fetch *f, uint64_t now_ns)
 {
-	struct fetch_file *file = STAILQ_FIRST(&f->queue);
 	struct message_fetch m = {.kind = MESSAGE_FETCH};
+	int pid = 0;
 
-	if (!file || f->at || f->crew.state != CREW_UP || strikes_hold(&f->silence, now_ns))
+	if (f->at || f->crew.state != CREW_UP || strikes_hold(&f->silence, now_ns))
+		return;
+	struct fetch_file *file = choose(f, &pid);
+	if (!file)
 		return;
 	memcpy(m.build_id, file->build_id, sizeof(m.build_id));
 	if (message_send(f->crew.worker, &m, sizeof(m), NULL, 0, NULL, 0, MSG_DONTWAIT) < 0) {
 		lose(f, 0, now_ns);
 		return;
 	}
-	STAILQ_REMOVE_HEAD(&f->queue, link);
+	STAILQ_REMOVE(&f->queue, file, fetch_file, link);
+	file->turn_of = pid;
+	file->turn = ++f->turns;
 	f->at = file;
 	f->deadline_ns = now_ns + f->limit_ns;
 }

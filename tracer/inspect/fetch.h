@@ -28,6 +28,7 @@ struct fetch {
 	uint64_t deadline_ns, limit_ns;
 	struct strikes silence; /* of the servers */
 	uint32_t edition;
+	uint64_t turns;
 	size_t askers;
 	fetch_come_fn *fn;
 	void *arg;

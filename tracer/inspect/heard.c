@@ -76,7 +76,7 @@ static void take_result(struct inspector *ins, struct message_result *m, size_t 
 		return;
 	}
 	if (stale && job->looked)
-		target_look_in_vain(t);
+		target_look_in_vain(t, now_ns);
 	if (wanted) {
 		putoff_job(ins, job, now_ns);
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An indexer's loop: one question at a time. A file whose lines may be asked for stays open. */
+/* An indexer's loop: one question at a time. Files whose lines may be asked for stay open: to open
+ * one with much debug information takes a fifth of a second. */
 #include "inspect/indexer.h"
 
 #include <errno.h>
@@ -17,10 +18,14 @@
 #include "inspect/sandbox.h"
 #include "inspect/srcline.h"
 
+#define OPEN_MAX   4
+#define OPEN_BYTES (256ull << 20) /* of all but the one that is asked about */
+
 struct indexer {
 	int collector, broker;
 	int vdso; /* memfd; a copy of the kernel's ELF file, the same for all processes */
-	struct elffile *open; /* owns */
+	struct elffile *open[OPEN_MAX]; /* owns; the one asked about last comes first */
+	unsigned int nopen;
 	union {
 		struct message_file file;
 		char bytes[sizeof(struct message_file) + MESSAGE_OFFSETS_MAX * sizeof(uint64_t) +
@@ -77,6 +82,71 @@ static bool is_current(const struct elffile *f, const struct message_stamp *stam
 	return is_same(&f->stamp, stamp) && f->edition == edition;
 }
 
+static uint64_t bytes_of(const struct elffile *f)
+{
+	return f->stamp.size + f->spent;
+}
+
+static void close_at(struct indexer *x, unsigned int i)
+{
+	elffile_close(x->open[i]);
+	memmove(x->open + i, x->open + i + 1, (--x->nopen - i) * sizeof(x->open[0]));
+}
+
+static void put_first(struct indexer *x, struct elffile *f)
+{
+	memmove(x->open + 1, x->open, x->nopen++ * sizeof(x->open[0]));
+	x->open[0] = f;
+}
+
+/* It comes first, if it is open as it is now. */
+static bool find_open(struct indexer *x, const struct message_stamp *stamp, uint32_t edition)
+{
+	for (unsigned int i = 0; i < x->nopen; i++) {
+		struct elffile *f = x->open[i];
+		if (is_current(f, stamp, edition)) {
+			memmove(x->open + 1, x->open, i * sizeof(x->open[0]));
+			x->open[0] = f;
+			return true;
+		}
+		if (f->stamp.dev == stamp->dev && f->stamp.inode == stamp->inode)
+			close_at(x, i--); /* as it was before */
+	}
+	return false;
+}
+
+static void leave_room(struct indexer *x)
+{
+	uint64_t bytes = 0;
+	unsigned int n = 0;
+
+	while (n < x->nopen && n < OPEN_MAX - 1 && bytes + bytes_of(x->open[n]) <= OPEN_BYTES)
+		bytes += bytes_of(x->open[n++]);
+	while (x->nopen > n)
+		close_at(x, x->nopen - 1);
+}
+
+/* Takes fd. A debug file that has no room beside those of others is opened without them. */
+static int open_file(struct indexer *x, int fd, const char *path, const struct message_stamp *stamp)
+{
+	struct elffile *f;
+
+	leave_room(x);
+	lsc_autoclose int again = x->nopen ? dup(fd) : -1;
+	int r = elffile_open(fd, x->broker, &x->in.file, path, stamp, &f);
+	if (r == 0 && f->debug_why == MESSAGE_WHY_TOO_LARGE && again >= 0) {
+		elffile_close(f);
+		while (x->nopen)
+			close_at(x, 0);
+		int taken = again;
+		again = -1;
+		r = elffile_open(taken, x->broker, &x->in.file, path, stamp, &f);
+	}
+	if (r == 0)
+		put_first(x, f);
+	return r;
+}
+
 static uint32_t add_text(struct indexer *x, const char *text)
 {
 	size_t len = text ? strnlen(text, MESSAGE_TEXT_MAX - 1) : 0;
@@ -124,15 +194,11 @@ static int look_into(struct indexer *x, int fd, int room, const uint64_t *offset
 		lsc_closep(&fd);
 		return r;
 	}
-	if (x->open && is_current(x->open, &out->stamp, in->edition)) {
+	if (find_open(x, &out->stamp, in->edition))
 		lsc_closep(&fd);
-	} else {
-		x->open = elffile_close(x->open);
-		r = elffile_open(fd, x->broker, in, path, &out->stamp, &x->open);
-		if (r < 0)
-			return r;
-	}
-	struct elffile *f = x->open;
+	else if ((r = open_file(x, fd, path, &out->stamp)) < 0)
+		return r;
+	struct elffile *f = x->open[0];
 	if (!(out->flags & MESSAGE_INDEX_SAME))
 		r = indexwriter_run(f, room, &out->head);
 	if (r == 0 && f->has_lines)
@@ -141,7 +207,7 @@ static int look_into(struct indexer *x, int fd, int room, const uint64_t *offset
 	if (in->file.inode)
 		memcpy(out->lacks, f->lacks, sizeof(out->lacks));
 	if (r < 0 || !f->has_lines)
-		x->open = elffile_close(f);
+		close_at(x, 0);
 	return r;
 }
 

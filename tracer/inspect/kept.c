@@ -8,7 +8,7 @@ static uint64_t ages;
 struct kept *kept_find(uint64_t cookie)
 {
 	for (int i = 0; i < KEPT_MAX; i++)
-		if (places[i].cookie == cookie)
+		if (places[i].age && places[i].cookie == cookie)
 			return &places[i];
 	return NULL;
 }
@@ -23,6 +23,7 @@ struct kept *kept_new(uint64_t cookie)
 	oldest->cookie = cookie;
 	oldest->age = ++ages;
 	oldest->size = 0;
+	oldest->js.n = 0;
 	return oldest;
 }
 

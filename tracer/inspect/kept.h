@@ -8,13 +8,15 @@
 #define LSC_INSPECT_KEPT_H
 
 #include "inspect/pychain.h"
+#include "inspect/v8chain.h"
 
 #define KEPT_MAX 32
 
 struct kept {
-	uint64_t cookie; /* of the job; 0: free */
-	uint64_t age;
+	uint64_t cookie; /* of the job */
+	uint64_t age;	 /* 0: free */
 	struct pychain python;
+	struct v8chain js;
 	uint32_t size; /* of the stack, from INSPECTOR_RED_ZONE below its pointer on */
 	uint8_t stack[INSPECTOR_STACK_MAX];
 };

@@ -49,16 +49,16 @@ bool target_look_again(struct target *t, uint64_t now_ns)
 		t->looks = 0;
 		t->in_vain = false;
 	}
-	if (t->looks >= TARGET_LOOKS_MAX)
+	if (t->looks >= TARGET_LOOKS_MAX || now_ns < t->rest_ns)
 		return false;
 	t->looks++;
 	return true;
 }
 
-void target_look_in_vain(struct target *t)
+void target_look_in_vain(struct target *t, uint64_t now_ns)
 {
 	t->in_vain = true;
-	target_end_looks(t);
+	t->rest_ns = now_ns + TARGET_REST_NS;
 }
 
 void target_end_looks(struct target *t)

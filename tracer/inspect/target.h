@@ -24,6 +24,7 @@ struct target {
 	uint64_t looks_ns;	/* when the second began ... */
 	unsigned int looks; /* ... in which it was opened so often because of unknown addresses */
 	bool in_vain;	    /* ... of which one did not help */
+	uint64_t rest_ns;   /* no look before, since one did not help */
 };
 
 /* The place in the array is the worker's slot. */
@@ -38,11 +39,14 @@ struct target *target_get(struct target_set *s, int pid, uint64_t now_ns);
 uint32_t target_slot(const struct target_set *s, const struct target *t);
 
 /* An address lies in no known mapping: it may be looked at again for that, at most TARGET_LOOKS_MAX
- * times a second. A look that finds the address in no mapping either, or other files, which are
- * parsed anew, or that takes long, is the last one of that second. */
+ * times a second. A look that finds other files, which are parsed anew, or that takes long, is the
+ * last one of that second. After one that finds the address in no mapping either there is none for
+ * a while: not for long, for a stack that is no good says nothing of the next one, which may be in
+ * code that was made since. */
 #define TARGET_LOOKS_MAX 8
+#define TARGET_REST_NS	 (50 * LSC_NS_PER_MS)
 bool target_look_again(struct target *t, uint64_t now_ns);
-void target_look_in_vain(struct target *t);
+void target_look_in_vain(struct target *t, uint64_t now_ns);
 void target_end_looks(struct target *t);
 
 /* A worker or broker was lost over it. From the second time on it is quarantined. */

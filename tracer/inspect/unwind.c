@@ -42,10 +42,9 @@ struct unwind {
 		const struct space_map *map;
 	} seen[INSPECTOR_FRAMES_MAX];
 	size_t nseen;
-	struct v8view *v8;     /* NULL: it has none whose frames can be told */
-	struct v8walk v8_walk; /* a place for each that was seen */
-	struct kept
-		*python; /* its frames of Python, and perhaps its stack; NULL none are asked for */
+	struct v8view *v8;	    /* NULL: it has none whose frames can be told */
+	struct v8walk v8_walk;	    /* a place for each that was seen */
+	struct kept *kept;	    /* what is read, or was before, of the thread; NULL nothing */
 	struct message_job sleeper; /* the job of a thread whose stack was kept */
 };
 
@@ -157,9 +156,11 @@ static int write_frames(struct unwind *u, const struct space_map *map, uint64_t 
 	return 0;
 }
 
-static bool read_word(struct unwind *u, uint64_t address, int32_t offset, uint64_t *ret)
+static bool read_word(void *arg, uint64_t address, uint64_t *ret)
 {
-	return read_memory(NULL, address + (uint64_t)(int64_t)offset, ret, u->space);
+	struct unwind *u = arg;
+
+	return read_memory(NULL, address, ret, u->space);
 }
 
 /* What V8 keeps at the frame pointer of its own code. */
@@ -167,7 +168,6 @@ static void note_place(struct unwind *u, Dwfl_Frame *state, const struct space_m
 		       uint64_t pc, bool calls)
 {
 	struct v8place *p = &u->v8_walk.places[u->v8_walk.n++];
-	const struct v8layout *l = &u->v8->layout;
 	bool cut = u->cut;
 
 	*p = (struct v8place){.code = v8code_is(u->v8, u->space, map, pc - calls),
@@ -175,11 +175,7 @@ static void note_place(struct unwind *u, Dwfl_Frame *state, const struct space_m
 			      .calls = calls,
 			      .pc = pc};
 	p->read = p->code && dwfl_frame_reg(state, REG_FP, &p->fp) == 0 &&
-		  read_word(u, p->fp, l->fp_function, &p->function) &&
-		  read_word(u, p->fp, l->fp_context, &p->context) &&
-		  read_word(u, p->fp, 0, &p->caller_fp) && read_word(u, p->fp, 8, &p->caller_pc);
-	if (p->read && !read_word(u, p->fp, l->fp_bytecode, &p->bytecode))
-		p->bytecode = 0;
+		  v8stack_read_place(&u->v8->layout, read_word, u, p);
 	u->cut = cut; /* whether the stack ends here is for the walk to find out */
 }
 
@@ -259,7 +255,9 @@ static void write_all(struct unwind *u)
 {
 	struct answer *a = u->answer;
 
-	if (u->v8)
+	if (u->v8 && u->kept && u->kept->js.n)
+		v8chain_judge(&u->kept->js, u->v8, &u->v8_walk, a);
+	else if (u->v8)
 		v8stack_judge(u->v8, &u->v8_walk, a);
 	for (size_t i = 0; i < u->nseen; i++) {
 		const struct v8place *p = u->v8 ? &u->v8_walk.places[i] : NULL;
@@ -275,6 +273,22 @@ static void write_all(struct unwind *u)
 	}
 }
 
+/* What was read of the thread when the job was run before. */
+static void take_kept(struct unwind *u)
+{
+	u->kept = kept_find(u->job->cookie);
+	if (!u->kept)
+		return;
+	u->answer->head.flags |= MESSAGE_RESULT_KEPT;
+	if (!u->job->asleep)
+		return;
+	u->sleeper = *u->job;
+	u->sleeper.asleep = 0;
+	u->sleeper.size = u->kept->size;
+	u->job = &u->sleeper;
+	u->stack = u->kept->stack;
+}
+
 /* The frames of Python come first of all: what else lacks may take longer than they are there.
  * False: where they lie has to be found out. */
 static bool take_python(struct unwind *u)
@@ -282,20 +296,8 @@ static bool take_python(struct unwind *u)
 	static struct inspector_chain seen;
 	const struct message_job *job = u->job;
 
-	if (!job->python)
+	if (!job->python || u->kept)
 		return true;
-	u->python = kept_find(job->cookie);
-	if (u->python) {
-		u->answer->head.flags |= MESSAGE_RESULT_KEPT;
-		if (!job->asleep)
-			return true;
-		u->sleeper = *job;
-		u->sleeper.asleep = 0;
-		u->sleeper.size = u->python->size;
-		u->job = &u->sleeper;
-		u->stack = u->python->stack;
-		return true;
-	}
 	struct pyview *v = pyview_get(u->space, u->phase, u->arg);
 	if (space_wants(u->space))
 		return false;
@@ -303,8 +305,8 @@ static bool take_python(struct unwind *u)
 		memcpy(&seen, u->stack + job->size, sizeof(seen));
 	if (job->chain && seen.count > INSPECTOR_PYFRAMES_MAX)
 		v = NULL;
-	u->python = kept_new(job->cookie);
-	pychain_read(v, job->python, job->chain ? &seen : NULL, &u->python->python);
+	u->kept = kept_new(job->cookie);
+	pychain_read(v, job->python, job->chain ? &seen : NULL, &u->kept->python);
 	return true;
 }
 
@@ -318,22 +320,50 @@ static void read_words(struct unwind *u)
 		head->flags |= MESSAGE_RESULT_WORDS;
 }
 
+static bool is_v8_code(void *arg, uint64_t address, bool *ret_anonymous)
+{
+	struct unwind *u = arg;
+	const struct space_map *map = space_find(u->space, address);
+
+	*ret_anonymous = map && !map->path;
+	return v8code_is(u->v8, u->space, map, address);
+}
+
+/* Reads the stack of a thread that sleeps, and the frames of JavaScript that are in it, or in the
+ * copy that came with the job. */
+static void keep_stack(struct unwind *u)
+{
+	struct kept *k = u->kept;
+	struct v8chain_stack stack = {.address = u->job->regs[REG_SP] - INSPECTOR_RED_ZONE,
+				      .bytes = u->stack,
+				      .size = u->job->size};
+
+	if (u->job->asleep) {
+		ssize_t n = u->space->mem < 0 ? -1
+					      : pread(u->space->mem, k->stack, sizeof(k->stack),
+						      (off_t)stack.address);
+		k->size = n < 0 ? 0 : (uint32_t)n;
+		stack.bytes = k->stack;
+		stack.size = k->size;
+	}
+	if (u->v8)
+		v8chain_read(u->v8, &stack, u->job->asleep, is_v8_code, u, &k->js);
+}
+
 /* The job is run once more: with what was read of the thread now, and of its stack. */
 static void keep(struct unwind *u)
 {
 	struct message_result *head = &u->answer->head;
 
-	if (!u->python || head->flags & MESSAGE_RESULT_KEPT || u->python->python.why)
+	if (head->flags & MESSAGE_RESULT_KEPT || (!u->kept && !u->v8))
 		return;
-	if (u->job->asleep) {
-		ssize_t n =
-			u->space->mem < 0
-				? -1
-				: pread(u->space->mem, u->python->stack, sizeof(u->python->stack),
-					(off_t)(u->job->regs[REG_SP] - INSPECTOR_RED_ZONE));
-		u->python->size = n < 0 ? 0 : (uint32_t)n;
+	if (!u->kept)
+		u->kept = kept_new(u->job->cookie);
+	keep_stack(u);
+	if (!u->kept->js.n && (!u->job->python || u->kept->python.why))
+		return;
+	if (u->job->asleep)
 		read_words(u);
-	}
 	head->flags |= MESSAGE_RESULT_KEEPS;
 }
 
@@ -375,9 +405,10 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 	u.v8 = v8view_get(s, phase, arg);
 	if (u.v8 && u.v8->why)
 		u.v8 = NULL;
-	u.v8_walk.asleep = job->asleep;
 	if (space_is_gone(s))
 		answer.head.flags |= MESSAGE_RESULT_GONE;
+	take_kept(&u);
+	u.v8_walk.asleep = u.job->asleep;
 	if (!take_python(&u))
 		return answer_write(&answer, buf);
 	bool whole = walk(&u);
@@ -385,12 +416,12 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 		keep(&u);
 	if (s->v8 && s->v8->present && s->v8->why)
 		answer.head.language = s->v8->why;
-	if (whole && u.python)
-		pystack_merge(&u.python->python, &answer);
+	if (whole && job->python)
+		pystack_merge(&u.kept->python, &answer);
 	bool stays = answer.head.flags & MESSAGE_RESULT_KEEPS ||
 		     (!whole && answer.head.flags & MESSAGE_RESULT_KEPT);
-	if (u.python && !stays)
-		kept_drop(u.python);
+	if (u.kept && !stays)
+		kept_drop(u.kept);
 	if (!whole) /* the job comes again */
 		return answer_write(&answer, buf);
 	if (!job->no_map)

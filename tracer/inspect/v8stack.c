@@ -20,6 +20,18 @@
 #define ANONYMOUS      "(anonymous)"
 #define REGEXP	       "(regular expression)"
 
+bool v8stack_read_place(const struct v8layout *l, v8stack_word_fn *read, void *arg,
+			struct v8place *p)
+{
+	if (!read(arg, p->fp + (uint64_t)(int64_t)l->fp_function, &p->function) ||
+	    !read(arg, p->fp + (uint64_t)(int64_t)l->fp_context, &p->context) ||
+	    !read(arg, p->fp, &p->caller_fp) || !read(arg, p->fp + 8, &p->caller_pc))
+		return false;
+	if (!read(arg, p->fp + (uint64_t)(int64_t)l->fp_bytecode, &p->bytecode))
+		p->bytecode = 0;
+	return true;
+}
+
 static bool is_context(const struct v8view *v, uint64_t object)
 {
 	int32_t type = v8view_type(v, object);
@@ -167,7 +179,7 @@ static void judge_function(struct v8view *v, struct v8walk *walk, struct v8place
 		add_inlined(v, walk, p, f->shared, a);
 }
 
-static void judge(struct v8view *v, struct v8walk *walk, struct v8place *p, struct answer *a)
+void v8stack_judge_place(struct v8view *v, struct v8walk *walk, struct v8place *p, struct answer *a)
 {
 	uint64_t mark = p->context >> 1;
 
@@ -190,5 +202,5 @@ void v8stack_judge(struct v8view *v, struct v8walk *walk, struct answer *a)
 	v8view_begin(v);
 	walk->ninlined = 0;
 	for (size_t i = 0; i < walk->n; i++)
-		judge(v, walk, &walk->places[i], a);
+		v8stack_judge_place(v, walk, &walk->places[i], a);
 }

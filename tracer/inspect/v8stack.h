@@ -36,8 +36,19 @@ struct v8walk {
 	size_t ninlined;
 };
 
+/* Reads a word of the stack; false: it is not to be had. */
+typedef bool v8stack_word_fn(void *arg, uint64_t address, uint64_t *ret);
+
+/* What lies at the place's frame pointer. False: it cannot be read. */
+bool v8stack_read_place(const struct v8layout *l, v8stack_word_fn *read, void *arg,
+			struct v8place *p);
+
 /* Finds out what each place is, whose texts go into the answer. A function that may be another one
  * by now has no name, and the answer says so. */
 void v8stack_judge(struct v8view *v, struct v8walk *walk, struct answer *a);
+
+/* The same of one place of the walk, after v8view_begin(). */
+void v8stack_judge_place(struct v8view *v, struct v8walk *walk, struct v8place *p,
+			 struct answer *a);
 
 #endif

@@ -4,6 +4,11 @@
 // whether it is `warm`: called until it is compiled, before it holds anything. What is called by
 // host.note() at the deepest place is told back as node itself has it: of each function on the
 // stack its name, its script and the line where it begins.
+//
+//     javascript_calls.js [ADDON]
+//
+// ADDON: what host.addon is. With --expose-gc all that is young is moved right after the loop was
+// held, and something else lies in its place.
 "use strict";
 const childProcess = require("child_process");
 const crypto = require("crypto");
@@ -66,6 +71,7 @@ function weigh(kind, ms, bytes) {
 
 const host = {
 	fs, childProcess, crypto, pattern,
+	addon: null,
 	told: null,
 	note() {
 		if (this.told)
@@ -93,10 +99,19 @@ async function run(order) {
 		const ns = 1e6 * milliseconds(function () {
 			entry(host);
 		});
+		for (let i = 0; global.gc && i < 2; i++) {
+			global.gc();
+			host.garbage = Array.from({ length: 50000 }, (_, n) => [n]);
+		}
 		console.log(JSON.stringify({ ...order, ns, stack: host.told }));
 	}, 200);
 }
 
+if (process.argv[2]) {
+	const loaded = { exports: {} };
+	process.dlopen(loaded, process.argv[2]); // whatever its name ends in
+	host.addon = loaded.exports;
+}
 readline.createInterface({ input: process.stdin })
 	.on("line", (line) => run(JSON.parse(line)))
 	.on("close", () => process.exit(0));

@@ -135,6 +135,43 @@ static void one_is_asked_for_at_a_time_and_each_once(void **state)
 	assert_int_equal(come.pid, 3);
 }
 
+static void targets_take_turns(void **state)
+{
+	static const char *const order[] = {"a000", "b000", "c000", "a001", "b001", "a002", "a003"};
+	char id[8];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		snprintf(id, sizeof(id), "a00%d", i);
+		want(1, (uint64_t)i, id, 0);
+	}
+	want(2, 1, "b000", 0);
+	want(2, 2, "b001", 0);
+	want(3, 1, "c000", 0);
+	start_fetcher();
+	for (size_t i = 0; i < LSC_ARRAY_LEN(order); i++) {
+		assert_string_equal(asked(), order[i]);
+		answer(0);
+	}
+	assert_string_equal(asked(), "");
+}
+
+/* It is asked for in the turn of the one that would wait for long. */
+static void what_two_targets_lack_comes_in_the_sooner_turn(void **state)
+{
+	(void)state;
+	want(1, 1, "a000", 0);
+	want(1, 2, "a001", 0);
+	want(1, 3, "a002", 0);
+	want(2, 1, "a002", 0);
+	start_fetcher();
+	assert_string_equal(asked(), "a000");
+	answer(0);
+	assert_string_equal(asked(), "a002");
+	answer(0);
+	assert_string_equal(asked(), "a001");
+}
+
 static void silent_servers_are_left_alone_for_a_while(void **state)
 {
 	(void)state;
@@ -417,6 +454,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_is_asked_for_at_a_time_and_each_once),
+		TEST(targets_take_turns),
+		TEST(what_two_targets_lack_comes_in_the_sooner_turn),
 		TEST(silent_servers_are_left_alone_for_a_while),
 		TEST(a_fetcher_that_hangs_or_talks_nonsense_is_replaced),
 		TEST(one_that_dies_costs_what_it_was_at),

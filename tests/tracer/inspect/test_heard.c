@@ -148,6 +148,26 @@ static void a_job_that_an_answer_led_to_is_not_overdue(void **state)
 	assert_int_equal(told.answers, 1);
 }
 
+/* One bad stack does not keep others from code that was made since. */
+static void a_look_in_vain_puts_off_the_next_one_and_no_more(void **state)
+{
+	struct target t = {.pid = 1};
+	uint64_t now = 10 * LSC_NS_PER_S, second = now;
+	unsigned int looks = 0;
+
+	(void)state;
+	assert_true(target_look_again(&t, now));
+	target_look_in_vain(&t, now);
+	assert_false(target_look_again(&t, now + TARGET_REST_NS - 1));
+	now += TARGET_REST_NS;
+	assert_true(target_look_again(&t, now));
+	assert_true(target_look_again(&t, now)); /* that one helped */
+	for (looks = 3; target_look_again(&t, now); looks++)
+		now += TARGET_REST_NS;
+	assert_int_equal(looks, TARGET_LOOKS_MAX);
+	assert_true(target_look_again(&t, second + LSC_NS_PER_S));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +175,7 @@ int main(void)
 		cmocka_unit_test(a_target_has_no_more_indexes_than_its_share),
 		cmocka_unit_test(whoever_asked_is_told_when_a_sleeping_thread_was_read),
 		cmocka_unit_test(a_job_that_an_answer_led_to_is_not_overdue),
+		cmocka_unit_test(a_look_in_vain_puts_off_the_next_one_and_no_more),
 	};
 	STAILQ_INIT(&ins.jobs);
 	STAILQ_INIT(&ins.put_off);

@@ -274,6 +274,59 @@ static void an_indexer_reads_one_file_alone(void **state)
 	inspector_free(ins);
 }
 
+/* The leaf of a stack lies at an address of that library; whether its line is told. */
+static bool ask_line(struct inspector *ins, const struct capture *c, const char *library,
+		     uint64_t offset)
+{
+	static struct capture leaf;
+	uint64_t end;
+
+	leaf = *c;
+	leaf.size = 0;
+	capture_find_map(c->pid, library, &leaf.regs[16], &end);
+	leaf.regs[16] += offset;
+	assert_true(leaf.regs[16] < end);
+	answers_ask(ins, &got, &leaf);
+	assert_true(got.last.nframes >= 1);
+	assert_non_null(strstr(got.last.frames[0].module, library));
+	return strstr(got.last.frames[0].file, "nest_lines.c") && got.last.frames[0].line > 0;
+}
+
+/* Four files, and each time an address that nobody has asked about. */
+static void lines_of_a_targets_files_are_told_by_who_has_them_open(void **state)
+{
+	static const char *const names[] = {"lines_a.so", "lines_b.so", "lines_c.so", "lines_d.so"};
+	struct inspector *ins = answers_start(&got, NULL);
+	lsc_autofree unsigned char *library = malloc(FILE_MAX);
+	int before[2 * INDEXERS], then[2 * INDEXERS];
+	char path[128], all[1024];
+	size_t length = 0;
+
+	(void)state;
+	assert_non_null(library);
+	size_t n = capture_load(getenv("NEST_LINES"), library, FILE_MAX);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		capture_store(path, library, n);
+		length += (size_t)snprintf(all + length, sizeof(all) - length, "%s:", path);
+	}
+	setenv("LD_PRELOAD", all, 1);
+	pid_t pid = spawn_captured("with_lines", "ab", &cap);
+	unsetenv("LD_PRELOAD");
+	for (size_t round = 0; round < 12; round++) {
+		if (round == 2) /* each has been opened where it stays */
+			assert_int_equal(inspector_indexers(ins, before, 2 * INDEXERS),
+					 2 * INDEXERS);
+		for (size_t i = 0; i < LSC_ARRAY_LEN(names); i++)
+			assert_true(ask_line(ins, &cap, names[i], 0x200 + 32 * round));
+	}
+	assert_int_equal(inspector_indexers(ins, then, 2 * INDEXERS), 2 * INDEXERS);
+	for (size_t i = 0; i < 2 * INDEXERS; i++)
+		assert_true(before[i] <= 0 || then[i] == before[i]);
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
 /* The keeper is their parent. */
 static pid_t keeper_of(struct inspector *ins)
 {
@@ -353,6 +406,7 @@ int main(void)
 		cmocka_unit_test(another_worker_gets_the_indexes_that_are_there),
 		cmocka_unit_test(a_file_that_was_rewritten_is_another_one),
 		cmocka_unit_test(an_indexer_reads_one_file_alone),
+		cmocka_unit_test(lines_of_a_targets_files_are_told_by_who_has_them_open),
 		cmocka_unit_test(
 			a_target_that_is_met_while_an_indexer_is_replaced_is_known_to_the_broker),
 	};
