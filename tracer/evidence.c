@@ -217,8 +217,10 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	}
 	if (!l->samples) {
 		l->samples = calloc(SAMPLES_MAX, sizeof(*l->samples));
-		if (!l->samples)
+		if (!l->samples) {
+			ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 			return;
+		}
 	}
 	struct sample *s = &l->samples[l->nsamples++];
 	memset(s, 0, sizeof(*s));

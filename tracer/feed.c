@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "chunk.h"
+#include "feed_kernel.h"
 #include "feed_row.h"
 #include "ring.h"
 #include "ring_track.h"
@@ -18,7 +19,6 @@
 
 #define READ_MAX      16384 /* records of one ring at a time */
 #define RECENT_WAITS  1024  /* kept for live lines */
-#define KERNEL_TICKS  64
 #define PENDING_TICKS 64
 
 struct pending_tick {
@@ -47,11 +47,12 @@ struct feed {
 	uint64_t delivered; /* accounted for so far */
 	struct recent_wait waits[RECENT_WAITS];
 	size_t nwaits; /* ever */
-	struct event_stall kernel[KERNEL_TICKS];
-	size_t nkernel; /* ever */
+	struct feed_kernel kernel;
 	struct pending_tick pending[PENDING_TICKS];
 	size_t npending;
 	uint64_t ticks, busy_ns, idle_ns, last_end_ns;
+	uint64_t unsure_ns; /* of what the ring does not tell */
+	uint64_t until_ns;  /* a tick that has no end goes on until then; 0 unknown */
 	struct lsc_histogram lag;
 	struct said *said;   /* owns */
 	struct feed_row row; /* of feed_task() */
@@ -165,6 +166,7 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 	struct feed *f = arg;
 	uint64_t d = tick->end_ns - tick->begin_ns;
 
+	feed_kernel_told(&f->kernel, tick->begin_ns, tick->end_ns, f->c->o.stall_ns);
 	if (tick->begin_ns < f->c->start_ns) {
 		f->last_end_ns = tick->end_ns;
 		return;
@@ -234,18 +236,46 @@ bool feed_kernel_tick(struct feed *f, const struct event_stall *e)
 {
 	if (f->broken)
 		return false;
-	f->kernel[f->nkernel++ % KERNEL_TICKS] = *e;
+	if (!feed_kernel_add(&f->kernel, e))
+		ledger_undo(f->c, LSC_LOSS_QUOTA, 1);
 	return true;
 }
 
-static const struct event_stall *kernel_account(const struct feed *f, const struct pending_tick *p)
+/* Of busy periods of which the ring says nothing the kernel's account is told: the ring was written
+ * over, the thread runs something else than its loop. */
+static void tell_untold(struct feed *f)
 {
-	size_t n = f->nkernel < KERNEL_TICKS ? f->nkernel : KERNEL_TICKS;
+	uint64_t open_ns, unsure_ns = f->l->unsure_ns;
+	struct event_stall e;
+	uint32_t task;
+	bool part;
 
-	for (size_t i = 0; i < n; i++)
-		if (f->kernel[i].begin_ns < p->end_ns && f->kernel[i].end_ns > p->begin_ns)
-			return &f->kernel[i];
-	return NULL;
+	if (!feed_tick(f, &open_ns, &task))
+		open_ns = UINT64_MAX;
+	while (feed_kernel_untold(&f->kernel, open_ns, f->c->o.stall_ns, &e, &part)) {
+		if (e.confidence == 3)
+			stall_from_account(f->c, f->l, &e, false, part);
+		else if (e.e.kind == EVENT_STALL) /* no loop's tick, as far as is known */
+			ledger_undo(f->c, LSC_LOSS_UNCONFIRMED, 1);
+	}
+	f->unsure_ns += f->l->unsure_ns - unsure_ns;
+}
+
+/* The tick that the ring began to tell ends with the thread, or with the capture. */
+static void end_open_tick(struct feed *f)
+{
+	uint64_t begin, end = f->until_ns;
+	uint32_t task;
+
+	if (!feed_tick(f, &begin, &task) || begin < f->c->start_ns)
+		return;
+	const struct event_stall *k = feed_kernel_last(&f->kernel, begin);
+	if (k)
+		end = k->end_ns;
+	else if (!end && !f->l->kernel) /* it ended before it was seen to be over */
+		f->unsure_ns += f->l->last_ns > begin ? f->l->last_ns - begin : 0;
+	if (end > begin && end - begin >= f->c->o.stall_ns)
+		stall_from_ring(f->c, f->l, begin, end, task, k, true);
 }
 
 static void settle_ticks(struct feed *f, bool force)
@@ -255,10 +285,10 @@ static void settle_ticks(struct feed *f, bool force)
 
 	for (; done < f->npending; done++) {
 		struct pending_tick *p = &f->pending[done];
-		const struct event_stall *k = kernel_account(f, p);
+		const struct event_stall *k = feed_kernel_find(&f->kernel, p->begin_ns, p->end_ns);
 		if (!k && f->l->kernel && !force && now < p->until_ns)
 			break;
-		int64_t id = stall_from_ring(f->c, f->l, p->begin_ns, p->end_ns, p->task, k);
+		int64_t id = stall_from_ring(f->c, f->l, p->begin_ns, p->end_ns, p->task, k, false);
 		for (size_t i = 0; id && i < p->nculprits; i++) {
 			struct store_culprit row = {
 				.stall = id,
@@ -300,8 +330,15 @@ static bool read_some(struct feed *f)
 void feed_read(struct collector *c, struct loop *l)
 {
 	(void)c;
-	read_some(l->feed);
+	bool more = read_some(l->feed);
 	settle_ticks(l->feed, false);
+	if (!more)
+		tell_untold(l->feed);
+}
+
+void feed_goes_on(struct feed *f, uint64_t now_ns)
+{
+	f->until_ns = now_ns;
 }
 
 struct storing {
@@ -358,6 +395,8 @@ void feed_end(struct collector *c, struct loop *l)
 	while (read_some(f) && lsc_now_ns() < until)
 		;
 	settle_ticks(f, true);
+	tell_untold(f);
+	end_open_tick(f);
 	stall_settle(c, l, lsc_now_ns(), true);
 	flush_chunk(f);
 	said_store(f->said);
@@ -422,6 +461,11 @@ void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_n
 	*ret_busy_ns = f->busy_ns;
 	*ret_idle_ns = f->idle_ns;
 	*ret_lag = &f->lag;
+}
+
+uint64_t feed_unsure_ns(const struct feed *f)
+{
+	return f->unsure_ns;
 }
 
 const char *feed_runtime(const struct feed *f)

@@ -32,11 +32,15 @@ void feed_end(struct collector *c, struct loop *l);
 struct feed *feed_free(struct feed *f);
 
 /* The kernel's account of a busy period: true when the feed keeps it for the tick that its ring
- * tells. */
+ * tells, or gives it to stall_from_account() when it tells none. */
 bool feed_kernel_tick(struct feed *f, const struct event_stall *e);
 /* Whether the loop is in a tick, as far as its ring was read, since when, and whose step (0
  * unknown). */
 bool feed_tick(const struct feed *f, uint64_t *ret_begin_ns, uint32_t *ret_task);
+/* The capture ends, and the thread goes on, of which the kernel side knows nothing. */
+void feed_goes_on(struct feed *f, uint64_t now_ns);
+/* Busy time of which the ring does not tell, and the kernel's account is unsure. */
+uint64_t feed_unsure_ns(const struct feed *f);
 /* Busy, idle and lag as the ring tells them. ret_lag is borrowed from f. */
 void feed_totals(const struct feed *f, uint64_t *ret_ticks, uint64_t *ret_busy_ns,
 		 uint64_t *ret_idle_ns, const struct lsc_histogram **ret_lag);

@@ -218,6 +218,30 @@ static void on_process(struct collector *c, const struct event_process *e,
 	}
 }
 
+/* The kernel side is certain of the thread's wait, and the event that said so found no room. NULL:
+ * there is none for the loop. */
+static struct loop *met_by_evidence(struct collector *c, const struct event *e, int class)
+{
+	bool met = watch_loop(c, (int)e->tid);
+	struct loop *l = watch_loop_new(c, (int)e->tgid, (int)e->tid);
+	struct thread_state t;
+
+	if (!l)
+		return NULL;
+	if (!met)
+		watch_loop_met(c, l, e->ts_ns);
+	l->kernel = true;
+	l->class = class;
+	if (c->probe && probe_thread(c->probe, l->tid, &t) == 0) {
+		l->nr = (int)t.primary_nr;
+		l->fd = probe_wait_fd(t.primary_class, t.primary_fd);
+	}
+	l->confidence = 3;
+	watch_loop_announce(c, l);
+	release_held(c, l);
+	return l;
+}
+
 /* A stall, block or sample of a loop; held back until the loop's primary wait is certain. */
 static void on_evidence(struct collector *c, const struct event *e, size_t size,
 			unsigned int replayed)
@@ -232,14 +256,16 @@ static void on_evidence(struct collector *c, const struct event *e, size_t size,
 		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
 		return;
 	}
+	int confidence = s ? s->confidence : b->confidence;
+	if (confidence == 3 && (!l || l->confidence < 3))
+		l = met_by_evidence(c, e, s ? s->class : b->class);
 	if (!l && c->o.ntids) { /* another thread than those asked for */
 		c->stored++;
 		return;
 	}
 	if (!l) {
-		bool sure = (s ? s->confidence : b->confidence) >= 2;
-		ledger_lose(c, sure && !watch_has_room(c) ? LSC_LOSS_QUOTA : LSC_LOSS_UNCONFIRMED,
-			    1);
+		bool full = confidence >= 2 && !watch_has_room(c);
+		ledger_lose(c, full ? LSC_LOSS_QUOTA : LSC_LOSS_UNCONFIRMED, 1);
 		return;
 	}
 	if (!replayed && l->confidence < 3 && !l->feed) { /* a ring leaves no doubt */
@@ -264,7 +290,7 @@ static void on_evidence(struct collector *c, const struct event *e, size_t size,
 }
 
 /* Not held back: it belongs to a block that has not ended. */
-static void on_owner(struct collector *c, const struct event *e, size_t size)
+static bool on_owner(struct collector *c, const struct event *e, size_t size)
 {
 	const void *stack;
 	size_t stack_size;
@@ -273,6 +299,7 @@ static void on_owner(struct collector *c, const struct event *e, size_t size)
 
 	if (b && l)
 		inquiry_sample(c, l, b, stack, stack_size);
+	return b;
 }
 
 /* Kept for what it belongs to, which follows, and is held back with it. */
@@ -288,56 +315,56 @@ static void on_python(struct collector *c, const struct event *e, size_t size, b
 	chain_keep(l, p); /* for an owner, too, which is never held back */
 }
 
-void intake_event(struct collector *c, const struct event *e, size_t size, unsigned int replayed)
+/* An event that is neither evidence nor belongs to some. False: it makes no sense. */
+static bool on_other(struct collector *c, const struct event *e, size_t size)
 {
-	const struct event_loop *loop;
-	const struct event_process *process;
+	const struct event_process *process = decode_process(e, size);
 	const struct event_last *last = decode_last(e, size);
 	const struct event_waited *waited;
 
 	switch (e->kind) {
-	case EVENT_LOOP:
-		loop = decode_loop(e, size);
-		if (loop && !on_loop(c, loop)) {
-			/* what was met but once may have been none */
-			ledger_lose(c, loop->confidence < 2 ? LSC_LOSS_UNCONFIRMED : LSC_LOSS_QUOTA,
-				    1);
-			return;
-		}
-		break;
+	case EVENT_OWNER:
+		return on_owner(c, e, size);
+	case EVENT_EXEC:
+		if (last)
+			on_exec(c, last);
+		return last;
+	case EVENT_FORK:
+	case EVENT_EXIT:
+		if (process)
+			on_process(c, process, last);
+		return process;
+	case EVENT_WAITED:
+		waited = decode_waited(e, size);
+		if (waited)
+			victim_event(c, waited);
+		return waited;
+	}
+	return false;
+}
+
+void intake_event(struct collector *c, const struct event *e, size_t size, unsigned int replayed)
+{
+	const struct event_loop *loop = e->kind == EVENT_LOOP ? decode_loop(e, size) : NULL;
+
+	switch (e->kind) {
 	case EVENT_STALL:
 	case EVENT_BLOCK:
 	case EVENT_SAMPLE:
 		on_evidence(c, e, size, replayed);
 		return;
-	case EVENT_OWNER:
-		on_owner(c, e, size);
-		break;
-	case EVENT_EXEC:
-		if (last)
-			on_exec(c, last);
-		break;
-	case EVENT_FORK:
-	case EVENT_EXIT:
-		process = decode_process(e, size);
-		if (process)
-			on_process(c, process, last);
-		break;
-	case EVENT_WAITED:
-		waited = decode_waited(e, size);
-		if (waited)
-			victim_event(c, waited);
-		break;
 	case EVENT_PYTHON:
 		on_python(c, e, size, replayed);
 		return;
 	case EVENT_ROUSE:
 		return;
-	default:
-		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
-		return;
 	}
-	c->stored++;
+	if (loop && !on_loop(c, loop)) /* what was met but once may have been none */
+		ledger_lose(c, loop->confidence < 2 ? LSC_LOSS_UNCONFIRMED : LSC_LOSS_QUOTA, 1);
+	else if (loop || on_other(c, e, size))
+		c->stored++;
+	else
+		ledger_lose(c, LSC_LOSS_EVENT_INVALID, 1);
 }
 
 void intake_probe_event(const struct event *e, size_t size, void *arg)

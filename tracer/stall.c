@@ -88,6 +88,12 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 {
 	if (l->feed && feed_kernel_tick(l->feed, seen))
 		return; /* the ring knows its ticks exactly; the kernel's split waits for them */
+	stall_from_account(c, l, seen, inferred, false);
+}
+
+void stall_from_account(struct collector *c, struct loop *l, const struct event_stall *seen,
+			bool inferred, bool part)
+{
 	if (seen->low_ns < c->o.stall_ns / 2) { /* told for a ring that is not sound any more */
 		l->unsure_ns += seen->end_ns - seen->begin_ns;
 		return;
@@ -102,8 +108,8 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 		if (e->low_ns < e->certain_ns)
 			e->low_ns = e->certain_ns;
 		e->split[LSC_CAUSE_OTHER] += missing;
-		if (e->low_ns < c->o.stall_ns / 2) {
-			l->unsure_ns += missing;
+		if (e->low_ns < c->o.stall_ns / 2) { /* nor is anything else of it told */
+			l->unsure_ns += tick_unsure(high, 0, e->split, c->o.stall_ns);
 			return;
 		}
 	}
@@ -135,7 +141,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 	s->samples_kernel = e->samples_kernel;
 	s->ring_task = e->task;
 	evidence_claim(c, l, s);
-	if (duration < high / 10 * 9)
+	if (part || duration < high / 10 * 9)
 		split_part(l, s, e);
 	else /* its many small waits are nearly all the tick's */
 		for (int i = 0; i < PROBE_CAUSES && i < LSC_CAUSE_COUNT; i++)
@@ -145,7 +151,7 @@ void stall_from_kernel(struct collector *c, struct loop *l, const struct event_s
 }
 
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
-			uint32_t task, const struct event_stall *kernel)
+			uint32_t task, const struct event_stall *kernel, bool in_progress)
 {
 	struct stall *s = stall_new(c, l, begin, end - begin, end - begin);
 
@@ -154,6 +160,7 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 		return 0;
 	}
 	s->row.mode = STORE_MODE_RING;
+	s->row.in_progress = in_progress;
 	s->ring_task = task;
 	evidence_claim(c, l, s);
 	split_blocks(l, s);
@@ -274,7 +281,8 @@ static void write_stall(struct collector *c, struct stall *s)
 
 	choose_stack(s);
 	/* one that the ring told was no event of the kernel's */
-	if (ledger_stored_events(c, store_put_stall(c->store, &s->row), !l->feed) >= 0)
+	bool event = s->row.mode != STORE_MODE_RING;
+	if (ledger_stored_events(c, store_put_stall(c->store, &s->row), event) >= 0)
 		c->stalls++;
 	l->stall_count++;
 	l->stalled_ns += s->row.duration_ns;
@@ -377,6 +385,8 @@ bool stall_account(struct collector *c, struct loop *l, const struct thread_stat
 				.certain_ns = t.certain_ns,
 				.certain_start_ns = t.certain_start_ns,
 				.task = t.task,
+				.class = t.primary_class,
+				.confidence = t.confidence,
 				.exited = 1};
 	memcpy(e.split, t.split, sizeof(e.split));
 	if (stall_is_blocked(&t, now)) {
@@ -399,6 +409,8 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 	struct thread_state t;
 	struct event_stall e;
 
+	if (l->feed && !l->kernel && !l->target->gone)
+		feed_goes_on(l->feed, now);
 	if (!c->probe || l->exited || probe_thread(c->probe, l->tid, &t) < 0 ||
 	    !stall_account(c, l, &t, now, &e) || now < e.begin_ns + c->o.stall_ns)
 		return;
@@ -408,6 +420,6 @@ void stall_in_progress(struct collector *c, struct loop *l, uint64_t now)
 		evidence_block(c, l, &slot->block, slot->stack, size);
 	}
 	free(slot);
-	if (e.low_ns >= c->o.stall_ns / 2)
+	if (l->feed || e.low_ns >= c->o.stall_ns / 2)
 		stall_from_kernel(c, l, &e, l->confidence < 3);
 }

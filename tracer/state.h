@@ -459,13 +459,17 @@ void asleep_close(struct collector *c, const struct loop *l, const struct inquir
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
 		       bool inferred);
+/* The same, whatever the loop's ring tells. part: only the times and bounds are cut to what is to be
+ * told, the split is of a longer period. */
+void stall_from_account(struct collector *c, struct loop *l, const struct event_stall *e,
+			bool inferred, bool part);
 /* Tells and writes stalls whose evidence is complete, or whose time is up (all of them when force
  * is set). */
 void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force);
 /* A tick over the threshold that a ring told; kernel is the account of the busy period around it,
- * or NULL. Its id, 0 out of memory. */
+ * or NULL. in_progress: it has no end, and lasted until `end` at least. Its id, 0 out of memory. */
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
-			uint32_t task, const struct event_stall *kernel);
+			uint32_t task, const struct event_stall *kernel, bool in_progress);
 /* Tells the client. longest may be NULL. */
 void stall_tell(struct collector *c, struct loop *l, const struct store_stall *row,
 		const struct store_block *longest, uint32_t ring_task);

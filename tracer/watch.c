@@ -421,7 +421,8 @@ static void finish(struct collector *c, struct loop *l)
 		ledger_stored(c, store_put_mode(c->store, &span));
 	}
 	if (l->announced) {
-		c->unsure_ns += l->feed ? 0 : l->totals.unsure_ns + l->unsure_ns;
+		c->unsure_ns +=
+			l->feed ? feed_unsure_ns(l->feed) : l->totals.unsure_ns + l->unsure_ns;
 		c->watched_ns += l->last_ns - l->first_ns;
 	}
 	l->feed = feed_free(l->feed);

@@ -270,6 +270,7 @@ void loop_close(struct lsc_loop *loop)
 		if (loop_turn(loop, UINT64_MAX) < 0)
 			cancel_all(loop);
 	}
+	trace_tick_end(&loop->trace, 0); /* what the thread does from now on is in no tick */
 	overflow_close(loop);
 	loop_thread = NULL;
 	release(loop);

@@ -472,6 +472,33 @@ static void ids_are_never_used_twice(void **state)
 	reader_close(&r);
 }
 
+static int main_that_keeps_the_ring(void *arg)
+{
+	int *kept = arg;
+
+	*kept = dup(reader_find());
+	assert_true(*kept >= 0);
+	return 0;
+}
+
+static void a_loop_that_ends_ends_its_tick(void **state)
+{
+	struct reader r;
+	int kept = -1;
+	size_t at = 0, last = 0;
+
+	(void)state;
+	assert_int_equal(lsc_run(main_that_keeps_the_ring, &kept), 0);
+	reader_open(&r);
+	while ((at = reader_next(&r, at, LSC_REC_TICK_BEGIN, 0)) < r.count)
+		last = at++;
+	assert_int_equal(r.records[last].kind, LSC_REC_TICK_BEGIN);
+	assert_true(reader_next(&r, last, LSC_REC_TASK_DONE, 1) < r.count);
+	assert_int_equal(reader_next(&r, last, LSC_REC_TICK_END, 0), r.count - 1);
+	reader_close(&r);
+	close(kept);
+}
+
 /* ---- layout ---- */
 
 #define AT(field, offset) assert_int_equal(offsetof(struct lsc_ring_header, field), offset)
@@ -516,6 +543,7 @@ int main(void)
 		cmocka_unit_test(a_changed_listener_gets_one_snapshot_of_the_live_tasks),
 		cmocka_unit_test(a_snapshot_larger_than_the_ring_comes_in_pieces),
 		cmocka_unit_test(ids_are_never_used_twice),
+		cmocka_unit_test(a_loop_that_ends_ends_its_tick),
 		cmocka_unit_test(the_layout_is_the_documented_one),
 	};
 	return cmocka_run_group_tests_name("trace", tests, NULL, NULL);

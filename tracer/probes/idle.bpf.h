@@ -102,6 +102,20 @@ static __always_inline void stack_slot_add(const struct thread_state *t, __u32 t
 		bpf_map_update_elem(&stacks, &tid, blank, BPF_NOEXIST);
 }
 
+/* The thread idles elsewhere from now on, where it has slept x->run times since it was last in its
+ * wait. If that was certain, what it did before the first of these sleeps was a turn; where there
+ * are more of them, they are in it, and how much of it was a turn cannot be told. */
+__noinline int leave_wait(struct thread_state *t, __u64 id, __u32 sleeps, int class)
+{
+	if (!t || !t->tick_ns || t->confidence < 3 || !is_loop(t) || t->off_ns <= t->tick_ns)
+		return 0;
+	if (sleeps == 1 && class > WAIT_FUTEX)
+		tick_end(t, id, t->off_ns, false, false);
+	else
+		t->unsure_ns += tick_unsure(t->off_ns - t->tick_ns, 0, t->split, stall_ns);
+	return 0;
+}
+
 /* Counts a sleep in site x. Returns whether it is the primary wait now. */
 static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __u32 nr,
 				  const __u64 *args, int class, __u64 now)
@@ -127,6 +141,7 @@ static __always_inline bool learn(struct thread_state *t, __u64 id, __u64 sp, __
 	if (!site_replaces(t, x, top, class, now))
 		return false;
 	bool replaced = t->primary_sp && t->confidence;
+	leave_wait(t, id, x->run, class);
 	learn_other(t, id, sp, x->fd, class);
 	t->primary_sp = sp;
 	t->primary_top = top;

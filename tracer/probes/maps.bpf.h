@@ -16,7 +16,8 @@ const volatile __u64 stall_ns = 10000000;
 const volatile __u8 follow = 0;
 const volatile __u8 exact = 0; /* each return from a wait is hooked: ticks need no precise mode */
 
-__u64 armed_at; /* precise mode since; 0: off. Written by user space */
+__u64 armed_at;	 /* precise mode since; 0: off. Written by user space */
+__u64 waking_at; /* the same of the wake-ups of blocked loops */
 /* What user space changes while the programs run, to see less: tracer/overhead.c. */
 volatile __u64 block_ns = 1000000;
 volatile __u32 copy_mask;   /* of the stacks of blocks one in copy_mask + 1 is copied */

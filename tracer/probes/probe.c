@@ -340,13 +340,18 @@ void probe_drop_target(struct probe *p, int pid)
 
 int probe_arm_waking(struct probe *p)
 {
+	if (p->waking)
+		return 0;
+	p->waking = hook_on(&p->hooks, p->skel->progs.on_waking);
 	if (!p->waking)
-		p->waking = hook_on(&p->hooks, p->skel->progs.on_waking);
-	return p->waking ? 0 : errno ? -errno : -EINVAL;
+		return errno ? -errno : -EINVAL;
+	__atomic_store_n(&p->skel->bss->waking_at, lsc_now_ns(), __ATOMIC_RELEASE);
+	return 0;
 }
 
 void probe_disarm_waking(struct probe *p)
 {
+	__atomic_store_n(&p->skel->bss->waking_at, 0, __ATOMIC_RELEASE);
 	p->waking = hook_off(&p->hooks, p->waking);
 }
 

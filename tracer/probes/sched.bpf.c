@@ -60,8 +60,9 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 	return 0;
 }
 
-/* The thread runs again since `now`, after `delay` in run queues. */
-static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
+/* p runs again since `now`, after a delay in run queues, by the kernel's account of `said`. */
+static __always_inline void came_back(struct thread_state *t, __u64 id, const struct task_struct *p,
+				      __u64 now, __u64 said)
 {
 	__u64 off = t->off_ns;
 
@@ -69,9 +70,11 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 		return;
 	if (now < off)
 		now = off;
+	__u64 delay = delay_true(t, p, said, now);
 	if (delay > now - off)
 		delay = now - off;
 	if (t->off != OFF_IDLE) {
+		t->tick_delay += said - delay; /* was none of the tick's */
 		resumed(t, id, now, delay);
 		return;
 	}
@@ -79,7 +82,7 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, __u64 no
 	t->runqueue_ns += delay;
 	t->idle_ns += now - delay - off;
 	t->wait_delay_ns = delay;
-	leave_idle(t, id, now, t->off_delay + delay);
+	leave_idle(t, id, now, t->off_delay + said);
 }
 
 /* p runs, and its way onto the CPU was not seen: the program was not called for it, or user space
@@ -92,7 +95,7 @@ static __always_inline void was_in(struct thread_state *t, __u64 id, const struc
 
 	count(COUNT_MISSED_IN);
 	t->runtime = t->off_runtime;
-	came_back(t, id, ran < now ? now - ran : now, p->sched_info.run_delay - t->off_delay);
+	came_back(t, id, p, ran < now ? now - ran : now, p->sched_info.run_delay - t->off_delay);
 }
 
 /* A thread has state from its first sleep in a wait that a loop may idle in until its exit: the
@@ -138,8 +141,7 @@ static __always_inline void switch_in(struct task_struct *next)
 	if (!t)
 		return;
 	t->runtime = next->se.sum_exec_runtime;
-	__u64 now = switch_now(next);
-	came_back(t, (__u64)next->tgid << 32 | tid, now, run_delay(t, next, now));
+	came_back(t, (__u64)next->tgid << 32 | tid, next, switch_now(next), delay_said(t, next));
 }
 
 SEC("tp_btf/sched_switch")
@@ -437,6 +439,8 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 		return 0;
 	struct thread_state *t = thread_find(old);
 	if (t && t->primary_sp) {
+		if (t->off)
+			was_in(t, (__u64)p->tgid << 32 | old, p, bpf_ktime_get_ns());
 		t->runtime = p->se.sum_exec_runtime;
 		tick_end(t, (__u64)p->tgid << 32 | old, bpf_ktime_get_ns(), false, true);
 		driver_drop((__u64)p->tgid << 32 | old, t->primary_fd);
@@ -461,6 +465,8 @@ int BPF_PROG(on_exit, struct task_struct *p)
 		process_ended(p->tgid);
 	struct thread_state *t = thread_find(tid);
 	if (t && t->primary_sp) {
+		if (t->off)
+			was_in(t, (__u64)p->tgid << 32 | tid, p, bpf_ktime_get_ns());
 		t->runtime = p->se.sum_exec_runtime;
 		if (has_left(t))
 			leave_loop(t, (__u64)p->tgid << 32 | tid);

@@ -48,26 +48,38 @@ static __always_inline __u64 switch_now(const struct task_struct *p)
 	return clock + clock_offset[cpu];
 }
 
-/* How long the thread that is switched in has stood in run queues since it was switched out: what
- * the kernel has added up since (at each move to another CPU), and the time in the present one. */
-static __always_inline __u64 run_delay(const struct thread_state *t, const struct task_struct *next,
-				       __u64 now)
+/* How long the thread that is switched in has stood in run queues since it was switched out, by the
+ * kernel's account: what that has added up since (at each move to another CPU), and the time in the
+ * present queue. */
+static __always_inline __u64 delay_said(const struct thread_state *t,
+					const struct task_struct *next)
 {
 	__u64 queued = next->sched_info.last_queued, clock = next->se.cfs_rq->rq->clock;
 	__u64 delay = next->sched_info.run_delay - t->off_delay;
 
 	if (queued && clock > queued)
 		delay += clock - queued;
-	if (t->off == OFF_RUNQUEUE || delay < MOVED_NS)
-		return delay;
-	if (t->off == OFF_BLOCK && t->waker_seen)
-		return now > t->wake_ns ? now - t->wake_ns : 0;
-	/* From 6.12 on a sleeper may stay in its run queue for some ms, and when it is moved to
-	 * another CPU in these, its sleep counts as a delay from there on, wherever it wakes up. */
-	if (t->off_delayed && t->off_migrations != (__u32)next->se.nr_migrations &&
-	    now - delay < t->off_ns + MOVED_NS)
-		return 0;
 	return delay;
+}
+
+/* What of that was a delay, where p came back at `now`. From 6.12 on a sleeper may stay in its run
+ * queue for some ms, and when it is moved to another CPU in these, its sleep counts as a delay from
+ * there on, wherever it wakes up. When that was is known where wake-ups are watched: one that was
+ * not seen was before. */
+static __always_inline __u64 delay_true(const struct thread_state *t, const struct task_struct *p,
+					__u64 said, __u64 now)
+{
+	if (t->off == OFF_RUNQUEUE || !t->off_delayed ||
+	    t->off_migrations == (__u32)p->se.nr_migrations || now - said >= t->off_ns + MOVED_NS)
+		return said;
+	__u64 since = t->off == OFF_BLOCK ? waking_at : 0;
+	if (t->off == OFF_BLOCK && t->waker_seen)
+		since = t->wake_ns;
+	if (since) {
+		__u64 delay = now > since ? now - since : 0;
+		return delay < said ? delay : said;
+	}
+	return said < MOVED_NS ? said : 0;
 }
 
 static __always_inline struct thread_state *thread_find(__u32 tid)

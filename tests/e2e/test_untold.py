@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Turns that end otherwise than by the wait in which they began. Those of a thread with a ring of which the ring
+says nothing, for it has ended, or the turn has no end in it; those of a loop that goes to wait elsewhere."""
+import os
+import signal
+import time
+
+from harness import BIN, Attach, Case, Process, describe, main, pause, rng
+
+TWO_LOOPS = BIN.parent / "tests/e2e/two_loops"
+TWO_WAITS = BIN.parent / "tests/e2e/two_waits"
+TURNS = 0.25  # s; a loop of the target turns every 20 ms, so it is known by then
+
+
+def target():
+    process = Process([TWO_LOOPS])
+    process.next_line("running")
+    return process
+
+
+class Untold(Case):
+    def test_a_loop_without_a_ring_after_one_with(self):
+        """And before another one with."""
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            truths = []
+            for _ in range(3):
+                pause(TURNS, TURNS + 0.3)
+                truths.append(process.ask(f"sleep {rng.uniform(0.06, 0.2):.3f}"))
+                pause(0.1, 0.3)
+                process.ask("leave")
+            pause()
+            report = attach.stop()
+        self.assertStalls(report, truths, "sleep")
+
+    def test_an_exit_within_a_turn(self):
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            pause()
+            truth = process.ask(f"exit {rng.uniform(0.1, 0.2):.3f}")
+            report = attach.end()
+        [stall] = self.assertStalls(report, [truth], "sleep")
+        self.assertTrue(stall["in_progress"], describe(report))
+
+    def test_a_kill_within_a_turn(self):
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            pause()
+            process.tell("sleep 10")
+            began = time.monotonic_ns()
+            pause()
+            os.kill(process.pid, signal.SIGKILL)
+            truth = time.monotonic_ns() - began
+            report = attach.end()
+        [stall] = self.assertStalls(report, [truth], "sleep")
+        self.assertTrue(stall["in_progress"], describe(report))
+
+    def watch_end(self, *options):
+        """The capture ends within a turn."""
+        with target() as process, Attach(process.pid, self.capture, *options) as attach:
+            pause()
+            process.tell("sleep 10")
+            began = time.monotonic_ns()
+            pause(0.5, 1)
+            truth = time.monotonic_ns() - began
+            report = attach.stop()
+        [stall] = self.planted(report)
+        self.assertTrue(stall["in_progress"], describe(report))
+        self.assertGreaterEqual(stall["duration_ns"], truth - 20_000_000, describe(report))
+        self.assertLessEqual(stall["duration_ns"], truth + 100_000_000, describe(report))
+        return stall, report
+
+    def test_the_end_of_the_capture_within_a_turn(self):
+        stall, report = self.watch_end()
+        self.assertEqual(stall["cause"], "sleep", describe(report))
+
+    def test_the_end_of_the_capture_within_a_turn_by_the_ring_alone(self):
+        stall, report = self.watch_end("--require", "ring")
+        self.assertEqual(stall["cause"], "other", describe(report))
+
+
+class Elsewhere(Case):
+    def target(self):
+        process = Process([TWO_WAITS])
+        process.next_line("running")
+        return process
+
+    def test_a_turn_that_ends_in_a_wait_further_out(self):
+        with self.target() as process, Attach(process.pid, self.capture) as attach:
+            pause(TURNS, TURNS + 0.3)
+            truth = process.ask(f"out {rng.uniform(0.06, 0.2):.3f}")
+            pause()
+            report = attach.stop()
+        self.assertStalls(report, [truth], "sleep")
+
+    def test_what_cannot_be_told_apart_lowers_the_coverage(self):
+        """It waits further in, turn after turn, which becomes its wait when it has not been in the other one for two
+        seconds. Until then it may have been in one long turn."""
+        with self.target() as process, Attach(process.pid, self.capture) as attach:
+            pause(TURNS, TURNS + 0.3)
+            process.tell("in 28")
+            pause(2.6, 2.7)
+            report = attach.stop()
+        unsure = (1 - report["capture"]["coverage"]) * report["capture"]["duration_ns"]
+        self.assertEqual(self.planted(report), [], describe(report))
+        self.assertGreater(unsure, 1.9e9, describe(report))
+        self.assertLess(unsure, 2.4e9, describe(report))
+
+
+if __name__ == "__main__":
+    main()
