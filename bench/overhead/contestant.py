@@ -186,6 +186,9 @@ class Bpftrace(Contestant):
     def ready(self):
         return "Attaching" in self.output() and self.holds("perf_event")
 
+    def stop(self):
+        end(self.process, self.end_signal, again=1)  # one signal in twenty is lost between two of its waits
+
 
 class Offcputime(Contestant):
     name, about = "offcputime", "offcputime -p (libbpf-tools)"
