@@ -63,7 +63,6 @@ static void begin_pause(const struct collector *c, struct loop *l, uint64_t glan
 	p->glance_ns = 0;
 	p->paused_ns = now;
 	p->pause_ns = PAUSE_MUL * glance_cost_ns(c, glance_ns);
-	probe_busy_since(c->probe, l->tid, &p->idle_ns);
 }
 
 /* The precise mode is paid for, and is spent or has been saved up again. */
@@ -101,7 +100,7 @@ static void begin_span(struct collector *c, uint64_t now)
 {
 	c->span_ns = now;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
-		if (l->precise.paused_ns)
+		if (l->precise.saturated)
 			continue;
 		l->precise.asked = false;
 		l->precise.stalls = l->stall_count;
@@ -212,6 +211,20 @@ static bool is_in_a_long_one(const struct collector *c, uint64_t since, uint64_t
 	       (!c->ration.spent_ns || since < c->ration.spent_ns);
 }
 
+/* A loop with pauses is not saturated any more: it has slept for a tenth of the time, of more time
+ * than a single short sleep is a tenth of. */
+static bool has_slept(struct precise_turn *p, uint64_t idle_ns, uint64_t now)
+{
+	uint64_t passed = now - p->judged_ns;
+	bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > (passed > HOLD_NS ? passed : HOLD_NS);
+
+	if (passed > SPAN_NS) {
+		p->judged_ns = now;
+		p->idle_ns = idle_ns;
+	}
+	return slept;
+}
+
 /* The loop has been busy since then, for half the threshold: may it have the precise mode? */
 static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
 		       uint64_t now)
@@ -221,7 +234,7 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 	if (probe_is_exact(c->probe))
 		return true;
 	if (p->paused_ns) {
-		bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > now - p->paused_ns;
+		bool slept = has_slept(p, idle_ns, now);
 		if (!slept && now < p->paused_ns + p->pause_ns)
 			return false;
 		p->paused_ns = 0;
@@ -247,6 +260,8 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 		return true;
 	}
 	p->saturated = true;
+	p->judged_ns = now;
+	p->idle_ns = idle_ns;
 	begin_pause(c, l, 0, now);
 	say_unseen(c, &c->paused, "each tick of a saturated loop",
 		   "it never sleeps, so its ticks are told apart only now and then, to spare the "

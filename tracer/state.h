@@ -102,10 +102,11 @@ struct stall {
 /* How a loop and the precise mode get on. */
 struct precise_turn {
 	bool asked;			    /* in the span that is armed, or was last */
-	uint64_t idle_ns;		    /* at the begin of the span, or of the pause */
+	uint64_t idle_ns;		    /* at the begin of the span, or when it was judged */
 	uint64_t stalls;		    /* at the begin of the span */
 	bool saturated;			    /* it gets glances */
 	uint64_t glance_ns;		    /* the begin of the one under way, 0: none is */
+	uint64_t judged_ns;		    /* since when it is looked whether it sleeps again */
 	uint64_t paused_ns, pause_ns;	    /* since when it pauses, 0: it does not; for how long */
 	uint64_t wanted_ns, wanted_idle_ns; /* when it was last held, and had idled till then */
 };
