@@ -26,10 +26,9 @@
 #define SATURATED_DIV 10		  /* idle for less than a tenth of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
 #define OFTEN_NS      LSC_NS_PER_S	   /* loops that never sleep are met by the sampler */
-#define RATION_DIV    8			   /* armed for three eighths of the time in the long run */
-#define RATION_MUL    3			   /* ... where all that comes at once */
-#define RATION_MAX_NS (2 * LSC_NS_PER_S)   /* and saved up to this */
-#define RATION_NS     (75 * LSC_NS_PER_MS) /* handed out again when so much is there */
+#define RATION_DIV    4			   /* armed for a fourth of the time in the long run */
+#define RATION_MAX_NS (2 * LSC_NS_PER_S)   /* where so much is saved up at first */
+#define RATION_NS     (50 * LSC_NS_PER_MS) /* it goes on when so much is, and two thresholds */
 
 void precise_note(struct collector *c, uint64_t now)
 {
@@ -70,17 +69,17 @@ static void reckon(struct collector *c, uint64_t now)
 {
 	struct ration *r = &c->ration;
 	uint64_t passed = r->at_ns ? now - r->at_ns : 0;
+	int64_t enough = (int64_t)(2 * c->o.stall_ns > RATION_NS ? 2 * c->o.stall_ns : RATION_NS);
+	int64_t most = enough + (int64_t)RATION_MAX_NS;
 
 	if (probe_is_exact(c->probe))
 		return;
-	r->saved_ns += (int64_t)(passed * RATION_MUL / RATION_DIV);
-	if (c->armed_ns)
-		r->saved_ns -= (int64_t)passed;
-	if (!r->at_ns || r->saved_ns > (int64_t)RATION_MAX_NS)
-		r->saved_ns = RATION_MAX_NS;
+	r->saved_ns += (int64_t)(passed / RATION_DIV) - (int64_t)(c->armed_ns ? passed : 0);
+	if (!r->at_ns || r->saved_ns > most)
+		r->saved_ns = most;
 	if (r->saved_ns < -(int64_t)REST_NS)
 		r->saved_ns = -(int64_t)REST_NS; /* the pause is short after a long tick, too */
-	if (r->saved_ns >= (int64_t)RATION_NS)
+	if (r->saved_ns >= enough)
 		r->spent_ns = 0;
 	else if (r->saved_ns <= 0 && !r->spent_ns)
 		r->spent_ns = now;

@@ -121,7 +121,7 @@ class LoopscopePrecise(LoopscopeBeside):
 
     def check(self, watched):
         share = self.armed_ns(watched) / (watched.end_ns - watched.begin_ns)
-        if not 0.2 < share < 0.5:
+        if not 0.1 < share < 0.4:
             raise Failed(f"the precise mode was armed for {share:.0%} of the time")
 
 
