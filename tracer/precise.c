@@ -5,10 +5,10 @@
  * threshold, and kept for HOLD_NS after, for the next long tick of a busy loop should be met at
  * its begin; where the loop rests again, for as long as the tick was, for then a sleep tells where
  * a tick begins. A loop that is simply saturated would want the precise mode for ever, at the
- * expense of every system call of the host: it gets glances of two thresholds, which last for as
- * long as one shows no end of a tick, and pauses in between, whose ticks cannot be told apart and
- * lower the coverage. Many short glances meet a long tick more often than few long ones that cost
- * as much.
+ * expense of every system call of the host: it gets glances, which last until one of its ticks has
+ * ended, and pauses in between, whose ticks cannot be told apart and lower the coverage. A glance
+ * costs the host what some 2 ms of the precise mode do, for the arming itself, however short it is.
+ * Loops that stall most of the time may have it for a ration of the time in the long run.
  */
 #include "state.h"
 
@@ -17,17 +17,25 @@
 #define HOLD_NS	      (200 * LSC_NS_PER_MS)
 #define REST_NS	      (50 * LSC_NS_PER_MS) /* held so long at least: what waited is served */
 #define REST_DIV      4 /* a loop rests when it idles for more than a fourth of the time */
-#define SPAN_NS	      LSC_NS_PER_S /* a loop that asks for longer is judged anew */
-#define GLANCE_MIN_NS (20 * LSC_NS_PER_MS)
-#define PAUSE_MUL     31 /* a glance for each 32nd of the time */
-#define SATURATED_DIV 10 /* idle for less than a tenth of the time */
+#define SPAN_NS	      (500 * LSC_NS_PER_MS) /* a loop that asks for longer is judged anew */
+#define GLANCE_MIN_NS (2 * LSC_NS_PER_MS)   /* it costs as much at least */
+#define GLANCE_MAX_NS (20 * LSC_NS_PER_MS)
+#define GLANCE_DIV    5			  /* nor is more than five for each threshold of use */
+#define GLIMPSE_NS    (LSC_NS_PER_MS / 4) /* after which it is looked first whether one is over */
+#define PAUSE_MUL     31		  /* a glance for each 32nd of the time */
+#define SATURATED_DIV 10		  /* idle for less than a tenth of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
-#define OFTEN_NS      LSC_NS_PER_S /* loops that never sleep are met by the sampler */
+#define OFTEN_NS      LSC_NS_PER_S	   /* loops that never sleep are met by the sampler */
+#define RATION_DIV    4			   /* armed for a fourth of the time in the long run */
+#define RATION_MAX_NS (2 * LSC_NS_PER_S)   /* where so much is saved up at first */
+#define RATION_NS     (50 * LSC_NS_PER_MS) /* it goes on when so much is, and two thresholds */
 
 void precise_note(struct collector *c, uint64_t now)
 {
 	if (!c->armed_ns || probe_is_exact(c->probe))
 		return;
+	if (now - c->armed_ns < c->o.stall_ns / 2)
+		return; /* a glance in which no stall can have been */
 	struct store_mode_span span = {.loop = c->armed_loop,
 				       .from_ns = c->armed_ns,
 				       .to_ns = now,
@@ -35,13 +43,55 @@ void precise_note(struct collector *c, uint64_t now)
 	ledger_stored(c, store_put_mode(c->store, &span));
 }
 
-static uint64_t glance_ns(const struct collector *c)
+/* What of the precise mode costs as much as a glance did that lasted for so long. */
+static uint64_t glance_cost_ns(const struct collector *c, uint64_t ns)
 {
-	uint64_t ns = 2 * c->o.stall_ns;
+	uint64_t least = c->o.stall_ns / GLANCE_DIV;
 
-	if (ns < GLANCE_MIN_NS)
-		ns = GLANCE_MIN_NS;
-	return ns < HOLD_NS ? ns : HOLD_NS;
+	if (least < GLANCE_MIN_NS)
+		least = GLANCE_MIN_NS;
+	if (ns < least)
+		ns = least;
+	return ns < GLANCE_MAX_NS ? ns : GLANCE_MAX_NS;
+}
+
+static void begin_pause(const struct collector *c, struct loop *l, uint64_t glance_ns, uint64_t now)
+{
+	struct precise_turn *p = &l->precise;
+
+	p->glance_ns = 0;
+	p->paused_ns = now;
+	p->pause_ns = PAUSE_MUL * glance_cost_ns(c, glance_ns);
+}
+
+/* The precise mode is paid for, and is spent or has been saved up again. */
+static void reckon(struct collector *c, uint64_t now)
+{
+	struct ration *r = &c->ration;
+	uint64_t passed = r->at_ns ? now - r->at_ns : 0;
+	int64_t enough = (int64_t)(2 * c->o.stall_ns > RATION_NS ? 2 * c->o.stall_ns : RATION_NS);
+	int64_t most = enough + (int64_t)RATION_MAX_NS;
+
+	if (probe_is_exact(c->probe))
+		return;
+	r->saved_ns += (int64_t)(passed / RATION_DIV) - (int64_t)(c->armed_ns ? passed : 0);
+	if (!r->at_ns || r->saved_ns > most)
+		r->saved_ns = most;
+	if (r->saved_ns < -(int64_t)REST_NS)
+		r->saved_ns = -(int64_t)REST_NS; /* the pause is short after a long tick, too */
+	if (r->saved_ns >= enough)
+		r->spent_ns = 0;
+	else if (r->saved_ns <= 0 && !r->spent_ns)
+		r->spent_ns = now;
+	r->at_ns = now;
+}
+
+/* Something is not seen by the precise mode. Said once. */
+static void say_unseen(struct collector *c, bool *said, const char *what, const char *why)
+{
+	if (!*said)
+		ledger_stored(c, store_put_unseen(c->store, what, why));
+	*said = true;
 }
 
 /* From now on it is looked at who asks, stalls and sleeps. */
@@ -49,6 +99,8 @@ static void begin_span(struct collector *c, uint64_t now)
 {
 	c->span_ns = now;
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
+		if (l->precise.saturated)
+			continue;
 		l->precise.asked = false;
 		l->precise.stalls = l->stall_count;
 		probe_busy_since(c->probe, l->tid, &l->precise.idle_ns);
@@ -84,6 +136,94 @@ static bool is_saturated(const struct collector *c, const struct loop *l, uint64
 	       (idle_ns - l->precise.idle_ns) * SATURATED_DIV < now - c->span_ns;
 }
 
+/* What follows a long stall is met at its begin, and noticed within a threshold from there. What a
+ * stall costs the host stays in proportion to it. */
+static uint64_t rest_after(const struct collector *c, uint64_t tick_ns)
+{
+	uint64_t ns = tick_ns + c->o.stall_ns;
+
+	if (ns < REST_NS)
+		ns = REST_NS;
+	return ns < HOLD_NS ? ns : HOLD_NS;
+}
+
+/* The loop is in a tick since then, and is looked at closer. */
+static void hold(struct hold *h, const struct collector *c, const struct loop *l, uint64_t since,
+		 uint64_t now)
+{
+	uint64_t until_ns = now + (l->precise.saturated ? GLANCE_MAX_NS : HOLD_NS);
+	uint64_t rest_ns = now + rest_after(c, now - since);
+
+	h->last_ns = now;
+	if (until_ns > h->until_ns)
+		h->until_ns = until_ns;
+	if (rest_ns > h->rest_ns)
+		h->rest_ns = rest_ns;
+}
+
+/* A glance begins. Nothing but ends of ticks is looked at. */
+static void begin_glance(struct collector *c, struct loop *l, uint64_t now)
+{
+	if (!c->armed_ns)
+		arm(c, l, now);
+	if (c->armed_ns)
+		l->precise.glance_ns = lsc_now_ns();
+}
+
+/* Whether it goes on. One that has shown no end of a tick for a whole threshold is none any more:
+ * that tick is looked at like any other. */
+static bool is_glance(struct collector *c, struct loop *l, uint64_t now)
+{
+	struct precise_turn *p = &l->precise;
+	uint64_t since = probe_busy_since(c->probe, l->tid, NULL);
+	uint64_t tick_ns = probe_tick_begin(c->probe, l->tid), lasts, next;
+
+	if (!p->glance_ns)
+		return false;
+	lasts = now > p->glance_ns ? now - p->glance_ns : 0;
+	if (!c->armed_ns || !tick_ns || tick_ns >= p->glance_ns) {
+		begin_pause(c, l, lasts, now);
+		return false;
+	}
+	if (lasts > c->o.stall_ns && now > since + c->o.stall_ns) {
+		p->glance_ns = 0;
+		p->saturated = false;
+		if (c->ration.spent_ns)
+			c->ration.spent_ns = now;
+		return false;
+	}
+	if (lasts > c->o.stall_ns / 2) {
+		hold(&c->sampled, c, l, since, now);
+		probe_sample(c->probe, true);
+	}
+	next = now + (lasts > GLIMPSE_NS ? lasts : GLIMPSE_NS);
+	c->held_at_ns = next < c->held_at_ns ? next : c->held_at_ns;
+	return true;
+}
+
+/* It has been watched in one tick for a threshold, which is to be told. */
+static bool is_in_a_long_one(const struct collector *c, uint64_t since, uint64_t now)
+{
+	uint64_t watched_ns = since > c->armed_ns ? since : c->armed_ns;
+
+	return c->armed_ns && now > watched_ns + c->o.stall_ns &&
+	       (!c->ration.spent_ns || since < c->ration.spent_ns);
+}
+
+/* A loop with pauses is not saturated any more: it has slept for a tenth of the time, of more time
+ * than a single short sleep is a tenth of. */
+static bool has_slept(struct precise_turn *p, uint64_t idle_ns, uint64_t now)
+{
+	uint64_t passed = now - p->judged_ns;
+	bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > (passed > HOLD_NS ? passed : HOLD_NS);
+
+	if (passed > SPAN_NS) {
+		p->judged_ns = now;
+		p->idle_ns = idle_ns;
+	}
+	return slept;
+}
+
 /* The loop has been busy since then, for half the threshold: may it have the precise mode? */
 static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint64_t idle_ns,
 		       uint64_t now)
@@ -93,31 +233,38 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 	if (probe_is_exact(c->probe))
 		return true;
 	if (p->paused_ns) {
-		bool slept = (idle_ns - p->idle_ns) * SATURATED_DIV > now - p->paused_ns;
-		if (!slept && now < p->paused_ns + PAUSE_MUL * glance_ns(c))
+		bool slept = has_slept(p, idle_ns, now);
+		if (!slept && now < p->paused_ns + p->pause_ns)
 			return false;
 		p->paused_ns = 0;
 		p->saturated = !slept;
-		return true;
 	}
-	uint64_t span_ns = p->saturated ? glance_ns(c) : SPAN_NS;
-	if (c->armed_ns && (now < c->span_ns + span_ns || now > since + c->o.stall_ns))
-		return true; /* what lasts for so long is one tick, which is to be told */
+	if (is_in_a_long_one(c, since, now))
+		return true;
+	if (p->saturated) {
+		begin_glance(c, l, now);
+		return false;
+	}
+	if (c->ration.spent_ns) {
+		say_unseen(c, &c->ration.said, "each tick of a loop that stalls most of the time",
+			   "ticks that compute are told apart for a part of the time, to spare the "
+			   "host");
+		return false;
+	}
+	if (c->armed_ns && now < c->span_ns + SPAN_NS)
+		return true;
 	if (!is_saturated(c, l, idle_ns, now)) {
-		p->saturated = false;
 		if (c->armed_ns)
 			begin_span(c, now);
 		return true;
 	}
 	p->saturated = true;
-	p->paused_ns = now;
+	p->judged_ns = now;
 	p->idle_ns = idle_ns;
-	if (!c->paused)
-		ledger_stored(c,
-			      store_put_unseen(c->store, "each tick of a saturated loop",
-					       "it never sleeps, so its ticks are told apart only "
-					       "now and then, to spare the host"));
-	c->paused = true;
+	begin_pause(c, l, 0, now);
+	say_unseen(c, &c->paused, "each tick of a saturated loop",
+		   "it never sleeps, so its ticks are told apart only now and then, to spare the "
+		   "host");
 	return false;
 }
 
@@ -141,31 +288,6 @@ static bool all_rest(const struct collector *c, uint64_t now)
 static bool is_over(const struct collector *c, const struct hold *h, uint64_t now)
 {
 	return now > h->until_ns || (now > h->rest_ns && all_rest(c, now));
-}
-
-/* What follows a long stall is met at its begin, and noticed within a threshold from there. What a
- * stall costs the host stays in proportion to it. */
-static uint64_t rest_after(const struct collector *c, uint64_t tick_ns)
-{
-	uint64_t ns = tick_ns + c->o.stall_ns;
-
-	if (ns < REST_NS)
-		ns = REST_NS;
-	return ns < HOLD_NS ? ns : HOLD_NS;
-}
-
-/* The loop is in a tick since then, and is looked at closer. */
-static void hold(struct hold *h, const struct collector *c, const struct loop *l, uint64_t since,
-		 uint64_t now)
-{
-	uint64_t until_ns = now + (l->precise.saturated ? glance_ns(c) : HOLD_NS);
-	uint64_t rest_ns = now + rest_after(c, now - since);
-
-	h->last_ns = now;
-	if (until_ns > h->until_ns)
-		h->until_ns = until_ns;
-	if (rest_ns > h->rest_ns)
-		h->rest_ns = rest_ns;
 }
 
 /* A loop without a ring has been held since then. Whether it is looked closer: in a pause only who
@@ -193,11 +315,14 @@ static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uin
 	return granted;
 }
 
-static void disarm_what_is_over(struct collector *c, uint64_t now)
+static void disarm_what_is_over(struct collector *c, bool glances, uint64_t now)
 {
-	if (c->armed_ns && c->armed.last_ns != now)
+	const struct hold *h = &c->armed;
+	bool over = is_over(c, h, now) || (c->ration.spent_ns && now > h->last_ns + REST_NS);
+
+	if (c->armed_ns && h->last_ns != now)
 		victim_pause(c);
-	if (c->armed_ns && is_over(c, &c->armed, now))
+	if (c->armed_ns && over && !glances)
 		disarm(c, now);
 	if (c->waking.last_ns && is_over(c, &c->waking, now)) {
 		probe_disarm_waking(c->probe);
@@ -209,12 +334,19 @@ static void disarm_what_is_over(struct collector *c, uint64_t now)
 
 void precise_steer(struct collector *c, uint64_t now)
 {
+	bool glances = false;
+
 	c->held_at_ns = UINT64_MAX;
 	if (!c->probe)
 		return;
+	reckon(c, now);
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		uint64_t idle_ns, since, half = c->o.stall_ns / 2;
 
+		if (is_glance(c, l, now)) {
+			glances = true;
+			continue;
+		}
 		since = l->kernel ? probe_busy_since(c->probe, l->tid, &idle_ns) : 0;
 		if (!since || !watch_loop_reports(c, l))
 			continue;
@@ -222,12 +354,15 @@ void precise_steer(struct collector *c, uint64_t now)
 			c->held_at_ns = since + half < c->held_at_ns ? since + half : c->held_at_ns;
 			continue;
 		}
-		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now)) {
+		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now) ||
+		    (c->ration.spent_ns && !l->precise.saturated)) {
 			hold(&c->sampled, c, l, since, now);
 			probe_sample(c->probe, true);
 		}
+		if (is_glance(c, l, now))
+			glances = true;
 	}
-	disarm_what_is_over(c, now);
+	disarm_what_is_over(c, glances, now);
 }
 
 void precise_forbid(struct collector *c, uint64_t now)

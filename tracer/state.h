@@ -103,10 +103,12 @@ struct stall {
 /* How a loop and the precise mode get on. */
 struct precise_turn {
 	bool asked;			    /* in the span that is armed, or was last */
-	uint64_t idle_ns;		    /* at the begin of the span, or of the pause */
+	uint64_t idle_ns;		    /* at the begin of the span, or when it was judged */
 	uint64_t stalls;		    /* at the begin of the span */
 	bool saturated;			    /* it gets glances */
-	uint64_t paused_ns;		    /* since when it pauses, 0: it does not */
+	uint64_t glance_ns;		    /* the begin of the one under way, 0: none is */
+	uint64_t judged_ns;		    /* since when it is looked whether it sleeps again */
+	uint64_t paused_ns, pause_ns;	    /* since when it pauses, 0: it does not; for how long */
 	uint64_t wanted_ns, wanted_idle_ns; /* when it was last held, and had idled till then */
 };
 
@@ -115,6 +117,14 @@ struct hold {
 	uint64_t last_ns; /* when it was wanted last, 0: it is not */
 	uint64_t until_ns;
 	uint64_t rest_ns; /* ... where all loops rest */
+};
+
+/* What the precise mode may be armed for, in the long run. */
+struct ration {
+	uint64_t at_ns;	   /* when it was reckoned last */
+	int64_t saved_ns;  /* of armed time */
+	uint64_t spent_ns; /* since when it is used up, until some is saved again; 0: it is not */
+	bool said;
 };
 
 /* The tick that a loop is in, while it is announced. */
@@ -284,6 +294,7 @@ struct collector {
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold
 			      */
 	bool paused;	     /* some loop was saturated */
+	struct ration ration;
 	uint64_t next_walk_ns;	/* sockets are not looked through before */
 	uint64_t scans_paid_ns; /* nor descriptors for rings */
 	size_t scan_first;	/* the target that is looked at first then */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Processes of the bench: pinned to a CPU, waited for, ended; and what they used."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -22,15 +23,17 @@ def spawn(argv, cpu, output=subprocess.DEVNULL, nice=0):
                             stderr=subprocess.STDOUT, preexec_fn=prepare)
 
 
-def end(process, number=signal.SIGTERM):
-    if process.poll() is None:
+def end(process, number=signal.SIGTERM, again=20, seconds=20):
+    """The signal is sent again after so many seconds, to a program that may miss one."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise Failed(f"{process.args[0]} does not end")
         process.send_signal(number)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise Failed(f"{process.args[0]} does not end") from None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(again)
 
 
 def wait_until(condition, what, process, seconds=15):

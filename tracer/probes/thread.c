@@ -253,6 +253,14 @@ uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns)
 	return since;
 }
 
+uint64_t probe_tick_begin(const struct probe *p, int tid)
+{
+	struct thread_state crowded;
+	const struct thread_state *t = state_of(p, tid, &crowded);
+
+	return t && t->off != OFF_IDLE ? t->tick_ns : 0;
+}
+
 uint64_t probe_idle_since(const struct probe *p, int tid)
 {
 	struct thread_state crowded;

@@ -46,6 +46,8 @@ void probe_drop_owner(struct probe *p, int tid);
 /* Since when the loop thread is in its running tick, later by what it waited for a CPU; 0 when it
  * idles. A hint only. *ret_idle_ns, unless NULL: how long it has idled in all. */
 uint64_t probe_busy_since(const struct probe *p, int tid, uint64_t *ret_idle_ns);
+/* The same as the kernel side has it: when the tick began, or its end was last seen. */
+uint64_t probe_tick_begin(const struct probe *p, int tid);
 /* Since when the loop thread idles in its wait, or has no loop any more; 0 when neither. A hint
  * only. */
 uint64_t probe_idle_since(const struct probe *p, int tid);
