@@ -57,8 +57,9 @@ void evidence_sample_found(struct collector *c, const struct job *j,
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
 			l->samples[i].row.stack = stack;
-			l->samples[i].broken =
-				r->truncated || r->why || lacks_language(l->target, r);
+			l->samples[i].broken = lacks_language(l->target, r) ? 2
+					       : r->truncated || r->why	    ? 1
+									    : 0;
 			if (!l->samples[i].row.task)
 				l->samples[i].row.task = task;
 		}

@@ -47,7 +47,7 @@ struct sample {
 	uint64_t tick_ns;
 	uint64_t job;
 	size_t stack_size;
-	bool broken; /* the stack lacks frames: another tells more */
+	int broken; /* the stack lacks frames: outer ones (1), all of its language (2) */
 	uint64_t regs[PROBE_REGS];
 	uint8_t *stack;			/* owned; the copy, until it is unwound */
 	struct inspector_chain *python; /* owned; its frames of Python, NULL unknown */

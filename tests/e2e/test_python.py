@@ -138,7 +138,7 @@ class Python(Case):
         python = self.frames(report, stall["stack"])
         # of a stack that is deeper than what is kept of one, the outer frames may lack
         cut = next(stack["truncated"] for stack in report["stacks"] if stack["id"] == stall["stack"])
-        all_of_it = truth["stack"][:len(python)] if cut and len(frames) == FRAMES_MAX else truth["stack"]
+        all_of_it = truth["stack"][:len(python)] if cut and python and len(frames) == FRAMES_MAX else truth["stack"]
         self.assertEqual(self.settled(truth["kind"], python), self.settled(truth["kind"], all_of_it), told)
         self.assertFalse([frame for frame in frames if "EvalFrameDefault" in (frame["function"] or "")], told)
         own = next(frame for frame in truth["stack"] if frame[1] == truth["path"])

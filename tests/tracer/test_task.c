@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* tracer/task: which of the tasks that were met are the same. */
+/* tracer/task and tracer/evidence: which of the tasks that were met are the same, and which of its
+ * samples' stacks stands for a stall. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,12 +96,50 @@ static void of_many_tasks_the_one_met_first_is_forgotten(void **state)
 	assert_int_equal(task_of(&loop, last)->spawn_site.line, 5000);
 }
 
+/* A sample of stall 1, answered with one frame. */
+static void answer_sample(size_t i, bool python, bool truncated, const char *function)
+{
+	struct inspector_frame frame = {.python = python, .function = function, .file = "a.py"};
+	struct inspector_result r = {
+		.cookie = i + 1, .nframes = 1, .frames = &frame, .truncated = truncated};
+	struct job j = {.loop = &loop};
+
+	loop.samples[i] = (struct sample){.row.stall = 1, .job = i + 1};
+	evidence_sample_found(&collector, &j, &r);
+	assert_int_not_equal(loop.samples[i].row.stack, 0);
+}
+
+/* Code that was freed when the tick was over: most of its samples have no frames of Python. */
+static void a_stack_with_frames_of_the_language_stands_for_those_without(void **state)
+{
+	(void)state;
+	static struct target target = {.runtime = "cpython"};
+	static struct sample samples[6];
+
+	loop.target = &target;
+	loop.samples = samples;
+	loop.nsamples = 6;
+	assert_non_null(target_language(&target));
+	for (size_t i = 0; i < 4; i++)
+		answer_sample(i, false, i % 2, "evaluate");
+	answer_sample(4, true, true, "cut");
+	samples[5] = (struct sample){.row.stall = 1};
+	assert_ptr_equal(evidence_heaviest(&loop, 1), &samples[4]);
+	answer_sample(5, true, false, "whole");
+	assert_ptr_equal(evidence_heaviest(&loop, 1), &samples[5]);
+	loop.samples = NULL;
+	loop.nsamples = 0;
+	loop.target = NULL;
+	stacks_free(&collector);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tasks_that_lay_in_the_same_place_stay_apart_in_any_order),
 		cmocka_unit_test(whatever_is_told_of_a_task_tells_it_from_others),
 		cmocka_unit_test(of_many_tasks_the_one_met_first_is_forgotten),
+		cmocka_unit_test(a_stack_with_frames_of_the_language_stands_for_those_without),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }

@@ -167,20 +167,13 @@ enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *re
 	return MESSAGE_WHY_NONE;
 }
 
-/* The code object that was there when the frame was taken: it has the same name and first line. One
- * that was freed may keep them for long; its type and its line table are written over sooner. */
-static bool is_there(struct pyview *v, const struct inspector_pyframe *seen)
+/* The code object is the one that was there when the frame was taken: it has the same name and
+ * first line. One that was freed may keep these for long; its type and its line table are written
+ * over sooner. */
+static bool is_same(struct pyview *v, const struct pyframe *f, const struct inspector_pyframe *seen)
 {
-	uint64_t name, type, table;
-	int32_t first;
-
-	return cpython_read_pointer(&v->py, seen->code + 8, &type) &&
-	       (pyobject_is_type(v, type, PYTYPE_CODE) || !v->types[PYTYPE_CODE]) &&
-	       cpython_read_pointer(&v->py, seen->code + v->layout.code_table, &table) &&
-	       (pyobject_is(v, table, PYTYPE_BYTES) || !v->types[PYTYPE_BYTES]) &&
-	       pyobject_read(v, seen->code + v->layout.code_name, &name, sizeof(name)) &&
-	       pyobject_read(v, seen->code + v->layout.code_first, &first, sizeof(first)) &&
-	       name == seen->name && first == seen->first;
+	return f->name == seen->name && f->first == seen->first &&
+	       pyobject_is(v, f->table, PYTYPE_BYTES);
 }
 
 /* What the kernel side cannot read it tells as zero: all of a frame, or what it takes of its code.
@@ -198,10 +191,13 @@ enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *
 		struct pyframe f = {.address = s->address};
 		if (!was_there(s))
 			return MESSAGE_WHY_ABSENT;
-		if (!fill_frame(v, s->owner, s->entry, s->code, s->instr, &f))
-			return is_there(v, s) ? MESSAGE_WHY_LAYOUT : MESSAGE_WHY_CHANGED;
-		if (f.name && !is_there(v, s))
+		bool known = fill_frame(v, s->owner, s->entry, s->code, s->instr, &f);
+		if (!known && (s->owner > OWNER_C_STACK || !v->types[PYTYPE_CODE]))
+			return MESSAGE_WHY_LAYOUT;
+		if ((!known || f.name) && !is_same(v, &f, s))
 			return MESSAGE_WHY_CHANGED;
+		if (!known)
+			return MESSAGE_WHY_LAYOUT;
 		ret[i] = f;
 	}
 	return MESSAGE_WHY_NONE;
