@@ -198,6 +198,11 @@ static bool is_open(const struct loop *l)
 	return !q->asked || asleep_is_wanted(l) || (q->owner.tid && !q->owner_stack && !q->job);
 }
 
+static int index_engine(struct collector *c, const struct target *t, int tid, uint64_t cookie)
+{
+	return inspector_find(c->inspector, cookie, t->pid, tid, "node", "v8dbg_HeapObjectTag");
+}
+
 /* One that runs has its engine's file indexed at least. */
 static int warm_up(struct collector *c, const struct target *t, int tid, uint64_t cookie)
 {
@@ -209,9 +214,7 @@ static int warm_up(struct collector *c, const struct target *t, int tid, uint64_
 		sleeper.regs = (const uint64_t *)seen.regs;
 		return inspector_unwind_asleep(c->inspector, cookie, t->pid, tid, &sleeper);
 	}
-	return sleeper.python ? -EBUSY
-			      : inspector_find(c->inspector, cookie, t->pid, tid, "node",
-					       "v8dbg_HeapObjectTag");
+	return sleeper.python ? -EBUSY : index_engine(c, t, tid, cookie);
 }
 
 void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
@@ -220,6 +223,16 @@ void inquiry_warm_up(struct collector *c, const struct target *t, int tid)
 
 	if (j)
 		job_begin(c, j, warm_up(c, t, tid, j->cookie));
+}
+
+void inquiry_begin_program(struct collector *c, const struct target *t)
+{
+	struct job *j = strcmp(t->runtime, "node") ? NULL : job_new(c, NULL, JOB_WARM);
+
+	if (!j)
+		return;
+	j->tid = t->pid;
+	job_begin(c, j, index_engine(c, t, t->pid, j->cookie));
 }
 
 uint64_t inquiry_least_ns(const struct collector *c)

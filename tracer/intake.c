@@ -165,6 +165,7 @@ static void on_exec(struct collector *c, const struct event_last *e)
 	t->warm = false;
 	snprintf(t->comm, sizeof(t->comm), "%.15s", e->p.comm); /* it may be gone from /proc */
 	inspector_forget(c->inspector, t->pid);
+	inquiry_begin_program(c, t);
 	t->young_ns = lsc_now_ns();
 	t->scan_ns = 0;
 	for (struct loop *next, *l = c->loops; l; l = next) {

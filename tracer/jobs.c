@@ -118,6 +118,8 @@ void job_result(const struct inspector_result *r, void *arg)
 		ledger_unresolved(c, "frames of code made at run time", r->jit_why);
 	if (j->loop && r->language_why && (j->kind == JOB_BLOCK || j->kind == JOB_SAMPLE))
 		ledger_no_frames(c, j->loop, r->language_why);
+	if (j->kind == JOB_WARM && j->tid)
+		inspector_forget(c->inspector, j->tid); /* more of its files are mapped by now */
 	if (j->kind == JOB_GIL)
 		gil_found(c, j, r);
 	else if (j->kind == JOB_REWALK)

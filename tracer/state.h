@@ -222,7 +222,7 @@ struct job { /* a stack under way in the inspector */
 	uint64_t off_ns;       /* JOB_OWN: the loop's block */
 	bool stood;	       /* it slept on until what was read of it was kept */
 	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
-	int tid;	       /* ... and the state of this thread */
+	int tid; /* ... and the state of this thread; JOB_WARM: a program that begins */
 	struct rewalk *rewalk; /* JOB_BLOCK, JOB_SAMPLE: owned, or NULL; JOB_REWALK: borrowed */
 	UT_hash_handle hh;
 };
@@ -432,6 +432,9 @@ void rewalks_free(struct collector *c);
 /* Has the stack that a thread idles in unwound, for nothing: what that takes, reading the symbols
  * of its runtime above all, is then done when a first block is to be looked into while it lasts. */
 void inquiry_warm_up(struct collector *c, const struct target *t, int tid);
+/* The same of a program that begins, as far as that can be: node's file is indexed while it
+ * starts. */
+void inquiry_begin_program(struct collector *c, const struct target *t);
 /* Looks into blocks that last: where in the kernel, who holds the lock. */
 void inquiry_steer(struct collector *c, uint64_t now);
 /* Younger blocks are not looked into. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* An indexer's loop: one question at a time. Files whose lines may be asked for stay open: to open
- * one with much debug information takes a fifth of a second. */
+ * one with much debug information takes tens of milliseconds. */
 #include "inspect/indexer.h"
 
 #include <errno.h>

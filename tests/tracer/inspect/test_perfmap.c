@@ -357,35 +357,6 @@ static void code_that_is_mapped_all_the_time_is_looked_for_so_often_and_no_more(
 	inspector_free(ins);
 }
 
-static void a_bad_stack_keeps_no_other_from_code_that_was_made_since(void **state)
-{
-	static struct capture bad;
-	struct inspector *ins = answers_start(&got, NULL);
-	int ready;
-	pid_t pid = capture_spawn_nest("awj", "new", &ready);
-
-	(void)state;
-	capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
-	answers_ask(ins, &got, &cap);
-	bad = cap;
-	bad.regs[16] = 0x1000; /* where nothing is ever mapped */
-	uint64_t first = lsc_now_ns();
-	answers_ask(ins, &got, &bad);
-	assert_false(answers_have(&got, "main"));
-	assert_int_equal(kill(pid, SIGUSR1), 0);
-	capture_await_ready(ready);
-	capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
-	do
-		answers_ask(ins, &got, &cap);
-	while (!answers_have(&got, "main") && lsc_now_ns() - first < 10 * LSC_NS_PER_S);
-	assert_true(lsc_now_ns() - first < 800 * LSC_NS_PER_MS);
-	assert_true(answers_have(&got, "new-0"));
-	close(ready);
-	unlink(map_of(pid));
-	capture_kill(pid);
-	inspector_free(ins);
-}
-
 /* Another line, which is none, makes it grow. */
 static void ask_of_grown_map(struct inspector *ins, FILE *map, const char *line)
 {
@@ -607,7 +578,6 @@ int main(void)
 		cmocka_unit_test(a_function_made_at_run_time_has_its_name_from_the_map),
 		cmocka_unit_test(
 			code_that_is_mapped_all_the_time_is_looked_for_so_often_and_no_more),
-		cmocka_unit_test(a_bad_stack_keeps_no_other_from_code_that_was_made_since),
 		cmocka_unit_test(the_map_is_read_on_whenever_it_has_grown_but_not_all_the_time),
 		cmocka_unit_test(a_map_that_is_not_the_targets_own_plain_file_is_refused),
 		cmocka_unit_test(a_map_is_found_in_the_targets_root_by_the_number_it_has_there),

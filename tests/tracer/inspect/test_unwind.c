@@ -435,6 +435,33 @@ static void a_chain_of_frames_without_an_end_ends(void **state)
 	assert_null(inspector_free(ins));
 }
 
+static void a_bad_stack_keeps_no_other_from_code_that_was_made_since(void **state)
+{
+	static struct capture bad;
+	struct inspector *ins = answers_start(&got, NULL);
+	int ready;
+	pid_t pid = capture_spawn_nest("awJ", NULL, &ready);
+
+	(void)state;
+	capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
+	answers_ask(ins, &got, &cap);
+	bad = cap;
+	bad.regs[16] = 0x1000; /* where nothing is ever mapped */
+	uint64_t first = lsc_now_ns();
+	answers_ask(ins, &got, &bad);
+	assert_false(answers_have(&got, "main"));
+	assert_int_equal(kill(pid, SIGUSR1), 0);
+	capture_await_ready(ready);
+	capture_take(pid, SYS_pause, SYS_clock_nanosleep, &cap);
+	do
+		answers_ask(ins, &got, &cap);
+	while (!answers_have(&got, "main") && lsc_now_ns() - first < 10 * LSC_NS_PER_S);
+	assert_true(lsc_now_ns() - first < 800 * LSC_NS_PER_MS);
+	close(ready);
+	capture_kill(pid);
+	inspector_free(ins);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +481,7 @@ int main(void)
 		cmocka_unit_test(a_sleeping_python_shows_its_interpreter),
 		cmocka_unit_test(
 			a_stack_is_resolved_within_half_a_millisecond_once_its_files_are_known),
+		cmocka_unit_test(a_bad_stack_keeps_no_other_from_code_that_was_made_since),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
