@@ -164,20 +164,20 @@ static void on_ready_wait(struct ring_task *t, uint64_t ready_ns, uint64_t run_n
 static void on_tick(const struct ring_tick *tick, void *arg)
 {
 	struct feed *f = arg;
-	uint64_t d = tick->end_ns - tick->begin_ns;
+	uint64_t begin = tick->begin_ns, start = f->c->start_ns;
 
 	feed_kernel_told(&f->kernel, tick->begin_ns, tick->end_ns, f->c->o.stall_ns);
-	if (tick->begin_ns < f->c->start_ns) {
-		f->last_end_ns = tick->end_ns;
-		return;
+	if (begin >= start) {
+		f->ticks++;
+		f->busy_ns += tick->end_ns - begin;
+		if (f->last_end_ns >= start && begin > f->last_end_ns)
+			f->idle_ns += begin - f->last_end_ns;
+		lsc_hist_add(&f->lag, tick->end_ns - begin);
+	} else { /* what of it lies in the capture may be a stall all the same */
+		begin = start;
 	}
-	f->ticks++;
-	f->busy_ns += d;
-	if (f->last_end_ns >= f->c->start_ns && tick->begin_ns > f->last_end_ns)
-		f->idle_ns += tick->begin_ns - f->last_end_ns;
 	f->last_end_ns = tick->end_ns;
-	lsc_hist_add(&f->lag, d);
-	if (d < f->c->o.stall_ns)
+	if (tick->end_ns < begin + f->c->o.stall_ns)
 		return;
 	if (f->npending == PENDING_TICKS) { /* its records are stored: it counts besides */
 		f->c->ring_emitted++;
@@ -185,7 +185,7 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 		return;
 	}
 	struct pending_tick *p = &f->pending[f->npending++];
-	*p = (struct pending_tick){.begin_ns = tick->begin_ns,
+	*p = (struct pending_tick){.begin_ns = begin,
 				   .end_ns = tick->end_ns,
 				   .until_ns = lsc_now_ns() + TELL_NS / 2,
 				   .task = tick->longest ? tick->longest->id : 0,
@@ -267,8 +267,10 @@ static void end_open_tick(struct feed *f)
 	uint64_t begin, end = f->until_ns;
 	uint32_t task;
 
-	if (!feed_tick(f, &begin, &task) || begin < f->c->start_ns)
+	if (!feed_tick(f, &begin, &task))
 		return;
+	if (begin < f->c->start_ns)
+		begin = f->c->start_ns;
 	const struct event_stall *k = feed_kernel_last(&f->kernel, begin);
 	if (k)
 		end = k->end_ns;

@@ -473,8 +473,8 @@ void asleep_close(struct collector *c, const struct loop *l, const struct inquir
 /* ---- stall.c ---- */
 void stall_from_kernel(struct collector *c, struct loop *l, const struct event_stall *e,
 		       bool inferred);
-/* The same, whatever the loop's ring tells. part: only the times and bounds are cut to what is to be
- * told, the split is of a longer period. */
+/* The same, whatever the loop's ring tells. part: only the times and bounds are cut to what is to
+ * be told, the split is of a longer period. */
 void stall_from_account(struct collector *c, struct loop *l, const struct event_stall *e,
 			bool inferred, bool part);
 /* Tells and writes stalls whose evidence is complete, or whose time is up (all of them when force

@@ -9,10 +9,10 @@ import threading
 from harness import BIN, MS, PYTHON, Attach, Case, Process, main, part, pause, rng
 
 MOVED = BIN.parent / "tests/e2e/moved"
-STALL_MS = int(os.environ.get("STL", 20))
-SLEEP = int(os.environ.get("SLP", 25)) * MS  # more than that: no turn but is one
-TURNS = int(os.environ.get("TURNS", 200))
+TURNS = 200
 SLACK = 2 * MS
+LONG_US = 60000000
+CPUS = sorted(os.sched_getaffinity(0))
 SHARED = {"start_new_session": False}  # a session of its own may have a share of the CPUs of its own
 
 
@@ -33,74 +33,89 @@ class Mover(threading.Thread):
         self.join()
 
     def run(self):
-        cpus = sorted(os.sched_getaffinity(0))
         while not self.ended.wait(rng.uniform(0, self.pause_s)):
-            os.sched_setaffinity(self.pid, {rng.choice(cpus)})
+            os.sched_setaffinity(self.pid, {rng.choice(CPUS)})
             self.moves += 1
 
 
 class Moved(Case):
     def setUp(self):
         super().setUp()
-        if os.cpu_count() < 2:
+        if len(CPUS) < 2:
             self.skipTest("there is one CPU only")
 
-    def watch(self, spinners, spin_us, pause_s, cpu=None):
-        """Turns that sleep, after they have computed for up to so long, beside so many that compute, on one CPU
-        if that is named."""
+    def target(self, stack):
+        process = stack.enter_context(Process([MOVED], **SHARED))
+        process.next_line("running")
+        return process
+
+    def crowd(self, stack, cpus):
+        """Something that computes on each of these CPUs."""
+        for cpu in cpus:
+            os.sched_setaffinity(stack.enter_context(Process([PYTHON, "-c", "while True: pass"], **SHARED)).pid, {cpu})
+
+    def watch(self, cpus, spin_us, pause_s, sleep_ns=25 * MS, stall_ms=20, others=()):
+        """Turns that sleep, after they have computed for up to so long, while these CPUs are crowded."""
         with contextlib.ExitStack() as stack:
-            target = stack.enter_context(Process([MOVED], **SHARED))
-            target.next_line("running")
-            for _ in range(spinners):
-                spinner = stack.enter_context(Process([PYTHON, "-c", "while True: pass"], **SHARED))
-                if cpu is not None:
-                    os.sched_setaffinity(spinner.pid, {cpu})
-            attach = stack.enter_context(Attach(target.pid, self.capture, "--stall", STALL_MS))
+            target = self.target(stack)
+            self.crowd(stack, cpus)
+            pids = ",".join(str(process.pid) for process in (target, *others))
+            attach = stack.enter_context(Attach(pids, self.capture, "--stall", stall_ms))
+            pause()
+            for other in others:
+                other.tell(f"1 {LONG_US} 0")
             pause()
             with Mover(target.pid, pause_s) as mover:
-                target.tell(f"{TURNS} {SLEEP // 1000} {spin_us}")
+                target.tell(f"{TURNS} {sleep_ns // 1000} {spin_us}")
                 turns = json.loads(target.next_line("{", 90))["turns"]
             pause()
             report = attach.stop()
         print(f"{mover.moves} moves in {(turns[-1]['end_ns'] - turns[0]['begin_ns']) / MS:.0f} ms")
         self.assertGreater(mover.moves, TURNS)
-        self.check(turns, report)
+        self.check(turns, report, target.pid, sleep_ns)
 
-    def check(self, turns, report):
+    def check(self, turns, report, pid, sleep_ns):
         """Each sleep is in a stall of its own, and is that long; no more of the turn is told as a wait for a CPU
         than the sleep leaves of it."""
         start = report["capture"]["clock"]["start_monotonic_ns"]
-        left, wrong = list(report["stalls"]), []
+        loops = {loop["id"] for loop in report["loops"] if loop["tid"] == pid}
+        left, wrong = [stall for stall in report["stalls"] if stall["loop"] in loops], []
         for turn in turns:
             begin, end = turn["sleep_ns"] - start, turn["awake_ns"] - start
             mine = [s for s in left if s["start_ns"] < end and s["start_ns"] + s["duration_ns"] > begin]
             left = [stall for stall in left if stall not in mine]
-            rest = turn["end_ns"] - turn["begin_ns"] - SLEEP
-            if (len(mine) != 1 or part(mine[0], "sleep") < SLEEP - SLACK or part(mine[0], "sleep") > end - begin + SLACK
+            rest = turn["end_ns"] - turn["begin_ns"] - sleep_ns
+            if (len(mine) != 1 or not sleep_ns - SLACK <= part(mine[0], "sleep") <= end - begin + SLACK
                     or part(mine[0], "runqueue") > rest + SLACK):
-                wrong.append((turn["sleep_ns"] - start, turn["awake_ns"] - turn["sleep_ns"], rest, turn["delay_ns"], [
-                    (s["start_ns"], s["duration_ns"], s["split"]) for s in mine]))
+                told = [(stall["start_ns"], stall["duration_ns"], stall["split"]) for stall in mine]
+                wrong.append({"sleep": (begin, end - begin), "rest": rest, "kernel": turn["delay_ns"], "told": told})
         self.assertEqual(wrong, [], f"{len(wrong)} of {len(turns)}; {report['capture']['events']}, "
                          f"lost {report['capture']['lost']}, coverage {report['capture']['coverage']}")
         for stall in left:  # a wait for a CPU right before or behind a turn
             self.assertEqual(stall["cause"], "runqueue", stall)
 
     def test_nobody_else_runs(self):
-        self.watch(0, 0, 0.004)
+        self.watch([], 0, 0.004)
 
     def test_it_computes_before_it_sleeps(self):
-        self.watch(0, 5000, 0.004)
+        self.watch([], 5000, 0.004)
 
     def test_others_compute_on_each_cpu(self):
         """A sleeper that has had more than its share stays in its run queue for a while, and is moved there."""
-        self.watch(os.cpu_count(), 5000, 0.004)
+        self.watch(CPUS, 5000, 0.004)
 
     def test_it_is_moved_from_a_crowded_cpu_to_an_idle_one(self):
         """Where it wakes up."""
-        self.watch(1, 5000, 0.002, cpu=rng.choice(sorted(os.sched_getaffinity(0))))
+        self.watch([rng.choice(CPUS)], 5000, 0.002)
 
     def test_others_compute_and_it_is_moved_all_the_time(self):
-        self.watch(os.cpu_count(), 2000, 0.0005)
+        self.watch(CPUS, 2000, 0.0005)
+
+    def test_short_sleeps_while_wake_ups_are_watched(self):
+        """As they are while some other loop is blocked."""
+        with contextlib.ExitStack() as stack:
+            self.watch([rng.choice(CPUS)], 5000, 0.002, sleep_ns=rng.randint(13, 16) * MS, stall_ms=12,
+                       others=[self.target(stack)])
 
 
 if __name__ == "__main__":

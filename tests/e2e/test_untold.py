@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Turns that end otherwise than by the wait in which they began. Those of a thread with a ring of which the ring
 says nothing, for it has ended, or the turn has no end in it; those of a loop that goes to wait elsewhere."""
+import json
 import os
 import signal
 import time
 
-from harness import BIN, Attach, Case, Process, describe, main, pause, rng
+from harness import BIN, Attach, Case, Process, describe, main, pause, rng, wait_until
 
 TWO_LOOPS = BIN.parent / "tests/e2e/two_loops"
+JOBS = BIN.parent / "tests/e2e/jobs"
 TWO_WAITS = BIN.parent / "tests/e2e/two_waits"
 TURNS = 0.25  # s; a loop of the target turns every 20 ms, so it is known by then
 
@@ -16,6 +18,11 @@ def target():
     process = Process([TWO_LOOPS])
     process.next_line("running")
     return process
+
+
+def in_a_sleep(process):
+    with open(f"/proc/{process.pid}/syscall", encoding="ascii") as file:
+        return file.read().split()[0] in ("35", "230")  # nanosleep, clock_nanosleep
 
 
 class Untold(Case):
@@ -51,6 +58,26 @@ class Untold(Case):
             report = attach.end()
         [stall] = self.assertStalls(report, [truth], "sleep")
         self.assertTrue(stall["in_progress"], describe(report))
+
+    def watch_begin(self, *options):
+        """The capture begins within a turn: what of it lies in the capture is told."""
+        with target() as process:
+            pause()
+            process.tell(f"sleep {rng.uniform(1.5, 2):.3f}")
+            wait_until(lambda: in_a_sleep(process), 5, "its sleep")
+            with Attach(process.pid, self.capture, *options) as attach:
+                end = json.loads(process.next_line("{"))["end_ns"]
+                pause()
+                report = attach.stop()
+        truth = end - report["capture"]["clock"]["start_monotonic_ns"]
+        [stall] = self.assertStalls(report, [truth], "other")
+        self.assertEqual((stall["start_ns"], stall["mode"]), (0, "ring"), describe(report))
+
+    def test_the_begin_of_the_capture_within_a_turn(self):
+        self.watch_begin()
+
+    def test_the_begin_of_the_capture_within_a_turn_by_the_ring_alone(self):
+        self.watch_begin("--require", "ring")
 
     def watch_end(self, *options):
         """The capture ends within a turn."""
@@ -102,6 +129,22 @@ class Elsewhere(Case):
         self.assertEqual(self.planted(report), [], describe(report))
         self.assertGreater(unsure, 1.9e9, describe(report))
         self.assertLess(unsure, 2.4e9, describe(report))
+
+    def test_the_last_turn_of_a_loop_in_a_job(self):
+        """The loop is over then, and the worker waits for its next job."""
+        with Process([JOBS]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                truths = []
+                for number in range(5):
+                    pause(0.2, 0.4)
+                    if number < 2:  # it is learned that these are jobs of a pool
+                        process.ask("0")
+                    else:
+                        truths.append(process.ask(f"{rng.uniform(0.06, 0.2):.3f}"))
+                pause()
+                report = attach.stop()
+        self.assertStalls(report, truths, "sleep")
 
 
 if __name__ == "__main__":

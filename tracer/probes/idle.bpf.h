@@ -212,12 +212,14 @@ static __always_inline bool idles_in_other(struct thread_state *t, __u64 id, __u
 }
 
 /* The thread goes to sleep where it idles besides. A worker of a pool has left its loop, and what
- * it did since its last turn was no tick. */
+ * it did since its last turn was no tick, but for the part in which the loop was not over. */
 static __always_inline void enter_other(struct thread_state *t, __u64 id, __u64 now)
 {
 	t->away = t->other == OTHER_JOBS;
 	if (!t->away)
 		tick_end(t, id, now, false, false);
+	else if (t->tick_ns && now - t->tick_ns >= stall_ns)
+		leave_if_over(t, id);
 	t->tick_ns = 0;
 	t->due_ns = 0;
 	t->off = OFF_IDLE;

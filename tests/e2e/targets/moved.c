@@ -43,7 +43,7 @@ static uint64_t delay_ns(int schedstat)
 
 static void take_turn(struct turn *t, unsigned sleep_us, unsigned spin_us, int schedstat)
 {
-	struct timespec nap = {0, (long)sleep_us * 1000};
+	struct timespec nap = {sleep_us / 1000000, (long)(sleep_us % 1000000) * 1000};
 
 	t->begin_ns = now_ns();
 	uint64_t delay = delay_ns(schedstat);
