@@ -85,9 +85,17 @@ class LoopscopeBeside(Loopscope):
     """Watches a second process, too: a loop whose turns are stalls."""
     busy_ms = rest_ms = 0
 
-    def __init__(self, load, options):
-        super().__init__(load, options)
+    def start(self):
         self.busy = spawn(["/usr/bin/python3", HERE / "busy_loop.py", self.busy_ms, self.rest_ms], self.cpu, nice=5)
+        try:
+            super().start()
+        except Failed:
+            end(self.busy)
+            raise
+
+    def stop(self):
+        end(self.busy)
+        super().stop()
 
     def targets(self):
         return [*super().targets(), "-p", self.busy.pid]
@@ -100,12 +108,9 @@ class LoopscopeBeside(Loopscope):
                                (begin, end, end, begin)).fetchall()
         return sum(until - since for since, until in spans)
 
-    def close(self):
-        end(self.busy)
-
 
 class LoopscopeArmed(LoopscopeBeside):
-    name, about = "armed", "loopscope attach, precise mode armed all the time, as in a first few seconds"
+    name, about = "armed", "loopscope attach, precise mode armed all the time, as in the first seconds"
     busy_ms, rest_ms = 22, 2  # it rests so little that the precise mode stays armed on its account, till its ration is spent
 
     def check(self, watched):
@@ -117,7 +122,7 @@ class LoopscopePrecise(LoopscopeBeside):
     """The precise mode is armed for it as far as its ration goes."""
     name, about = "precise", "loopscope attach, beside a loop that stalls nine tenths of the time"
     busy_ms, rest_ms = 22, 2
-    settle, slice = 5, 2.56
+    settle, slice = 9, 2.56
 
     def check(self, watched):
         share = self.armed_ns(watched) / (watched.end_ns - watched.begin_ns)
