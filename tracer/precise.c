@@ -27,7 +27,7 @@
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
 #define OFTEN_NS      LSC_NS_PER_S	   /* loops that never sleep are met by the sampler */
 #define RATION_DIV    4			   /* armed for a fourth of the time in the long run */
-#define RATION_MAX_NS (2 * LSC_NS_PER_S)   /* where so much is saved up at first */
+#define RATION_MAX_NS (5 * LSC_NS_PER_S)   /* where so much is saved up at first */
 #define RATION_NS     (50 * LSC_NS_PER_MS) /* it goes on when so much is, and two thresholds */
 
 void precise_note(struct collector *c, uint64_t now)
@@ -77,8 +77,8 @@ static void reckon(struct collector *c, uint64_t now)
 	r->saved_ns += (int64_t)(passed / RATION_DIV) - (int64_t)(c->armed_ns ? passed : 0);
 	if (!r->at_ns || r->saved_ns > most)
 		r->saved_ns = most;
-	if (r->saved_ns < -(int64_t)REST_NS)
-		r->saved_ns = -(int64_t)REST_NS; /* the pause is short after a long tick, too */
+	if (r->saved_ns < -(int64_t)HOLD_NS)
+		r->saved_ns = -(int64_t)HOLD_NS; /* the pause is short after a long tick, too */
 	if (r->saved_ns >= enough)
 		r->spent_ns = 0;
 	else if (r->saved_ns <= 0 && !r->spent_ns)

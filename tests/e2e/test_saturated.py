@@ -8,7 +8,7 @@ from harness import BIN, MS, SLACK, Attach, Case, Process, describe, pause, rng
 
 THRESHOLD_NS = 10 * MS  # of attach, by default
 PAUSE_NS = (62 + 5) * MS  # between the glances at a saturated loop, at the default threshold, and between two looks
-LATE_NS = 5000 * MS  # what is saved up for the precise mode is spent by then
+LATE_NS = 9000 * MS  # what is saved up for the precise mode is spent by then
 
 
 class Saturated(Case):
@@ -57,7 +57,7 @@ class Saturated(Case):
     def test_a_loop_whose_every_turn_is_a_stall_has_a_ration_of_the_precise_mode(self):
         def script(target):
             target.tell("busy")
-            time.sleep(rng.uniform(8, 9))
+            time.sleep(rng.uniform(12, 13))
             return target.ask("idle")
 
         report, longest_ns = self.watch(script, rng.randrange(22000, 26000))
