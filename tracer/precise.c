@@ -8,7 +8,6 @@
  * expense of every system call of the host: it gets glances, which last until one of its ticks has
  * ended, and pauses in between, whose ticks cannot be told apart and lower the coverage. A glance
  * costs the host what some 2 ms of the precise mode do, for the arming itself, however short it is.
- * Loops that stall most of the time may have it for a ration of the time in the long run.
  */
 #include "state.h"
 
@@ -25,10 +24,7 @@
 #define PAUSE_MUL     31		  /* a glance for each 32nd of the time */
 #define SATURATED_DIV 10		  /* idle for less than a tenth of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
-#define OFTEN_NS      LSC_NS_PER_S	   /* loops that never sleep are met by the sampler */
-#define RATION_DIV    4			   /* armed for a fourth of the time in the long run */
-#define RATION_MAX_NS (5 * LSC_NS_PER_S)   /* where so much is saved up at first */
-#define RATION_NS     (50 * LSC_NS_PER_MS) /* it goes on when so much is, and two thresholds */
+#define OFTEN_NS      LSC_NS_PER_S /* loops that never sleep are met by the sampler */
 
 void precise_note(struct collector *c, uint64_t now)
 {
@@ -62,36 +58,6 @@ static void begin_pause(const struct collector *c, struct loop *l, uint64_t glan
 	p->glance_ns = 0;
 	p->paused_ns = now;
 	p->pause_ns = PAUSE_MUL * glance_cost_ns(c, glance_ns);
-}
-
-/* The precise mode is paid for, and is spent or has been saved up again. */
-static void reckon(struct collector *c, uint64_t now)
-{
-	struct ration *r = &c->ration;
-	uint64_t passed = r->at_ns ? now - r->at_ns : 0;
-	int64_t enough = (int64_t)(2 * c->o.stall_ns > RATION_NS ? 2 * c->o.stall_ns : RATION_NS);
-	int64_t most = enough + (int64_t)RATION_MAX_NS;
-
-	if (probe_is_exact(c->probe))
-		return;
-	r->saved_ns += (int64_t)(passed / RATION_DIV) - (int64_t)(c->armed_ns ? passed : 0);
-	if (!r->at_ns || r->saved_ns > most)
-		r->saved_ns = most;
-	if (r->saved_ns < -(int64_t)HOLD_NS)
-		r->saved_ns = -(int64_t)HOLD_NS; /* the pause is short after a long tick, too */
-	if (r->saved_ns >= enough)
-		r->spent_ns = 0;
-	else if (r->saved_ns <= 0 && !r->spent_ns)
-		r->spent_ns = now;
-	r->at_ns = now;
-}
-
-/* Something is not seen by the precise mode. Said once. */
-static void say_unseen(struct collector *c, bool *said, const char *what, const char *why)
-{
-	if (!*said)
-		ledger_stored(c, store_put_unseen(c->store, what, why));
-	*said = true;
 }
 
 /* From now on it is looked at who asks, stalls and sleeps. */
@@ -188,8 +154,6 @@ static bool is_glance(struct collector *c, struct loop *l, uint64_t now)
 	if (lasts > c->o.stall_ns && now > since + c->o.stall_ns) {
 		p->glance_ns = 0;
 		p->saturated = false;
-		if (c->ration.spent_ns)
-			c->ration.spent_ns = now;
 		return false;
 	}
 	if (lasts > c->o.stall_ns / 2) {
@@ -206,8 +170,7 @@ static bool is_in_a_long_one(const struct collector *c, uint64_t since, uint64_t
 {
 	uint64_t watched_ns = since > c->armed_ns ? since : c->armed_ns;
 
-	return c->armed_ns && now > watched_ns + c->o.stall_ns &&
-	       (!c->ration.spent_ns || since < c->ration.spent_ns);
+	return c->armed_ns && now > watched_ns + c->o.stall_ns;
 }
 
 /* A loop with pauses is not saturated any more: it has slept for a tenth of the time, of more time
@@ -245,12 +208,6 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 		begin_glance(c, l, now);
 		return false;
 	}
-	if (c->ration.spent_ns) {
-		say_unseen(c, &c->ration.said, "each tick of a loop that stalls most of the time",
-			   "ticks that compute are told apart for a part of the time, to spare the "
-			   "host");
-		return false;
-	}
 	if (c->armed_ns && now < c->span_ns + SPAN_NS)
 		return true;
 	if (!is_saturated(c, l, idle_ns, now)) {
@@ -262,9 +219,12 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 	p->judged_ns = now;
 	p->idle_ns = idle_ns;
 	begin_pause(c, l, 0, now);
-	say_unseen(c, &c->paused, "each tick of a saturated loop",
-		   "it never sleeps, so its ticks are told apart only now and then, to spare the "
-		   "host");
+	if (!c->paused)
+		ledger_stored(c,
+			      store_put_unseen(c->store, "each tick of a saturated loop",
+					       "it never sleeps, so its ticks are told apart only "
+					       "now and then, to spare the host"));
+	c->paused = true;
 	return false;
 }
 
@@ -317,12 +277,9 @@ static bool look_closer(struct collector *c, struct loop *l, uint64_t since, uin
 
 static void disarm_what_is_over(struct collector *c, bool glances, uint64_t now)
 {
-	const struct hold *h = &c->armed;
-	bool over = is_over(c, h, now) || (c->ration.spent_ns && now > h->last_ns + REST_NS);
-
-	if (c->armed_ns && h->last_ns != now)
+	if (c->armed_ns && c->armed.last_ns != now)
 		victim_pause(c);
-	if (c->armed_ns && over && !glances)
+	if (c->armed_ns && !glances && is_over(c, &c->armed, now))
 		disarm(c, now);
 	if (c->waking.last_ns && is_over(c, &c->waking, now)) {
 		probe_disarm_waking(c->probe);
@@ -339,7 +296,6 @@ void precise_steer(struct collector *c, uint64_t now)
 	c->held_at_ns = UINT64_MAX;
 	if (!c->probe)
 		return;
-	reckon(c, now);
 	for (struct loop *l = c->loops; l; l = l->hh.next) {
 		uint64_t idle_ns, since, half = c->o.stall_ns / 2;
 
@@ -354,8 +310,7 @@ void precise_steer(struct collector *c, uint64_t now)
 			c->held_at_ns = since + half < c->held_at_ns ? since + half : c->held_at_ns;
 			continue;
 		}
-		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now) ||
-		    (c->ration.spent_ns && !l->precise.saturated)) {
+		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now)) {
 			hold(&c->sampled, c, l, since, now);
 			probe_sample(c->probe, true);
 		}

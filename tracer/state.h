@@ -119,14 +119,6 @@ struct hold {
 	uint64_t rest_ns; /* ... where all loops rest */
 };
 
-/* What the precise mode may be armed for, in the long run. */
-struct ration {
-	uint64_t at_ns;	   /* when it was reckoned last */
-	int64_t saved_ns;  /* of armed time */
-	uint64_t spent_ns; /* since when it is used up, until some is saved again; 0: it is not */
-	bool said;
-};
-
 /* The tick that a loop is in, while it is announced. */
 struct ongoing {
 	uint64_t tick_ns;  /* its begin; 0: none was worth a look yet */
@@ -294,7 +286,6 @@ struct collector {
 	uint64_t held_at_ns; /* when the first running tick will have lasted for half the threshold
 			      */
 	bool paused;	     /* some loop was saturated */
-	struct ration ration;
 	uint64_t next_walk_ns;	/* sockets are not looked through before */
 	uint64_t scans_paid_ns; /* nor descriptors for rings */
 	size_t scan_first;	/* the target that is looked at first then */

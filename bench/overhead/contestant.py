@@ -102,25 +102,13 @@ class LoopscopeBeside(Loopscope):
         return sum(until - since for since, until in spans)
 
 
-class LoopscopeArmed(LoopscopeBeside):
-    name, about = "armed", "loopscope attach, precise mode armed all the time, as in the first seconds"
-    busy_ms, rest_ms = 22, 2  # it rests so little that the precise mode stays armed on its account, till its ration is spent
+class LoopscopePrecise(LoopscopeBeside):
+    name, about = "precise", "loopscope attach, precise mode armed all the time"
+    busy_ms, rest_ms = 22, 2  # it rests so little that the precise mode stays armed on its account
 
     def check(self, watched):
         if self.armed_ns(watched) < watched.end_ns - watched.begin_ns:
             raise Failed("the precise mode was not armed all the time")
-
-
-class LoopscopePrecise(LoopscopeBeside):
-    """The precise mode is armed for it as far as its ration goes."""
-    name, about = "precise", "loopscope attach, beside a loop that stalls nine tenths of the time"
-    busy_ms, rest_ms = 22, 2
-    settle, slice = 9, 2.56
-
-    def check(self, watched):
-        share = self.armed_ns(watched) / (watched.end_ns - watched.begin_ns)
-        if not 0.1 < share < 0.4:
-            raise Failed(f"the precise mode was armed for {share:.0%} of the time")
 
 
 class LoopscopeSaturated(LoopscopeBeside):
@@ -198,5 +186,5 @@ class Offcputime(Contestant):
         return self.holds("bpf_link") or self.holds("perf_event")
 
 
-CONTESTANTS = {one.name: one for one in (Nothing, Loopscope, LoopscopeStalls, LoopscopeSaturated, LoopscopePrecise, LoopscopeArmed, Bpftrace, Offcputime, PerfRecord,
+CONTESTANTS = {one.name: one for one in (Nothing, Loopscope, LoopscopeStalls, LoopscopeSaturated, LoopscopePrecise, Bpftrace, Offcputime, PerfRecord,
                                          PerfTrace, Strace)}
