@@ -4,7 +4,7 @@
  * they lie in memory that changes when it runs on. What was read by then is the block's, also where
  * it takes longer until all of it has names.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * frames in common with it, up to the function that turns the loop: what that function called
  * instead of the wait, past the frames of a loop library, is the callback.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Start, time and end of a job. */
-#include "state.h"
+#include "evidence.h"
 
 #include <errno.h>
 #include <stdio.h>

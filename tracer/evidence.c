@@ -3,7 +3,7 @@
  * Blocks and samples, from the event to the row. A block is written at once and again
  * when its stack or its stall is known; a sample is written when its tick is over.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * lock is a string of 5 ms waits that may each be too short for an event, and where it names its
  * holder. What is read there is the target's to choose: a holder is one of its threads, or nobody.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <string.h>
 

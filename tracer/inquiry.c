@@ -6,7 +6,7 @@
  * that it waits for, and that thread's stack. Each answer is believed only if the block was still
  * the same afterwards; no thread is stopped for it.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <errno.h>
 #include <stdio.h>

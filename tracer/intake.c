@@ -3,7 +3,7 @@
  * Kernel events on their way in: to the loop they belong to, held back until its primary wait is
  * certain, then stored, or withdrawn.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the inspector was asked, from the question to the answer. */
-#include "state.h"
+#include "evidence.h"
 
 #include <errno.h>
 #include <stdio.h>

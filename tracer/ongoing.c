@@ -3,7 +3,7 @@
  * Stalls that still go on: announced after one second, and again at ten times that and so on, with
  * what the loop is in at that moment. Nothing of it is stored: the end of a stall is.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdlib.h>
 #include <string.h>

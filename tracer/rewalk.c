@@ -5,7 +5,7 @@
  * in then get their names. Copies
  * with frames of Python or JavaScript are not kept: those of that time may be gone.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdio.h>
 #include <stdlib.h>

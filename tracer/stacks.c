@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Stacks by their frames: equal ones are one, stored once. */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * Ticks that became stalls: their length, their split, their culprit; written when their evidence
  * is complete.
  */
-#include "state.h"
+#include "evidence.h"
 
 #include <stdlib.h>
 #include <string.h>

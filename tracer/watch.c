@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Targets, their threads, and which of these are loops. */
-#include "state.h"
+#include "evidence.h"
 
 #include <errno.h>
 #include <stdio.h>

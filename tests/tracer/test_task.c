@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "state.h"
+#include "evidence.h"
 
 #define ADDRESS 0x7f0000001000ull
 
