@@ -241,14 +241,19 @@ uint64_t inquiry_least_ns(const struct collector *c)
 }
 
 /* Waits for CPython's lock end after 5 ms and begin again: they must be looked into sooner, and
- * some of them tell as much as all. */
-static bool is_due(const struct collector *c, const struct loop *l, const struct thread_state *t,
+ * some of them tell as much as all. The collector polls as often: in step with them it would meet
+ * each too young, so it comes back for one. */
+static bool is_due(struct collector *c, const struct loop *l, const struct thread_state *t,
 		   uint64_t now)
 {
 	bool gil = t->cause == LSC_CAUSE_GIL;
-	uint64_t least = gil ? c->block_ns : inquiry_least_ns(c);
+	uint64_t due = t->off_ns + (gil ? c->block_ns : inquiry_least_ns(c));
 
-	return t->off == OFF_BLOCK && now >= t->off_ns + least && (!gil || now >= l->gil_due_ns);
+	if (t->off != OFF_BLOCK || (gil && now < l->gil_due_ns))
+		return false;
+	if (gil && now < due && due < c->held_at_ns)
+		c->held_at_ns = due;
+	return now >= due;
 }
 
 /* The loop is in another block: what was found out is kept until that one's event is here, which

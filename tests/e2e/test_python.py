@@ -51,8 +51,11 @@ SYNC_LINKS = LINKS + [
     "@functools.lru_cache\n@functools.partial\ndef ready():\n    return {call}\nready()",
     "def wrap(inner):\n    @functools.wraps(inner)\n    def wrapped(*args):\n        return inner(*args)\n    return wrapped\n"
     "@wrap\ndef ready():\n    return {call}\nready()",
-    "exec(compile('x = 1\\n\\n{plain}', __file__, 'exec'), globals(), locals())",
-    "eval('{plain}', globals(), locals())",
+    # Kept as an import keeps it: a sample that is read when the tick is over has no frames of code that is freed by then.
+    "globals().setdefault('kept', []).append(\n    compile('x = 1\\n\\n{plain}', __file__, 'exec'))\n"
+    "exec(kept[-1], globals(), locals())",
+    "globals().setdefault('kept', []).append(\n    compile('{plain}', '<string>', 'eval'))\n"
+    "eval(kept[-1], globals(), locals())",
 ]
 ASYNC_LINKS = LINKS + [
     "async def produce():\n    yield 0\n    yield {call}\nasync for _ in produce(): x = 1",
