@@ -177,7 +177,8 @@ static void on_tick(const struct ring_tick *tick, void *arg)
 		begin = start;
 	}
 	f->last_end_ns = tick->end_ns;
-	if (tick->end_ns < begin + f->c->o.stall_ns)
+	if (tick->end_ns < begin + f->c->o.stall_ns ||
+	    stall_was_told(f->l, begin, tick->end_ns)) /* before the ring was found */
 		return;
 	if (f->npending == PENDING_TICKS) { /* its records are stored: it counts besides */
 		f->c->ring_emitted++;

@@ -3,12 +3,11 @@
  * What the files of the collector share: the state of a job. Internal to tracer/.
  *   collector.c  start, time, end          watch.c    targets, threads and loops
  *   intake.c     events on their way in    evidence.c blocks, samples
- *   stacks.c     frames, each stack once   jobs.c     questions to the inspector (these: evidence.h)
- *   inquiry.c    blocks while they last    stall.c    ticks that became stalls
- *   precise.c    the precise mode          feed.c     rings, found by feed_find.c
- *   ledger.c     what was lost, the host   victim.c   sockets and timers that waited
- *   overhead.c   what watching costs       ongoing.c  stalls that still go on
- *   gil.c        CPython's lock             host.c     what the host took
+ *   stacks.c     frames, each stack once   jobs.c     questions to the inspector (these:
+ * evidence.h) inquiry.c    blocks while they last    stall.c    ticks that became stalls precise.c
+ * the precise mode          feed.c     rings, found by feed_find.c ledger.c     what was lost, the
+ * host   victim.c   sockets and timers that waited overhead.c   what watching costs       ongoing.c
+ * stalls that still go on gil.c        CPython's lock             host.c     what the host took
  *   task.c       tasks of loops without a ring  chain.c  frames of Python in samples
  *   callback.c   callbacks of loops in C    said.c     marks and counters of applications
  */
@@ -34,8 +33,9 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
-#define JS_SAMPLES	  16  /* those at the begin of a tick of JavaScript that are all unwound */
-#define STALL_SAMPLES_MAX 32  /* samples of a stall that are unwound */
+#define TOLD_STALLS	  16
+#define JS_SAMPLES	  16 /* those at the begin of a tick of JavaScript that are all unwound */
+#define STALL_SAMPLES_MAX 32 /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
 #define SETTLE_NS	  400000000ull /* a stall waits this long for its stacks and its ring */
@@ -156,6 +156,11 @@ struct loop {
 	struct sample *samples; /* array, oldest first */
 	size_t nsamples;
 	struct stall *stalls;
+	struct { /* the last stalls by the kernel's account: a ring that is found later has them,
+		    too */
+		uint64_t begin_ns, end_ns;
+	} told[TOLD_STALLS];
+	unsigned int ntold; /* ever */
 	struct inquiry inquiry;
 	struct inquiry past[PAST_INQUIRIES]; /* of blocks whose events are still on their way */
 	unsigned int npast;		     /* so many were put there; the oldest gives way */
@@ -342,6 +347,8 @@ void stall_settle(struct collector *c, struct loop *l, uint64_t now, bool force)
  * or NULL. in_progress: it has no end, and lasted until `end` at least. Its id, 0 out of memory. */
 int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uint64_t end,
 			uint32_t task, const struct event_stall *kernel, bool in_progress);
+/* The kernel's account of what overlaps these times was a stall already. */
+bool stall_was_told(const struct loop *l, uint64_t begin_ns, uint64_t end_ns);
 /* Tells the client. longest may be NULL. */
 void stall_tell(struct collector *c, struct loop *l, const struct store_stall *row,
 		const struct store_block *longest, uint32_t ring_task);

@@ -108,7 +108,7 @@ class TargetEnds(Case):
         self.assertEqual([time for time in times if time[0] > time[1]], [])
 
     def test_an_exec_within_a_stall_keeps_the_stall(self):
-        seconds = rng.uniform(0.2, 0.4)
+        seconds = round(rng.uniform(0.2, 0.4), 3)
         with target() as process, Attach(process.pid, self.capture) as attach:
             pause()
             process.tell(f"sleep-exec {seconds:.3f}")

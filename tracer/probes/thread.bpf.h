@@ -13,24 +13,28 @@
 #define MOVED_NS   20000000ull /* a sleeper has left its run queue by then */
 
 #define CLOCK_AGE   4000000ull
-#define CLOCK_APART 2000 /* the clocks run apart by less than one part in so many */
+#define CLOCK_APART 2000ll
 
-/* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as compared at a time of the latter. The
- * two run apart by less than 2 us in the 4 ms from one comparison to the next. */
-__u64 clock_offset[PROBE_CPUS], clock_compared[PROBE_CPUS];
+/* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as compared at a time of the latter; and
+ * what the last comparison found, whether or not it counts. The two run apart by less than 2 us in
+ * the 4 ms from one comparison to the next. */
+__u64 clock_offset[PROBE_CPUS], clock_compared[PROBE_CPUS], clock_seen[PROBE_CPUS];
 
 /* Compares the clocks of a CPU, where its run queue's stands at `clock`. That was read a little
- * before: if the host took the CPU away since, what is found is too large by that time, and would
- * put up to 4 ms of what follows into the future. It is found again then, at the next switch.
- * Returns now. */
+ * before, at the wake-up for one that has just woken up: if the way from there was long, or the
+ * host took the CPU away meanwhile, what is found is too large by that time, and would put up to
+ * 4 ms of what follows into the future. It counts where it is no larger than what is known, or is
+ * found twice. Returns now. */
 static __always_inline __u64 clock_compare(__u64 cpu, __u64 clock)
 {
-	__u64 now = bpf_ktime_get_ns(), offset = now - clock, last = clock_compared[cpu];
+	__u64 now = bpf_ktime_get_ns(), offset = now - clock, seen = clock_seen[cpu];
+	bool known = clock_compared[cpu] && (__s64)(offset - clock_offset[cpu]) <= CLOCK_APART;
 
-	if (last && (__s64)(offset - clock_offset[cpu]) > (__s64)((clock - last) / CLOCK_APART))
-		return now;
-	clock_offset[cpu] = offset;
-	clock_compared[cpu] = clock;
+	clock_seen[cpu] = offset;
+	if (known || offset - seen + CLOCK_APART <= 2 * CLOCK_APART) {
+		clock_offset[cpu] = offset;
+		clock_compared[cpu] = clock;
+	}
 	return now;
 }
 
