@@ -11,6 +11,7 @@ import time
 import apps
 import harness
 from harness import MS, SLACK, Attach, Case, describe, part, rng
+from standstill import Standstill
 
 PHASE = 30 if os.environ.get("LSC_FULL") == "1" else 1.6
 STALL = 20  # ms; a turn of a saturated app may take 10 on a crowded host
@@ -25,6 +26,8 @@ class Watched(Case):
     def setUp(self):
         super().setUp()
         self.truths = []
+        self.host = Standstill(self.dir)
+        self.addCleanup(self.host.end)
 
     def attach(self, app):
         return Attach(app.pid, self.capture, "--stall", STALL, *app.options)
@@ -48,16 +51,21 @@ class Watched(Case):
         with app.load(**options):
             self.phase(app, app.plants_under_load, STALL * MS // 2)
 
+    def stood_ns(self, stall, report):
+        """What the host took of the stall."""
+        begin = report["capture"]["clock"]["start_monotonic_ns"] + stall["start_ns"]
+        return self.host.ns(begin, begin + stall["duration_ns"])
+
     def assertIs(self, stall, truth, report, exact):
         """The stall is the planted block, as long as the app says. Computing is certain only from the
         moment that precise mode was armed, and of a wait that io_uring interrupts only its longest piece:
-        there the bounds hold the truth."""
+        there the bounds hold the truth. The turn around it may have been longer where the host stood still."""
         told = f"planted {self.truths}; {describe(report)}"
         crowded = truth.delay_ns > truth.ns / 3
         causes = CAUSES[truth.kind] | ({"runqueue"} if crowded else set())
         self.assertIn(stall["cause"], causes, told)
         others = min(truth.others_ns, part(stall, "cpu-user") + part(stall, "cpu-kernel"))
-        most = truth.ns + truth.unsure_ns + truth.rest_ns + SLACK + part(stall, "runqueue") + others
+        most = truth.ns + truth.unsure_ns + truth.rest_ns + SLACK + part(stall, "runqueue") + others + self.stood_ns(stall, report)
         least = (truth.ns - truth.delay_ns if truth.others_ns else max(truth.ns, truth.call_ns)) - SLACK
         self.assertLessEqual(stall["duration_min_ns"], most, told)
         self.assertGreaterEqual(stall["duration_max_ns"], max(truth.ns, truth.call_ns) - SLACK, told)
@@ -71,7 +79,7 @@ class Watched(Case):
 
     def check(self, report, app):
         """Exactly what was planted, each in its loop, and exactly the app's loops. What else is told as a
-        stall was none but for the time that the loop lacked a CPU."""
+        stall was none but for the time that the loop lacked a CPU, or the host stood still."""
         told = f"planted {self.truths}; {describe(report)}"
         tids = {loop["id"]: loop["tid"] for loop in report["loops"]}
         self.assertEqual(set(tids.values()), app.loops(), told)
@@ -84,7 +92,8 @@ class Watched(Case):
             self.assertIs(mine[0], truth, report, app.exact)
             del left[mine[0]["id"]]
         for stall in left.values():
-            self.assertLess(stall["duration_ns"] - part(stall, "runqueue"), STALL * MS, f"{stall}; {told}")
+            lacked = part(stall, "runqueue") + self.stood_ns(stall, report)
+            self.assertLess(stall["duration_ns"] - lacked, STALL * MS, f"{stall}; {told}")
         for finding in report["findings"]:  # blocks that held nothing up for long are told too
             if finding["rule"] not in ("host-contention", "blind"):
                 self.assertTrue(finding["stall_ids"] or finding["severity"] == "info", told)

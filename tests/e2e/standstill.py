@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""When a CPU stood still, as the host of a virtual machine may have it: no clock of a program tells that, least of
+all how long its turns were meant to be. On each CPU a process of the highest priority sleeps for two milliseconds at a
+time, and says when it came back late."""
+import os
+import pathlib
+import subprocess
+
+from harness import MS, PYTHON
+
+LATE_NS = 4 * MS
+WATCH = f"""
+import time
+last = time.monotonic_ns()
+while True:
+    time.sleep(0.002)
+    now = time.monotonic_ns()
+    if now - last > {LATE_NS}:
+        print(last, now, flush=True)
+    last = now
+"""
+
+
+class Standstill:
+    """Watched from its making to its end()."""
+
+    def __init__(self, folder):
+        self.files, self.processes = [], []
+        for cpu in sorted(os.sched_getaffinity(0)):
+            self.files.append(pathlib.Path(folder) / f"standstill.{cpu}")
+            with self.files[-1].open("w", encoding="ascii") as out:
+                self.processes.append(subprocess.Popen(["taskset", "-c", str(cpu), "chrt", "-f", "90", PYTHON, "-c", WATCH],
+                                                       stdin=subprocess.DEVNULL, stdout=out))
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def ns(self, begin_ns, end_ns):
+        """For how much of the time between these some CPU stood still."""
+        spans = sorted(tuple(map(int, line.split())) for file in self.files
+                       for line in file.read_text(encoding="ascii").splitlines(keepends=True) if line.endswith("\n"))
+        total, until = 0, begin_ns
+        for begin, end in spans:
+            begin, end = max(begin, until), min(end, end_ns)
+            if end > begin:
+                total, until = total + end - begin, end
+        return total
