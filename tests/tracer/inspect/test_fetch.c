@@ -138,7 +138,7 @@ static void one_is_asked_for_at_a_time_and_each_once(void **state)
 static void targets_take_turns(void **state)
 {
 	static const char *const order[] = {"a000", "b000", "c000", "a001", "b001", "a002", "a003"};
-	char id[8];
+	char id[16];
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
