@@ -26,6 +26,7 @@ struct page {
 struct tasklist {
 	struct page *pages, **end; /* owned; full ones */
 	bool failed;		   /* no memory for another one */
+	uint32_t nameless;	   /* tasks that are not told */
 	struct message_page head;
 	struct message_page_task tasks[PAGE_TASKS];
 	struct message_page_frame frames[PAGE_FRAMES];
@@ -177,6 +178,11 @@ static bool add_task(struct pyview *v, const struct pylist_task *task, void *arg
 	struct message_page *h = &t->head;
 	char name[MESSAGE_TEXT_MAX];
 
+	/* a task always has a name: this one was freed since it was read */
+	if (!pytask_name(v, task->name, name, sizeof(name))) {
+		t->nameless++;
+		return true;
+	}
 	if (h->ntasks == PAGE_TASKS || h->nframes + PYAWAIT_MAX > PAGE_FRAMES ||
 	    h->nlinks + PYWAKER_MAX > PAGE_LINKS || h->text_size > TEXT_FULL)
 		end_page(t);
@@ -189,8 +195,7 @@ static bool add_task(struct pyview *v, const struct pylist_task *task, void *arg
 					.state = state_of(task),
 					.nlinks = (uint32_t)task->wakes.n,
 					.cut = task->chain.cut};
-	if (pytask_name(v, task->name, name, sizeof(name)))
-		m->name = add_text(t, name);
+	m->name = add_text(t, name);
 	if (task->waiter && pyobject_type_name(v, task->waiter, name, sizeof(name)))
 		m->waits = add_text(t, name);
 	for (size_t i = 0; i < task->chain.n; i++) {
@@ -213,12 +218,13 @@ static enum message_why read_all(struct tasklist *t, struct pyview *v, struct in
 {
 	struct pylist_tally tally;
 	uint64_t begin = lsc_now_ns();
+	t->nameless = 0;
 	enum message_why why = pylist_read(v, add_task, t, &tally);
 
 	end_page(t);
 	*ret = (struct inspector_tally){
-		.told = (uint32_t)tally.told,
-		.changed = (uint32_t)tally.changed,
+		.told = (uint32_t)tally.told - t->nameless,
+		.changed = (uint32_t)tally.changed + t->nameless,
 		.omitted = tally.omitted < UINT32_MAX ? (uint32_t)tally.omitted : UINT32_MAX,
 		.torn = (uint32_t)tally.torn,
 		.version =

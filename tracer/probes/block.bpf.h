@@ -13,7 +13,10 @@
 #include "regs.bpf.h"
 #include "victim.bpf.h"
 
-#define TELL_AGAIN_NS 1000000ull
+#define TELL_AGAIN_NS	   1000000ull
+#define NR_CLOCK_NANOSLEEP 230
+#define SLEEP_ABSOLUTE	   1	      /* TIMER_ABSTIME */
+#define SLEEP_DELAY_NS	   1000000ull /* shorter ones are believed */
 
 enum call_kind { CALL_OTHER, CALL_SLEEP, CALL_LOCK, CALL_CHILD, CALL_NET, CALL_FD, CALL_PATH };
 
@@ -390,6 +393,23 @@ static __always_inline int block_cause(const struct thread_state *t)
 	if (c == LSC_CAUSE_NETWORK_IO && t->fd_kind == FD_UNIX && t->waker_exiting)
 		return LSC_CAUSE_CHILD_WAIT;
 	return c < PROBE_CAUSES ? c : LSC_CAUSE_OTHER;
+}
+
+/* How much of a delay in run queues can be true of a sleep that was meant to last for so long: none
+ * before its time. Returns that. */
+__noinline __u64 sleep_delay(struct thread_state *t, __u32 tid, __u64 now, __u64 delay)
+{
+	if (!t)
+		return delay;
+	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
+	struct aux *aux = slot ? (struct aux *)slot->block.aux : NULL;
+	bool absolute = t->nr == NR_CLOCK_NANOSLEEP && t->args[1] & SLEEP_ABSOLUTE;
+
+	if (!aux || slot->block.off_ns != t->off_ns || aux->type != AUX_TIME || absolute)
+		return delay;
+	__u64 until = block_began(t) + aux->time[0] * 1000000000ull + aux->time[1];
+	__u64 most = now > until ? now - until : 0;
+	return delay < most ? delay : most;
 }
 
 static __always_inline void block_fill(struct event_block *b, const struct thread_state *t,
