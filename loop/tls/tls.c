@@ -319,7 +319,7 @@ static int make(struct lsc_stream *stream, struct lsc_tls_context *context, cons
 int lsc_tls_start(struct lsc_stream *stream, struct lsc_tls_context *context,
 		  const char *server_name)
 {
-	struct tls *t;
+	struct tls *t = NULL;
 	int r = make(stream, context, server_name, &t);
 
 	if (r < 0)
