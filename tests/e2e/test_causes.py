@@ -15,6 +15,7 @@ import unittest
 
 from harness import (BIN, HERE, MS, PYTHON, SLACK, Attach, Case, Process, describe, main, part, pause, rng,
                      wait_until)
+from standstill import Standstill
 
 CAUSES = BIN.parent / "tests/e2e/causes"
 INTERRUPTED = BIN.parent / "tests/e2e/interrupted"
@@ -118,6 +119,11 @@ def drawn_apart(one, other, draws):
 
 
 class Planted(Case):
+    def setUp(self):
+        super().setUp()
+        self.host = Standstill(self.dir)
+        self.addCleanup(self.host.end)
+
     def origin(self):
         """The capture's start on CLOCK_MONOTONIC."""
         with contextlib.closing(sqlite3.connect(f"file:{self.capture}?mode=ro", uri=True)) as db:
@@ -131,13 +137,22 @@ class Planted(Case):
         self.assertEqual(len(stalls), 1, f"{truth} at {begin / MS:.0f}; {describe(report)}")
         return stalls[0]
 
-    def assertPart(self, stall, cause, least, most, report):
-        """Between two measures, give or take what a target that measures itself cannot see. A collector
-        that got no CPU for a while cannot tell where the tick began, and says so by its bounds."""
-        slack = SLACK + stall["duration_max_ns"] - stall["duration_ns"]
-        told = f"{cause} is {part(stall, cause)} of {stall['split']}, not {least}..{most}; {describe(report)}"
-        self.assertGreaterEqual(part(stall, cause), least - slack, told)
-        self.assertLessEqual(part(stall, cause), most + SLACK, told)
+    def assertPart(self, stall, cause, least, most, report, truth=None):
+        """Between two measures, give or take what a target that measures itself cannot see: the kernel's
+        clocks stop with the CPU when the host takes that away. A collector that got no CPU for a while
+        cannot tell where the tick began, and says so by its bounds."""
+        begin = self.origin() + stall["start_ns"]
+        stood = self.host.ns(begin, begin + stall["duration_ns"])
+        unsure = stall["duration_max_ns"] - stall["duration_ns"]
+        told = (f"{cause} is {part(stall, cause)} of {stall['split']}, not {least}..{most}; CPUs stood still for "
+                f"{stood}; {truth or ''}; {describe(report)}")
+        self.assertGreaterEqual(part(stall, cause), least - SLACK - unsure - stood, told)
+        self.assertLessEqual(part(stall, cause), most + SLACK + stood, told)
+
+    def assertDelay(self, stall, truth, report):
+        """It lacked a CPU for as long as it says, and maybe before and after what it measured."""
+        around = max(0, stall["duration_ns"] - truth["ns"])
+        self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"] + around, report, truth)
 
     def assertSplit(self, stall, kind, truth, report):
         """The parts are what the target's clocks say, and the largest names the stall. On a crowded
@@ -148,7 +163,7 @@ class Planted(Case):
         if kind == "stop":
             self.assertPart(stall, cause, truth["ns"], truth["most_ns"], report)
             return self.assertEqual(stall["cause"], cause, describe(report))
-        self.assertPart(stall, "runqueue", delay, delay, report)
+        self.assertDelay(stall, truth, report)
         if kind in ("busy", "kernel"):
             own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
             # it computes or waits for a CPU: the host took the rest, less than 8 ms of which read as CPU
@@ -211,7 +226,7 @@ class EachCause(Planted):
                 off[CAUSE_OF[p["cause"]]] = off.get(CAUSE_OF[p["cause"]], 0) + wanted
             for cause in ("sleep", "lock", "page-fault"):
                 self.assertPart(stall, cause, off.get(cause, 0), off.get(cause, 0), report)
-            self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+            self.assertDelay(stall, truth, report)
 
 
 class ColdFile(Planted):
@@ -251,8 +266,7 @@ class ColdFile(Planted):
             print(f"{truth['faults']} pages from the disk in {truth['ns'] / MS:.1f} ms, {off / MS:.1f} of them off the "
                   f"CPU; told: {told / MS:.1f} page-fault, {host / MS:.1f} the host's")
             self.assertPart(stall, "page-fault", off - host, off, report)
-            around = max(0, stall["duration_ns"] - truth["ns"])  # it may lack a CPU before and after, too
-            self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"] + around, report)
+            self.assertDelay(stall, truth, report)
             if told > max(own, part(stall, "runqueue"), host):
                 self.assertEqual(stall["cause"], "page-fault", f"{truth}; {describe(report)}")
             if 2 * told >= stall["duration_ns"]:
@@ -408,7 +422,7 @@ class Throttled(Planted):
             report = attach.stop()
         stall = self.stall_of(report, truth)
         self.assertEqual(part(stall, "throttled"), 0, f"{truth}; {stall['split']}")
-        self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+        self.assertDelay(stall, truth, report)
 
 
 class Gil(Planted):
