@@ -50,6 +50,8 @@ struct site {
 	const char *function, *file, *module; /* file and module NULL unknown */
 	int line;			      /* 0 unknown */
 	int rank;			      /* how much it is the application's own; 0 none */
+	/* Where it called a library that somebody else wrote: the frame there. Else NULL. */
+	const struct store_frame *library;
 };
 
 struct analysis_stack {

@@ -36,6 +36,8 @@ const struct rule *rules_explaining(const struct analysis *a, const struct analy
 /* site.c */
 /* The innermost frame of the application's own code; function NULL: no frame has a name. */
 void site_find(const struct store_stack *stack, struct site *ret);
+/* "sqlalchemy" of a file of an installed package, "libsqlite3" of a module. NULL out of memory. */
+const char *site_library_name(struct arena *a, const struct store_frame *f);
 /* The interpreter, the C library, a loop library, a standard library. */
 bool site_is_runtime(const struct store_frame *f);
 /* Of what turns loops and calls back: uv_run(), event_base_loop(), asyncio, node's own JavaScript.

@@ -102,12 +102,12 @@ bool site_is_dispatch(const struct store_frame *f)
 	return f->lang == STORE_LANG_JS && f->file && is_js_library(f->file);
 }
 
+static const char *const packages[] = {"/site-packages/", "/dist-packages/", "/node_modules/"};
+
 /* Installed beside the application rather than written with it: packages, their start scripts,
  * shared libraries of the system. */
 static bool is_dependency(const struct store_frame *f)
 {
-	static const char *const packages[] = {"/site-packages/", "/dist-packages/",
-					       "/node_modules/"};
 	const char *path = f->lang == STORE_LANG_NATIVE ? f->module : f->file;
 
 	if (!path)
@@ -121,6 +121,8 @@ static bool is_dependency(const struct store_frame *f)
 				       !strncmp(path, "/usr/local/lib", 14));
 }
 
+#define RANK_OWN 6
+
 /* A scripting language says more than the C code below it. */
 static int rank(const struct store_frame *f)
 {
@@ -130,20 +132,43 @@ static int rank(const struct store_frame *f)
 		return 0;
 	if (f->lang == STORE_LANG_KERNEL)
 		return 1;
-	return (site_is_runtime(f) ? 2 : is_dependency(f) ? 4 : 6) + script;
+	return (site_is_runtime(f) ? 2 : is_dependency(f) ? 4 : RANK_OWN) + script;
+}
+
+const char *site_library_name(struct arena *a, const struct store_frame *f)
+{
+	const char *path = f->lang == STORE_LANG_NATIVE ? f->module : f->file;
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(packages); i++) {
+		const char *found = strstr(path, packages[i]);
+		if (!found)
+			continue;
+		const char *name = found + strlen(packages[i]);
+		size_t n = strcspn(name, "/.");
+		if (*name == '@' && name[n] == '/') /* npm's scopes */
+			n += 1 + strcspn(name + n + 1, "/.");
+		return arena_printf(a, "%.*s", (int)n, name);
+	}
+	path = basename(path);
+	return arena_printf(a, "%.*s", (int)strcspn(path, "."), path);
 }
 
 void site_find(const struct store_stack *stack, struct site *ret)
 {
-	const struct store_frame *best = NULL;
+	const struct store_frame *best = NULL, *library = NULL;
 	int best_rank = 1; /* a kernel function is nobody's site */
 
-	for (size_t i = 0; i < stack->nframes; i++)
-		if (rank(&stack->frames[i]) > best_rank) {
-			best = &stack->frames[i];
-			best_rank = rank(best);
-		}
 	*ret = (struct site){0};
+	for (size_t i = 0; i < stack->nframes; i++) {
+		const struct store_frame *f = &stack->frames[i];
+		if (rank(f) > best_rank) {
+			best = f;
+			best_rank = rank(best);
+			ret->library = best_rank >= RANK_OWN ? library : NULL;
+		}
+		if (!site_is_runtime(f) && is_dependency(f))
+			library = f;
+	}
 	if (!best)
 		return;
 	ret->rank = best_rank;

@@ -94,6 +94,56 @@ static void one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runt
 	analysis_done(&a);
 }
 
+static void a_fix_names_the_library_that_waits_for_the_application(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *frames[6];
+		const char *fix; /* how it begins */
+	} cases[] = {
+		{{"native|usleep|||/lib/libc.so.6",
+		  "native|sqlite3_step|||/usr/lib/libsqlite3.so.0.8.6",
+		  "native|step|||/usr/lib/python3.11/lib-dynload/_sqlite3.cpython-311.so",
+		  "python|save|/srv/app.py|3|", NULL},
+		 "It is libsqlite3 that waits: call it with `await asyncio.to_thread(...)`"},
+		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
+		  "python|sleep|/srv/venv/lib/python3.11/site-packages/urllib3/util/retry.py|5|",
+		  "python|get|/srv/venv/lib/python3.11/site-packages/requests/api.py|8|",
+		  "python|fetch|/srv/app.py|3|", NULL},
+		 "It is requests that waits: "},
+		{{"native|usleep|||/lib/libc.so.6",
+		  "native|run|||/srv/node_modules/@acme/db/build/Release/db.node",
+		  "js|query|/srv/node_modules/@acme/db/index.js|8|", "js|load|/srv/app.js|3|",
+		  NULL},
+		 "It is @acme/db that waits: use its asynchronous calls"},
+		{{"native|usleep|||/lib/libc.so.6",
+		  "native|curl_easy_perform|||/usr/lib/libcurl.so.4",
+		  "native|fetch|app.c|3|/srv/app", NULL},
+		 "It is libcurl that waits: call it in a thread"},
+		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
+		  "python|save|/srv/app.py|3|",
+		  "python|call|/usr/lib/python3/dist-packages/starlette/routing.py|9|", NULL},
+		 "Use `await asyncio.sleep()`"}, /* what calls the application does not wait */
+		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
+		  "python|get|/usr/lib/python3/dist-packages/requests/api.py|9|", NULL},
+		 "Use `await asyncio.sleep()`"}, /* nor is there one that could */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		fixture_stack(&f, 1, cases[i].frames);
+		fixture_stall(&f, 1, 1000, 60, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 1);
+		if (strncmp(a.findings[0].fix, cases[i].fix, strlen(cases[i].fix)) != 0)
+			fail_msg("%s", a.findings[0].fix);
+		analysis_done(&a);
+	}
+}
+
 static void victims_are_counted_by_what_lies_in_the_stall(void **state)
 {
 	(void)state;
@@ -361,6 +411,7 @@ int main(void)
 		cmocka_unit_test(the_site_is_the_innermost_frame_of_the_application),
 		cmocka_unit_test(
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
+		cmocka_unit_test(a_fix_names_the_library_that_waits_for_the_application),
 		cmocka_unit_test(victims_are_counted_by_what_lies_in_the_stall),
 		cmocka_unit_test(stacks_that_end_early_do_not_hide_the_application),
 		cmocka_unit_test(marks_belong_to_the_stall_in_which_they_were_said),
