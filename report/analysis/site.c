@@ -75,6 +75,42 @@ static bool is_python_library(const char *file)
 	return false;
 }
 
+/* Headers of the C and the C++ library, from where functions are inlined, and Rust's own source. */
+static bool is_c_library(const char *file)
+{
+	return strstr(file, "/include/c++/") || !strncmp(file, "/usr/lib/gcc", 12) ||
+	       (!strncmp(file, "/usr/include/", 13) && strstr(file, "/bits/")) ||
+	       !strncmp(file, "/rustc/", 7);
+}
+
+/* Where the name of a C++ function begins: before it may stand what it returns, and words in
+ * brackets, as in "void (anonymous namespace)::f<int>(int)". */
+static const char *bare_name(const char *function)
+{
+	const char *name = function;
+	int depth = 0;
+
+	for (const char *at = function; *at; at++) {
+		if (!depth && ((*at == '(' && at != name) || !strncmp(at, "operator", 8)))
+			break;
+		if (strchr("(<[", *at))
+			depth++;
+		else if (strchr(")>]", *at) && depth)
+			depth--;
+		else if (!depth && *at == ' ')
+			name = at + 1;
+	}
+	return name;
+}
+
+/* A function of the C++ library that was made for the program, and lies in its file. */
+static bool is_template(const char *function)
+{
+	const char *name = bare_name(function);
+
+	return !strncmp(name, "std::", 5) || !strncmp(name, "__gnu_cxx::", 11);
+}
+
 static bool is_js_library(const char *file)
 {
 	return !strncmp(file, "node:", 5) || !strncmp(file, "internal/", 9);
@@ -90,6 +126,8 @@ bool site_is_runtime(const struct store_frame *f)
 	case STORE_LANG_JS:
 		return !f->file || is_js_library(f->file); /* V8's own have no script */
 	default:
+		if ((f->file && is_c_library(f->file)) || (f->function && is_template(f->function)))
+			return true;
 		/* modules in C of the standard library lie beside the others */
 		return f->module && (is_runtime_module(f->module) || is_python_library(f->module));
 	}
@@ -117,26 +155,39 @@ static bool is_dependency(const struct store_frame *f)
 			return true;
 	if (f->lang != STORE_LANG_NATIVE)
 		return strstr(path, "/bin/");
+	if (f->file &&
+	    (!strncmp(f->file, "/usr/include/", 13) ||
+	     !strncmp(f->file, "/usr/local/include/", 19) || strstr(f->file, "/.cargo/registry/")))
+		return true;
 	return strstr(path, ".so") && (!strncmp(path, "/usr/lib", 8) || !strncmp(path, "/lib", 4) ||
 				       !strncmp(path, "/usr/local/lib", 14));
 }
 
-/* A scripting language says more than the C code below it. */
+enum { RANK_KERNEL = 1, RANK_RUNTIME = 2, RANK_NAMELESS = 4, RANK_DEPENDENCY = 5, RANK_OWN = 7 };
+
+/* A scripting language says more than the C code below it. Of a program without names its place is
+ * known, which says more than what it called of the system. */
 static int rank(const struct store_frame *f)
 {
 	bool script = f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS;
+	bool named = f->function && *f->function;
 
-	if (!f->function || !*f->function)
+	if (!named && (f->lang != STORE_LANG_NATIVE || !f->module))
 		return 0;
 	if (f->lang == STORE_LANG_KERNEL)
-		return 1;
-	return (site_is_runtime(f) ? 2 : is_dependency(f) ? 4 : 6) + script;
+		return RANK_KERNEL;
+	if (!named)
+		return site_is_runtime(f) || is_dependency(f) ? 0 : RANK_NAMELESS;
+	return (site_is_runtime(f) ? RANK_RUNTIME
+		: is_dependency(f) ? RANK_DEPENDENCY
+				   : RANK_OWN) +
+	       script;
 }
 
 void site_find(const struct store_stack *stack, struct site *ret)
 {
 	const struct store_frame *best = NULL;
-	int best_rank = 1; /* a kernel function is nobody's site */
+	int best_rank = RANK_KERNEL; /* a kernel function is nobody's site */
 
 	for (size_t i = 0; i < stack->nframes; i++)
 		if (rank(&stack->frames[i]) > best_rank) {
@@ -148,8 +199,21 @@ void site_find(const struct store_stack *stack, struct site *ret)
 		return;
 	ret->rank = best_rank;
 	ret->lang = best->lang;
-	ret->function = best->function;
+	ret->function = best->function && *best->function ? best->function : NULL;
 	ret->file = best->file;
 	ret->module = best->module;
 	ret->line = best->file && best->line > 0 ? best->line : 0;
+	ret->offset = best->offset;
+}
+
+bool analysis_site_is_of(const struct site *site, const struct store_frame *f)
+{
+	if (site->rank == RANK_NAMELESS)
+		return !f->function && f->module == site->module && f->offset == site->offset;
+	return f->function && f->function == site->function && f->file == site->file;
+}
+
+bool site_has_name(const struct site *site)
+{
+	return site->function && site->rank != RANK_NAMELESS;
 }
