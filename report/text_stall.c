@@ -279,7 +279,7 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 	else if (f->module)
 		snprintf(name, sizeof(name), "%.60s+0x%llx", basename(f->module),
 			 (unsigned long long)f->offset);
-	else if (f->lang == STORE_LANG_JS)
+	else if (f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS)
 		snprintf(name, sizeof(name), "(unknown)");
 	else
 		snprintf(name, sizeof(name), "0x%llx", (unsigned long long)f->offset);
