@@ -175,6 +175,7 @@ struct loop {
 	uint32_t next_task;
 	struct home *homes;	    /* owned; the stacks that it idles with */
 	struct home *doubtful;	    /* owned; one that is not certain yet */
+	bool of_libuv;		    /* turns it, as the homes say */
 	uint64_t home_ns, home_job; /* the next look for one; the one under way, 0 none */
 	unsigned int home_looks;
 	int sampled, sampled_ns_tid; /* the owner that the sampler looked for last, 0 none */

@@ -78,7 +78,8 @@ static void fingerprint(const struct analysis *a, const struct rule *rule,
 	uint64_t h = hash_text(0xcbf29ce484222325ull, rule->id, strlen(rule->id));
 
 	if (s->function) {
-		h = hash_function(h, s->function);
+		if (site_has_name(s))
+			h = hash_function(h, s->function);
 		if (s->file)
 			h = hash_text(h, basename(s->file), strlen(basename(s->file)));
 		else if (s->module)

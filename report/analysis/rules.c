@@ -220,7 +220,12 @@ const struct rule rule_table[] = {
 				"waits with `await asyncio.to_thread(...)`.",
 			[FAMILY_NODE] = "Look at the split and the stacks of the stalls; use "
 					"`fs.promises`, or another asynchronous form, instead of "
-					"the `*Sync` calls."},
+					"the `*Sync` calls.",
+			[FAMILY_LIBUV] = "Look at the split and the stacks of the stalls; run what "
+					 "waits with `uv_queue_work()`.",
+			[FAMILY_LOOPSCOPE] =
+				"Look at the split and the stacks of the stalls; run what "
+				"waits with `lsc_to_thread()`."},
 	},
 	{
 		.id = "starvation",

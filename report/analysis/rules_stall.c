@@ -106,14 +106,28 @@ static int add_block(struct analysis *a, const struct rule *rule,
 	return add_in_pass(a, rule, &o, pass);
 }
 
-static bool same_site(const struct analysis *a, const struct store_block *x,
-		      const struct store_block *y)
+static const struct site *site_of(const struct analysis_stack *k)
+{
+	return k && k->site.function ? &k->site : NULL;
+}
+
+/* Whether y was made at the site of the longer x: so its stack says; or it has a part of that of x,
+ * and not the application's own frames, which take longer to read than a short block lasts. */
+static bool same_place(const struct analysis *a, const struct store_block *x,
+		       const struct store_block *y)
 {
 	const struct analysis_stack *k = analysis_stack_of(a, x->stack);
-	const struct analysis_stack *l = analysis_stack_of(a, y->stack);
+	const struct site *at = site_of(k), *site = site_of(analysis_stack_of(a, y->stack));
 
-	return x->syscall == y->syscall &&
-	       (k ? k->site.function : NULL) == (l ? l->site.function : NULL);
+	if (x->syscall != y->syscall)
+		return false;
+	if (!at || !site || at->function == site->function)
+		return (at ? at->function : NULL) == (site ? site->function : NULL);
+	for (size_t i = 0; site->rank < at->rank && i < k->row.nframes; i++)
+		if (k->row.frames[i].function == site->function &&
+		    k->row.frames[i].module == site->module)
+			return true;
+	return false;
 }
 
 /* Each stall that the rule explains is one occurrence, at the site of its longest block; blocks
@@ -142,7 +156,7 @@ static int check_blocks(struct analysis *a, const struct rule *rule, enum pass p
 			if (in != b->stall)
 				longest = longest_block(a, rule, &a->stalls[b->stall]);
 			in = b->stall;
-			if (longest && same_site(a, longest, &b->row))
+			if (longest && same_place(a, longest, &b->row))
 				continue;
 		}
 		r = add_block(a, rule, b, pass);

@@ -16,6 +16,23 @@ TARGET = HERE / "targets/python_calls.py"
 # of that, of which the first one is not among them.
 BRIEF = 2
 FRAMES_MAX = 128  # of a stack are told
+# Code that is made, runs for 30 ms and is freed; other code takes its place.
+FREED = """import asyncio, time
+def run_it(n):
+    exec("\\n" * n + "until = time.monotonic() + 0.03\\nwhile time.monotonic() < until: pass", {"time": time})
+    return [compile("x = %d" % i, "other", "exec") for i in range(50)]
+async def turn():
+    for n in range(20):
+        await asyncio.sleep(0.03)
+        run_it(n)
+async def main():
+    print("running", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, input)
+    await asyncio.create_task(turn(), name="freeing")
+    print("done", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
 
 # What blocks, over several lines where lines are told apart by it.
 CALLS = {
@@ -241,6 +258,30 @@ class Python(Case):
                         report = attach.stop()
                     with self.subTest(interpreter=name, turn=turn):
                         self.assertTold(report, target.pid, truth)
+
+    def test_of_code_that_is_freed_at_once_the_rest_of_the_stack_stays(self):
+        program = self.dir / "freed.py"
+        program.write_text(FREED)
+        own = [["run_it", str(program), 3], ["turn", str(program), 8]]
+        for name, command in pythons.every(self):
+            self.capture = str(self.dir / "freed.lsc")
+            with self.subTest(interpreter=name), Process([*command, program]) as target:
+                target.next_line("running")
+                with Attach(target.pid, self.capture) as attach:
+                    target.tell("")
+                    target.next_line("done")
+                    report = attach.stop()
+                stalls = [stall for stall in report["stalls"] if stall["task"] and stall["task"]["name"] == "freeing"]
+                self.assertGreater(len(stalls), 10, describe(report))
+                gone = 0
+                for stall in stalls:
+                    leaf, *rest = self.frames(report, stall["stack"])
+                    self.assertEqual(rest[:2], own, describe(report))
+                    self.assertIn(leaf[:2], (["<module>", "<string>"], [None, None]), describe(report))
+                    self.assertIn(stall["site"]["function"], ("<module>", "run_it"), stall)
+                    gone += leaf[0] is None
+                why = [entry["why"] for entry in report["capture"]["unresolved"]]
+                self.assertTrue(not gone or "their code is not there any more" in why, why)
 
     def test_uvloops_tasks_are_told_as_asyncios(self):
         self.watch(((name, self.start(command, None, "uvloop")) for name, command in pythons.every_with_uvloop(self)),

@@ -291,7 +291,7 @@ struct gil_place {
 		__u32 state_cframe, state_frame, state_task;
 		__u32 frame_bytes, frame_code, frame_instr, frame_previous, frame_owner,
 			frame_entry;
-		__u32 code_name, code_first;
+		__u32 code_name, code_first, code_file, code_table;
 		__u32 task_coro, task_name, gen_frame;
 		__u32 text_ascii, text_wide;
 	} python;
@@ -432,7 +432,8 @@ struct owner_watch {
 #define PYTHON_NAME_BYTES 1024
 
 struct python_frame { /* as in struct inspector_pyframe */
-	__u64 address, code, instr, name;
+	__u64 address, code, instr;
+	__u64 type, name, file, table;
 	__s32 first;
 	__u8 owner, entry, pad[2];
 };

@@ -11,7 +11,9 @@
 #include "gil.bpf.h"
 #include "learn.bpf.h"
 
-#define AREA	      127 /* of a frame or a code object, at most so much is read */
+#define AREA	      127 /* of a frame, at most so much is read */
+#define CODE_AREA     255 /* of a code object */
+#define CODE_TYPE     8	  /* read from there on, to the last word of those that are told */
 #define DICT_KEYS     32
 #define PAIR_WORDS    3 /* hash, key, value */
 #define TASKS	      5 /* pairs of a dictionary of the least size */
@@ -24,7 +26,7 @@
 
 struct python_scratch {
 	struct event_python e;
-	__u8 frame[AREA + 9], code[AREA + 9]; /* a word may begin at any place of the area */
+	__u8 frame[AREA + 9], code[CODE_AREA + 9]; /* a word may begin at any place of the area */
 	__u64 pairs[TASKS * PAIR_WORDS];
 	__u64 coros[TASKS]; /* the frames of these tasks' coroutines */
 };
@@ -49,6 +51,11 @@ static __always_inline __u64 word_of(const __u8 *area, __u32 offset)
 	return *(const __u64 *)(area + (offset & AREA));
 }
 
+static __always_inline __u64 code_word(const __u8 *area, __u32 offset)
+{
+	return *(const __u64 *)(area + ((offset - CODE_TYPE) & CODE_AREA));
+}
+
 /* One frame; the next one's address, 0 the outermost. What cannot be read is zero, which user space
  * takes for no code. */
 static __always_inline __u64 python_frame(struct python_scratch *s, const struct python_place *p,
@@ -65,10 +72,13 @@ static __always_inline __u64 python_frame(struct python_scratch *s, const struct
 		f->instr = (__s64)(__s32)f->instr;
 	if (p->frame_entry)
 		f->entry = s->frame[p->frame_entry & AREA];
-	__u32 name = p->code_name - p->code_first;
-	bpf_probe_read_user(s->code, (name + 8) & AREA, (void *)(f->code + p->code_first));
-	f->first = (__s32)word_of(s->code, 0);
-	f->name = word_of(s->code, name);
+	__u32 end = p->code_table > p->code_name ? p->code_table : p->code_name;
+	bpf_probe_read_user(s->code, end & CODE_AREA, (void *)(f->code + CODE_TYPE));
+	f->type = code_word(s->code, CODE_TYPE);
+	f->first = (__s32)code_word(s->code, p->code_first);
+	f->name = code_word(s->code, p->code_name);
+	f->file = code_word(s->code, p->code_file);
+	f->table = code_word(s->code, p->code_table);
 	return word_of(s->frame, p->frame_previous);
 }
 
