@@ -19,7 +19,9 @@ static uint64_t start_sample(struct collector *c, struct loop *l, const struct s
 	if (p->python)
 		return job_unwind_python(c, l, JOB_SAMPLE, p->regs, p->python, stack, size);
 	if (target_is_python(l->target))
-		ledger_no_frames(c, l, "a sample without the GIL, or of an unknown version");
+		ledger_no_frames(c, l,
+				 "a sample without the GIL before its thread was known, or of an "
+				 "unknown version");
 	return job_unwind(c, l, JOB_SAMPLE, p->regs, stack, size);
 }
 

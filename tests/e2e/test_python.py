@@ -41,6 +41,7 @@ CALLS = {
     "child": "subprocess.run(\n    ['sleep', str(seconds)],\n    check=True,\n)",
     "lock": "if True:\n    host.lock.acquire(); host.lock.release()",
     "spin": "until = time.monotonic() + seconds\nwhile time.monotonic() < until:\n    sum(range(1000))",
+    "crc": "until = time.monotonic() + seconds\nwhile time.monotonic() < until:\n    zlib.crc32(host.data)",  # without the GIL
     "gil": "host.feed()\nwhile not host.fed: pass",
     "http": "urllib.request.urlopen(\n    host.url\n).read()",
     "dns": "try:\n    socket.getaddrinfo(\n        host.unknown, 80)\nexcept OSError: pass",
@@ -83,7 +84,9 @@ ASYNC_LINKS = LINKS + [
     "    async def run(self):\n        return {call}\nawait Made()",
 ]
 CAUSES = {"sleep": "sleep", "fifo": "pipe-io", "child": "child-wait", "lock": "lock", "sqlite": "sleep",
-          "spin": "cpu-user", "gil": "gil", "http": "network-io", "dns": "network-io"}
+          "spin": "cpu-user", "crc": "cpu-user", "gil": "gil", "http": "network-io", "dns": "network-io"}
+
+COMPUTE = {kind for kind, cause in CAUSES.items() if cause == "cpu-user"}
 
 
 def name(letters=string.ascii_lowercase, most=60):
@@ -97,7 +100,7 @@ def write_module(folder, kind):
     depth = rng.randint(4, 7)
     awaits = rng.randint(1, depth)
     names = [f"{name(string.ascii_lowercase + '_äßñ日', rng.choice([3, 20, 200]))}_{i}" for i in range(depth)]
-    lines, ways = ["import contextlib, functools, socket, subprocess, time, urllib.request"], []
+    lines, ways = ["import contextlib, functools, socket, subprocess, time, urllib.request, zlib"], []
     for own in names:
         ways.append(rng.choice([own, f"C{own}.{own}", f"make_{own}()"]))
     for i, own in enumerate(names):
@@ -124,7 +127,7 @@ def write_module(folder, kind):
 def causes(truth):
     """What the stall may be for. It is the kind's cause, unless the thread's own account says that it stood in its CPU's
     queue for longer; both where that leaves it open, by what a stall's measure may be off."""
-    own = truth["on_cpu"] if truth["kind"] == "spin" else truth["ns"] - truth["on_cpu"] - truth["queued"]
+    own = truth["on_cpu"] if truth["kind"] in COMPUTE else truth["ns"] - truth["on_cpu"] - truth["queued"]
     # Linux 6.12 and later count a sleep as waiting for a CPU when the sleeper is moved to another. Of a thread that
     # slept half way through that cannot be most of the time.
     if truth.get("slept") and truth["queued"] > truth["ns"] / 2 + SLACK:
@@ -141,7 +144,7 @@ class Python(Case):
     @staticmethod
     def settled(kind, stack):
         """A function that runs is at any line of its loop."""
-        leaf = stack[0][:2] if kind == "spin" and stack else stack[0] if stack else None
+        leaf = stack[0][:2] if kind in COMPUTE and stack else stack[0] if stack else None
         return [leaf, *stack[1:]]
 
     def assertTold(self, report, pid, truth):
@@ -164,7 +167,7 @@ class Python(Case):
         own = next(frame for frame in truth["stack"] if frame[1] == truth["path"])
         self.assertEqual(self.settled(truth["kind"], [list(stall["site"].values())])[0],
                          self.settled(truth["kind"], [own])[0], told)
-        if truth["kind"] == "spin":
+        if truth["kind"] in COMPUTE:
             return
         self.assertEqual(frames[0]["lang"], "native", told)
         if truth["kind"] == "gil":

@@ -195,8 +195,8 @@ static __always_inline void python_walk_runs(struct python_walk *w, __u64 state)
 }
 
 /* Tells the frames of the current thread, of process id >> 32, for the thread (__u32)id: its own
- * sample, block or that of who waits for it. state is its thread state; 0: it holds the GIL, and
- * the lock names it. The event's size, 0: unknown. */
+ * sample, block or that of who waits for it. state is its thread state; 0 unknown: that of who
+ * holds the GIL, whose number says whether it is the thread. The event's size, 0: unknown. */
 __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 {
 	__u32 tgid = id >> 32, zero = 0;
@@ -235,6 +235,16 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	if (bpf_ringbuf_output(&events, e, size, wakeup_flags()))
 		return 0;
 	return size;
+}
+
+/* The current thread is sampled. It need not hold the GIL: much of what computes in C gives it
+ * away. */
+__noinline int python_sample(__u64 id, __u64 now)
+{
+	__u32 tid = id;
+	struct python_thread *p = bpf_map_lookup_elem(&python_threads, &tid);
+
+	return python_take(id, now, p ? p->state : 0, 0);
 }
 
 /* The place of a block among those that were long; NULL: none. */

@@ -243,7 +243,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	struct event_block *b = &slot->block;
 	if (have_gils)
-		python_take(id, now, 0, 0);
+		python_sample(id, now);
 	stack_copy(slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
