@@ -269,8 +269,10 @@ struct thread_state {
 		__s64 fd; /* ~ of a ring's own number */
 	} anchor[PROBE_ANCHORS];
 	struct wait_site site[PROBE_SITES];
-	__u64 told_ns; /* up to when the block of its call was told; 0 not at all */
-	__u64 room[6]; /* up to the end of the line of the cache */
+	__u64 told_ns;	/* up to when the block of its call was told; 0 not at all */
+	__u64 until_ns; /* of a call that sleeps for a given time: before then it does not end by
+			 * itself; it may go on after a stop. 0 unknown */
+	__u64 room[5];	/* up to the end of the line of the cache */
 };
 
 /* When the block began that the thread is in or comes from. */
