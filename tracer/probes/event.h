@@ -183,7 +183,6 @@ struct wait_site {
 	__s32 fd;  /* probe_wait_key() */
 };
 
-#define INSIDE_NS     1024ull
 #define PROBE_ANCHORS 7 /* descriptors of a wait that are remembered */
 
 /* Whose state a slot holds. */
@@ -235,7 +234,7 @@ struct thread_state {
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
 	struct lsc_histogram lag;
-	/* of a tick that was more than running, as `inside` */
+	/* of a tick that was more than running, as `inside_ns` */
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
@@ -260,19 +259,19 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
-	__u32 inside; /* of the tick, in INSIDE_NS: so long its wait was seen to be open */
 	/* what it waited for: the loop is over when none of it is open any more */
 	__u8 anchors;
-	__u8 pad[3];
+	__u8 pad[7];
 	struct wait_anchor {
 		__u64 id; /* of the file: another one with its number has another; 0 any */
 		__s64 fd; /* ~ of a ring's own number */
 	} anchor[PROBE_ANCHORS];
 	struct wait_site site[PROBE_SITES];
-	__u64 told_ns;	/* up to when the block of its call was told; 0 not at all */
-	__u64 until_ns; /* of a call that sleeps for a given time: before then it does not end by
-			 * itself; it may go on after a stop. 0 unknown */
-	__u64 room[5];	/* up to the end of the line of the cache */
+	__u64 told_ns;	 /* up to when the block of its call was told; 0 not at all */
+	__u64 until_ns;	 /* of a call that sleeps for a given time: before then it does not end by
+			  * itself; it may go on after a stop. 0 unknown */
+	__u64 inside_ns; /* of the tick: so long its wait was seen to be open */
+	__u64 room[4];	 /* up to the end of the line of the cache */
 };
 
 /* When the block began that the thread is in or comes from. */
