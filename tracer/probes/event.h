@@ -15,7 +15,8 @@
 
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
 #define PROBE_MAX_TARGETS 4096
-#define PROBE_MAX_STACKS  128  /* loop threads with a scratch slot for stack copies */
+#define PROBE_TIDS	  (1u << 22) /* the kernel's own limit: numbers of threads are less */
+#define PROBE_MAX_STACKS  128	     /* loop threads with a scratch slot for stack copies */
 #define PROBE_MAX_OWNERS  16   /* threads that hold what a loop waits for, looked for at once */
 #define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
 #define PROBE_CPUS	  1024 /* a power of two */
@@ -512,7 +513,7 @@ struct victim_socket {
 enum probe_counter {
 	COUNT_EMITTED = 0,	/* events that passed the filters */
 	COUNT_RING_FULL = 1,	/* of these, found no room */
-	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
+	COUNT_THREADS_FULL = 2, /* threads without state: their events are not even counted */
 	COUNT_MISSED_IN = 3,	/* switch-ins that were not seen, repaired */
 	COUNT_PRECISE_EXITS = 4,
 	COUNT_SOCKETS_FULL = 5, /* sockets and connections whose wait found no room to be kept */

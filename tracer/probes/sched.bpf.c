@@ -452,8 +452,10 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 	thread_drop(tid);
 	thread_drop(old);
 	drop_scratch(tid); /* the new program's first wait gives it its own */
-	if (old != tid)
-		drop_scratch(old);
+	if (old == tid)
+		return 0;
+	drop_scratch(old);
+	roomless_forget(old);
 	return 0;
 }
 
@@ -464,6 +466,7 @@ int BPF_PROG(on_exit, struct task_struct *p)
 
 	if (!is_target(p->tgid))
 		return 0;
+	roomless_forget(tid);
 	if (!p->signal->live.counter)
 		process_ended(p->tgid);
 	struct thread_state *t = thread_find(tid);

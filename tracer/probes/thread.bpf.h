@@ -74,6 +74,29 @@ static __always_inline struct thread_state *thread_find(__u32 tid)
 	return t->crowded ? bpf_map_lookup_elem(&crowd, &tid) : NULL;
 }
 
+/* The thread finds no room, as it may at each of its sleeps: it is counted once. */
+static __always_inline void roomless_count(__u32 tid)
+{
+	__u64 bit = 1ull << tid % 64, *word;
+	__u32 i = tid / 64;
+
+	word = bpf_map_lookup_elem(&roomless, &i);
+	if (word && !(__sync_fetch_and_or(word, bit) & bit))
+		count(COUNT_THREADS_FULL);
+}
+
+/* The thread has ended, or has another number. */
+static __always_inline void roomless_forget(__u32 tid)
+{
+	__u32 i = tid / 64;
+
+	if (!counters[COUNT_THREADS_FULL])
+		return;
+	__u64 *word = bpf_map_lookup_elem(&roomless, &i);
+	if (word)
+		__sync_fetch_and_and(word, ~(1ull << tid % 64));
+}
+
 /* State for a thread that has none yet. NULL, counted, when there is no room. */
 static __noinline struct thread_state *thread_add(__u32 tid, bool main)
 {
@@ -96,7 +119,7 @@ static __noinline struct thread_state *thread_add(__u32 tid, bool main)
 	if (t)
 		t->main = main;
 	else
-		count(COUNT_THREADS_FULL);
+		roomless_count(tid);
 	return t;
 }
 
