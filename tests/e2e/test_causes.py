@@ -279,6 +279,18 @@ class ColdFile(Planted):
         self.assertTrue(clean, f"of {slow} turns that waited for pages: {truths}; {describe(report)}")
 
 
+HOLDS = """import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+print("ready", flush=True)
+for line in sys.stdin:
+    begin, end = map(int, line.split())
+    time.sleep(max(0, begin - time.monotonic_ns()) / 1e9)
+    while time.monotonic_ns() < end:
+        pass
+"""
+
+
 class Stopped(Planted):
     """It was the one who stopped it, and not the program: whatever the program was in."""
 
@@ -315,6 +327,38 @@ class Stopped(Planted):
             off = truth["ns"] - truth["cpu_ns"] - truth["delay_ns"]
             self.assertPart(stall, cause, off - stopped["most_ns"], off - stopped["ns"], report)
             self.assertEqual(stall["cause"], cause, describe(report))
+
+    def held(self, held, stopped):
+        """A sleep that is stopped meanwhile, and goes on; its CPU is held by another for a while. Both begin so many
+        seconds after the sleep, and last for so long. What the loop then waits for its CPU, its own clocks know."""
+        cpu = rng.choice(sorted(os.sched_getaffinity(0)))
+        with Target() as target, Process([PYTHON, "-c", HOLDS, cpu]) as holder, \
+                Attach(target.pid, self.capture) as attach:
+            for thread in os.listdir(f"/proc/{target.pid}/task"):
+                os.sched_setaffinity(int(thread), {cpu})
+            holder.next_line("ready")
+            pause()
+            begin = time.monotonic_ns()
+            holder.tell(" ".join(str(begin + int(at * 1e9)) for at in (held[0], sum(held))))
+            target.tell("sleep 300000000")
+            time.sleep(stopped[0])
+            stop = target.stop(stopped[1])
+            truth = json.loads(target.next_line("{"))
+            pause()
+            report = attach.stop()
+        self.assertGreater(truth["delay_ns"], 4 * SLACK, f"the CPU was not held: {truth}")
+        stall = self.stall_of(report, truth)
+        self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+        self.assertPart(stall, "stopped", stop["ns"], stop["most_ns"], report)
+        off = truth["ns"] - truth["cpu_ns"] - truth["delay_ns"]
+        self.assertPart(stall, "sleep", off - stop["most_ns"], off - stop["ns"], report)
+
+    def test_a_cpu_is_waited_for_behind_what_a_stop_left_of_a_sleep(self):
+        self.held((0.27, rng.uniform(0.05, 0.09)), (rng.uniform(0.03, 0.08), rng.uniform(0.05, 0.1)))
+
+    def test_a_cpu_is_waited_for_before_the_stop_of_a_sleep(self):
+        """The signal ends the sleep before its time."""
+        self.held((0.03, rng.uniform(0.06, 0.1)), (0.05, rng.uniform(0.05, 0.1)))
 
     def test_a_poll_that_goes_on_afterwards_is_still_where_the_loop_idles(self):
         with Target("poll") as target, Attach(target.pid, self.capture) as attach:
