@@ -71,6 +71,13 @@ class Commands(unittest.TestCase):
         with open(self.file["sleeping"], "rb") as file:
             self.assertEqual(file.read(), before)
 
+    def test_two_forms_do_not_take_each_others_place(self):
+        place = self.path("both")
+        result = run("report", "--json=" + place, "--html=" + place, self.file["sleeping"])
+        self.refused(result)
+        self.assertIn(f"cannot both be written to '{place}'".encode(), result.stderr)
+        self.assertFalse(os.path.exists(place))
+
     def test_a_full_disk_is_named(self):
         for command, *options in (("report", "--text"), ("report", "--json"), ("report", "--html"),
                                   ("check",), ("check", "--json"), ("check", "--max-stall", "1s")):
