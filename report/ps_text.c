@@ -267,9 +267,11 @@ static void print_heading(const struct page *p, const json_t *loop, int64_t tid,
 		format_share(busy, text, sizeof(text));
 		if (busy >= 0)
 			fprintf(p->out, ", busy %s", text);
-		format_runtime(loop, text, sizeof(text));
-		fputs(", ", p->out);
-		page_text(p, text, 40);
+		if (field_text(loop, "runtime")) {
+			format_runtime(loop, text, sizeof(text));
+			fputs(", ", p->out);
+			page_text(p, text, 40);
+		}
 	}
 	if (n || !loop || field_int(loop, "tasks", -1) >= 0)
 		fprintf(p->out, ": %zu task%s\n", n, n == 1 ? "" : "s");

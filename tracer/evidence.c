@@ -328,13 +328,14 @@ bool evidence_is_awaited(const struct loop *l)
 	return false;
 }
 
-size_t evidence_samples(const struct loop *l, int64_t stall)
+uint64_t evidence_sampled_ns(const struct loop *l, int64_t stall)
 {
-	size_t n = 0;
+	uint64_t ns = 0;
 
 	for (size_t i = 0; i < l->nsamples; i++)
-		n += l->samples[i].row.stall == stall;
-	return n;
+		if (l->samples[i].row.stall == stall)
+			ns += l->samples[i].row.ns;
+	return ns;
 }
 
 const struct block *evidence_longest(const struct loop *l, int64_t stall)

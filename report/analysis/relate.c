@@ -398,9 +398,9 @@ static void clear_site(struct analysis *a, int64_t task, int64_t stack)
 	if (!t || t->row.kind != STORE_TASK_CALLBACK || !t->row.name ||
 	    strncmp(t->row.name, STORE_CALLED_FROM, strlen(STORE_CALLED_FROM)) != 0)
 		return;
-	for (size_t i = 0; i < a->nstacks; i++)
-		if (a->stacks[i].row.id == stack)
-			a->stacks[i].site = (struct site){0};
+	const struct analysis_stack *k = analysis_stack_of(a, stack);
+	if (k)
+		a->stacks[k - a->stacks].site = (struct site){0};
 }
 
 static void clear_sites(struct analysis *a)
