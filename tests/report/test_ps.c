@@ -103,6 +103,22 @@ static void a_tree_is_drawn_with_shared_tasks_and_cycles_once(void **state)
 	json_decref(tasks);
 }
 
+static void of_several_cycles_each_has_its_loop(void **state)
+{
+	json_t *tasks = json_array();
+
+	(void)state;
+	for (int i = 1; i < 5; i += 2) {
+		add_await(add_task(tasks, i, "x", 5 + i), i + 1);
+		add_await(add_task(tasks, i + 1, "y", 5 + i), i);
+	}
+	char *text = text_of(tasks);
+	assert_non_null(strstr(text, "\nawait cycle of loop 6: x -> y -> x\n"
+				     "await cycle of loop 8: x -> y -> x\n"));
+	free(text);
+	json_decref(tasks);
+}
+
 static void edges_that_lead_nowhere_are_none(void **state)
 {
 	json_t *tasks = json_array(), *a = add_task(tasks, 1, "a", 5);
@@ -156,6 +172,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_a_loop_is_told_what_is_known),
 		cmocka_unit_test(a_tree_is_drawn_with_shared_tasks_and_cycles_once),
+		cmocka_unit_test(of_several_cycles_each_has_its_loop),
 		cmocka_unit_test(edges_that_lead_nowhere_are_none),
 		cmocka_unit_test(
 			a_chain_of_many_tasks_takes_no_stack_and_ends_where_it_is_too_deep),
