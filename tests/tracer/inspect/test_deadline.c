@@ -270,8 +270,8 @@ static void a_worker_without_a_cpu_is_waited_for_and_nobody_blamed(void **state)
 	inspector_children(ins, &broker, &worker);
 	pin(worker, &others);
 	for (int i = 0; i < 3; i++) {
-		pid_t busy = occupy(3 * deadline_ns);
 		uint64_t t = lsc_now_ns();
+		pid_t busy = occupy(3 * deadline_ns);
 		answers_ask(ins, &got, &cap);
 		assert_true(lsc_now_ns() - t > deadline_ns);
 		assert_string_equal(got.last.why, "");
