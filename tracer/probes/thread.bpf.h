@@ -11,7 +11,7 @@
 #include "maps.bpf.h"
 
 #define PF_EXITING 0x4
-#define MOVED_NS   20000000ull /* a sleeper has left its run queue by then */
+#define MOVED_NS   20000000ull /* most sleepers have left their run queue by then */
 
 struct cpu_clock clocks[PROBE_CPUS];
 
@@ -45,18 +45,21 @@ static __always_inline __u64 delay_said(const struct thread_state *t,
 }
 
 /* What of that was a delay, where p came back at `now`. From 6.12 on a sleeper may stay in its run
- * queue for some ms, and when it is moved to another CPU in these, its sleep counts as a delay from
- * there on, wherever it wakes up. When that was is known where wake-ups are watched: one that was
- * not seen was before. */
+ * queue for some ms, and when it is moved to other CPUs in these, its sleep counts as a delay from
+ * there on: up to its next move, or wherever it wakes up. When that was is known where wake-ups are
+ * watched: one that was not seen was before. */
 static __always_inline __u64 delay_true(const struct thread_state *t, const struct task_struct *p,
 					__u64 said, __u64 now)
 {
-	if (t->off == OFF_RUNQUEUE || !t->off_delayed ||
-	    t->off_migrations == (__u32)p->se.nr_migrations || now - said >= t->off_ns + MOVED_NS)
-		return said;
 	__u64 since = t->off == OFF_BLOCK ? waking_at : 0;
-	if (t->off == OFF_BLOCK && t->waker_seen)
+	bool woken = t->off == OFF_BLOCK && t->waker_seen;
+
+	if (woken)
 		since = t->wake_ns;
+	else if (t->off == OFF_RUNQUEUE || !t->off_delayed ||
+		 t->off_migrations == (__u32)p->se.nr_migrations ||
+		 now - said >= t->off_ns + MOVED_NS)
+		return said;
 	if (since) {
 		__u64 delay = now > since ? now - since : 0;
 		return delay < said ? delay : said;
