@@ -231,6 +231,7 @@ class Content(unittest.TestCase):
         self.assertIn("unknown", words)
         self.assertNotIn("100 %", words)
         self.assertRegex(words, r"CPUs *unknown")
+        self.assertIn("Events emitted and stored: unknown", words)
 
     def test_coverage_is_never_rounded_to_whole(self):
         document = copy.deepcopy(SAMPLE)
