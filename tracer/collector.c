@@ -401,6 +401,7 @@ static int start(struct collector *c, int *ret_exit, struct lsc_err *err)
 			target_each_child(c->targets[i]->pid, watch_child, c);
 		if (!is_recording(c)) /* nobody saw an exec before the probes were loaded */
 			target_describe(c->targets[i]);
+		watch_target_store(c, c->targets[i]); /* for who looks on, and if we are killed */
 		watch_seed(c, c->targets[i]);
 		feed_find(c, c->targets[i]);
 	}

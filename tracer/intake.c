@@ -164,6 +164,7 @@ static void on_exec(struct collector *c, const struct event_last *e)
 	gil_forget(c, t);
 	t->warm = false;
 	snprintf(t->comm, sizeof(t->comm), "%.15s", e->p.comm); /* it may be gone from /proc */
+	watch_target_store(c, t);
 	inspector_forget(c->inspector, t->pid);
 	inquiry_begin_program(c, t);
 	t->young_ns = lsc_now_ns();

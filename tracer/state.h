@@ -311,6 +311,8 @@ void watch_late_target(struct collector *c, struct target *t);
 void watch_seed(struct collector *c, struct target *t);
 struct target *watch_target_of(struct collector *c, int pid);
 void watch_target_gone(struct collector *c, struct target *t);
+/* Stores what is known of it by now. */
+void watch_target_store(struct collector *c, const struct target *t);
 struct loop *watch_loop(struct collector *c, int tid);
 /* The thread's loop, made now if need be. NULL out of memory or of room, or not asked for. */
 struct loop *watch_loop_new(struct collector *c, int pid, int tid);

@@ -20,7 +20,7 @@
 #define LOOPS_MAX  8192		 /* at once, and then as time goes by */
 #define LOOP_AT_NS 10000000ull	 /* one more */
 
-static void put_target(struct collector *c, struct target *t)
+void watch_target_store(struct collector *c, const struct target *t)
 {
 	struct store_target row = {
 		.id = t->id,
@@ -87,7 +87,7 @@ int watch_target(struct collector *c, int pid, struct lsc_err *err)
 	if (last)
 		HASH_DEL(c->by_pid, last);
 	if (c->store)
-		put_target(c, t);
+		watch_target_store(c, t);
 	return 0;
 }
 
@@ -151,7 +151,7 @@ void watch_target_gone(struct collector *c, struct target *t)
 	struct target *bearer = watch_target_of(c, t->pid);
 	if (c->probe && (!bearer || bearer->gone))
 		probe_drop_target(c->probe, t->pid);
-	put_target(c, t);
+	watch_target_store(c, t);
 }
 
 static bool holds(const int *v, size_t n, int x)
@@ -490,7 +490,7 @@ void watch_free(struct collector *c)
 	HASH_CLEAR(hh, c->by_pid);
 	for (size_t i = 0; i < c->ntargets; i++) {
 		if (c->store && !c->targets[i]->gone)
-			put_target(c, c->targets[i]);
+			watch_target_store(c, c->targets[i]);
 		target_close(c->targets[i]);
 		free(c->targets[i]);
 	}

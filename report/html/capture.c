@@ -57,10 +57,14 @@ static void losses(struct page *p, const json_t *capture)
 	json_object_foreach(lost, reason, v)
 		sum += field_u64(lost, reason);
 	fputs("<p>", p->out);
-	html_count(p, field_u64(events, "emitted"));
-	fputs(" events emitted, ", p->out);
-	html_count(p, field_u64(events, "stored"));
-	fputs(" stored, ", p->out);
+	if (json_is_integer(json_object_get(events, "emitted"))) {
+		html_count(p, field_u64(events, "emitted"));
+		fputs(" events emitted, ", p->out);
+		html_count(p, field_u64(events, "stored"));
+		fputs(" stored, ", p->out);
+	} else {
+		fputs("Events emitted and stored: unknown, ", p->out);
+	}
 	html_count(p, sum);
 	fputs(" lost", p->out);
 	if (sum) {

@@ -22,7 +22,9 @@ void html_stall_marks(struct page *p, const json_t *stall, const json_t *longest
 		fputs(i ? ", <code>" : "<code>", p->out);
 		html_text(p, field_text(m, "text"));
 		fputs("</code> ", p->out);
-		html_duration(p, (uint64_t)(before ? call - at : at > begin ? at - begin : 0));
+		html_duration(p, before	      ? (uint64_t)call - (uint64_t)at
+				 : at > begin ? (uint64_t)at - (uint64_t)begin
+					      : 0);
 		fputs(before ? " before the longest call" : " into it", p->out);
 	}
 	fputs("</p>\n", p->out);

@@ -181,6 +181,24 @@ class UserEnds(Case):
             self.assertEqual(report["capture"]["end"]["reason"], "abort")
             self.assertStalls(report, [truth], "sleep")
 
+    def test_a_capture_that_breaks_off_says_whose_it_was(self):
+        def report():
+            return json.loads(loopscope("report", "--json", self.capture).stdout)
+        with target() as process:
+            attach = Process([LOOPSCOPE, "attach", "-p", process.pid, "-o", self.capture])
+            with attach:
+                attach.next_line("attached")
+                wait_until(lambda: report()["loops"], 10, "what was written first")
+                collector, = pathlib.Path(f"/proc/{attach.pid}/task/{attach.pid}/children").read_text().split()
+                os.kill(int(collector), signal.SIGKILL)
+                self.assertEqual(attach.finish(), 125)
+            broken = report()
+        self.assertIsNone(broken["capture"]["end"]["reason"])
+        comm = pathlib.Path(PYTHON).resolve().name[:15]
+        self.assertEqual([(one["pid"], one["runtime"]) for one in broken["capture"]["targets"]], [(process.pid, "cpython")])
+        self.assertTrue(broken["capture"]["targets"][0]["exe"].endswith(comm), broken["capture"]["targets"])
+        self.assertEqual({loop["pid"] for loop in broken["loops"]}, {process.pid})
+
     def test_losing_patience_at_once_leaves_the_old_capture(self):
         with target() as process:
             with Attach(process.pid, self.capture) as attach:

@@ -226,11 +226,22 @@ class Content(unittest.TestCase):
         self.assertEqual(shown, [f"call-{i}" for i in range(59, 39, -1)])
         self.assertIn("40 more blocking calls, none of them longer", Page(render(document)).words())
 
+    def test_a_mark_may_lie_as_far_from_the_call_as_numbers_reach(self):
+        document = copy.deepcopy(SAMPLE)
+        for begin, at in ((-2**63 + 1, 2**63 - 1), (0, -2**63 + 1)):
+            stall = {**document["stalls"][0], "start_ns": begin,
+                     "marks": {"count": 1, "omitted": 0, "list": [{"ts_ns": at, "task": None, "text": "far"}]}}
+            for call in (2**63 - 1, -2**63 + 1):
+                stall["blocks"] = [{**document["stalls"][0]["blocks"][0], "start_ns": call}]
+                document["stalls"] = [stall]
+                self.assertIn("Marks: far", Page(render(document)).words())
+
     def test_unknown_is_called_unknown(self):
         words = Page(render({})).words()
         self.assertIn("unknown", words)
         self.assertNotIn("100 %", words)
         self.assertRegex(words, r"CPUs *unknown")
+        self.assertIn("Events emitted and stored: unknown", words)
 
     def test_coverage_is_never_rounded_to_whole(self):
         document = copy.deepcopy(SAMPLE)
