@@ -394,6 +394,38 @@ static bool read_new_waiter(void *arg, uint64_t address, void *buf, size_t size)
 	return read_image(arg, address, buf, size);
 }
 
+/* The thread has gone on at each look at the innermost frame. */
+static bool read_new_instruction(void *arg, uint64_t address, void *buf, size_t size)
+{
+	uint64_t place = image.frame[0] + image.v->instr;
+	static unsigned int n;
+
+	if (address <= place && place < address + size) {
+		n = (n + 1) % 3;
+		if (image.v->minor < 11)
+			put_int(place, 2 * (int)n);
+		else
+			put(place, instr_of(image.code[0]) - 2 * (uint64_t)n);
+	}
+	return read_image(arg, address, buf, size);
+}
+
+static void what_a_task_calls_is_not_told_while_its_thread_goes_on(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VERSIONS; i++) {
+		make_tasks(&versions[i]);
+		uint64_t frame = make_running();
+		put(image.frame[1] + versions[i].previous, frame);
+		put(frame + versions[i].previous, image.frame[2]);
+		t.view.py.read = read_new_instruction;
+		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
+		assert_int_equal(t.tally.changed, 0);
+		assert_int_equal(told(0)->chain.state, PYAWAIT_RUNNING);
+		assert_int_equal(told(0)->chain.n, 1);
+	}
+}
+
 static void one_that_never_is_the_same_twice_is_left_out(void **state)
 {
 	(void)state;
@@ -480,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_running_task_goes_on_with_what_its_coroutine_calls),
 		cmocka_unit_test(
 			a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone),
+		cmocka_unit_test(what_a_task_calls_is_not_told_while_its_thread_goes_on),
 		cmocka_unit_test(one_that_never_is_the_same_twice_is_left_out),
 		cmocka_unit_test(a_task_whose_future_is_done_waits_no_more),
 		cmocka_unit_test(sets_that_lie_are_refused),
