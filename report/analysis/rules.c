@@ -244,8 +244,8 @@ const struct rule rule_table[] = {
 		.worst = SEVERITY_WARNING,
 		.check = rule_check_blind,
 		.fix = {[FAMILY_C] = "`loopscope doctor -p PID` says what is missing here and what "
-				     "would "
-				     "give it."},
+				     "would give it. A loop that hangs the whole time is not met: "
+				     "`loopscope ps PID` shows what its tasks are in."},
 	},
 };
 

@@ -18,6 +18,35 @@ import pythons
 from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Process, loopscope, main, rng, run, wait_until
 from test_overhead import children
 
+# A task that sleeps for good in a function; another thread tells its frames from its coroutine on.
+HANGS = """import asyncio, json, sys, threading, time
+def name_of(code): return getattr(code, "co_qualname", code.co_name)
+class Bill:
+    def fetch(self):
+        time.sleep(10000)
+async def settle(bill):
+    [bill.fetch()
+     for _ in range(1)]
+async def hangs():
+    await asyncio.sleep(0.1)
+    await settle(Bill())
+def tell(thread):
+    stack = []
+    while not stack or stack[0][0] != "Bill.fetch"[-len(stack[0][0]):]:
+        time.sleep(0.3)
+        frame, stack = sys._current_frames()[thread], []
+        while frame:
+            stack.append([name_of(frame.f_code), frame.f_code.co_filename, frame.f_lineno])
+            frame = frame.f_back
+    end = [function for function, *_ in stack].index("hangs")
+    print(json.dumps({"stack": stack[end::-1]}), flush=True)
+async def main():
+    asyncio.current_task().set_name("main")
+    threading.Thread(target=tell, args=(threading.get_ident(),), daemon=True).start()
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(loop.create_task(hangs(), name="hangs"), loop.create_task(asyncio.sleep(10000), name="other"))
+asyncio.run(main())
+"""
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
 READING = 100 * MS  # of 10,000 tasks, on a CPU of its own
@@ -101,6 +130,23 @@ class Tasks(Case):
                 self.assertEqual({(task["name"].startswith("ended"), task["loop"]) for task in document["tasks"]},
                                  {(True, None), (False, target.pid)})
                 self.assertEqual((document["changed"], document["unseen"]), (0, []))
+
+    def test_a_task_that_hangs_is_told_with_what_it_is_in(self):
+        """No loop is met, for it does not turn; its tasks are known, and where the one is that has not come back."""
+        program = self.dir / "hangs.py"
+        program.write_text(HANGS)
+        for version, command in pythons.every(self):
+            with self.subTest(version=version), Process([*command, program]) as target:
+                truth = json.loads(target.next_line("{", 60))
+                document = ps(target.pid)
+                text = loopscope("ps", target.pid).stdout
+            tasks = {task["name"]: task for task in document["tasks"]}
+            self.assertEqual(sorted(tasks), ["hangs", "main", "other"])
+            self.assertEqual([tasks[name]["state"] for name in ("hangs", "main", "other")], ["running", "waiting", "waiting"])
+            self.assertEqual([[frame["function"], frame["file"], frame["line"]] for frame in tasks["hangs"]["frames"]],
+                             truth["stack"])
+            self.assertIn("%s (%s:%d)" % tuple(truth["stack"][-1]), text)
+            self.assertEqual((document["changed"], document["unseen"]), (0, []))
 
     def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
         for name, command in pythons.every_with_uvloop(self):

@@ -49,6 +49,31 @@ static bool is_pending(struct pyview *v, uint64_t future)
 	       state == STATE_PENDING;
 }
 
+/* What the coroutine of a task that runs has called: the inner frames of its loop's thread. */
+static void add_calls(struct pyview *v, struct pylist_task *t)
+{
+	static struct pyframe frames[PYFRAME_MAX]; /* the worker has one thread */
+	struct pyawait *a = &t->chain;
+	uint32_t tid = pylist_thread(v, t->loop);
+	size_t n = 0, at = 0;
+	bool cut;
+
+	if (!tid || pyframe_walk(v, tid, frames, &n, &cut) != MESSAGE_WHY_NONE)
+		return;
+	while (at < n && frames[at].address != a->frames[0].address)
+		at++;
+	if (at == n)
+		return;
+	while (at-- > 0) {
+		if (frames[at].hidden)
+			continue;
+		if (a->n < PYAWAIT_MAX)
+			a->frames[a->n++] = frames[at];
+		else
+			a->cut = true;
+	}
+}
+
 static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_task *t)
 {
 	const struct pylayout *l = &v->layout;
@@ -73,6 +98,9 @@ static enum verdict read_task(struct pyview *v, uint64_t address, struct pylist_
 		return TASK_ODD;
 	pywaker_collect(v, address, &t->wakes);
 	t->group = find_group(v, &t->chain);
+	t->own = t->chain.n;
+	if (t->chain.state == PYAWAIT_RUNNING)
+		add_calls(v, t);
 	return TASK_GOOD;
 }
 
@@ -89,13 +117,28 @@ static bool is_same(const struct pylist_task *a, const struct pylist_task *b)
 	if (a->loop != b->loop || a->waiter != b->waiter || a->coro != b->coro ||
 	    a->name != b->name || a->group != b->group || a->wakes.n != b->wakes.n ||
 	    memcmp(a->wakes.found, b->wakes.found, a->wakes.n * sizeof(a->wakes.found[0])) != 0 ||
-	    x->state != y->state || x->n != y->n || x->cut != y->cut || x->waits != y->waits)
+	    x->state != y->state || a->own != b->own || x->waits != y->waits)
+		return false;
+	if (x->state != PYAWAIT_RUNNING && x->cut != y->cut)
 		return false;
 	/* one that runs is at another instruction each time */
 	for (size_t i = 0; i < x->n && x->state != PYAWAIT_RUNNING; i++)
 		if (!is_same_frame(&x->frames[i], &y->frames[i]))
 			return false;
 	return true;
+}
+
+/* What it calls is told of a task whose thread stood still in it. */
+static void drop_calls(struct pylist_task *a, const struct pylist_task *b)
+{
+	bool same = a->chain.n == b->chain.n;
+
+	for (size_t i = a->own; same && i < a->chain.n; i++)
+		same = is_same_frame(&a->chain.frames[i], &b->chain.frames[i]);
+	if (same || a->chain.state != PYAWAIT_RUNNING)
+		return;
+	a->chain.n = a->own;
+	a->chain.cut = false;
 }
 
 /* ---- all of them ---- */
@@ -120,8 +163,11 @@ static enum verdict read_again(struct reading *r, uint64_t address, struct pylis
 		enum verdict a = read_task(r->v, address, t);
 		pypages_forget(r->pages);
 		enum verdict b = read_task(r->v, address, &second);
-		if (a == b && a != TASK_ODD && (a == TASK_ENDED || is_same(t, &second)))
+		if (a == b && a != TASK_ODD && (a == TASK_ENDED || is_same(t, &second))) {
+			if (a == TASK_GOOD)
+				drop_calls(t, &second);
 			return a;
+		}
 	}
 	return TASK_ODD;
 }
@@ -140,6 +186,8 @@ static bool read_chunk(struct reading *r, const uint64_t *address, size_t n)
 		enum verdict b = read_task(r->v, address[i], &second), a = r->verdict[i];
 		if (a != b || a == TASK_ODD || (a == TASK_GOOD && !is_same(&r->first[i], &second)))
 			r->verdict[i] = TASK_ODD;
+		else if (a == TASK_GOOD)
+			drop_calls(&r->first[i], &second);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (r->verdict[i] == TASK_ODD)

@@ -11,7 +11,8 @@
 
 struct pylist_task {
 	uint64_t address, loop, waiter, coro, name; /* waiter: the future it waits for; 0 none */
-	struct pyawait chain;
+	struct pyawait chain; /* of one that runs goes on with what its coroutine calls */
+	size_t own;	      /* frames of the chain that are not of what it calls */
 	struct pywaker wakes; /* the task itself first */
 	uint64_t group;	      /* the group whose end it awaits; 0 none */
 };

@@ -319,32 +319,65 @@ static void a_task_whose_future_is_done_waits_no_more(void **state)
 	}
 }
 
+/* Has the first task run: its coroutine's frame. */
+static uint64_t make_running(void)
+{
+	const struct pylayout *l = &t.view.layout;
+	uint64_t frame = t.coro[0][0] + l->gen_frame;
+
+	put(t.task[0] + l->task_coro - 8, 0);
+	if (l->gen_state) {
+		bytes_at(t.coro[0][0] + l->gen_state, 1)[0] = l->minor >= 15 ? 4 : 0;
+		return frame;
+	}
+	memcpy(&frame, bytes_at(frame, 8), sizeof(frame));
+	bytes_at(frame + l->frame_state, 1)[0] = l->minor < 10;
+	return frame;
+}
+
+static void a_running_task_goes_on_with_what_its_coroutine_calls(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VERSIONS; i++) {
+		const struct version *v = &versions[i];
+		make_tasks(v);
+		uint64_t frame = make_running();
+		put(image.frame[1] + v->previous, frame);
+		put(frame + v->previous, image.frame[2]);
+		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
+		const struct pyawait *chain = &told(0)->chain;
+		assert_int_equal(chain->state, PYAWAIT_RUNNING);
+		assert_int_equal(chain->n, 3);
+		assert_int_equal(chain->frames[0].address, frame);
+		assert_int_equal(chain->frames[1].address, image.frame[1]);
+		assert_int_equal(chain->frames[2].address, image.frame[0]);
+		assert_int_equal(told(0)->own, 1);
+		assert_int_equal(told(1)->own, told(1)->chain.n);
+		/* another thread's, or one that bites its tail, has none */
+		put(image.frame[1] + v->previous, image.frame[0]);
+		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
+		assert_int_equal(told(0)->chain.n, 1);
+	}
+}
+
 static void a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < VERSIONS; i++) {
 		make_tasks(&versions[i]);
 		const struct pylayout *l = &t.view.layout;
-		int8_t created = versions[i].minor >= 15   ? 0
-				 : versions[i].minor >= 13 ? -3
-							   : -2,
-		       running = versions[i].minor >= 15 ? 4 : 0;
-		for (size_t k = 0; k < 2; k++) {
-			uint64_t frame = t.coro[k][0] + l->gen_frame;
-			put(t.task[k] + l->task_coro - 8, 0);
-			if (l->gen_state) {
-				bytes_at(t.coro[k][0] + l->gen_state, 1)[0] =
-					(uint8_t)(k ? created : running);
-				continue;
-			}
+		int8_t created = versions[i].minor >= 15 ? 0 : versions[i].minor >= 13 ? -3 : -2;
+		uint64_t frame = t.coro[1][0] + l->gen_frame;
+		make_running();
+		put(t.task[1] + l->task_coro - 8, 0);
+		if (!l->gen_state)
 			memcpy(&frame, bytes_at(frame, 8), sizeof(frame));
-			if (l->minor == 10)
-				bytes_at(frame + l->frame_state, 1)[0] = k ? (uint8_t)created : 0;
-			else if (k)
-				put_int(frame + l->frame_instr, -1);
-			else
-				bytes_at(frame + l->frame_state, 1)[0] = 1;
-		}
+		if (l->gen_state)
+			bytes_at(t.coro[1][0] + l->gen_state, 1)[0] = (uint8_t)created;
+		else if (l->minor == 10)
+			bytes_at(frame + l->frame_state, 1)[0] = (uint8_t)created;
+		else
+			put_int(frame + l->frame_instr, -1);
 		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
 		assert_int_equal(told(0)->chain.state, PYAWAIT_RUNNING);
 		assert_int_equal(told(0)->chain.n, 1);
@@ -363,6 +396,38 @@ static bool read_new_waiter(void *arg, uint64_t address, void *buf, size_t size)
 	if (address <= place && place < address + size)
 		put(place, t.future[n++ % TASKS]);
 	return read_image(arg, address, buf, size);
+}
+
+/* The thread has gone on at each look at the innermost frame. */
+static bool read_new_instruction(void *arg, uint64_t address, void *buf, size_t size)
+{
+	uint64_t place = image.frame[0] + image.v->instr;
+	static unsigned int n;
+
+	if (address <= place && place < address + size) {
+		n = (n + 1) % 3;
+		if (image.v->minor < 11)
+			put_int(place, 2 * (int)n);
+		else
+			put(place, instr_of(image.code[0]) - 2 * (uint64_t)n);
+	}
+	return read_image(arg, address, buf, size);
+}
+
+static void what_a_task_calls_is_not_told_while_its_thread_goes_on(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VERSIONS; i++) {
+		make_tasks(&versions[i]);
+		uint64_t frame = make_running();
+		put(image.frame[1] + versions[i].previous, frame);
+		put(frame + versions[i].previous, image.frame[2]);
+		t.view.py.read = read_new_instruction;
+		assert_int_equal(read_list(), MESSAGE_WHY_NONE);
+		assert_int_equal(t.tally.changed, 0);
+		assert_int_equal(told(0)->chain.state, PYAWAIT_RUNNING);
+		assert_int_equal(told(0)->chain.n, 1);
+	}
 }
 
 static void one_that_never_is_the_same_twice_is_left_out(void **state)
@@ -502,8 +567,10 @@ int main(void)
 		cmocka_unit_test(each_versions_tasks_are_told),
 		cmocka_unit_test(coroutines_that_await_each_other_are_cut),
 		cmocka_unit_test(callbacks_that_lead_back_are_followed_once),
+		cmocka_unit_test(a_running_task_goes_on_with_what_its_coroutine_calls),
 		cmocka_unit_test(
 			a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone),
+		cmocka_unit_test(what_a_task_calls_is_not_told_while_its_thread_goes_on),
 		cmocka_unit_test(one_that_never_is_the_same_twice_is_left_out),
 		cmocka_unit_test(a_task_whose_name_is_gone_has_changed_and_is_not_told),
 		cmocka_unit_test(a_task_whose_future_is_done_waits_no_more),
