@@ -9,11 +9,9 @@ import signal
 import socket
 import time
 
-import jsonschema
-
 from demo import SERVICE
 from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng, run,
-                     wait_until)
+                     validate, wait_until)
 from test_redis import Redis
 
 SOON = 100 * MS  # from the end of a stall to its line
@@ -46,9 +44,8 @@ class Events(Process):
             raise AssertionError(f"attach exits {status}: {self.stderr()[-2000:]}")
         if not validate:
             return json.loads(loopscope("report", "--json", self.capture).stdout)
-        schema = json.loads(loopscope("schema", "attach").stdout)
         for event in self.events:
-            jsonschema.validate(event, schema)
+            validate(event, "attach")
         return report_of(self.capture)
 
 

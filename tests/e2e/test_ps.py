@@ -11,11 +11,9 @@ import socket
 import subprocess
 import time
 
-import jsonschema
-
 from apps import APP
 import pythons
-from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
+from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run, validate
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -27,7 +25,7 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
     """The document, after checking what must hold for every one."""
     done = run(*program, "ps", "--json", *argv, status=status)
     document = json.loads(done.stdout)
-    jsonschema.validate(document, json.loads(loopscope("schema", "ps").stdout))
+    validate(document, "ps")
     ids = [task["id"] for task in document["tasks"] or []]
     if len(ids) != len(set(ids)):
         raise AssertionError(f"two tasks have one id: {ids}")

@@ -9,6 +9,7 @@ import time
 import unittest
 
 from harness import BIN, LOOPSCOPE, MS, Case, Process, describe, main, pause, report_of, rng, run, wait_until
+from runner import alone, calm
 from test_live import Events
 
 MANY = BIN.parent / "tests/e2e/many_processes"
@@ -107,6 +108,7 @@ class Selected(Case):
             self.assertStall(stall, truth["ns"], "sleep", report)
 
 
+@calm
 class Names(Selected):
     def test_all_processes_of_a_name_and_those_that_come_later(self):
         name = new_name()
@@ -173,6 +175,7 @@ class Names(Selected):
             self.assertEqual(attach.of("end")[0]["reason"], "target-exit")
         report_of(self.capture)
 
+    @alone
     def test_a_thousand_are_attached_within_a_second_or_so(self):
         name = new_name()
         with Processes(1000, name) as processes:
@@ -262,6 +265,7 @@ class Threads(Case):
         self.assertLess(self.share, 0.5)
 
 
+@calm
 class Groups(Selected):
     def watch_group(self, kind, spell):
         mounts = hierarchies()
