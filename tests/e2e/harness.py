@@ -25,7 +25,7 @@ import unittest
 
 import jsonschema
 
-from runner import Runner, working
+from runner import Runner, expand, working
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -44,13 +44,13 @@ class Dice(threading.local):
     """Of each test its own: what it draws is the same whichever tests run before it or beside it."""
 
     def __init__(self):
-        self.random = random.Random(SEED)
+        self.own = random.Random(SEED)
 
     def begin(self, test):
-        self.random.seed(f"{SEED} {test}")
+        self.own.seed(f"{SEED} {test}")
 
     def __getattr__(self, name):
-        return getattr(self.random, name)
+        return getattr(self.own, name)
 
 
 rng = Dice()
@@ -103,8 +103,8 @@ class Process:
         self.errors.close()
 
     def stderr(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        errors = self.errors.fileno()  # its place in the file is the child's, too
+        return os.pread(errors, os.fstat(errors).st_size, 0).decode()
 
     def next_line(self, having="", seconds=20):
         """The next line of output that holds a text."""
@@ -189,7 +189,7 @@ def validator_of(what):
     return kind(schema)
 
 
-def validate(document, what):
+def require_valid(document, what):
     error = jsonschema.exceptions.best_match(validator_of(what).iter_errors(document))
     if error:
         raise error
@@ -203,7 +203,7 @@ def report_of(capture):
 
 def checked(capture):
     report = json.loads(loopscope("report", "--json", capture).stdout)
-    validate(report, "report")
+    require_valid(report, "report")
 
     events, lost = report["capture"]["events"], report["capture"]["lost"]
     if events["emitted"] != events["stored"] + sum(lost.values()):
@@ -245,6 +245,10 @@ def describe(report):
 class Case(unittest.TestCase):
     """A test with a folder of its own and the assertions about stalls."""
     maxDiff = None
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        expand(cls)
 
     def setUp(self):
         rng.begin(self.id())

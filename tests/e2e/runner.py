@@ -4,6 +4,7 @@ mostly sleep. Of these three run at a time, before the others. A test with loops
 a CPU does or how soon something comes, and one that looks at all of the host is not calm.
 """
 import concurrent.futures
+import functools
 import os
 import threading
 import unittest
@@ -24,6 +25,32 @@ def alone(what):
     """Decorates a test in a class that is calm otherwise."""
     what.calm = False
     return what
+
+
+def for_each(names):
+    """Makes of a test that takes a name one test for each of these names."""
+    def mark(test):
+        test.names = names
+        return test
+    return mark
+
+
+def _of(test, name):
+    @functools.wraps(test)
+    def one(self):
+        test(self, name)
+    del one.names
+    one.__name__ = f"{test.__name__}_{''.join(c if c.isalnum() else '_' for c in name)}"
+    return one
+
+
+def expand(case):
+    """Puts those tests in the place of the one."""
+    for test in [test for test in vars(case).values() if hasattr(test, "names")]:
+        delattr(case, test.__name__)
+        for name in test.names:
+            one = _of(test, name)
+            setattr(case, one.__name__, one)
 
 
 def is_calm(test):

@@ -11,7 +11,7 @@ import time
 
 from demo import SERVICE
 from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng, run,
-                     validate, wait_until)
+                     require_valid, wait_until)
 from test_redis import Redis
 
 SOON = 100 * MS  # from the end of a stall to its line
@@ -45,7 +45,7 @@ class Events(Process):
         if not validate:
             return json.loads(loopscope("report", "--json", self.capture).stdout)
         for event in self.events:
-            validate(event, "attach")
+            require_valid(event, "attach")
         return report_of(self.capture)
 
 

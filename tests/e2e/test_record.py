@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, rng, validate
+from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, require_valid, rng
 from runner import alone, calm
 
 BLOCKER = HERE / "targets/blocker.py"
@@ -94,7 +94,7 @@ class Check(Recorded):
             loopscope("check", capture, "--max-stall", "50ms", status=status)
             loopscope("check", capture, "--max-stall", "5s", status=0)
             verdict = loopscope("check", capture, "--max-stall", "50ms", "--json", status=status).stdout
-            validate(json.loads(verdict), "check")
+            require_valid(json.loads(verdict), "check")
 
     def test_a_command_is_judged_in_one_go(self):
         sleeper = "import asyncio, time\n" \
