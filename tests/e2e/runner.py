@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the tests of a file: one after the other, but for those that are calm, where the test and its targets
-mostly sleep. Of these three run at a time, before the others. A test with loops that compute, one that measures what
-a CPU does or how soon something comes, and one that looks at all of the host is not calm.
+mostly sleep. Of these three run at a time, before the others. A test whose loops compute, one that measures what a CPU
+does, and one that looks at all of the host is not calm; nor one that has little room for what its own clock reads.
 """
 import concurrent.futures
 import functools

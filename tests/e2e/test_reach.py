@@ -9,7 +9,7 @@ import time
 import unittest
 
 from harness import BIN, LOOPSCOPE, MS, Case, Process, describe, main, pause, report_of, rng, run, wait_until
-from runner import alone, calm
+from runner import alone, calm, working
 from test_live import Events
 
 MANY = BIN.parent / "tests/e2e/many_processes"
@@ -47,9 +47,10 @@ class Watch(Events):
 
     def __init__(self, capture, *options, seconds=20, **popen):
         self.events = []
-        Process.__init__(self, [LOOPSCOPE, "attach", "--json", "-o", capture, *options], **popen)
         self.capture = capture
-        [self.ready] = wait_until(lambda: self.of("ready"), seconds, "ready")
+        with working:
+            Process.__init__(self, [LOOPSCOPE, "attach", "--json", "-o", capture, *options], **popen)
+            [self.ready] = wait_until(lambda: self.of("ready"), seconds, "ready")
 
     def loops(self):
         return {event["pid"] for event in self.of("loop")}
