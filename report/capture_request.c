@@ -6,8 +6,9 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,15 @@ static int find_comm(const char *name)
 	return found;
 }
 
+/* The first of them that is there: a capture is called by it. 0: none is. */
+static int first_alive(const struct capture_ids *pids)
+{
+	for (size_t i = 0; i < pids->n; i++)
+		if (!kill(pids->id[i], 0) || errno == EPERM)
+			return pids->id[i];
+	return 0;
+}
+
 static const char *last_part(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -116,9 +126,12 @@ static int choose_output(const struct capture_options *o, int command_pid, char 
 
 	if (o->command)
 		return capture_name(last_part(o->command[0]), command_pid, buf, size);
-	if (o->pids.n) {
-		read_comm(o->pids.id[0], comm, sizeof(comm));
-		return capture_name(comm, o->pids.id[0], buf, size);
+	int pid = first_alive(&o->pids);
+	if (!pid && o->pids.n && !o->nnames && !o->cgroup)
+		pid = o->pids.id[0];
+	if (pid) {
+		read_comm(pid, comm, sizeof(comm));
+		return capture_name(comm, pid, buf, size);
 	}
 	if (o->nnames)
 		return capture_name(o->names[0], find_comm(o->names[0]), buf, size);

@@ -52,6 +52,10 @@ static void check(struct request *req, const struct argp_state *state)
 		command_misused(state, "which capture? (a file *.lsc)");
 	for (int f = 0; f < FORM_COUNT; f++)
 		to_stdout += req->wanted[f] && !req->path[f];
+	if (req->path[FORM_JSON] && req->path[FORM_HTML] &&
+	    !strcmp(req->path[FORM_JSON], req->path[FORM_HTML]))
+		command_misused(state, "--json and --html cannot both be written to '%s'",
+				req->path[FORM_JSON]);
 	if (to_stdout > 1)
 		command_misused(
 			state,

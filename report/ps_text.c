@@ -267,9 +267,11 @@ static void print_heading(const struct page *p, const json_t *loop, int64_t tid,
 		format_share(busy, text, sizeof(text));
 		if (busy >= 0)
 			fprintf(p->out, ", busy %s", text);
-		format_runtime(loop, text, sizeof(text));
-		fputs(", ", p->out);
-		page_text(p, text, 40);
+		if (field_text(loop, "runtime")) {
+			format_runtime(loop, text, sizeof(text));
+			fputs(", ", p->out);
+			page_text(p, text, 40);
+		}
 	}
 	if (n || !loop || field_int(loop, "tasks", -1) >= 0)
 		fprintf(p->out, ": %zu task%s\n", n, n == 1 ? "" : "s");
@@ -279,22 +281,33 @@ static void print_heading(const struct page *p, const json_t *loop, int64_t tid,
 		ps_loop_print(p, loop);
 }
 
+static const struct ps_node *node_of(const struct ps_graph *g, const json_t *id)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->nodes[i].id == json_integer_value(id))
+			return &g->nodes[i];
+	return NULL;
+}
+
+/* Of several the loop is told: their tasks may have the same names. */
 static void print_cycles(const struct page *p, const json_t *cycles, const struct ps_graph *g)
 {
-	const json_t *cycle, *id;
+	const json_t *cycle;
 	size_t i, k;
 
 	json_array_foreach(cycles, i, cycle) {
-		fputs("await cycle: ", p->out);
+		const struct ps_node *n = node_of(g, json_array_get(cycle, 0));
+		int64_t loop = n ? field_int(n->task, "loop", -1) : -1;
+
+		if (json_array_size(cycles) > 1 && loop >= 0)
+			fprintf(p->out, "await cycle of loop %lld: ", (long long)loop);
+		else
+			fputs("await cycle: ", p->out);
 		for (k = 0; k <= json_array_size(cycle); k++) {
-			id = json_array_get(cycle, k % json_array_size(cycle));
-			const char *name = NULL;
-			for (size_t n = 0; n < g->n; n++)
-				if (g->nodes[n].id == json_integer_value(id))
-					name = g->nodes[n].name;
+			n = node_of(g, json_array_get(cycle, k % json_array_size(cycle)));
 			if (k)
 				fputs(" -> ", p->out);
-			page_text(p, name ? name : "?", NAME_MAX);
+			page_text(p, n && n->name ? n->name : "?", NAME_MAX);
 			if (k > 20) {
 				fputs(" -> ...", p->out);
 				break;

@@ -156,23 +156,33 @@ static void print_resource(const struct page *p, const struct store_block *b)
 	}
 }
 
+/* Where the frame of the application is that the site is of; nframes: nowhere. */
+static size_t find_site(const struct analysis_stack *k, const struct site *site)
+{
+	size_t i = 0;
+
+	while (i < k->row.nframes && !analysis_site_is_of(site, &k->row.frames[i]))
+		i++;
+	return i;
+}
+
 /* A stack in one line, from the application's own innermost frame on. */
 static void print_chain(const struct page *p, int64_t stack, const char *label)
 {
 	const struct analysis_stack *k = analysis_stack_of(p->a, stack);
-	size_t first = 0, shown = 0;
+	size_t first = k ? find_site(k, &k->site) : 0, shown = 0;
 
 	if (!k || !k->row.nframes)
 		return;
-	for (size_t i = k->row.nframes; k->site.function && i-- > 0;)
-		if (k->row.frames[i].function == k->site.function)
-			first = i;
 	fprintf(p->out, LABEL, label);
-	for (size_t i = first; i < k->row.nframes && shown < CHAIN_SHOWN; i++) {
-		if (!k->row.frames[i].function)
+	for (size_t i = first < k->row.nframes ? first : 0;
+	     i < k->row.nframes && shown < CHAIN_SHOWN; i++) {
+		const char *name = i == first ? k->site.function : k->row.frames[i].function;
+
+		if (!name)
 			continue;
 		fputs(shown++ ? " <- " : "", p->out);
-		page_text(p, k->row.frames[i].function, 32);
+		page_text(p, name, 32);
 	}
 	fputc('\n', p->out);
 }
@@ -269,7 +279,7 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 	else if (f->module)
 		snprintf(name, sizeof(name), "%.60s+0x%llx", basename(f->module),
 			 (unsigned long long)f->offset);
-	else if (f->lang == STORE_LANG_JS)
+	else if (f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS)
 		snprintf(name, sizeof(name), "(unknown)");
 	else
 		snprintf(name, sizeof(name), "0x%llx", (unsigned long long)f->offset);
@@ -295,23 +305,11 @@ static void print_frame(const struct page *p, const struct store_frame *f, bool 
 	fputc('\n', p->out);
 }
 
-/* Where the frame of the application is that the stall is put down to; nframes: nowhere. */
-static size_t find_site(const struct analysis_stack *k, const struct analysis_stall *s)
-{
-	size_t i = 0;
-
-	while (i < k->row.nframes &&
-	       !(k->row.frames[i].function && k->row.frames[i].function == s->site.function &&
-		 k->row.frames[i].file == s->site.file))
-		i++;
-	return i;
-}
-
 /* The innermost frames; where the site lies further out, fewer of them and those around it. */
 static void print_stack(const struct page *p, const struct analysis_stall *s)
 {
 	const struct analysis_stack *k = analysis_stack_of(p->a, s->row.stack);
-	size_t n = k ? k->row.nframes : 0, site = k ? find_site(k, s) : 0;
+	size_t n = k ? k->row.nframes : 0, site = k ? find_site(k, &s->site) : 0;
 	size_t from = site < n && site + FRAMES_OUTSIDE >= FRAMES_SHOWN
 			      ? site - (FRAMES_SHOWN - FRAMES_INSIDE - FRAMES_OUTSIDE - 1)
 			      : FRAMES_INSIDE;

@@ -180,6 +180,19 @@ static int check_replaceable(const char *path)
 	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? -ETXTBSY : 0;
 }
 
+/* Whether a file lies there that SQLite kept beside path; its name. */
+static bool find_companion(const char *path, char ret_name[PATH_MAX + 16])
+{
+	struct stat st;
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(companions); i++) {
+		snprintf(ret_name, PATH_MAX + 16, "%s%s", path, companions[i]);
+		if (!lstat(ret_name, &st))
+			return true;
+	}
+	return false;
+}
+
 /* Whether a capture may take this place: 1 in that of another, 0 of nothing, or -errno. */
 static int look_at_place(const char *path, bool overwrite)
 {
@@ -197,12 +210,7 @@ static int look_at_place(const char *path, bool overwrite)
 		return r < 0 ? r : 1;
 	}
 	/* a stale -wal would be played into the new file */
-	for (size_t i = 0; i < LSC_ARRAY_LEN(companions); i++) {
-		snprintf(name, sizeof(name), "%s%s", path, companions[i]);
-		if (!lstat(name, &st))
-			return -EEXIST;
-	}
-	return 0;
+	return find_companion(path, name) ? -EEXIST : 0;
 }
 
 /* Undoes install(). */
@@ -275,6 +283,14 @@ static int file_name(const char *path, char name[PATH_MAX])
 
 static int refuse(const char *path, int r, struct lsc_err *err)
 {
+	char name[PATH_MAX + 16];
+	struct stat st;
+
+	if (r == -EEXIST && lstat(path, &st) && find_companion(path, name))
+		return lsc_err_set(err, r,
+				   "'%s' exists, though its capture is gone: remove it, or name "
+				   "another file",
+				   name);
 	if (r == -EEXIST)
 		return lsc_err_set(err, r, "'%s' exists", path);
 	if (r == -EBADMSG)

@@ -169,6 +169,16 @@ static bool is_new(const struct loop *l, const struct home *h)
 	return known < HOMES_MAX;
 }
 
+/* The library that waits is the innermost. */
+static bool waits_in_libuv(const struct inspector_result *r)
+{
+	const char *library = NULL;
+
+	for (size_t i = 0; i < r->nframes && !library; i++)
+		library = loop_library(&r->frames[i]);
+	return library && !strcmp(library, "libuv");
+}
+
 static void put_home(struct loop *l, const struct inspector_result *r, bool certain)
 {
 	struct home *h = calloc(1, sizeof(*h));
@@ -185,6 +195,7 @@ static void put_home(struct loop *l, const struct inspector_result *r, bool cert
 	} else {
 		h->next = l->homes;
 		l->homes = h;
+		l->of_libuv = waits_in_libuv(r);
 	}
 }
 
@@ -197,6 +208,7 @@ void callback_forget(struct loop *l)
 	}
 	free(l->doubtful);
 	l->doubtful = NULL;
+	l->of_libuv = false;
 	l->home_looks = 0;
 }
 

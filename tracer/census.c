@@ -124,7 +124,7 @@ static void add_all(struct taking *k)
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		int pid = atoi(e->d_name);
-		if (pid <= 0 || own_process(pid))
+		if (pid <= 0 || own_process(pid) || own_kin(pid))
 			continue;
 		if (k->census->processes >= PROBE_MAX_TARGETS)
 			k->census->omitted++;

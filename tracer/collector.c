@@ -283,27 +283,57 @@ static int check_thread(const struct collector *c, int tid, struct lsc_err *err)
 	return lsc_err_set(err, -ESRCH, "process %d has no thread %d", c->targets[0]->pid, tid);
 }
 
-static int start_targets(struct collector *c, struct lsc_err *err)
+/* Of several that are named by number some may have ended since. How many; ret_why is of the first.
+ * -errno for another failure. */
+static int start_numbered(struct collector *c, struct lsc_err *ret_why, struct lsc_err *err)
 {
+	int missing = 0;
+
 	for (size_t i = 0; i < c->o.npids; i++) {
 		if (watch_target_of(c, c->o.pids[i]))
 			continue; /* named twice */
 		int r = watch_target(c, c->o.pids[i], err);
-		if (r < 0)
+		if (r < 0 && r != -ESRCH)
 			return r;
+		if (r < 0 && !missing++)
+			*ret_why = *err;
 	}
+	return missing;
+}
+
+static void tell_missing(struct collector *c, int missing, const struct lsc_err *why)
+{
+	char text[sizeof(why->text) + 64], more[32] = "";
+
+	if (missing > 1)
+		snprintf(more, sizeof(more), ", and %d more", missing - 1);
+	snprintf(text, sizeof(text), "not all processes are watched: %s%s", why->text, more);
+	c->ops->notice(text, c->arg);
+}
+
+static int start_targets(struct collector *c, struct lsc_err *err)
+{
+	struct lsc_err why = {0};
+	int missing = start_numbered(c, &why, err);
+
+	if (missing < 0)
+		return missing;
 	if (c->selection) {
 		watch_selected(c, lsc_now_ns());
-		if (!c->ntargets && c->refused)
+		if (!c->ntargets && !missing && c->refused)
 			return lsc_err_set(err, c->refusal.code, "%s", c->refusal.text);
-		if (!c->ntargets)
+		if (!c->ntargets && !missing)
 			return lsc_err_set(err, -ESRCH, "no process %s",
 					   selection_text(c->selection));
 	}
+	if (!c->ntargets && missing)
+		return lsc_err_set(err, why.code, "%s", why.text);
 	if (!c->ntargets)
 		return lsc_err_set(
 			err, -ESRCH,
 			"no process to watch: give -p PID, --name COMM or --cgroup PATH");
+	if (missing)
+		tell_missing(c, missing, &why);
 	for (size_t i = 0; i < c->o.ntids + c->o.nloop_threads; i++) {
 		int tid = i < c->o.ntids ? c->tids[i] : c->loop_threads[i - c->o.ntids];
 		int r = check_thread(c, tid, err);

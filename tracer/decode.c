@@ -348,8 +348,10 @@ void decode_block_row(const struct event_block *e, struct block *b)
 	b->ring_task = e->task;
 	b->row.start_ns = e->off_ns;
 	b->row.count = 1;
-	b->row.syscall = e->cause == LSC_CAUSE_STOPPED ? NULL : syscall_name(e->nr);
 	decode_block_end(e, b);
+	if (e->cause == LSC_CAUSE_STOPPED)
+		return; /* whatever the program was in */
+	b->row.syscall = syscall_name(e->nr);
 	/* a wait call that names no child was concluded to wait for one from who ended it */
 	int class = probe_wait_class(e->nr);
 	b->row.inferred = e->cause == LSC_CAUSE_CHILD_WAIT &&

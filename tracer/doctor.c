@@ -25,12 +25,23 @@
 #define TURNS_NS    (500 * LSC_NS_PER_MS) /* the target is watched so long for turns */
 #define UNWOUND_NS  (3 * LSC_NS_PER_S)
 
+/* Of what is not ok the detail ends as errors do: "what is missing; what would give it". */
 static void add(void *checks, const char *name, const char *status, const char *detail)
 {
-	json_t *d = control_text(detail, 500);
+	char missing[1024], *fix = NULL, *at;
 
-	json_array_append_new(checks, json_pack("{s:s, s:s, s:o}", "name", name, "status", status,
-						"detail", d ? d : json_null()));
+	snprintf(missing, sizeof(missing), "%s", detail);
+	at = strcmp(status, "ok") ? strstr(missing, "; ") : NULL;
+	for (; at; at = strstr(at + 1, "; "))
+		fix = at;
+	if (fix) {
+		*fix = '\0';
+		fix += strlen("; ");
+	}
+	json_t *d = control_text(missing, 500), *f = fix ? control_text(fix, 500) : NULL;
+	json_array_append_new(checks,
+			      json_pack("{s:s, s:s, s:o, s:o}", "name", name, "status", status,
+					"detail", d ? d : json_null(), "fix", f ? f : json_null()));
 }
 
 static int count_ring(int fd, void *arg)
@@ -107,8 +118,8 @@ static void check_events(json_t *checks, int pid, const struct thread_count *n)
 			loops += ticks > 0;
 		}
 	}
-	snprintf(text, sizeof(text), "saw %llu turns of %d loops in %llu ms%s",
-		 (unsigned long long)turns, loops,
+	snprintf(text, sizeof(text), "saw %llu turn%s of %d loop%s in %llu ms%s",
+		 (unsigned long long)turns, turns == 1 ? "" : "s", loops, loops == 1 ? "" : "s",
 		 (unsigned long long)((lsc_now_ns() - begin) / LSC_NS_PER_MS),
 		 turns ? "" : ": all of them slept");
 	add(checks, name, turns ? "ok" : "missing", text);
@@ -182,8 +193,8 @@ static void check_target(json_t *checks, int pid, bool events)
 	if (r < 0)
 		snprintf(text, sizeof(text), "threads cannot be read: %s", strerror(-r));
 	else
-		snprintf(text, sizeof(text), "%d threads, %d of them waiting like a loop",
-			 n.threads, n.waiting);
+		snprintf(text, sizeof(text), "%d thread%s, %d of them waiting like a loop",
+			 n.threads, n.threads == 1 ? "" : "s", n.waiting);
 	add(checks, "threads", r < 0 ? "refused" : "ok", text);
 	r = ring_scan(pid, count_ring, &rings);
 	if (r < 0)
@@ -191,7 +202,7 @@ static void check_target(json_t *checks, int pid, bool events)
 	else
 		snprintf(text, sizeof(text),
 			 rings ? "%d: tasks and victims will be named"
-			       : "none: not built with the loop library; tasks cannot be named",
+			       : "none: not built with the loop library, so tasks cannot be named",
 			 rings);
 	add(checks, "rings", r < 0 ? "refused" : rings ? "ok" : "missing", text);
 	if (events) /* else the kernel's numbers are others */
@@ -211,7 +222,7 @@ static void check_debuginfod(json_t *checks)
 		    "asked where DEBUGINFOD_URLS says, for what is not on this machine");
 	else if (r == -ELIBACC)
 		add(checks, "debug files of debuginfod", "missing",
-		    "DEBUGINFOD_URLS is set; libdebuginfod.so.1 is not installed, the package "
+		    "DEBUGINFOD_URLS is set, but libdebuginfod.so.1 is not installed; the package "
 		    "libdebuginfod1 would give it");
 }
 

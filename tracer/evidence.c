@@ -19,7 +19,9 @@ static uint64_t start_sample(struct collector *c, struct loop *l, const struct s
 	if (p->python)
 		return job_unwind_python(c, l, JOB_SAMPLE, p->regs, p->python, stack, size);
 	if (target_is_python(l->target))
-		ledger_no_frames(c, l, "a sample without the GIL, or of an unknown version");
+		ledger_no_frames(c, l,
+				 "a sample without the GIL before its thread was known, or of an "
+				 "unknown version");
 	return job_unwind(c, l, JOB_SAMPLE, p->regs, stack, size);
 }
 
@@ -46,6 +48,14 @@ static bool lacks_language(const struct target *t, const struct inspector_result
 	return target_language(t);
 }
 
+static bool lost_code(const struct inspector_result *r)
+{
+	for (size_t i = 0; i < r->nframes; i++)
+		if (r->frames[i].python && !r->frames[i].function)
+			return true;
+	return false;
+}
+
 void evidence_sample_found(struct collector *c, const struct job *j,
 			   const struct inspector_result *r)
 {
@@ -53,6 +63,7 @@ void evidence_sample_found(struct collector *c, const struct job *j,
 	uint64_t cookie = r->cookie;
 	int64_t stack = stack_intern_result(c, r), task = task_of_stack(c, l, r);
 
+	l->loses_code |= lost_code(r);
 	for (size_t i = 0; i < l->nsamples; i++) {
 		if (l->samples[i].job == cookie) {
 			l->samples[i].job = 0;
@@ -186,15 +197,17 @@ static void drop_copies(struct sample *p)
 }
 
 /* Whether the nth sample of a tick is unwound at once, since the target may be gone when the tick
- * is over. Frames of JavaScript can be made sure of only as long as they are there: of these all
- * are that ever will be, some more of each doubling of the tick. */
-static bool is_urgent(size_t nth, bool js)
+ * is over. Frames of JavaScript can be made sure of only as long as they are there, code of Python
+ * that is made and freed has its names only as long: of such some more of each doubling of the
+ * tick.
+ */
+static bool is_urgent(size_t nth, bool fleeting)
 {
 	size_t step = 1;
 
-	for (size_t n = JS_SAMPLES; js && n < nth; n *= 2)
+	for (size_t n = FLEETING; fleeting && n < nth; n *= 2)
 		step *= 2;
-	return js ? nth % step == 0 : (nth & (nth - 1)) == 0;
+	return fleeting ? nth % step == 0 : (nth & (nth - 1)) == 0;
 }
 
 void evidence_sample(struct collector *c, struct loop *l, const struct event_block *e,
@@ -236,7 +249,7 @@ void evidence_sample(struct collector *c, struct loop *l, const struct event_blo
 	memcpy(s->regs, e->regs, sizeof(s->regs));
 	for (size_t i = 0; i + 1 < l->nsamples; i++)
 		nth += l->samples[i].tick_ns == e->tick_ns;
-	if (size && is_urgent(nth, js)) {
+	if (size && is_urgent(nth, js || l->loses_code)) {
 		s->job = start_sample(c, l, s, stack, size);
 	} else if (size && !js && (s->stack = malloc(size))) {
 		memcpy(s->stack, stack, size);
@@ -326,13 +339,14 @@ bool evidence_is_awaited(const struct loop *l)
 	return false;
 }
 
-size_t evidence_samples(const struct loop *l, int64_t stall)
+uint64_t evidence_sampled_ns(const struct loop *l, int64_t stall)
 {
-	size_t n = 0;
+	uint64_t ns = 0;
 
 	for (size_t i = 0; i < l->nsamples; i++)
-		n += l->samples[i].row.stall == stall;
-	return n;
+		if (l->samples[i].row.stall == stall)
+			ns += l->samples[i].row.ns;
+	return ns;
 }
 
 const struct block *evidence_longest(const struct loop *l, int64_t stall)

@@ -25,7 +25,8 @@ uint64_t evidence_unwind_sample(struct collector *c, struct loop *l, const struc
 bool evidence_is_settled(const struct loop *l, const struct stall *s);
 /* Some block or sample of the loop waits for its stack. */
 bool evidence_is_awaited(const struct loop *l);
-size_t evidence_samples(const struct loop *l, int64_t stall);
+/* What its samples stand for: those that were left out of a long tick included. */
+uint64_t evidence_sampled_ns(const struct loop *l, int64_t stall);
 const struct block *evidence_longest(const struct loop *l, int64_t stall);
 /* The block whose stack and task stand for the stall: the longest, or where most of it was many
  * alike (the waits for CPython's lock) the longest of these that was looked into. NULL: none. */

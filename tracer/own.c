@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Told by the file that a process runs, not by its name. Nothing is opened and nothing is asked of
- * a target's file system: AT_STATX_DONT_SYNC takes what the kernel knows.
+ * Told by the file that a process runs, not by the name that it gives itself. Nothing is opened and
+ * nothing is asked of a target's file system: AT_STATX_DONT_SYNC takes what the kernel knows.
  */
 #include "own.h"
 
@@ -41,4 +41,21 @@ bool own_process(int pid)
 		return false;
 	strcpy(base + 1, "loopscope");
 	return look(path, &ours) && is_same(&theirs, &ours);
+}
+
+bool own_kin(int pid)
+{
+	static const char deleted[] = " (deleted)"; /* what was replaced while it runs */
+	char link[32], path[4096];
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0)
+		return false;
+	path[n] = '\0';
+	size_t tail = sizeof(deleted) - 1;
+	if ((size_t)n > tail && !strcmp(path + n - tail, deleted))
+		path[(size_t)n - tail] = '\0';
+	const char *base = strrchr(path, '/');
+	return base && (!strcmp(base, "/loopscope") || !strcmp(base, "/loopscoped"));
 }

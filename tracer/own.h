@@ -9,4 +9,9 @@
  * of its helpers, of this job or another. False when it has ended. */
 bool own_process(int pid);
 
+/* The file that pid runs is called as ours are: a loopscope of another build, or of an installation
+ * that was replaced. For lists of all there is; whoever is asked for by number is not left out by a
+ * name. */
+bool own_kin(int pid);
+
 #endif

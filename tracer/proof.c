@@ -318,7 +318,7 @@ static void prove_victims(struct proof *p)
 	snprintf(text, sizeof(text), "saw a byte wait in a socket for %.1f ms",
 		 (double)p->waited_ns / 1e6);
 	tell(p, VICTIMS,
-	     r == -ENOTSUP	       ? "the tracepoint is missing: it needs Linux 6.3 or newer"
+	     r == -ENOTSUP	       ? "the tracepoint is missing; Linux 6.3 or newer has it"
 	     : r < 0		       ? strerror(-r)
 	     : p->waited_ns >= SEEN_NS ? NULL
 				       : "what waited in a socket here was not seen",

@@ -61,7 +61,7 @@ static void split_part(const struct loop *l, struct stall *s, const struct event
 		s->row.split[LSC_CAUSE_OTHER] += e->longest_block_ns - blocked; /* event lost */
 		known += e->longest_block_ns - blocked;
 	}
-	known += evidence_samples(l, s->row.id) * SAMPLE_NS;
+	known += evidence_sampled_ns(l, s->row.id);
 	uint64_t rest = s->row.duration_ns > known ? s->row.duration_ns - known : 0;
 	uint64_t throttled = e->split[LSC_CAUSE_THROTTLED];
 	if (throttled > rest)
@@ -176,8 +176,8 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	split_blocks(l, s);
 	/* What no block explains is the CPU's only as far as the sampler or the CPU clock saw it;
 	 * without kernel events, or before they know the thread, it is unknown. */
-	size_t samples = evidence_samples(l, s->row.id);
-	uint64_t cpu = samples ? (samples + 1) * c->sample_ns : 0;
+	uint64_t sampled = evidence_sampled_ns(l, s->row.id);
+	uint64_t cpu = sampled ? sampled + c->sample_ns : 0;
 	if (kernel) {
 		s->samples_user = kernel->samples_user;
 		s->samples_kernel = kernel->samples_kernel;

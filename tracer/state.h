@@ -34,7 +34,7 @@
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
 #define TOLD_STALLS	  16
-#define JS_SAMPLES	  16 /* those at the begin of a tick of JavaScript that are all unwound */
+#define FLEETING	  16 /* samples at the begin of a tick that are all unwound at once */
 #define STALL_SAMPLES_MAX 32 /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
 #define LIVE_FRAMES	  12
@@ -171,10 +171,12 @@ struct loop {
 		int64_t block; /* its id */
 	} alike;
 	bool python;		/* the kernel side knows where its thread's state of CPython lies */
+	bool loses_code;	/* code of Python was freed before a sample's frames had names */
 	struct met_task *tasks; /* owned; hash of those of a loop without a ring */
 	uint32_t next_task;
 	struct home *homes;	    /* owned; the stacks that it idles with */
 	struct home *doubtful;	    /* owned; one that is not certain yet */
+	bool of_libuv;		    /* turns it, as the homes say */
 	uint64_t home_ns, home_job; /* the next look for one; the one under way, 0 none */
 	unsigned int home_looks;
 	int sampled, sampled_ns_tid; /* the owner that the sampler looked for last, 0 none */

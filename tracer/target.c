@@ -192,7 +192,7 @@ int target_open(int pid, struct target *ret_target, struct lsc_err *err)
 	if (t.pidfd < 0 && (errno == ESRCH || errno == EINVAL || errno == ENOENT))
 		return lsc_err_set(err, -ESRCH, "no process %d%s", pid,
 				   pid > 0 && !kill(pid, 0)
-					   ? " (that is a thread's id; give its process's)"
+					   ? "; that is a thread's id: give its process's"
 					   : "");
 	if (t.pidfd < 0)
 		return lsc_err_set(err, -errno, "cannot open process %d: %s", pid, strerror(errno));

@@ -323,6 +323,7 @@ void watch_loop_store(struct collector *c, struct loop *l)
 		.source = (l->kernel ? STORE_SOURCE_BPF : 0) | (l->feed ? STORE_SOURCE_RING : 0),
 		.runtime = l->feed && feed_runtime(l->feed)[0] ? feed_runtime(l->feed)
 			   : l->target->runtime[0]	       ? l->target->runtime
+			   : l->of_libuv		       ? "libuv"
 							       : NULL,
 		.wait_syscall = l->class ? syscall_name(l->nr) : NULL,
 		.wait_fd = l->class == WAIT_EPOLL ? l->fd : -1,

@@ -11,7 +11,7 @@ enum lsc_loss {
 	LSC_LOSS_TASK_RING_OVERRUN = 1, /* the loop's ring wrapped before it was read */
 	LSC_LOSS_TASK_RING_INVALID = 2, /* a ring record failed validation */
 	LSC_LOSS_EVENT_INVALID = 3,	/* a BPF event failed validation */
-	LSC_LOSS_MAP_FULL = 4,		/* no room for a thread's state in a BPF map */
+	LSC_LOSS_MAP_FULL = 4,		/* threads and processes without room in a BPF map */
 	LSC_LOSS_UNCONFIRMED = 5,	/* withdrawn: its loop turned out to idle elsewhere */
 	LSC_LOSS_STORE_FULL = 6,	/* the capture reached its size bound */
 	LSC_LOSS_STORE_ERROR = 7,	/* the capture could not be written */

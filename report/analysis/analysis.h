@@ -43,13 +43,17 @@ const char *severity_name(enum severity s);
 enum severity severity_of(uint64_t ns);
 
 /* The innermost frame of the application's own code. */
-#define SITE_RANKS 8
+#define SITE_RANKS 9
 
 struct site {
 	enum store_lang lang;
-	const char *function, *file, *module; /* file and module NULL unknown */
-	int line;			      /* 0 unknown */
-	int rank;			      /* how much it is the application's own; 0 none */
+	/* "app+0x12f0" where the program has no names; file and module NULL unknown */
+	const char *function, *file, *module;
+	uint64_t offset; /* of its frame */
+	int line;	 /* 0 unknown */
+	int rank;	 /* how much it is the application's own; 0 none */
+	/* Where it called a library that somebody else wrote: the frame there. Else NULL. */
+	const struct store_frame *library;
 };
 
 struct analysis_stack {
@@ -212,6 +216,8 @@ void analysis_done(struct analysis *a);
 const struct store_target *analysis_target_of(const struct analysis *a, int64_t id);
 const struct store_loop *analysis_loop_of(const struct analysis *a, int64_t id);
 const struct analysis_stack *analysis_stack_of(const struct analysis *a, int64_t id);
+/* Whether the site is of such a frame. */
+bool analysis_site_is_of(const struct site *site, const struct store_frame *f);
 /* The stack of who held what b waited for. Of many short waits of a stall (for CPython's lock) few
  * have one: without its own, that of the longest for the same thread. 0: none. s may be NULL. */
 int64_t analysis_holder_stack(const struct analysis *a, const struct analysis_stall *s,

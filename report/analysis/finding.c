@@ -78,7 +78,8 @@ static void fingerprint(const struct analysis *a, const struct rule *rule,
 	uint64_t h = hash_text(0xcbf29ce484222325ull, rule->id, strlen(rule->id));
 
 	if (s->function) {
-		h = hash_function(h, s->function);
+		if (site_has_name(s))
+			h = hash_function(h, s->function);
 		if (s->file)
 			h = hash_text(h, basename(s->file), strlen(basename(s->file)));
 		else if (s->module)
@@ -301,6 +302,27 @@ static enum family family_of(const struct analysis *a, const struct finding *f)
 	return FAMILY_C;
 }
 
+/* What to do about it, in the terms of the loop. */
+static const char *fix_of(struct analysis *a, const struct finding *f)
+{
+	static const char *const instead[FAMILY_COUNT] = {
+		[FAMILY_C] = "call it in a thread, or use its non-blocking calls.",
+		[FAMILY_ASYNCIO] = "call it with `await asyncio.to_thread(...)`, or use an "
+				   "asynchronous library.",
+		[FAMILY_NODE] =
+			"use its asynchronous calls, or call it in a `worker_threads` worker.",
+		[FAMILY_LIBUV] = "call it in `uv_queue_work()`, or use its non-blocking calls.",
+		[FAMILY_LOOPSCOPE] = "call it in `lsc_to_thread()`.",
+	};
+	enum family family = family_of(a, f);
+
+	if (!f->rule->own || !f->site.library)
+		return f->rule->fix[family] ? f->rule->fix[family] : f->rule->fix[FAMILY_C];
+	const char *name = site_library_name(&a->arena, f->site.library);
+	return name ? arena_printf(&a->arena, "It is %s that waits: %s", name, instead[family])
+		    : NULL;
+}
+
 /* "debugCommand slept on the loop for up to 300.2 ms in clock_nanosleep, 3 times, 900.6 ms in all"
  */
 static const char *sentence(struct analysis *a, const struct finding *f)
@@ -343,14 +365,13 @@ int finding_finish_all(struct analysis *a)
 	finding_ungroup(a);
 	for (size_t i = 0; i < a->nfindings; i++) {
 		struct finding *f = &a->findings[i];
-		enum family family = family_of(a, f);
 
 		make_unique(&f->loops);
 		make_unique(&f->tasks);
-		f->fix = f->rule->fix[family] ? f->rule->fix[family] : f->rule->fix[FAMILY_C];
+		f->fix = fix_of(a, f);
 		if (!f->message)
 			f->message = sentence(a, f);
-		if (!f->message)
+		if (!f->message || !f->fix)
 			return -ENOMEM;
 	}
 	if (a->nfindings)

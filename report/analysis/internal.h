@@ -34,8 +34,13 @@ void finding_ungroup(struct analysis *a);
 const struct rule *rules_explaining(const struct analysis *a, const struct analysis_stall *stall);
 
 /* site.c */
-/* The innermost frame of the application's own code; function NULL: no frame has a name. */
+/* The innermost frame of the application's own code; rank 0: there is none. function NULL: it has
+ * no name, the caller makes one of module and offset. */
 void site_find(const struct store_stack *stack, struct site *ret);
+/* "sqlalchemy" of a file of an installed package, "libsqlite3" of a module. NULL out of memory. */
+const char *site_library_name(struct arena *a, const struct store_frame *f);
+/* Whether the program itself gives it its name. */
+bool site_has_name(const struct site *site);
 /* The interpreter, the C library, a loop library, a standard library. */
 bool site_is_runtime(const struct store_frame *f);
 /* Of what turns loops and calls back: uv_run(), event_base_loop(), asyncio, node's own JavaScript.

@@ -6,7 +6,9 @@
 #include "analysis/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -183,6 +185,19 @@ static int on_block(const struct store_block *row, void *arg)
 		    &b->proto, &b->resource_comm, &b->owner_comm, &b->waker_comm);
 }
 
+/* The place of one without a name stands for it. */
+static int name_site(struct analysis *a, struct site *site)
+{
+	char name[256];
+
+	if (!site->rank || site->function)
+		return 0;
+	snprintf(name, sizeof(name), "%s+0x%llx", basename(site->module),
+		 (unsigned long long)site->offset);
+	site->function = name;
+	return KEEP(a, &site->function);
+}
+
 static int on_stack(const struct store_stack *row, void *arg)
 {
 	struct load *l = arg;
@@ -208,7 +223,7 @@ static int on_stack(const struct store_stack *row, void *arg)
 			return r;
 	}
 	site_find(&t->row, &t->site);
-	return 0;
+	return name_site(l->a, &t->site);
 }
 
 static int on_sample(const struct store_sample *row, void *arg)

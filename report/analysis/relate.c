@@ -398,9 +398,9 @@ static void clear_site(struct analysis *a, int64_t task, int64_t stack)
 	if (!t || t->row.kind != STORE_TASK_CALLBACK || !t->row.name ||
 	    strncmp(t->row.name, STORE_CALLED_FROM, strlen(STORE_CALLED_FROM)) != 0)
 		return;
-	for (size_t i = 0; i < a->nstacks; i++)
-		if (a->stacks[i].row.id == stack)
-			a->stacks[i].site = (struct site){0};
+	const struct analysis_stack *k = analysis_stack_of(a, stack);
+	if (k)
+		a->stacks[k - a->stacks].site = (struct site){0};
 }
 
 static void clear_sites(struct analysis *a)
@@ -409,6 +409,34 @@ static void clear_sites(struct analysis *a)
 		clear_site(a, a->blocks[i].row.task, a->blocks[i].row.stack);
 	for (size_t i = 0; i < a->nsamples; i++)
 		clear_site(a, a->samples[i].row.task, a->samples[i].row.stack);
+}
+
+static bool same_site(const struct site *x, const struct site *y)
+{
+	return x->function == y->function && x->file == y->file;
+}
+
+/* Of a turn that computes in one place and waits in another, the stack and the task are those of
+ * the place that it is put down to. */
+static void take_place(const struct analysis *a, struct analysis_stall *s)
+{
+	const struct analysis_stack *k = analysis_stack_of(a, s->row.stack);
+	const struct store_sample *best = NULL;
+
+	if (k && same_site(&k->site, &s->site))
+		return;
+	for (size_t i = 0; i < s->nsamples; i++) {
+		const struct store_sample *p = &a->samples[s->first_sample + i].row;
+
+		k = analysis_stack_of(a, p->stack);
+		if (k && same_site(&k->site, &s->site) && (!best || p->ns > best->ns))
+			best = p;
+	}
+	if (!best)
+		return;
+	s->row.stack = best->stack;
+	if (s->row.mode != STORE_MODE_RING) /* which knows its tasks by itself */
+		s->row.task = best->task;
 }
 
 static void conclude(struct analysis *a, struct analysis_stall *s)
@@ -447,6 +475,8 @@ static void conclude(struct analysis *a, struct analysis_stall *s)
 		site = &k->site;
 	if (site)
 		s->site = *site;
+	if (site && is_cpu(s->cause))
+		take_place(a, s);
 	s->rule = rules_explaining(a, s);
 	a->stalled_ns = add_sat(a->stalled_ns, s->row.duration_ns);
 	if (s->row.duration_ns > a->worst_ns)

@@ -17,6 +17,7 @@ const struct rule rule_table[] = {
 		.did = "slept on the loop",
 		.causes = CAUSE_BIT(LSC_CAUSE_SLEEP),
 		.worst = SEVERITY_ERROR,
+		.own = true,
 		.check = rule_check_blocks,
 		.fix = {[FAMILY_C] = "Arm a timer of the loop instead of sleeping in a callback.",
 			[FAMILY_ASYNCIO] = "Use `await asyncio.sleep()` instead of `time.sleep()`.",
@@ -104,6 +105,7 @@ const struct rule rule_table[] = {
 		.did = "waited for a lock on the loop",
 		.causes = CAUSE_BIT(LSC_CAUSE_LOCK),
 		.worst = SEVERITY_ERROR,
+		.own = true,
 		.check = rule_check_blocks,
 		.fix = {[FAMILY_C] = "Shorten what the owner does under the lock, or pass a "
 				     "message to the "
@@ -218,7 +220,12 @@ const struct rule rule_table[] = {
 				"waits with `await asyncio.to_thread(...)`.",
 			[FAMILY_NODE] = "Look at the split and the stacks of the stalls; use "
 					"`fs.promises`, or another asynchronous form, instead of "
-					"the `*Sync` calls."},
+					"the `*Sync` calls.",
+			[FAMILY_LIBUV] = "Look at the split and the stacks of the stalls; run what "
+					 "waits with `uv_queue_work()`.",
+			[FAMILY_LOOPSCOPE] =
+				"Look at the split and the stacks of the stalls; run what "
+				"waits with `lsc_to_thread()`."},
 	},
 	{
 		.id = "starvation",

@@ -19,6 +19,7 @@ struct rule {
 	uint64_t min_ns;     /* of those causes within the stall */
 	enum severity worst; /* its severity is never above */
 	bool host;	     /* the host's doing, never the application's */
+	bool own; /* its fix is for who wrote the call, not for who uses a library that makes it */
 	/* What else must hold for it to explain a stall; NULL nothing. */
 	bool (*explains)(const struct analysis *a, const struct analysis_stall *s);
 	int (*check)(struct analysis *a, const struct rule *rule);

@@ -106,14 +106,45 @@ static int add_block(struct analysis *a, const struct rule *rule,
 	return add_in_pass(a, rule, &o, pass);
 }
 
-static bool same_site(const struct analysis *a, const struct store_block *x,
-		      const struct store_block *y)
+/* Whether a block of a stall that the rule explains is one of its longest block's occurrence: at
+ * the same site, or at one that is not known, or its stack has a part of the other's and not the
+ * application's own frames, which take longer to read than a short block lasts. NULL: there is no
+ * longest. */
+static bool is_of_longest(const struct analysis *a, const struct store_block *longest,
+			  const struct store_block *b)
 {
-	const struct analysis_stack *k = analysis_stack_of(a, x->stack);
-	const struct analysis_stack *l = analysis_stack_of(a, y->stack);
+	const struct analysis_stack *k = longest ? analysis_stack_of(a, longest->stack) : NULL;
+	const struct analysis_stack *l = analysis_stack_of(a, b->stack);
 
-	return x->syscall == y->syscall &&
-	       (k ? k->site.function : NULL) == (l ? l->site.function : NULL);
+	if (!longest || longest->syscall != b->syscall)
+		return false;
+	if (!l || !l->site.function)
+		return true;
+	if (!k || k->site.function == l->site.function)
+		return k;
+	for (size_t i = 0; l->site.rank < k->site.rank && i < k->row.nframes; i++)
+		if (k->row.frames[i].function == l->site.function &&
+		    k->row.frames[i].module == l->site.module)
+			return true;
+	return false;
+}
+
+/* What a stall that the rule explains waited at the site of its longest block. */
+static uint64_t own_share(const struct analysis *a, const struct rule *rule,
+			  const struct analysis_stall *s, const struct store_block *longest)
+{
+	uint64_t ns = rule_share(rule, &s->row), elsewhere = 0;
+
+	for (size_t i = 0; longest && i < s->nblocks; i++) {
+		const struct store_block *b = &a->blocks[s->first_block + i].row;
+
+		if (has_cause(rule, b) && b->duration_ns >= BLOCK_MIN_NS &&
+		    !is_of_longest(a, longest, b))
+			elsewhere = add_sat(elsewhere, b->duration_ns);
+	}
+	if (longest && (elsewhere > ns || ns - elsewhere < longest->duration_ns))
+		return longest->duration_ns;
+	return ns - elsewhere;
 }
 
 /* Each stall that the rule explains is one occurrence, at the site of its longest block; blocks
@@ -127,9 +158,10 @@ static int check_blocks(struct analysis *a, const struct rule *rule, enum pass p
 	for (size_t i = 0; !r && i < a->nstalls; i++) {
 		const struct analysis_stall *s = &a->stalls[i];
 
-		if (s->rule == rule)
-			r = add_stall(a, rule, s, longest_block(a, rule, s),
-				      rule_share(rule, &s->row), NULL, pass);
+		if (s->rule != rule)
+			continue;
+		longest = longest_block(a, rule, s);
+		r = add_stall(a, rule, s, longest, own_share(a, rule, s, longest), NULL, pass);
 	}
 	for (size_t i = 0; !r && i < a->nblocks; i++) {
 		const struct analysis_block *b = &a->blocks[i];
@@ -142,7 +174,7 @@ static int check_blocks(struct analysis *a, const struct rule *rule, enum pass p
 			if (in != b->stall)
 				longest = longest_block(a, rule, &a->stalls[b->stall]);
 			in = b->stall;
-			if (longest && same_site(a, longest, &b->row))
+			if (is_of_longest(a, longest, &b->row))
 				continue;
 		}
 		r = add_block(a, rule, b, pass);

@@ -75,6 +75,42 @@ static bool is_python_library(const char *file)
 	return false;
 }
 
+/* Headers of the C and the C++ library, from where functions are inlined, and Rust's own source. */
+static bool is_c_library(const char *file)
+{
+	return strstr(file, "/include/c++/") || !strncmp(file, "/usr/lib/gcc", 12) ||
+	       (!strncmp(file, "/usr/include/", 13) && strstr(file, "/bits/")) ||
+	       !strncmp(file, "/rustc/", 7);
+}
+
+/* Where the name of a C++ function begins: before it may stand what it returns, and words in
+ * brackets, as in "void (anonymous namespace)::f<int>(int)". */
+static const char *bare_name(const char *function)
+{
+	const char *name = function;
+	int depth = 0;
+
+	for (const char *at = function; *at; at++) {
+		if (!depth && ((*at == '(' && at != name) || !strncmp(at, "operator", 8)))
+			break;
+		if (strchr("(<[", *at))
+			depth++;
+		else if (strchr(")>]", *at) && depth)
+			depth--;
+		else if (!depth && *at == ' ')
+			name = at + 1;
+	}
+	return name;
+}
+
+/* A function of the C++ library that was made for the program, and lies in its file. */
+static bool is_template(const char *function)
+{
+	const char *name = bare_name(function);
+
+	return !strncmp(name, "std::", 5) || !strncmp(name, "__gnu_cxx::", 11);
+}
+
 static bool is_js_library(const char *file)
 {
 	return !strncmp(file, "node:", 5) || !strncmp(file, "internal/", 9);
@@ -90,6 +126,8 @@ bool site_is_runtime(const struct store_frame *f)
 	case STORE_LANG_JS:
 		return !f->file || is_js_library(f->file); /* V8's own have no script */
 	default:
+		if ((f->file && is_c_library(f->file)) || (f->function && is_template(f->function)))
+			return true;
 		/* modules in C of the standard library lie beside the others */
 		return f->module && (is_runtime_module(f->module) || is_python_library(f->module));
 	}
@@ -102,12 +140,12 @@ bool site_is_dispatch(const struct store_frame *f)
 	return f->lang == STORE_LANG_JS && f->file && is_js_library(f->file);
 }
 
-/* Installed beside the application rather than written with it: packages, their start scripts,
- * shared libraries of the system. */
-static bool is_dependency(const struct store_frame *f)
+static const char *const packages[] = {"/site-packages/", "/dist-packages/", "/node_modules/"};
+
+/* Of a file that was installed beside the application: packages, their start scripts, shared
+ * libraries of the system. */
+static bool is_installed(const struct store_frame *f)
 {
-	static const char *const packages[] = {"/site-packages/", "/dist-packages/",
-					       "/node_modules/"};
 	const char *path = f->lang == STORE_LANG_NATIVE ? f->module : f->file;
 
 	if (!path)
@@ -121,35 +159,90 @@ static bool is_dependency(const struct store_frame *f)
 				       !strncmp(path, "/usr/local/lib", 14));
 }
 
-/* A scripting language says more than the C code below it. */
+/* Installed beside the application rather than written with it, or compiled into it from there. */
+static bool is_dependency(const struct store_frame *f)
+{
+	if (f->lang == STORE_LANG_NATIVE && f->module && f->file &&
+	    (!strncmp(f->file, "/usr/include/", 13) ||
+	     !strncmp(f->file, "/usr/local/include/", 19) || strstr(f->file, "/.cargo/registry/")))
+		return true;
+	return is_installed(f);
+}
+
+enum { RANK_KERNEL = 1, RANK_RUNTIME = 2, RANK_NAMELESS = 4, RANK_DEPENDENCY = 5, RANK_OWN = 7 };
+
+/* A scripting language says more than the C code below it. Of a program without names its place is
+ * known, which says more than what it called of the system. */
 static int rank(const struct store_frame *f)
 {
 	bool script = f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS;
+	bool named = f->function && *f->function;
 
-	if (!f->function || !*f->function)
+	if (!named && (f->lang != STORE_LANG_NATIVE || !f->module))
 		return 0;
 	if (f->lang == STORE_LANG_KERNEL)
-		return 1;
-	return (site_is_runtime(f) ? 2 : is_dependency(f) ? 4 : 6) + script;
+		return RANK_KERNEL;
+	if (!named)
+		return site_is_runtime(f) || is_dependency(f) ? 0 : RANK_NAMELESS;
+	return (site_is_runtime(f) ? RANK_RUNTIME
+		: is_dependency(f) ? RANK_DEPENDENCY
+				   : RANK_OWN) +
+	       script;
+}
+
+const char *site_library_name(struct arena *a, const struct store_frame *f)
+{
+	const char *path = f->lang == STORE_LANG_NATIVE ? f->module : f->file;
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(packages); i++) {
+		const char *found = strstr(path, packages[i]);
+		if (!found)
+			continue;
+		const char *name = found + strlen(packages[i]);
+		size_t n = strcspn(name, "/.");
+		if (*name == '@' && name[n] == '/') /* npm's scopes */
+			n += 1 + strcspn(name + n + 1, "/.");
+		return arena_printf(a, "%.*s", (int)n, name);
+	}
+	path = basename(path);
+	return arena_printf(a, "%.*s", (int)strcspn(path, "."), path);
 }
 
 void site_find(const struct store_stack *stack, struct site *ret)
 {
-	const struct store_frame *best = NULL;
-	int best_rank = 1; /* a kernel function is nobody's site */
+	const struct store_frame *best = NULL, *library = NULL;
+	int best_rank = RANK_KERNEL; /* a kernel function is nobody's site */
 
-	for (size_t i = 0; i < stack->nframes; i++)
-		if (rank(&stack->frames[i]) > best_rank) {
-			best = &stack->frames[i];
-			best_rank = rank(best);
-		}
 	*ret = (struct site){0};
+	for (size_t i = 0; i < stack->nframes; i++) {
+		const struct store_frame *f = &stack->frames[i];
+		if (rank(f) > best_rank) {
+			best = f;
+			best_rank = rank(best);
+			ret->library = best_rank >= RANK_OWN ? library : NULL;
+		}
+		if (!site_is_runtime(f) && is_installed(f))
+			library = f;
+	}
 	if (!best)
 		return;
 	ret->rank = best_rank;
 	ret->lang = best->lang;
-	ret->function = best->function;
+	ret->function = best->function && *best->function ? best->function : NULL;
 	ret->file = best->file;
 	ret->module = best->module;
 	ret->line = best->file && best->line > 0 ? best->line : 0;
+	ret->offset = best->offset;
+}
+
+bool analysis_site_is_of(const struct site *site, const struct store_frame *f)
+{
+	if (site->rank == RANK_NAMELESS)
+		return !f->function && f->module == site->module && f->offset == site->offset;
+	return f->function && f->function == site->function && f->file == site->file;
+}
+
+bool site_has_name(const struct site *site)
+{
+	return site->function && site->rank != RANK_NAMELESS;
 }

@@ -163,8 +163,12 @@ static void how(struct page *p, const json_t *capture)
 	fact(p, "Host", field_text(host, "hostname"));
 	fact(p, "Kernel", field_text(host, "kernel"));
 	fact(p, "Architecture", field_text(host, "arch"));
-	fprintf(p->out, "<div><dt>CPUs</dt><dd>%lld</dd></div>\n</dl>\n",
-		(long long)field_int(host, "cpus", 0));
+	fputs("<div><dt>CPUs</dt><dd>", p->out);
+	if (json_is_integer(json_object_get(host, "cpus")))
+		html_count(p, field_u64(host, "cpus"));
+	else
+		fputs("unknown", p->out);
+	fputs("</dd></div>\n</dl>\n", p->out);
 }
 
 void html_capture(struct page *p)
@@ -173,7 +177,11 @@ void html_capture(struct page *p)
 	json_t *list = json_object_get(capture, "unseen");
 
 	fputs("<section>\n<h2>What this capture could not see</h2>\n", p->out);
-	if (!json_array_size(list))
+	if (!json_is_integer(json_object_get(capture, "duration_ns")))
+		fputs("<p>Its end: it was cut off, or was still being written when this page was "
+		      "made.</p>\n",
+		      p->out);
+	else if (!json_array_size(list))
 		fputs("<p>Nothing that it knows of.</p>\n", p->out);
 	unseen(p, list);
 	unresolved(p, json_object_get(capture, "unresolved"));

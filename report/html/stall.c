@@ -98,11 +98,30 @@ static void operation(struct page *p, json_t *args)
 	}
 }
 
-static void blocks(struct page *p, json_t *list)
+/* The longest blocks of a stall, the longest first; of equal ones the earlier. Returns how many. */
+static size_t choose_longest(json_t *list, const json_t *ret_rows[HTML_ROWS])
 {
-	size_t i, n = json_array_size(list);
+	size_t i, n = 0;
 	json_t *b;
 
+	json_array_foreach(list, i, b) {
+		uint64_t ns = field_u64(b, "duration_ns");
+		size_t at = n;
+
+		while (at > 0 && field_u64(ret_rows[at - 1], "duration_ns") < ns)
+			at--;
+		if (at == HTML_ROWS)
+			continue;
+		n += n < HTML_ROWS;
+		memmove(&ret_rows[at + 1], &ret_rows[at], (n - at - 1) * sizeof(*ret_rows));
+		ret_rows[at] = b;
+	}
+	return n;
+}
+
+/* n of all that the stall has. */
+static void blocks(struct page *p, const json_t *const *rows, size_t n, size_t all)
+{
 	if (!n)
 		return;
 	fputs("<div class=\"scroll calls\" tabindex=\"0\" role=\"region\" aria-label=\"Blocking "
@@ -111,11 +130,10 @@ static void blocks(struct page *p, json_t *list)
 	      "what</th></tr></thead>\n"
 	      "<tbody>\n",
 	      p->out);
-	json_array_foreach(list, i, b) {
+	for (size_t i = 0; i < n; i++) {
+		const json_t *b = rows[i];
 		uint64_t count = field_u64(b, "count");
 
-		if (i == HTML_ROWS)
-			break;
 		fputs("<tr><td><code>", p->out);
 		html_text(p, field_text(b, "syscall") ? field_text(b, "syscall") : "no call");
 		fputs("</code>", p->out);
@@ -137,19 +155,7 @@ static void blocks(struct page *p, json_t *list)
 		fputs("</td></tr>\n", p->out);
 	}
 	fputs("</tbody></table></div>\n", p->out);
-	html_left_out(p, n, HTML_ROWS, "blocking calls");
-}
-
-static const json_t *longest_block(json_t *list)
-{
-	const json_t *longest = NULL;
-	size_t i;
-	json_t *b;
-
-	json_array_foreach(list, i, b)
-		if (!longest || field_u64(b, "duration_ns") > field_u64(longest, "duration_ns"))
-			longest = b;
-	return longest;
+	html_left_out(p, all, n, "blocking calls, none of them longer");
 }
 
 /* What else was seen of the longest block. */
@@ -282,13 +288,15 @@ void html_stalls(struct page *p)
 	for (size_t i = 0; i < p->nstalls && i < HTML_STALLS; i++) {
 		const json_t *s = p->stalls[i];
 		json_t *list = json_object_get(s, "blocks");
-		const json_t *longest = longest_block(list);
+		const json_t *rows[HTML_ROWS];
+		size_t nrows = choose_longest(list, rows);
+		const json_t *longest = nrows ? rows[0] : NULL;
 
 		fprintf(p->out, "<article class=\"stall\" id=\"s%lld\">\n",
 			(long long)field_int(s, "id", 0));
 		heading(p, s, p->loops.n > 1);
 		split(p, json_object_get(s, "split"), field_u64(s, "duration_ns"));
-		blocks(p, list);
+		blocks(p, rows, nrows, json_array_size(list));
 		html_stall_marks(p, s, longest);
 		culprits(p, json_object_get(s, "culprits"));
 		html_stack(p, field_int(s, "stack", -1), "Stack");

@@ -172,7 +172,7 @@ static void frame(struct page *p, const json_t *f)
 	fputs("<li>", p->out);
 	if (function) {
 		html_text(p, function);
-	} else if (lang && !strcmp(lang, "js")) {
+	} else if (lang && (!strcmp(lang, "js") || !strcmp(lang, "python"))) {
 		fputs("<span class=\"dim\">(unknown)</span>", p->out);
 	} else {
 		fputs("<span class=\"dim\">", p->out);

@@ -54,7 +54,7 @@ static void held_loops(struct page *p)
 		fprintf(p->out, "%zu loops", n);
 }
 
-static void headline(struct page *p, uint64_t captured_ns, bool sure)
+static void headline(struct page *p, bool has_end, bool sure)
 {
 	const json_t *capture = json_object_get(p->doc, "capture");
 	uint64_t threshold_ns = field_u64(json_object_get(capture, "thresholds"), "stall_ns");
@@ -77,8 +77,12 @@ static void headline(struct page *p, uint64_t captured_ns, bool sure)
 	}
 	if (p->loops.n && !p->nstalls && !sure)
 		fputs(", but too little was seen to call it healthy", p->out);
-	fputs(" <span class=\"dim\">in ", p->out);
-	html_duration(p, captured_ns);
+	if (has_end) {
+		fputs(" <span class=\"dim\">in ", p->out);
+		html_duration(p, field_u64(capture, "duration_ns"));
+	} else {
+		fputs(" <span class=\"dim\">up to where the capture breaks off", p->out);
+	}
 	fputs("</span>", p->out);
 }
 
@@ -227,8 +231,11 @@ void html_verdict(struct page *p)
 {
 	const json_t *capture = json_object_get(p->doc, "capture");
 	const json_t *finding = first_finding(json_object_get(p->doc, "findings"));
-	bool sure = p->loops.n && field_real(capture, "coverage", -1) >= COVERAGE_GOOD;
-	const char *severity = field_text(finding, "severity"), *kind = sure ? "good" : "warning";
+	bool has_end = json_is_integer(json_object_get(capture, "duration_ns"));
+	bool sure =
+		p->loops.n && (!has_end || field_real(capture, "coverage", -1) >= COVERAGE_GOOD);
+	const char *severity = field_text(finding, "severity");
+	const char *kind = sure && has_end ? "good" : "warning";
 	uint64_t captured_ns = field_u64(capture, "duration_ns");
 
 	if (severity)
@@ -242,7 +249,7 @@ void html_verdict(struct page *p)
 	html_time(p, field_text(capture, "start"));
 	fprintf(p->out, "</p>\n</header>\n<main id=\"main\">\n<section class=\"verdict %s\">\n<h1>",
 		kind);
-	headline(p, captured_ns, sure);
+	headline(p, has_end, sure);
 	fputs("</h1>\n", p->out);
 	if (finding) {
 		fputs("<p>", p->out);

@@ -43,6 +43,11 @@ class Callbacks(Case):
             kind = rng.choice([k for k in ("sleep", "pipe") if k in app.kinds])
             [stall] = self.stalls_of(app.pid, lambda: app.block(kind, rng.uniform(0.06, 0.12)))
             self.assertIn_callback(stall, BY_APP[name])
+            [loop] = [loop for loop in self.report["loops"] if loop["id"] == stall["loop"]]
+            self.assertEqual(loop["runtime"], "libuv" if name == "uv" else None, describe(self.report))
+            fixes = [finding["fix"] for finding in self.report["findings"] if stall["id"] in finding["stall_ids"]]
+            self.assertTrue(fixes, describe(self.report))
+            self.assertEqual({"uv_" in fix for fix in fixes}, {name == "uv"}, fixes)
 
     @alone
     def test_of_one_that_computes(self):

@@ -15,6 +15,7 @@ import unittest
 
 from harness import (BIN, HERE, MS, PYTHON, SLACK, Attach, Case, Process, describe, main, part, pause, rng,
                      wait_until)
+from standstill import Standstill
 
 CAUSES = BIN.parent / "tests/e2e/causes"
 INTERRUPTED = BIN.parent / "tests/e2e/interrupted"
@@ -118,6 +119,11 @@ def drawn_apart(one, other, draws):
 
 
 class Planted(Case):
+    def setUp(self):
+        super().setUp()
+        self.host = Standstill(self.dir)
+        self.addCleanup(self.host.end)
+
     def origin(self):
         """The capture's start on CLOCK_MONOTONIC."""
         with contextlib.closing(sqlite3.connect(f"file:{self.capture}?mode=ro", uri=True)) as db:
@@ -131,13 +137,22 @@ class Planted(Case):
         self.assertEqual(len(stalls), 1, f"{truth} at {begin / MS:.0f}; {describe(report)}")
         return stalls[0]
 
-    def assertPart(self, stall, cause, least, most, report):
-        """Between two measures, give or take what a target that measures itself cannot see. A collector
-        that got no CPU for a while cannot tell where the tick began, and says so by its bounds."""
-        slack = SLACK + stall["duration_max_ns"] - stall["duration_ns"]
-        told = f"{cause} is {part(stall, cause)} of {stall['split']}, not {least}..{most}; {describe(report)}"
-        self.assertGreaterEqual(part(stall, cause), least - slack, told)
-        self.assertLessEqual(part(stall, cause), most + SLACK, told)
+    def assertPart(self, stall, cause, least, most, report, truth=None):
+        """Between two measures, give or take what a target that measures itself cannot see: the kernel's
+        clocks stop with the CPU when the host takes that away. A collector that got no CPU for a while
+        cannot tell where the tick began, and says so by its bounds."""
+        begin = self.origin() + stall["start_ns"]
+        stood = self.host.ns(begin, begin + stall["duration_ns"])
+        unsure = stall["duration_max_ns"] - stall["duration_ns"]
+        told = (f"{cause} is {part(stall, cause)} of {stall['split']}, not {least}..{most}; CPUs stood still for "
+                f"{stood}; {truth or ''}; {describe(report)}")
+        self.assertGreaterEqual(part(stall, cause), least - SLACK - unsure - stood, told)
+        self.assertLessEqual(part(stall, cause), most + SLACK + stood, told)
+
+    def assertDelay(self, stall, truth, report):
+        """It lacked a CPU for as long as it says, and maybe before and after what it measured."""
+        around = max(0, stall["duration_ns"] - truth["ns"])
+        self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"] + around, report, truth)
 
     def assertSplit(self, stall, kind, truth, report):
         """The parts are what the target's clocks say, and the largest names the stall. On a crowded
@@ -148,7 +163,7 @@ class Planted(Case):
         if kind == "stop":
             self.assertPart(stall, cause, truth["ns"], truth["most_ns"], report)
             return self.assertEqual(stall["cause"], cause, describe(report))
-        self.assertPart(stall, "runqueue", delay, delay, report)
+        self.assertDelay(stall, truth, report)
         if kind in ("busy", "kernel"):
             own = part(stall, "cpu-user") + part(stall, "cpu-kernel")
             # it computes or waits for a CPU: the host took the rest, less than 8 ms of which read as CPU
@@ -211,7 +226,7 @@ class EachCause(Planted):
                 off[CAUSE_OF[p["cause"]]] = off.get(CAUSE_OF[p["cause"]], 0) + wanted
             for cause in ("sleep", "lock", "page-fault"):
                 self.assertPart(stall, cause, off.get(cause, 0), off.get(cause, 0), report)
-            self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+            self.assertDelay(stall, truth, report)
 
 
 class ColdFile(Planted):
@@ -251,8 +266,7 @@ class ColdFile(Planted):
             print(f"{truth['faults']} pages from the disk in {truth['ns'] / MS:.1f} ms, {off / MS:.1f} of them off the "
                   f"CPU; told: {told / MS:.1f} page-fault, {host / MS:.1f} the host's")
             self.assertPart(stall, "page-fault", off - host, off, report)
-            around = max(0, stall["duration_ns"] - truth["ns"])  # it may lack a CPU before and after, too
-            self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"] + around, report)
+            self.assertDelay(stall, truth, report)
             if told > max(own, part(stall, "runqueue"), host):
                 self.assertEqual(stall["cause"], "page-fault", f"{truth}; {describe(report)}")
             if 2 * told >= stall["duration_ns"]:
@@ -263,6 +277,18 @@ class ColdFile(Planted):
         if not slow:
             self.skipTest(f"the disk is so fast that hardly a fault sleeps: {truths}")
         self.assertTrue(clean, f"of {slow} turns that waited for pages: {truths}; {describe(report)}")
+
+
+HOLDS = """import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+print("ready", flush=True)
+for line in sys.stdin:
+    begin, end = map(int, line.split())
+    time.sleep(max(0, begin - time.monotonic_ns()) / 1e9)
+    while time.monotonic_ns() < end:
+        pass
+"""
 
 
 class Stopped(Planted):
@@ -301,6 +327,38 @@ class Stopped(Planted):
             off = truth["ns"] - truth["cpu_ns"] - truth["delay_ns"]
             self.assertPart(stall, cause, off - stopped["most_ns"], off - stopped["ns"], report)
             self.assertEqual(stall["cause"], cause, describe(report))
+
+    def held(self, held, stopped):
+        """A sleep that is stopped meanwhile, and goes on; its CPU is held by another for a while. Both begin so many
+        seconds after the sleep, and last for so long. What the loop then waits for its CPU, its own clocks know."""
+        cpu = rng.choice(sorted(os.sched_getaffinity(0)))
+        with Target() as target, Process([PYTHON, "-c", HOLDS, cpu]) as holder, \
+                Attach(target.pid, self.capture) as attach:
+            for thread in os.listdir(f"/proc/{target.pid}/task"):
+                os.sched_setaffinity(int(thread), {cpu})
+            holder.next_line("ready")
+            pause()
+            begin = time.monotonic_ns()
+            holder.tell(" ".join(str(begin + int(at * 1e9)) for at in (held[0], sum(held))))
+            target.tell("sleep 300000000")
+            time.sleep(stopped[0])
+            stop = target.stop(stopped[1])
+            truth = json.loads(target.next_line("{"))
+            pause()
+            report = attach.stop()
+        self.assertGreater(truth["delay_ns"], 4 * SLACK, f"the CPU was not held: {truth}")
+        stall = self.stall_of(report, truth)
+        self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+        self.assertPart(stall, "stopped", stop["ns"], stop["most_ns"], report)
+        off = truth["ns"] - truth["cpu_ns"] - truth["delay_ns"]
+        self.assertPart(stall, "sleep", off - stop["most_ns"], off - stop["ns"], report)
+
+    def test_a_cpu_is_waited_for_behind_what_a_stop_left_of_a_sleep(self):
+        self.held((0.27, rng.uniform(0.05, 0.09)), (rng.uniform(0.03, 0.08), rng.uniform(0.05, 0.1)))
+
+    def test_a_cpu_is_waited_for_before_the_stop_of_a_sleep(self):
+        """The signal ends the sleep before its time."""
+        self.held((0.03, rng.uniform(0.06, 0.1)), (0.05, rng.uniform(0.05, 0.1)))
 
     def test_a_poll_that_goes_on_afterwards_is_still_where_the_loop_idles(self):
         with Target("poll") as target, Attach(target.pid, self.capture) as attach:
@@ -408,7 +466,7 @@ class Throttled(Planted):
             report = attach.stop()
         stall = self.stall_of(report, truth)
         self.assertEqual(part(stall, "throttled"), 0, f"{truth}; {stall['split']}")
-        self.assertPart(stall, "runqueue", truth["delay_ns"], truth["delay_ns"], report)
+        self.assertDelay(stall, truth, report)
 
 
 class Gil(Planted):

@@ -46,7 +46,8 @@ class NoTypes(DemoCase):
         checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
         for name in ("kernel type information (BTF)", "kernel probes (sched_switch)"):
             self.assertEqual(checks[name]["status"], "missing", checks)
-            self.assertIn("CONFIG_DEBUG_INFO_BTF would give it", checks[name]["detail"])
+            self.assertIn("no /sys/kernel/btf/vmlinux", checks[name]["detail"])
+            self.assertIn("CONFIG_DEBUG_INFO_BTF would give it", checks[name]["fix"])
 
 
 class Doctor(Case):

@@ -13,8 +13,10 @@ import time
 
 from apps import APP
 import pythons
-from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Case, Process, loopscope, main, require_valid, rng, run
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Process, loopscope, main, require_valid, rng, run,
+                     wait_until)
 from runner import alone, calm, for_each
+from test_overhead import children
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--no-new-privs")
 TARGETS = BIN.parent / "tests/e2e"
@@ -341,6 +343,23 @@ class Refused(Case):
     def test_itself(self):
         with Process([BIN / "loopscoped", "--socket", self.dir / "socket"]) as own:
             self.assertSays(f"process {own.pid} is loopscope's own: it does not watch itself", 4, own.pid)
+
+    def test_another_build_of_it_is_not_listed(self):
+        with Process([PYTHON, HERE / "targets/share.py", 0.1]) as target:
+            target.next_line("running")
+            for name, is_listed in (("watcher", True), ("loopscoped", False)):
+                program, place = self.dir / name, self.dir / (name + ".socket")
+                program.write_bytes((BIN / "loopscoped").read_bytes())
+                program.chmod(0o755)
+                with Process([program, "--socket", place]) as own:
+                    wait_until(place.exists, 10, "its socket")
+                    with Attach(target.pid, self.capture, env={**os.environ, "LOOPSCOPE_SOCKET": str(place)}) as attach:
+                        mine = {own.pid, *children(own.pid)}
+                        self.assertGreaterEqual(len(mine), 4)
+                        self.assertEqual(bool(mine & {loop["pid"] for loop in ps()["loops"]}), is_listed, name)
+                        program.unlink()  # as an upgrade does
+                        self.assertEqual(bool(mine & {loop["pid"] for loop in ps()["loops"]}), is_listed, name)
+                        attach.stop()
 
     def test_another_users_process_without_privilege(self):
         _, program = self.copy_for_nobody()

@@ -16,6 +16,23 @@ TARGET = HERE / "targets/python_calls.py"
 # of that, of which the first one is not among them.
 BRIEF = 2
 FRAMES_MAX = 128  # of a stack are told
+# Code that is made, runs for 30 ms and is freed; other code takes its place.
+FREED = """import asyncio, time
+def run_it(n):
+    exec("\\n" * n + "until = time.monotonic() + 0.03\\nwhile time.monotonic() < until: pass", {"time": time})
+    return [compile("x = %d" % i, "other", "exec") for i in range(50)]
+async def turn():
+    for n in range(20):
+        await asyncio.sleep(0.03)
+        run_it(n)
+async def main():
+    print("running", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, input)
+    await asyncio.create_task(turn(), name="freeing")
+    print("done", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
 
 # What blocks, over several lines where lines are told apart by it.
 CALLS = {
@@ -24,6 +41,7 @@ CALLS = {
     "child": "subprocess.run(\n    ['sleep', str(seconds)],\n    check=True,\n)",
     "lock": "if True:\n    host.lock.acquire(); host.lock.release()",
     "spin": "until = time.monotonic() + seconds\nwhile time.monotonic() < until:\n    sum(range(1000))",
+    "crc": "until = time.monotonic() + seconds\nwhile time.monotonic() < until:\n    zlib.crc32(host.data)",  # without the GIL
     "gil": "host.feed()\nwhile not host.fed: pass",
     "http": "urllib.request.urlopen(\n    host.url\n).read()",
     "dns": "try:\n    socket.getaddrinfo(\n        host.unknown, 80)\nexcept OSError: pass",
@@ -66,7 +84,9 @@ ASYNC_LINKS = LINKS + [
     "    async def run(self):\n        return {call}\nawait Made()",
 ]
 CAUSES = {"sleep": "sleep", "fifo": "pipe-io", "child": "child-wait", "lock": "lock", "sqlite": "sleep",
-          "spin": "cpu-user", "gil": "gil", "http": "network-io", "dns": "network-io"}
+          "spin": "cpu-user", "crc": "cpu-user", "gil": "gil", "http": "network-io", "dns": "network-io"}
+
+COMPUTE = {kind for kind, cause in CAUSES.items() if cause == "cpu-user"}
 
 
 def name(letters=string.ascii_lowercase, most=60):
@@ -80,7 +100,7 @@ def write_module(folder, kind):
     depth = rng.randint(4, 7)
     awaits = rng.randint(1, depth)
     names = [f"{name(string.ascii_lowercase + '_äßñ日', rng.choice([3, 20, 200]))}_{i}" for i in range(depth)]
-    lines, ways = ["import contextlib, functools, socket, subprocess, time, urllib.request"], []
+    lines, ways = ["import contextlib, functools, socket, subprocess, time, urllib.request, zlib"], []
     for own in names:
         ways.append(rng.choice([own, f"C{own}.{own}", f"make_{own}()"]))
     for i, own in enumerate(names):
@@ -107,7 +127,7 @@ def write_module(folder, kind):
 def causes(truth):
     """What the stall may be for. It is the kind's cause, unless the thread's own account says that it stood in its CPU's
     queue for longer; both where that leaves it open, by what a stall's measure may be off."""
-    own = truth["on_cpu"] if truth["kind"] == "spin" else truth["ns"] - truth["on_cpu"] - truth["queued"]
+    own = truth["on_cpu"] if truth["kind"] in COMPUTE else truth["ns"] - truth["on_cpu"] - truth["queued"]
     # Linux 6.12 and later count a sleep as waiting for a CPU when the sleeper is moved to another. Of a thread that
     # slept half way through that cannot be most of the time.
     if truth.get("slept") and truth["queued"] > truth["ns"] / 2 + SLACK:
@@ -124,7 +144,7 @@ class Python(Case):
     @staticmethod
     def settled(kind, stack):
         """A function that runs is at any line of its loop."""
-        leaf = stack[0][:2] if kind == "spin" and stack else stack[0] if stack else None
+        leaf = stack[0][:2] if kind in COMPUTE and stack else stack[0] if stack else None
         return [leaf, *stack[1:]]
 
     def assertTold(self, report, pid, truth):
@@ -147,7 +167,7 @@ class Python(Case):
         own = next(frame for frame in truth["stack"] if frame[1] == truth["path"])
         self.assertEqual(self.settled(truth["kind"], [list(stall["site"].values())])[0],
                          self.settled(truth["kind"], [own])[0], told)
-        if truth["kind"] == "spin":
+        if truth["kind"] in COMPUTE:
             return
         self.assertEqual(frames[0]["lang"], "native", told)
         if truth["kind"] == "gil":
@@ -241,6 +261,32 @@ class Python(Case):
                         report = attach.stop()
                     with self.subTest(interpreter=name, turn=turn):
                         self.assertTold(report, target.pid, truth)
+
+    def test_of_code_that_is_freed_at_once_the_rest_of_the_stack_stays(self):
+        program = self.dir / "freed.py"
+        program.write_text(FREED)
+        own = [["run_it", str(program), 3], ["turn", str(program), 8]]
+        for name, command in pythons.every(self):
+            self.capture = str(self.dir / "freed.lsc")
+            with self.subTest(interpreter=name), Process([*command, program]) as target:
+                target.next_line("running")
+                with Attach(target.pid, self.capture) as attach:
+                    target.tell("")
+                    target.next_line("done")
+                    report = attach.stop()
+                stalls = [stall for stall in report["stalls"] if stall["task"] and stall["task"]["name"] == "freeing"]
+                self.assertGreater(len(stalls), 10, describe(report))
+                gone = 0
+                for stall in stalls:
+                    leaf, *rest = self.frames(report, stall["stack"])
+                    self.assertEqual(rest[:2], own, describe(report))
+                    self.assertIn(leaf[:2], (["<module>", "<string>"], [None, None]), describe(report))
+                    self.assertIn(stall["site"]["function"], ("<module>", "run_it"), stall)
+                    gone += leaf[0] is None
+                print(f"{name}: of {len(stalls)} stalls {gone} without the function; {report['capture']['unresolved']}")
+                self.assertLess(gone, len(stalls) / 2, "after the first of them they are read while they are there")
+                why = [entry["why"] for entry in report["capture"]["unresolved"]]
+                self.assertTrue(not gone or "their code is not there any more" in why, why)
 
     def test_uvloops_tasks_are_told_as_asyncios(self):
         self.watch(((name, self.start(command, None, "uvloop")) for name, command in pythons.every_with_uvloop(self)),

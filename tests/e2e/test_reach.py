@@ -8,7 +8,7 @@ import resource
 import time
 import unittest
 
-from harness import BIN, LOOPSCOPE, MS, Case, Process, describe, main, pause, report_of, rng, run, wait_until
+from harness import BIN, LOOPSCOPE, Case, Process, describe, loopscope, main, pause, report_of, rng, run, wait_until
 from runner import alone, calm, working
 from test_live import Events
 
@@ -142,6 +142,29 @@ class Names(Selected):
                 pause()
                 report = attach.stop()
         self.assertPlanted(report, truths)
+
+    def test_of_several_numbers_those_that_have_ended_are_told_and_left_out(self):
+        with Process(["true"]) as first, Process(["true"]) as second:
+            gone = [first.pid, second.pid]
+            for ended in (first, second):
+                ended.finish()
+        with Processes(2, new_name()) as processes:
+            pids = processes.pids()
+            numbers = ",".join(map(str, [gone[0], *pids, gone[1]]))
+            with Watch(self.capture, "-p", numbers) as attach:
+                self.assertEqual(sorted(attach.ready["pids"]), sorted(pids))
+                self.assertIn(f"not all processes are watched: no process {gone[0]}, and 1 more",
+                              [notice["text"] for notice in attach.of("notice")])
+                truths = [processes.block(i, rng.randint(60_000, 120_000)) for i in range(2)]
+                pause()
+                report = attach.stop()
+            self.assertPlanted(report, truths)
+            # the capture is called by one that is there
+            loopscope("attach", "-p", *gone, pids[0], "-d", "300ms", cwd=self.dir)
+            self.assertEqual(len(list(self.dir.glob(f"*-{pids[0]}.lsc"))), 1, list(self.dir.iterdir()))
+        done = loopscope("attach", "-p", *gone, "-o", self.dir / "none.lsc", status=4)
+        self.assertEqual(done.stderr, f"loopscope attach: no process {gone[0]}\n")
+        self.assertFalse((self.dir / "none.lsc").exists())
 
     def test_a_process_that_takes_the_name_by_exec_is_watched(self):
         name = new_name()

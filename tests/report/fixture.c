@@ -32,6 +32,8 @@ void fixture_begin(struct fixture *f, const char *path)
 				      .first_ns = FIXTURE_START,
 				      .last_ns = FIXTURE_START + 10 * LSC_NS_PER_S};
 	static struct lsc_histogram lag;
+
+	f->offset = 0x1000;
 	struct store_loop loop = {.id = 1,
 				  .target = 1,
 				  .tid = 4242,
@@ -126,7 +128,7 @@ void fixture_stack(struct fixture *f, int64_t id, const char *const *frames)
 		row->file = parts[2];
 		row->line = parts[3] ? atoi(parts[3]) : 0;
 		row->module = parts[4];
-		row->offset = 0x1000;
+		row->offset = f->offset;
 	}
 	MUST(store_put_stack(f->s, &stack));
 	for (size_t i = 0; i < stack.nframes; i++)

@@ -15,6 +15,7 @@
 struct fixture {
 	char path[64];
 	struct store *s;
+	uint64_t offset; /* of the frames of later stacks */
 };
 
 /* A new capture under a temporary name, or at path. */

@@ -57,7 +57,34 @@ static void the_site_is_the_innermost_frame_of_the_application(void **state)
 		 "get"},
 		{{"native|epoll_wait|||/lib/libc.so.6", "native|__vdso|||[vdso]", NULL},
 		 "epoll_wait"},
-		{{"native||||/usr/sbin/nginx", "kernel|schedule|||", NULL}, NULL},
+		{{"native|clock_nanosleep|||/lib/libc.so.6",
+		  "native|sleep_for<long "
+		  "int>|/usr/include/c++/12/bits/this_thread_sleep.h|80|/srv/app",
+		  "native|deep(int)|/srv/app.cc|15|/srv/app", NULL},
+		 "deep(int)"},
+		{{"native|parse|/usr/include/boost/json.hpp|80|/srv/app",
+		  "native|load|/srv/app.cc|15|/srv/app", NULL},
+		 "load"},
+		{{"native|sleep|/rustc/9fc6b431/library/std/src/thread/mod.rs|80|/srv/app",
+		  "native|app::settle|/srv/src/main.rs|15|/srv/app", NULL},
+		 "app::settle"},
+		{{"native|void std::__introsort_loop<int*, long>(int*, int*)|||/srv/app",
+		  "native|std::vector<int> (anonymous namespace)::sorted<int>(int)|||/srv/app",
+		  NULL},
+		 "std::vector<int> (anonymous namespace)::sorted<int>(int)"},
+		{{"native|std::function<void (int)>::operator()(int) const|||/srv/app",
+		  "native|Made::operator std::string()|||/srv/app", NULL},
+		 "Made::operator std::string()"},
+		/* of a program without names it is known where */
+		{{"native|nanosleep|||/lib/libc.so.6", "native||||/srv/app",
+		  "native|uv_run|||/usr/lib/libuv.so.1", NULL},
+		 "app+0x1000"},
+		{{"native||||/srv/app", "native|main|||/srv/app", NULL}, "main"},
+		{{"native||||/srv/app", "native|curl_easy_perform|||/usr/lib/libcurl.so.4", NULL},
+		 "curl_easy_perform"},
+		{{"native||||/usr/bin/python3.11", "native||||/usr/lib/libssl.so.3", "native||||",
+		  "kernel|schedule|||", NULL},
+		 NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -91,6 +118,127 @@ static void one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runt
 	assert_int_equal(a.findings[0].count, 2);
 	assert_int_equal(a.findings[0].site.line, 9);
 	assert_non_null(strstr(a.findings[0].fix, "await asyncio.sleep()"));
+	analysis_done(&a);
+}
+
+static void a_program_without_names_has_one_finding_whatever_its_build(void **state)
+{
+	(void)state;
+	static const char *const frames[] = {"native||||/srv/app", NULL};
+	char before[17] = "";
+
+	for (uint64_t offset = 0x1000; offset < 0x3000; offset += 0x1000) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		f.offset = offset;
+		fixture_stack(&f, 1, frames);
+		f.offset = offset + 64;
+		fixture_stack(&f, 2, frames);
+		fixture_stall(&f, 1, 1000, 90, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+		fixture_stall(&f, 2, 2000, 60, LSC_CAUSE_SLEEP, "clock_nanosleep", 2);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 1);
+		assert_string_equal(a.findings[0].site.function,
+				    offset == 0x1000 ? "app+0x1000" : "app+0x2000");
+		if (*before)
+			assert_string_equal(a.findings[0].fingerprint, before);
+		memcpy(before, a.findings[0].fingerprint, sizeof(before));
+		analysis_done(&a);
+	}
+}
+
+static void a_fix_names_the_library_that_waits_for_the_application(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *frames[6];
+		const char *fix; /* how it begins */
+	} cases[] = {
+		{{"native|usleep|||/lib/libc.so.6",
+		  "native|sqlite3_step|||/usr/lib/libsqlite3.so.0.8.6",
+		  "native|step|||/usr/lib/python3.11/lib-dynload/_sqlite3.cpython-311.so",
+		  "python|save|/srv/app.py|3|", NULL},
+		 "It is libsqlite3 that waits: call it with `await asyncio.to_thread(...)`"},
+		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
+		  "python|sleep|/srv/venv/lib/python3.11/site-packages/urllib3/util/retry.py|5|",
+		  "python|get|/srv/venv/lib/python3.11/site-packages/requests/api.py|8|",
+		  "python|fetch|/srv/app.py|3|", NULL},
+		 "It is requests that waits: "},
+		{{"native|usleep|||/lib/libc.so.6",
+		  "native|run|||/srv/node_modules/@acme/db/build/Release/db.node",
+		  "js|query|/srv/node_modules/@acme/db/index.js|8|", "js|load|/srv/app.js|3|",
+		  NULL},
+		 "It is @acme/db that waits: use its asynchronous calls"},
+		{{"native|usleep|||/lib/libc.so.6",
+		  "native|curl_easy_perform|||/usr/lib/libcurl.so.4",
+		  "native|fetch|app.c|3|/srv/app", NULL},
+		 "It is libcurl that waits: call it in a thread"},
+		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
+		  "python|save|/srv/app.py|3|",
+		  "python|call|/usr/lib/python3/dist-packages/starlette/routing.py|9|", NULL},
+		 "Use `await asyncio.sleep()`"}, /* what calls the application does not wait */
+		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
+		  "python|get|/usr/lib/python3/dist-packages/requests/api.py|9|", NULL},
+		 "Use `await asyncio.sleep()`"}, /* nor is there one that could */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f;
+		struct analysis a;
+
+		fixture_begin(&f, NULL);
+		fixture_stack(&f, 1, cases[i].frames);
+		fixture_stall(&f, 1, 1000, 60, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 1);
+		if (strncmp(a.findings[0].fix, cases[i].fix, strlen(cases[i].fix)) != 0)
+			fail_msg("%s", a.findings[0].fix);
+		analysis_done(&a);
+	}
+}
+
+/* Another sleep in the first stall. */
+static void put_sleep(struct fixture *f, int64_t id, unsigned at_ms, int64_t stack)
+{
+	struct store_block b = {.id = id,
+				.loop = 1,
+				.stall = 1,
+				.start_ns = FIXTURE_START + MS(at_ms),
+				.duration_ns = MS(2),
+				.count = 1,
+				.syscall = "clock_nanosleep",
+				.cause = LSC_CAUSE_SLEEP,
+				.stack = stack};
+
+	assert_int_equal(store_put_block(f->s, &b), 0);
+}
+
+static void a_block_without_its_language_is_of_the_call_that_holds_the_loop(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_stack(&f, 1,
+		      (const char *const[]){"native|usleep|||/lib/libc.so.6",
+					    "native|busy|||/usr/lib/libsqlite3.so.0",
+					    "python|save|/srv/app.py|3|", NULL});
+	fixture_stack(&f, 2,
+		      (const char *const[]){"native|usleep|||/lib/libc.so.6",
+					    "native|busy|||/usr/lib/libsqlite3.so.0", NULL});
+	fixture_stack(&f, 3,
+		      (const char *const[]){"native|usleep|||/lib/libc.so.6",
+					    "native|other|||/usr/lib/libother.so.0", NULL});
+	fixture_stall(&f, 1, 1000, 90, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+	put_sleep(&f, 5, 1010, 2);
+	put_sleep(&f, 6, 1020, 3);
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.nfindings, 2);
+	assert_string_equal(a.findings[0].site.function, "save");
+	assert_string_equal(a.findings[1].site.function, "other");
 	analysis_done(&a);
 }
 
@@ -325,6 +473,34 @@ static void stacks_that_end_early_do_not_hide_the_application(void **state)
 	analysis_done(&a);
 }
 
+static void a_stall_that_computes_is_told_by_where_it_did_and_not_by_where_it_waited(void **state)
+{
+	struct fixture f;
+	struct analysis a;
+
+	(void)state;
+	for (int sampled = 0; sampled < 2; sampled++) {
+		fixture_begin(&f, NULL);
+		fixture_task(&f, 9, "renderer");
+		fixture_native(&f, 1, "settle", 6);
+		fixture_native(&f, 2, "render", 60);
+		fixture_stall(&f, 1, 1000, 100, LSC_CAUSE_CPU_USER, NULL, 1);
+		for (int i = 0; i < 10; i++)
+			store_put_sample(f.s, &(struct store_sample){.loop = 1,
+								     .stall = 1,
+								     .task = sampled ? 9 : 0,
+								     .stack = sampled ? 2 : 1,
+								     .ns = MS(10),
+								     .ts_ns = FIXTURE_START +
+									      MS(1000 + 10 * i)});
+		fixture_analyse(&f, &a);
+		assert_string_equal(a.stalls[0].site.function, sampled ? "render" : "settle");
+		assert_int_equal(a.stalls[0].row.stack, sampled ? 2 : 1);
+		assert_int_equal(a.stalls[0].row.task, sampled ? 9 : 0);
+		analysis_done(&a);
+	}
+}
+
 static void a_stall_without_its_stack_joins_the_only_finding_that_fits(void **state)
 {
 	struct fixture f;
@@ -357,10 +533,15 @@ static void a_stall_without_its_stack_joins_the_only_finding_that_fits(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			a_stall_that_computes_is_told_by_where_it_did_and_not_by_where_it_waited),
 		cmocka_unit_test(a_stall_without_its_stack_joins_the_only_finding_that_fits),
 		cmocka_unit_test(the_site_is_the_innermost_frame_of_the_application),
 		cmocka_unit_test(
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
+		cmocka_unit_test(a_program_without_names_has_one_finding_whatever_its_build),
+		cmocka_unit_test(a_fix_names_the_library_that_waits_for_the_application),
+		cmocka_unit_test(a_block_without_its_language_is_of_the_call_that_holds_the_loop),
 		cmocka_unit_test(victims_are_counted_by_what_lies_in_the_stall),
 		cmocka_unit_test(stacks_that_end_early_do_not_hide_the_application),
 		cmocka_unit_test(marks_belong_to_the_stall_in_which_they_were_said),

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The program itself: forms and exit codes of report, check and schema, and their JSON against the
 published schemas, validated by another implementation."""
+import contextlib
 import json
 import os
 import re
 import resource
+import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -68,6 +71,13 @@ class Commands(unittest.TestCase):
         with open(self.file["sleeping"], "rb") as file:
             self.assertEqual(file.read(), before)
 
+    def test_two_forms_do_not_take_each_others_place(self):
+        place = self.path("both")
+        result = run("report", "--json=" + place, "--html=" + place, self.file["sleeping"])
+        self.refused(result)
+        self.assertIn(f"cannot both be written to '{place}'".encode(), result.stderr)
+        self.assertFalse(os.path.exists(place))
+
     def test_a_full_disk_is_named(self):
         for command, *options in (("report", "--text"), ("report", "--json"), ("report", "--html"),
                                   ("check",), ("check", "--json"), ("check", "--max-stall", "1s")):
@@ -106,6 +116,29 @@ class Commands(unittest.TestCase):
             self.assertIn(worst, form)
             self.assertIn(b"10,000", form)
             self.assertLess(len(form), most)
+        self.assertLess(after.ru_utime - before.ru_utime, SITES_SECONDS)
+
+    def test_blocks_of_callbacks_that_ended_in_a_call_cost_no_square_of_the_stacks(self):
+        capture, n = self.path("called.lsc"), 200_000
+        shutil.copy(self.file["healthy"], capture)
+        with contextlib.closing(sqlite3.connect(capture)) as db:
+            loop, start = db.execute("SELECT id, first_ns FROM loop").fetchone()
+            db.execute("DELETE FROM stack")
+            db.execute("DELETE FROM frame")
+            db.execute("INSERT INTO task(id, loop, ring_id, name, kind, spawn_line, created_ns, ended_ns, steps, run_ns,"
+                       " max_step_ns) VALUES(1000000, ?, 0, 'called from turn', 1, 0, 0, 0, 0, 0, 0)", (loop,))
+            db.executemany("INSERT INTO stack VALUES(?, 0)", ((i,) for i in range(1, n + 1)))
+            db.executemany("INSERT INTO frame VALUES(?, 0, 0, 'turn', NULL, 0, '/bin/x', NULL, 16, 0)",
+                           ((i,) for i in range(1, n + 1)))
+            db.executemany("INSERT INTO block(id, loop, task, start_ns, duration_ns, count, cause, inferred, resource_pid,"
+                           " requested_ns, owner_tid, waker_pid, stack)"
+                           " VALUES(?, ?, 1000000, ?, 2000000, 1, 0, 0, 0, 0, 0, 0, ?)",
+                           ((1_000_000 + i, loop, start + i, i) for i in range(1, n + 1)))
+            db.commit()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = run("report", capture)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.assertEqual(result.returncode, 0, result.stderr)
         self.assertLess(after.ru_utime - before.ru_utime, SITES_SECONDS)
 
     def test_report_json_fits_the_published_schema(self):

@@ -25,10 +25,10 @@ static void add_await(json_t *task, int id)
 	json_array_append_new(json_object_get(task, "awaits"), json_integer(id));
 }
 
-/* The text of the document's tasks; owned by the caller. */
-static char *text_of(json_t *tasks)
+/* The text of the document of these; owned by the caller. */
+static char *text_with(json_t *loops, json_t *tasks)
 {
-	json_t *doc = json_pack("{s:[], s:O}", "loops", "tasks", tasks);
+	json_t *doc = json_pack("{s:O, s:O}", "loops", loops, "tasks", tasks);
 	struct ps_graph *g = ps_graph_new(tasks);
 	char *text = NULL;
 	size_t size;
@@ -42,6 +42,32 @@ static char *text_of(json_t *tasks)
 	ps_graph_free(g);
 	json_decref(doc);
 	return text;
+}
+
+static char *text_of(json_t *tasks)
+{
+	json_t *loops = json_array();
+	char *text = text_with(loops, tasks);
+
+	json_decref(loops);
+	return text;
+}
+
+static void of_a_loop_is_told_what_is_known(void **state)
+{
+	json_t *tasks = json_array();
+	json_t *loops = json_pack("[{s:i, s:s, s:{s:s, s:i}, s:n, s:f}, {s:i, s:s, s:s, s:s}]",
+				  "tid", 7, "comm", "proxy", "primary_wait", "syscall",
+				  "epoll_wait", "fd", 3, "runtime", "utilization", 0.5, "tid", 8,
+				  "comm", "app", "runtime", "cpython", "runtime_version", "3.12.1");
+	char *text = text_with(loops, tasks);
+
+	(void)state;
+	assert_string_equal(text, "loop 7 proxy (epoll_wait, fd 3), busy 50.0 %: tasks unknown\n"
+				  "loop 8 app (-), cpython 3.12.1: tasks unknown\n");
+	free(text);
+	json_decref(loops);
+	json_decref(tasks);
 }
 
 static void a_tree_is_drawn_with_shared_tasks_and_cycles_once(void **state)
@@ -73,6 +99,22 @@ static void a_tree_is_drawn_with_shared_tasks_and_cycles_once(void **state)
 			    "    └── (T) y  waiting, age unknown\n"
 			    "        └── (T) x  waiting, age unknown, await cycle: shown above\n"
 			    "await cycle: x -> y -> x\n");
+	free(text);
+	json_decref(tasks);
+}
+
+static void of_several_cycles_each_has_its_loop(void **state)
+{
+	json_t *tasks = json_array();
+
+	(void)state;
+	for (int i = 1; i < 5; i += 2) {
+		add_await(add_task(tasks, i, "x", 5 + i), i + 1);
+		add_await(add_task(tasks, i + 1, "y", 5 + i), i);
+	}
+	char *text = text_of(tasks);
+	assert_non_null(strstr(text, "\nawait cycle of loop 6: x -> y -> x\n"
+				     "await cycle of loop 8: x -> y -> x\n"));
 	free(text);
 	json_decref(tasks);
 }
@@ -128,7 +170,9 @@ static void a_chain_of_many_tasks_takes_no_stack_and_ends_where_it_is_too_deep(v
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_a_loop_is_told_what_is_known),
 		cmocka_unit_test(a_tree_is_drawn_with_shared_tasks_and_cycles_once),
+		cmocka_unit_test(of_several_cycles_each_has_its_loop),
 		cmocka_unit_test(edges_that_lead_nowhere_are_none),
 		cmocka_unit_test(
 			a_chain_of_many_tasks_takes_no_stack_and_ends_where_it_is_too_deep),

@@ -526,9 +526,48 @@ static void every_rule_has_an_id_of_its_own_a_summary_and_a_fix(void **state)
 	}
 }
 
+static void what_was_waited_at_each_site_of_a_stall_is_counted_once(void **state)
+{
+	(void)state;
+	/* at two sites, and once where it is not known */
+	static const struct {
+		unsigned ms;
+		int64_t stack;
+	} waits[] = {{60, 1}, {50, 2}, {40, 0}};
+	struct fixture f;
+	struct analysis a;
+
+	fixture_begin(&f, NULL);
+	fixture_native(&f, 1, "settle", 6);
+	fixture_native(&f, 2, "render", 60);
+	fixture_stall(&f, 1, 1000, 150, LSC_CAUSE_LOCK, NULL, 1);
+	for (unsigned i = 0, at = 1000; i < 3; at += waits[i++].ms)
+		store_put_block(f.s, &(struct store_block){.id = i + 1,
+							   .loop = 1,
+							   .stall = 1,
+							   .start_ns = FIXTURE_START + MS(at),
+							   .duration_ns = MS(waits[i].ms),
+							   .count = 1,
+							   .syscall = "futex",
+							   .cause = LSC_CAUSE_LOCK,
+							   .stack = waits[i].stack});
+	fixture_analyse(&f, &a);
+	assert_int_equal(a.nfindings, 2);
+	for (size_t i = 0; i < a.nfindings; i++) {
+		bool settle = !strcmp(a.findings[i].site.function, "settle");
+
+		assert_string_equal(a.findings[i].rule->id, "blocking-lock");
+		assert_int_equal(a.findings[i].count, 1);
+		assert_int_equal(a.findings[i].total_ns, MS(settle ? 100 : 50));
+		assert_int_equal(a.findings[i].severity, settle ? SEVERITY_ERROR : SEVERITY_INFO);
+	}
+	analysis_done(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_waited_at_each_site_of_a_stall_is_counted_once),
 		cmocka_unit_test(each_blocking_cause_has_its_rule_and_no_other_speaks),
 		cmocka_unit_test(severity_follows_the_worst_stall),
 		cmocka_unit_test(a_block_outside_any_stall_is_at_most_info),

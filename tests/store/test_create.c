@@ -144,9 +144,12 @@ static void a_stale_wal_never_reaches_the_new_capture(void **state)
 	(void)state;
 	struct store *s;
 
-	/* without overwrite somebody's -wal counts as something that exists */
+	/* somebody's -wal counts as something that exists, and is told by its name */
+	static const char refusal[] = "'x.lsc-wal' exists, though its capture is gone: remove it, "
+				      "or name another file";
 	fixture_write("x.lsc-wal", "stale", 5);
-	assert_refused("x.lsc", &plain, -EEXIST, "'x.lsc' exists");
+	assert_refused("x.lsc", &plain, -EEXIST, refusal);
+	assert_refused("x.lsc", &over, -EEXIST, refusal);
 	unlink("x.lsc-wal");
 
 	/* a cut-off capture is replaced with its -wal */

@@ -57,6 +57,21 @@ static void a_block_has_its_times_and_the_names_of_its_call(void **state)
 	assert_false(b.row.inferred);
 }
 
+static void a_stop_is_no_call_whatever_it_interrupts(void **state)
+{
+	(void)state;
+	struct event_block e = block_event(SYS_read, LSC_CAUSE_STOPPED);
+	struct block b;
+
+	e.args[0] = 77;
+	decode_block_row(&e, &b);
+	assert_int_equal(b.row.cause, LSC_CAUSE_STOPPED);
+	assert_int_equal(b.row.duration_ns, e.wake_ns - e.off_ns);
+	assert_null(b.row.syscall);
+	assert_null(b.row.args_json);
+	assert_null(b.row.resource_kind);
+}
+
 static void a_constant_among_the_arguments_has_its_name(void **state)
 {
 	struct event_block e = block_event(SYS_flock, LSC_CAUSE_LOCK);
@@ -349,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_block_has_its_times_and_the_names_of_its_call),
+		cmocka_unit_test(a_stop_is_no_call_whatever_it_interrupts),
 		cmocka_unit_test(a_constant_among_the_arguments_has_its_name),
 		cmocka_unit_test(a_peer_is_an_address_and_a_port),
 		cmocka_unit_test(a_wait_is_refused_when_its_fields_make_no_sense),

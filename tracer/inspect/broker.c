@@ -166,7 +166,7 @@ static int open_file(const struct message_file *m, const char *path)
 	lsc_autoclose int maps = -1;
 	lsc_autoclose int dir = open_target(m->pid, m->tid, &maps);
 	int root = dir < 0 ? roots_find(m->pid) : roots_open(m->pid, dir);
-	int fd = root < 0 ? dir : open_by_path(root, &m->file, path);
+	int fd = root >= 0 ? open_by_path(root, &m->file, path) : dir < 0 ? dir : root;
 
 	return fd < 0 && dir >= 0 ? open_by_map(dir, &m->file) : fd;
 }

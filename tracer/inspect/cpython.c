@@ -67,6 +67,8 @@ static struct inspector_place place_of(struct pyview *v)
 		.frame_entry = l->frame_entry,
 		.code_name = l->code_name,
 		.code_first = l->code_first,
+		.code_file = l->code_file,
+		.code_table = l->code_table,
 		.gen_frame = l->gen_frame,
 		.text_ascii = l->text_ascii,
 		.text_wide = l->text_wide,

@@ -47,7 +47,7 @@ struct inspector_place {
 	uint32_t state_task;  /* since 3.14 a pointer to the thread's current task; 0 not known */
 	uint32_t frame_bytes; /* all that is told of a frame lies within these */
 	uint32_t frame_code, frame_instr, frame_previous, frame_owner, frame_entry;
-	uint32_t code_name, code_first; /* the latter comes first; code_name 0: not known */
+	uint32_t code_name, code_first, code_file, code_table; /* code_name 0: not known */
 	uint32_t task_coro, task_name, gen_frame;
 	uint32_t text_ascii, text_wide; /* where a text has its characters, by their width */
 };
@@ -55,10 +55,11 @@ struct inspector_place {
 
 #define INSPECTOR_PYFRAMES_MAX 64
 
-/* A frame of Python as it was at some moment: name and first tell whether the code is still that.
- */
+/* A frame of Python as it was at some moment, and what its code had then: the type tells whether it
+ * was one, the others whether it still is the same. */
 struct inspector_pyframe {
-	uint64_t address, code, instr, name; /* instr: an address since 3.11, else an index */
+	uint64_t address, code, instr; /* instr: an address since 3.11, else an index */
+	uint64_t type, name, file, table;
 	int32_t first;
 	uint8_t owner, entry, pad[2];
 };

@@ -117,7 +117,7 @@ static bool place_fits(const struct inspector_place *p)
 	uint32_t fields[(sizeof(*p) - offsetof(struct inspector_place, state_cframe)) /
 			sizeof(uint32_t)];
 
-	if (p->tasks % sizeof(p->tasks) || p->code_first > p->code_name)
+	if (p->tasks % sizeof(p->tasks))
 		return false;
 	memcpy(fields, &p->state_cframe, sizeof(fields));
 	for (size_t i = 0; i < LSC_ARRAY_LEN(fields); i++)

@@ -46,7 +46,8 @@ static void name_frames(struct pychain *c, struct pyview *v, const struct pyfram
 		struct pychain_frame *ret = &c->frames[i];
 		*ret = (struct pychain_frame){
 			.address = f->address, .hidden = f->hidden, .last = f->last};
-		if (f->hidden || told++ >= INSPECTOR_FRAMES_MAX)
+		c->gone |= f->gone;
+		if (f->gone || f->hidden || told++ >= INSPECTOR_FRAMES_MAX)
 			continue;
 		ret->function = text_of(c, v, f->name);
 		ret->file = text_of(c, v, f->file);
@@ -64,6 +65,10 @@ static void name_task(struct pychain *c, struct pyview *v, uint32_t tid,
 	if (seen ? !pytask_take(v, &seen->task, frames, c->n, &address, &coro, name, sizeof(name))
 		 : !pytask_find(v, tid, frames, c->n, &address, &coro, name, sizeof(name)))
 		return;
+	if (coro->gone) { /* it was a code object's of nobody knows what */
+		c->task = (struct message_task){.address = address, .name = put_text(c, name)};
+		return;
+	}
 	c->task = (struct message_task){.address = address,
 					.name = put_text(c, name),
 					.function = text_of(c, v, coro->name),
@@ -77,7 +82,7 @@ void pychain_read(struct pyview *v, uint32_t tid, const struct inspector_chain *
 	static struct pyframe frames[PYFRAME_MAX]; /* the worker has one thread */
 
 	ret->n = ret->nobjects = 0;
-	ret->cut = false;
+	ret->cut = ret->gone = false;
 	ret->task = (struct message_task){0};
 	ret->text[0] = '\0';
 	ret->text_size = 1;

@@ -24,6 +24,7 @@ struct pychain {
 	unsigned int minor;   /* of its version */
 	size_t n;
 	bool cut;		  /* there are more */
+	bool gone;		  /* of some the code is not there any more */
 	struct message_task task; /* texts are ours */
 	struct pychain_frame frames[PYFRAME_MAX];
 	size_t nobjects; /* of the target, whose text is there already */

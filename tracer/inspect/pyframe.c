@@ -167,13 +167,13 @@ enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *re
 	return MESSAGE_WHY_NONE;
 }
 
-/* The code object is the one that was there when the frame was taken: it has the same name and
- * first line. One that was freed may keep these for long; its type and its line table are written
- * over sooner. */
+/* The code object is the one that was there when the frame was taken: it has the same name, file,
+ * line table and first line. One that was freed may keep these for long; its type and its line
+ * table are written over sooner. */
 static bool is_same(struct pyview *v, const struct pyframe *f, const struct inspector_pyframe *seen)
 {
-	return f->name == seen->name && f->first == seen->first &&
-	       pyobject_is(v, f->table, PYTYPE_BYTES);
+	return f->name == seen->name && f->file == seen->file && f->table == seen->table &&
+	       f->first == seen->first && pyobject_is(v, f->table, PYTYPE_BYTES);
 }
 
 /* What the kernel side cannot read it tells as zero: all of a frame, or what it takes of its code.
@@ -181,6 +181,14 @@ static bool is_same(struct pyview *v, const struct pyframe *f, const struct insp
 static bool was_there(const struct inspector_pyframe *seen)
 {
 	return seen->code && (seen->owner == OWNER_C_STACK || seen->name || seen->first);
+}
+
+/* It was a code object then. One that never was may be that of a frame that was being made, which
+ * does not lead to the next one yet. */
+static bool was_code(const struct pyview *v, const struct inspector_pyframe *seen)
+{
+	return seen->owner < OWNER_C_STACK && v->types[PYTYPE_CODE] &&
+	       seen->type == v->types[PYTYPE_CODE];
 }
 
 enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *seen, size_t n,
@@ -194,10 +202,15 @@ enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *
 		bool known = fill_frame(v, s->owner, s->entry, s->code, s->instr, &f);
 		if (!known && (s->owner > OWNER_C_STACK || !v->types[PYTYPE_CODE]))
 			return MESSAGE_WHY_LAYOUT;
-		if ((!known || f.name) && !is_same(v, &f, s))
-			return MESSAGE_WHY_CHANGED;
-		if (!known)
+		if ((!known || f.name) && !is_same(v, &f, s)) {
+			if (!was_code(v, s))
+				return MESSAGE_WHY_CHANGED;
+			f = (struct pyframe){.address = s->address,
+					     .last = !v->layout.frame_owner || s->entry,
+					     .gone = true};
+		} else if (!known) {
 			return MESSAGE_WHY_LAYOUT;
+		}
 		ret[i] = f;
 	}
 	return MESSAGE_WHY_NONE;

@@ -17,6 +17,7 @@ struct pyframe {
 	int first;   /* the code's first line */
 	bool hidden; /* the interpreter's own: no part of any traceback */
 	bool last;   /* the outermost that one run of the evaluating C function is for */
+	bool gone;   /* its code is not there any more: nothing of it is known */
 };
 
 /* Writes the frames of the thread that the target numbers so, leaf first, at most PYFRAME_MAX of
@@ -25,8 +26,9 @@ struct pyframe {
 enum message_why pyframe_walk(struct pyview *v, uint32_t tid, struct pyframe *ret, size_t *ret_n,
 			      bool *ret_cut);
 
-/* The same of frames that were read before, of which the code is looked at now: MESSAGE_WHY_CHANGED
- * when it is another. n is at most PYFRAME_MAX. */
+/* The same of frames that were read before, of which the code is looked at now. One whose code has
+ * gone since is `gone`; MESSAGE_WHY_CHANGED when it cannot be told that there was any. n is at most
+ * PYFRAME_MAX. */
 enum message_why pyframe_take(struct pyview *v, const struct inspector_pyframe *seen, size_t n,
 			      struct pyframe *ret);
 

@@ -21,6 +21,7 @@ struct merge {
 	struct message_frame out[INSPECTOR_FRAMES_MAX];
 	size_t nout;
 	bool full;
+	bool done; /* they are among the frames, if not all of them with a name */
 };
 
 static uint32_t text_of(struct merge *m, uint32_t offset)
@@ -187,11 +188,12 @@ static enum message_why merge(struct merge *m)
 		return MESSAGE_WHY_NO_FIT;
 	while (put_run(m))
 		;
+	m->done = true;
 	memcpy(a->frames, m->out, m->nout * sizeof(m->out[0]));
 	a->head.nframes = (uint32_t)m->nout;
 	if (m->full || m->chain->cut)
 		a->head.flags |= MESSAGE_RESULT_TRUNCATED;
-	return MESSAGE_WHY_NONE;
+	return m->chain->gone ? MESSAGE_WHY_CHANGED : MESSAGE_WHY_NONE;
 }
 
 void pystack_merge(const struct pychain *chain, struct answer *a)
@@ -200,6 +202,6 @@ void pystack_merge(const struct pychain *chain, struct answer *a)
 
 	m = (struct merge){.chain = chain, .answer = a};
 	a->head.language = merge(&m);
-	if (a->head.language)
+	if (!m.done)
 		a->head.task = (struct message_task){0};
 }

@@ -238,7 +238,7 @@ static int32_t find_place(const struct v8view *v, const struct build *b, const s
 	for (uint32_t i = 0, last = 0; i < head[0]; i++) {
 		const uint8_t *at = table + i * size;
 		uint32_t place = take_bytes(&at, pc_size);
-		int32_t number = (int32_t)take_bytes(&at, number_size) - 1;
+		int32_t number = (int32_t)(take_bytes(&at, number_size) - 1);
 		uint32_t trampoline = take_bytes(&at, pc_size) - 1;
 		if (place <= last || place > c->size)
 			return -1; /* it is no such table */

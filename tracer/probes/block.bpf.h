@@ -16,7 +16,10 @@
 #define TELL_AGAIN_NS	   1000000ull
 #define NR_CLOCK_NANOSLEEP 230
 #define SLEEP_ABSOLUTE	   1	      /* TIMER_ABSTIME */
+#define SLEEP_CLOCKS	   2	      /* CLOCK_REALTIME and _MONOTONIC: others run in another way */
 #define SLEEP_DELAY_NS	   1000000ull /* shorter ones are believed */
+#define SLEEP_SECONDS	   (1ull << 33)
+#define NO_RESULT	   ((unsigned long)-38) /* in its place, while the call has not returned */
 
 enum call_kind { CALL_OTHER, CALL_SLEEP, CALL_LOCK, CALL_CHILD, CALL_NET, CALL_FD, CALL_PATH };
 
@@ -167,16 +170,31 @@ static __always_inline __u32 current_task_number(__u32 tid)
 	return task;
 }
 
+/* When the sleep that begins is to end, by its timespec; 0 unknown. */
+static __always_inline __u64 sleep_until(const struct thread_state *t, const __s64 *time)
+{
+	bool plain = t->nr != NR_CLOCK_NANOSLEEP ||
+		     (t->args[0] < SLEEP_CLOCKS && !(t->args[1] & SLEEP_ABSOLUTE));
+
+	if (!plain || (__u64)time[0] > SLEEP_SECONDS)
+		return 0;
+	return t->off_ns + time[0] * 1000000000ull + time[1];
+}
+
 /* A block of a loop begins: keep what is only to be had now, in case it turns out long. */
-static __always_inline void block_record(struct thread_state *t, struct stack_slot *slot, int kind)
+static __always_inline void block_record(struct thread_state *t, struct stack_slot *slot, int kind,
+					 bool begins)
 {
 	struct aux *aux = (struct aux *)slot->block.aux;
 
 	slot->block.off_ns = t->off_ns;
 	if (kind == CALL_SLEEP) {
 		aux->type = AUX_TIME;
-		bpf_probe_read_user(aux->time, sizeof(aux->time),
-				    (void *)(t->nr == 230 ? t->args[2] : t->args[0]));
+		bpf_probe_read_user(
+			aux->time, sizeof(aux->time),
+			(void *)(t->nr == NR_CLOCK_NANOSLEEP ? t->args[2] : t->args[0]));
+		if (begins)
+			t->until_ns = sleep_until(t, aux->time);
 	} else if (kind == CALL_PATH) {
 		aux->type = AUX_PATH;
 		if (bpf_probe_read_user_str(aux->path, sizeof(aux->path),
@@ -269,8 +287,9 @@ static __always_inline void block_goes_on(struct thread_state *t, __u32 tid)
 		slot->block.off_ns = t->off_ns;
 }
 
-/* The current thread goes to sleep in a block. */
-__noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
+/* The current thread goes to sleep in a block. begins: it is the first sleep of its call, or may
+ * be; not what is left of a call that a stop or other work interrupted, nor that stop. */
+__noinline int enter_block(struct thread_state *t, __u64 id, __u32 state, bool begins)
 {
 	struct task_struct *prev = bpf_get_current_task_btf();
 	struct stack_slot *slot = NULL;
@@ -289,6 +308,8 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	t->waker_seen = t->waker_child = t->waker_exiting = 0;
 	t->waker_pid = 0;
 	t->ino = 0;
+	if (begins)
+		t->until_ns = 0;
 	if (is_loop(t)) {
 		slot = bpf_map_lookup_elem(&stacks, &tid);
 		t->task = current_task_number(tid);
@@ -300,7 +321,7 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state)
 	}
 	t->cause = block_begin_cause(t, prev, state, kind, aux);
 	if (slot)
-		block_record(t, slot, kind);
+		block_record(t, slot, kind, begins);
 	if (slot && have_gils)
 		python_block(t, id);
 	return 0;
@@ -368,7 +389,7 @@ static __always_inline void go_to_sleep(struct thread_state *t, struct task_stru
 	t->args[3] = args[3];
 	t->args[4] = r->r8;
 	t->args[5] = r->r9;
-	enter_block(t, id, state);
+	enter_block(t, id, state, r->ax == NO_RESULT && (__s32)r->orig_ax != NR_RESTART_SYSCALL);
 }
 
 /* What a wait was for is known when it ends: by who ended it and what lies behind the descriptor.
@@ -395,20 +416,12 @@ static __always_inline int block_cause(const struct thread_state *t)
 	return c < PROBE_CAUSES ? c : LSC_CAUSE_OTHER;
 }
 
-/* How much of a delay in run queues can be true of a sleep that was meant to last for so long: none
- * before its time. Returns that. */
-__noinline __u64 sleep_delay(struct thread_state *t, __u32 tid, __u64 now, __u64 delay)
+/* How much of a delay in run queues can be true of a sleep that ended by itself: none before its
+ * time. */
+static __always_inline __u64 sleep_delay(const struct thread_state *t, __u64 now, __u64 delay)
 {
-	if (!t)
-		return delay;
-	struct stack_slot *slot = bpf_map_lookup_elem(&stacks, &tid);
-	struct aux *aux = slot ? (struct aux *)slot->block.aux : NULL;
-	bool absolute = t->nr == NR_CLOCK_NANOSLEEP && t->args[1] & SLEEP_ABSOLUTE;
+	__u64 most = now > t->until_ns ? now - t->until_ns : 0;
 
-	if (!aux || slot->block.off_ns != t->off_ns || aux->type != AUX_TIME || absolute)
-		return delay;
-	__u64 until = block_began(t) + aux->time[0] * 1000000000ull + aux->time[1];
-	__u64 most = now > until ? now - until : 0;
 	return delay < most ? delay : most;
 }
 

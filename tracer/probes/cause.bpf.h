@@ -16,8 +16,10 @@
 #define STATE_STOPPED	      0xc	  /* __TASK_STOPPED | __TASK_TRACED */
 #define STATE_FROZEN	      0x8000	  /* TASK_FROZEN: cgroup v1's freezer; since 6.1 */
 #define JOBCTL_TRAP_FREEZE    (1ul << 23) /* cgroup v2's: an interruptible sleep in a trap */
-#define NR_RESTART_SYSCALL    219
-#define THROTTLE_LEAST_NS     100000 /* no quota is handed out that fast */
+#define JOBCTL_PENDING                                                                             \
+	(JOBCTL_TRAP_FREEZE | 0x1aul << 16) /* STOP_PENDING, TRAP_STOP, TRAP_NOTIFY */
+#define NR_RESTART_SYSCALL 219
+#define THROTTLE_LEAST_NS  100000 /* no quota is handed out that fast */
 
 /* ---- stopped ---- */
 
@@ -25,6 +27,15 @@ static __always_inline bool is_stopped(struct task_struct *p, __u32 state)
 {
 	return state & (STATE_STOPPED | STATE_FROZEN) ||
 	       (state & STATE_INTERRUPTIBLE && p->jobctl & JOBCTL_TRAP_FREEZE);
+}
+
+/* Something ends its sleep, whatever that was for: a signal, a stop, work of its own in the kernel.
+ */
+static __always_inline bool is_interrupted(const struct task_struct *p)
+{
+	__u64 signals = p->pending.signal.sig[0] | p->signal->shared_pending.signal.sig[0];
+
+	return signals & ~p->blocked.sig[0] || p->jobctl & JOBCTL_PENDING || p->task_works;
 }
 
 /* After a stop nanosleep, poll and futex go on under another number, with the same registers. */

@@ -15,7 +15,8 @@
 
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
 #define PROBE_MAX_TARGETS 4096
-#define PROBE_MAX_STACKS  128  /* loop threads with a scratch slot for stack copies */
+#define PROBE_TIDS	  (1u << 22) /* the kernel's own limit: numbers of threads are less */
+#define PROBE_MAX_STACKS  128	     /* loop threads with a scratch slot for stack copies */
 #define PROBE_MAX_OWNERS  16   /* threads that hold what a loop waits for, looked for at once */
 #define PROBE_SLOTS	  2048 /* a power of two; threads whose state is found without hashing */
 #define PROBE_CPUS	  1024 /* a power of two */
@@ -183,7 +184,6 @@ struct wait_site {
 	__s32 fd;  /* probe_wait_key() */
 };
 
-#define INSIDE_NS     1024ull
 #define PROBE_ANCHORS 7 /* descriptors of a wait that are remembered */
 
 /* Whose state a slot holds. */
@@ -235,7 +235,7 @@ struct thread_state {
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
 	struct lsc_histogram lag;
-	/* of a tick that was more than running, as `inside` */
+	/* of a tick that was more than running, as `inside_ns` */
 	__u64 split[PROBE_CAUSES];
 	__u64 longest_block_ns;
 	__u64 longest_block_start_ns;
@@ -260,17 +260,19 @@ struct thread_state {
 	__u8 waker_seen;  /* the wake-up was watched: when, and by whom, is known */
 	__u8 waker_child; /* the waker is a descendant of the target */
 	__u8 waker_exiting;
-	__u32 inside; /* of the tick, in INSIDE_NS: so long its wait was seen to be open */
 	/* what it waited for: the loop is over when none of it is open any more */
 	__u8 anchors;
-	__u8 pad[3];
+	__u8 pad[7];
 	struct wait_anchor {
 		__u64 id; /* of the file: another one with its number has another; 0 any */
 		__s64 fd; /* ~ of a ring's own number */
 	} anchor[PROBE_ANCHORS];
 	struct wait_site site[PROBE_SITES];
-	__u64 told_ns; /* up to when the block of its call was told; 0 not at all */
-	__u64 room[6]; /* up to the end of the line of the cache */
+	__u64 told_ns;	 /* up to when the block of its call was told; 0 not at all */
+	__u64 until_ns;	 /* of a call that sleeps for a given time: before then it does not end by
+			  * itself; it may go on after a stop. 0 unknown */
+	__u64 inside_ns; /* of the tick: so long its wait was seen to be open */
+	__u64 room[4];	 /* up to the end of the line of the cache */
 };
 
 /* When the block began that the thread is in or comes from. */
@@ -291,7 +293,7 @@ struct gil_place {
 		__u32 state_cframe, state_frame, state_task;
 		__u32 frame_bytes, frame_code, frame_instr, frame_previous, frame_owner,
 			frame_entry;
-		__u32 code_name, code_first;
+		__u32 code_name, code_first, code_file, code_table;
 		__u32 task_coro, task_name, gen_frame;
 		__u32 text_ascii, text_wide;
 	} python;
@@ -432,7 +434,8 @@ struct owner_watch {
 #define PYTHON_NAME_BYTES 1024
 
 struct python_frame { /* as in struct inspector_pyframe */
-	__u64 address, code, instr, name;
+	__u64 address, code, instr;
+	__u64 type, name, file, table;
 	__s32 first;
 	__u8 owner, entry, pad[2];
 };
@@ -511,7 +514,7 @@ struct victim_socket {
 enum probe_counter {
 	COUNT_EMITTED = 0,	/* events that passed the filters */
 	COUNT_RING_FULL = 1,	/* of these, found no room */
-	COUNT_THREADS_FULL = 2, /* a thread without state: its events are not even counted */
+	COUNT_THREADS_FULL = 2, /* threads without state: their events are not even counted */
 	COUNT_MISSED_IN = 3,	/* switch-ins that were not seen, repaired */
 	COUNT_PRECISE_EXITS = 4,
 	COUNT_SOCKETS_FULL = 5, /* sockets and connections whose wait found no room to be kept */

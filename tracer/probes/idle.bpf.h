@@ -41,7 +41,7 @@ __noinline int leave_loop(struct thread_state *t, __u64 id)
 {
 	if (!t)
 		return 0;
-	tick_end(t, id, t->tick_ns + t->inside * INSIDE_NS, false, false);
+	tick_end(t, id, t->tick_ns + t->inside_ns, false, false);
 	driver_drop(id, t->primary_fd);
 	t->tick_ns = 0;
 	t->due_ns = 0;

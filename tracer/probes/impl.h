@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "clock.h"
 #include "hook.h"
 #include "probe.h"
 #include "victim.h"

@@ -174,10 +174,19 @@ struct io_uring_task {
 	struct file *registered_rings[16]; /* since 5.18 */
 };
 
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+
+struct sigpending {
+	sigset_t signal;
+};
+
 struct signal_struct {
 	struct {
 		int counter;
 	} live; /* threads that have not ended */
+	struct sigpending shared_pending;
 };
 
 struct task_struct {
@@ -197,6 +206,9 @@ struct task_struct {
 	struct sched_info sched_info;
 	struct mm_struct *mm;
 	struct signal_struct *signal;
+	sigset_t blocked;
+	struct sigpending pending;
+	const void *task_works; /* what it is to do in the kernel before it goes on */
 	struct thread_struct thread;
 };
 

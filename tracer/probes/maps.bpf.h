@@ -48,6 +48,13 @@ struct {
 	__type(value, struct thread_state);
 } crowd SEC(".maps");
 
+struct { /* a bit of each thread: it has found no room and was counted */
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROBE_TIDS / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} roomless SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PROBE_MAX_TARGETS);

@@ -11,7 +11,9 @@
 #include "gil.bpf.h"
 #include "learn.bpf.h"
 
-#define AREA	      127 /* of a frame or a code object, at most so much is read */
+#define AREA	      127 /* of a frame, at most so much is read */
+#define CODE_AREA     255 /* of a code object */
+#define CODE_TYPE     8	  /* read from there on, to the last word of those that are told */
 #define DICT_KEYS     32
 #define PAIR_WORDS    3 /* hash, key, value */
 #define TASKS	      5 /* pairs of a dictionary of the least size */
@@ -24,7 +26,7 @@
 
 struct python_scratch {
 	struct event_python e;
-	__u8 frame[AREA + 9], code[AREA + 9]; /* a word may begin at any place of the area */
+	__u8 frame[AREA + 9], code[CODE_AREA + 9]; /* a word may begin at any place of the area */
 	__u64 pairs[TASKS * PAIR_WORDS];
 	__u64 coros[TASKS]; /* the frames of these tasks' coroutines */
 };
@@ -49,6 +51,11 @@ static __always_inline __u64 word_of(const __u8 *area, __u32 offset)
 	return *(const __u64 *)(area + (offset & AREA));
 }
 
+static __always_inline __u64 code_word(const __u8 *area, __u32 offset)
+{
+	return *(const __u64 *)(area + ((offset - CODE_TYPE) & CODE_AREA));
+}
+
 /* One frame; the next one's address, 0 the outermost. What cannot be read is zero, which user space
  * takes for no code. */
 static __always_inline __u64 python_frame(struct python_scratch *s, const struct python_place *p,
@@ -65,10 +72,13 @@ static __always_inline __u64 python_frame(struct python_scratch *s, const struct
 		f->instr = (__s64)(__s32)f->instr;
 	if (p->frame_entry)
 		f->entry = s->frame[p->frame_entry & AREA];
-	__u32 name = p->code_name - p->code_first;
-	bpf_probe_read_user(s->code, (name + 8) & AREA, (void *)(f->code + p->code_first));
-	f->first = (__s32)word_of(s->code, 0);
-	f->name = word_of(s->code, name);
+	__u32 end = p->code_table > p->code_name ? p->code_table : p->code_name;
+	bpf_probe_read_user(s->code, end & CODE_AREA, (void *)(f->code + CODE_TYPE));
+	f->type = code_word(s->code, CODE_TYPE);
+	f->first = (__s32)code_word(s->code, p->code_first);
+	f->name = code_word(s->code, p->code_name);
+	f->file = code_word(s->code, p->code_file);
+	f->table = code_word(s->code, p->code_table);
 	return word_of(s->frame, p->frame_previous);
 }
 
@@ -185,8 +195,8 @@ static __always_inline void python_walk_runs(struct python_walk *w, __u64 state)
 }
 
 /* Tells the frames of the current thread, of process id >> 32, for the thread (__u32)id: its own
- * sample, block or that of who waits for it. state is its thread state; 0: it holds the GIL, and
- * the lock names it. The event's size, 0: unknown. */
+ * sample, block or that of who waits for it. state is its thread state; 0 unknown: that of who
+ * holds the GIL, whose number says whether it is the thread. The event's size, 0: unknown. */
 __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 {
 	__u32 tgid = id >> 32, zero = 0;
@@ -225,6 +235,16 @@ __noinline int python_take(__u64 id, __u64 now, __u64 state, __u32 of_block)
 	if (bpf_ringbuf_output(&events, e, size, wakeup_flags()))
 		return 0;
 	return size;
+}
+
+/* The current thread is sampled. It need not hold the GIL: much of what computes in C gives it
+ * away. */
+__noinline int python_sample(__u64 id, __u64 now)
+{
+	__u32 tid = id;
+	struct python_thread *p = bpf_map_lookup_elem(&python_threads, &tid);
+
+	return python_take(id, now, p ? p->state : 0, 0);
 }
 
 /* The place of a block among those that were long; NULL: none. */

@@ -71,8 +71,9 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, const st
 	if (now < off)
 		now = off;
 	__u64 delay = delay_true(t, p, said, now);
-	if (t->off == OFF_BLOCK && t->cause == LSC_CAUSE_SLEEP && delay > SLEEP_DELAY_NS)
-		delay = sleep_delay(t, id, now, delay);
+	if (t->off == OFF_BLOCK && t->cause == LSC_CAUSE_SLEEP && delay > SLEEP_DELAY_NS &&
+	    !is_interrupted(p))
+		delay = sleep_delay(t, now, delay);
 	if (delay > now - off)
 		delay = now - off;
 	if (t->off != OFF_IDLE) {
@@ -243,7 +244,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	struct event_block *b = &slot->block;
 	if (have_gils)
-		python_take(id, now, 0, 0);
+		python_sample(id, now);
 	stack_copy(slot, false);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
@@ -451,8 +452,10 @@ int BPF_PROG(on_exec, struct task_struct *p, int old_pid)
 	thread_drop(tid);
 	thread_drop(old);
 	drop_scratch(tid); /* the new program's first wait gives it its own */
-	if (old != tid)
-		drop_scratch(old);
+	if (old == tid)
+		return 0;
+	drop_scratch(old);
+	roomless_forget(old);
 	return 0;
 }
 
@@ -463,6 +466,7 @@ int BPF_PROG(on_exit, struct task_struct *p)
 
 	if (!is_target(p->tgid))
 		return 0;
+	roomless_forget(tid);
 	if (!p->signal->live.counter)
 		process_ended(p->tgid);
 	struct thread_state *t = thread_find(tid);

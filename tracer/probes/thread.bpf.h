@@ -7,49 +7,27 @@
 #ifndef LSC_PROBES_THREAD_H
 #define LSC_PROBES_THREAD_H
 
+#include "clock.h"
 #include "maps.bpf.h"
 
 #define PF_EXITING 0x4
 #define MOVED_NS   20000000ull /* a sleeper has left its run queue by then */
 
-#define CLOCK_AGE   4000000ull
-#define CLOCK_APART 2000ll
-
-/* CLOCK_MONOTONIC less the scheduler's clock of each CPU, as compared at a time of the latter; and
- * what the last comparison found, whether or not it counts. The two run apart by less than 2 us in
- * the 4 ms from one comparison to the next. */
-__u64 clock_offset[PROBE_CPUS], clock_compared[PROBE_CPUS], clock_seen[PROBE_CPUS];
-
-/* Compares the clocks of a CPU, where its run queue's stands at `clock`. That was read a little
- * before, at the wake-up for one that has just woken up: if the way from there was long, or the
- * host took the CPU away meanwhile, what is found is too large by that time, and would put up to
- * 4 ms of what follows into the future. It counts where it is no larger than what is known, or is
- * found twice. Returns now. */
-static __always_inline __u64 clock_compare(__u64 cpu, __u64 clock)
-{
-	__u64 now = bpf_ktime_get_ns(), offset = now - clock, seen = clock_seen[cpu];
-	bool known = clock_compared[cpu] && (__s64)(offset - clock_offset[cpu]) <= CLOCK_APART;
-
-	clock_seen[cpu] = offset;
-	if (known || offset - seen + CLOCK_APART <= 2 * CLOCK_APART) {
-		clock_offset[cpu] = offset;
-		clock_compared[cpu] = clock;
-	}
-	return now;
-}
+struct cpu_clock clocks[PROBE_CPUS];
 
 /* Now, for a thread that is being switched on this CPU. */
 static __always_inline __u64 switch_now(const struct task_struct *p)
 {
 	const struct rq *rq = p->se.cfs_rq->rq;
-	__u64 cpu = (__u32)rq->cpu, clock = rq->clock;
+	struct cpu_clock *c = &clocks[(__u32)rq->cpu & (PROBE_CPUS - 1)];
+	__u64 clock = rq->clock, now;
 
-	if (!clock)
-		return bpf_ktime_get_ns();
-	cpu &= PROBE_CPUS - 1;
-	if (clock - clock_compared[cpu] > CLOCK_AGE)
-		return clock_compare(cpu, clock);
-	return clock + clock_offset[cpu];
+	if (clock && clock_is_known(c, clock))
+		return clock + c->offset;
+	now = bpf_ktime_get_ns();
+	if (clock)
+		clock_compare(c, clock, now);
+	return now;
 }
 
 /* How long the thread that is switched in has stood in run queues since it was switched out, by the
@@ -96,6 +74,29 @@ static __always_inline struct thread_state *thread_find(__u32 tid)
 	return t->crowded ? bpf_map_lookup_elem(&crowd, &tid) : NULL;
 }
 
+/* The thread finds no room, as it may at each of its sleeps: it is counted once. */
+static __always_inline void roomless_count(__u32 tid)
+{
+	__u64 bit = 1ull << tid % 64, *word;
+	__u32 i = tid / 64;
+
+	word = bpf_map_lookup_elem(&roomless, &i);
+	if (word && !(__sync_fetch_and_or(word, bit) & bit))
+		count(COUNT_THREADS_FULL);
+}
+
+/* The thread has ended, or has another number. */
+static __always_inline void roomless_forget(__u32 tid)
+{
+	__u32 i = tid / 64;
+
+	if (!counters[COUNT_THREADS_FULL])
+		return;
+	__u64 *word = bpf_map_lookup_elem(&roomless, &i);
+	if (word)
+		__sync_fetch_and_and(word, ~(1ull << tid % 64));
+}
+
 /* State for a thread that has none yet. NULL, counted, when there is no room. */
 static __noinline struct thread_state *thread_add(__u32 tid, bool main)
 {
@@ -118,7 +119,7 @@ static __noinline struct thread_state *thread_add(__u32 tid, bool main)
 	if (t)
 		t->main = main;
 	else
-		count(COUNT_THREADS_FULL);
+		roomless_count(tid);
 	return t;
 }
 

@@ -22,7 +22,7 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 
 	t->longest_block_start_ns = 0;
 	t->certain_ns = t->certain_start_ns = 0;
 	t->watched_ns = 0;
-	t->inside = 0;
+	t->inside_ns = 0;
 	t->samples_user = t->samples_kernel = 0;
 	__builtin_memset(t->split, 0, sizeof(t->split));
 }
@@ -31,7 +31,7 @@ static __always_inline void tick_begin(struct thread_state *t, __u64 now, __u64 
 static __always_inline void tick_inside(struct thread_state *t, __u64 now)
 {
 	if (t->tick_ns && now > t->tick_ns)
-		t->inside = (now - t->tick_ns + INSIDE_NS - 1) / INSIDE_NS;
+		t->inside_ns = now - t->tick_ns;
 }
 
 /* Off the CPU from one time to another, blocked or in the run queue: no tick ended in between. */

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "clock.h"
 #include "event.h"
 #include "hook.h"
 #include "sched.skel.h"

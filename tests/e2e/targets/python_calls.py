@@ -52,6 +52,7 @@ class Host:
         self.thread, self.tid = thread, threading.get_native_id()
         self.folder = tempfile.mkdtemp()
         self.lock = threading.Lock()
+        self.data = bytes(1 << 24)
         self.fifo = os.path.join(self.folder, "fifo")
         os.mkfifo(self.fifo)
         self.path = os.path.join(self.folder, "db")

@@ -204,10 +204,33 @@ class Content(unittest.TestCase):
             self.assertIn("10.0 ms or more, but too little was seen to call it healthy", Page(render(blind)).words())
         self.assertIn("No event loop was seen", Page(render({**quiet, "loops": []})).words())
 
+    def test_a_capture_without_an_end_is_not_called_healthy(self):
+        document = {**SAMPLE, "stalls": [], "findings": [],
+                    "capture": {**SAMPLE["capture"], "duration_ns": None, "end": {"reason": None, "exit_status": None}}}
+        for coverage in (1, None):  # of one that breaks off there is mostly none
+            document["capture"]["coverage"] = coverage
+            text = render(document)
+            words = Page(text).words()
+            self.assertIn("No stall of 10.0 ms or more up to where the capture breaks off", words)
+            self.assertIn("Its end: it was cut off, or was still being written", words)
+            self.assertNotIn("in 0 ns", words)
+            self.assertIn('class="verdict warning"', text)
+
+    def test_of_many_calls_the_longest_are_shown(self):
+        document = copy.deepcopy(SAMPLE)
+        call = document["stalls"][0]["blocks"][0]
+        document["stalls"] = document["stalls"][:1]
+        document["stalls"][0]["blocks"] = [{**call, "syscall": f"call-{i}", "duration_ns": 10**6 * i + 10**6}
+                                           for i in range(60)]
+        shown = re.findall(r"<code>(call-\d+)</code>", render(document).split("<script")[0])
+        self.assertEqual(shown, [f"call-{i}" for i in range(59, 39, -1)])
+        self.assertIn("40 more blocking calls, none of them longer", Page(render(document)).words())
+
     def test_unknown_is_called_unknown(self):
         words = Page(render({})).words()
         self.assertIn("unknown", words)
         self.assertNotIn("100 %", words)
+        self.assertRegex(words, r"CPUs *unknown")
 
     def test_coverage_is_never_rounded_to_whole(self):
         document = copy.deepcopy(SAMPLE)

@@ -2,6 +2,7 @@
 /* All tasks of asyncio: in memory as each version lays it out, in memory that changes meanwhile,
  * and in memory that lies. Where things lie in a task and in a suspended frame is checked against
  * the interpreters themselves (tests/e2e/test_ps.py). */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,11 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "chance.h"
 #include "base/cleanup.h"
 #include "inspect/pylist.h"
+#include "inspect/tasklist.h"
 #include "pyimage.h"
 
 /* of one reading, at most: of states that lead round 4,096 are read, each two times, its list of
@@ -372,6 +376,60 @@ static void one_that_never_is_the_same_twice_is_left_out(void **state)
 	assert_null(told(1));
 }
 
+/* What the worker answers, and of its one page the addresses of the tasks. */
+static struct message_result answer_list(uint64_t ret_addresses[TASKS], size_t *ret_n)
+{
+	static uint8_t buf[MESSAGE_MAX];
+	struct space space = {.mem = open("/dev/zero", O_RDONLY | O_CLOEXEC), .python = &t.view};
+	struct message_job job = {.cookie = 7};
+	struct message_page page;
+	struct message_page_task task;
+	struct message_result result;
+	int pair[2];
+
+	assert_true(space.mem >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_true(tasklist_run(&space, &job, pair[0], NULL, NULL, buf) >= sizeof(result));
+	memcpy(&result, buf, sizeof(result));
+	assert_true(message_recv(pair[1], buf, sizeof(buf), NULL, 0, MSG_DONTWAIT) > 0);
+	memcpy(&page, buf, sizeof(page));
+	assert_in_range(page.ntasks, 1, TASKS);
+	for (size_t i = 0; i < page.ntasks; i++) {
+		memcpy(&task, buf + sizeof(page) + i * sizeof(task), sizeof(task));
+		ret_addresses[i] = task.address;
+	}
+	*ret_n = page.ntasks;
+	close(pair[0]);
+	close(pair[1]);
+	close(space.mem);
+	return result;
+}
+
+/* It was freed since it was read: a task always has a name. */
+static void a_task_whose_name_is_gone_has_changed_and_is_not_told(void **state)
+{
+	uint64_t addresses[TASKS];
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < VERSIONS; i++) {
+		make_tasks(&versions[i]);
+		struct message_result r = answer_list(addresses, &n);
+		assert_int_equal(r.why, MESSAGE_WHY_NONE);
+		assert_int_equal(n, 3);
+		assert_int_equal(r.tally.told, 3);
+		assert_int_equal(r.tally.changed, 0);
+		put(t.task[1] + t.view.layout.task_coro + 8, 0);
+		r = answer_list(addresses, &n);
+		assert_int_equal(r.why, MESSAGE_WHY_NONE);
+		assert_int_equal(n, 2);
+		for (size_t k = 0; k < n; k++)
+			assert_int_not_equal(addresses[k], t.task[1]);
+		assert_int_equal(r.tally.told, 2);
+		assert_int_equal(r.tally.changed, 1);
+	}
+}
+
 static void sets_that_lie_are_refused(void **state)
 {
 	static const uint64_t masks[] = {UINT64_MAX, 1ull << 40, 4u << 20, 0xffffff};
@@ -447,6 +505,7 @@ int main(void)
 		cmocka_unit_test(
 			a_running_task_and_one_that_has_not_begun_have_their_own_frame_alone),
 		cmocka_unit_test(one_that_never_is_the_same_twice_is_left_out),
+		cmocka_unit_test(a_task_whose_name_is_gone_has_changed_and_is_not_told),
 		cmocka_unit_test(a_task_whose_future_is_done_waits_no_more),
 		cmocka_unit_test(sets_that_lie_are_refused),
 		cmocka_unit_test(a_process_without_asyncio_has_no_tasks),

@@ -13,60 +13,19 @@
 
 #include "base/cleanup.h"
 #include "inspect/pystack.h"
-#include "pyimage.h"
+#include "pymerge.h"
 
-static struct answer answer;
-static uint8_t packet[MESSAGE_MAX];
-static struct message_result result;
-static struct inspector_frame frames[INSPECTOR_FRAMES_MAX];
-static size_t packet_size;
-
-static uint64_t sp;
-
-static void add_native(const char *name, unsigned int flags)
-{
-	struct message_frame *f = answer_frame(&answer);
-
-	f->function = answer_text(&answer, name);
-	f->flags = flags;
-	f->sp = sp;
-}
-
-/* Frames of the nth run of the evaluator and of the one that called it: on the stack about its own.
- */
-static void add_run(int n)
-{
-	bool own = image.v->minor >= 14 && n < 2;
-
-	sp = own ? image.shim[n] - 16 : sp + 16;
-	add_native("call_function", MESSAGE_FRAME_INLINED);
-	add_native(own ? "" : n ? "_PyEval_EvalFrameDefault.cold" : "_PyEval_EvalFrameDefault", 0);
-	sp = own ? image.shim[n] + 64 : sp + 16;
-}
-
-/* Native frames as they are around `runs` runs of the evaluator, merged; the collector's check. */
+/* Native frames as they are around `runs` runs of the evaluator, merged. */
 static void merge(struct pyview *view, int runs)
 {
-	answer_init(&answer, 1);
+	merge_begin();
 	add_native("clock_nanosleep", 0);
 	for (int i = 0; i < runs; i++) {
 		add_run(i);
 		add_native("gen_send_ex", 0);
 	}
 	add_native("main", 0);
-	merge_python(view, TID, NULL, &answer);
-	packet_size = answer_write(&answer, packet);
-	assert_int_equal(message_result_read(packet, packet_size, &result, frames), 0);
-}
-
-static const char *task_text(uint32_t offset)
-{
-	return message_text(packet, packet_size, &result, offset);
-}
-
-static int runs_of(const struct version *v)
-{
-	return v->minor < 11 ? FRAMES : 2;
+	merge_end(view, NULL);
 }
 
 static void each_versions_frames_stand_where_the_evaluator_ran(void **state)
@@ -179,14 +138,14 @@ static void a_leaf_that_evaluates_may_have_no_frame(void **state)
 	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
 		for (int bare = 0; bare < 3; bare++) {
 			struct pyview view = build(&versions[i]);
-			answer_init(&answer, 1);
-			sp = image.shim[0] - 400;
+			merge_begin();
+			native_sp = image.shim[0] - 400;
 			for (int k = 0; k < bare; k++) {
 				add_native("dispatch", MESSAGE_FRAME_INLINED);
 				add_native("_PyEval_EvalFrameDefault", 0);
-				sp += 80;
+				native_sp += 80;
 				add_native("gen_send_ex", 0);
-				sp += 80;
+				native_sp += 80;
 			}
 			for (int k = 0; k < runs_of(&versions[i]); k++) {
 				add_run(k);
@@ -217,8 +176,8 @@ static void a_run_whose_result_is_checked_has_no_frame(void **state)
 	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
 		for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
 			struct pyview view = build(&versions[i]);
-			answer_init(&answer, 1);
-			sp = image.shim[0] - 400;
+			merge_begin();
+			native_sp = image.shim[0] - 400;
 			add_native("PyErr_Occurred", 0);
 			add_native(elsewhere ? "_Py_CheckSomething" : "_Py_CheckFunctionResult", 0);
 			add_native("_PyEval_EvalFrameDefault", 0);
@@ -241,175 +200,12 @@ static void a_native_stack_that_ends_early_is_gone_on_with(void **state)
 	(void)state;
 	struct pyview view = build(&versions[4]);
 
-	answer_init(&answer, 1);
+	merge_begin();
 	add_native("clock_nanosleep", 0);
 	answer.head.why = MESSAGE_WHY_NO_CFI;
 	merge_python(&view, TID, NULL, &answer);
 	assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
 	assert_int_equal(answer.head.nframes, 1 + FRAMES);
-}
-
-/* As the kernel side takes them: the chain, with the interpreter's own frames. */
-/* The frames, and the current task, as they are now. */
-static struct inspector_chain see(void)
-{
-	const struct version *v = image.v;
-	struct inspector_chain chain = {.tid = TID};
-	struct inspector_seen_task *task = &chain.task;
-
-	task->address = image.task;
-	task->frame = image.frame[2];
-	memcpy(&task->name, bytes_at(image.task + v->coro + 8, 8), 8);
-	task->size = sizeof(task->bytes);
-	memcpy(task->bytes, bytes_at(task->name, task->size), task->size);
-	for (uint64_t at = image.frame[0]; at; chain.count++) {
-		struct inspector_pyframe *f = &chain.frames[chain.count];
-		int32_t index;
-		*f = (struct inspector_pyframe){.address = at};
-		memcpy(&f->code, bytes_at(at + v->code, 8), 8);
-		f->code &= ~7ull;
-		memcpy(&f->instr, bytes_at(at + v->instr, 8), 8);
-		memcpy(&index, bytes_at(at + v->instr, 4), 4);
-		if (!v->owner)
-			f->instr = (uint64_t)index;
-		f->owner = v->owner ? bytes_at(at + v->owner, 1)[0] : 0;
-		f->entry = v->entry ? bytes_at(at + v->entry, 1)[0] : 0;
-		for (size_t i = 0; i < FRAMES; i++)
-			if (f->code == image.code[i]) {
-				f->name = image.name[i];
-				f->first = 10 * ((int)i + 1);
-			}
-		memcpy(&at, bytes_at(at + v->previous, 8), 8);
-	}
-	return chain;
-}
-
-static void merge_seen(struct pyview *view, const struct inspector_chain *seen, int runs)
-{
-	answer_init(&answer, 1);
-	for (int i = 0; i < runs; i++)
-		add_run(i);
-	if (image.v->minor >= 14)
-		add_native("main", 0);
-	merge_python(view, TID, seen, &answer);
-	packet_size = answer_write(&answer, packet);
-	assert_int_equal(message_result_read(packet, packet_size, &result, frames), 0);
-}
-
-static void frames_that_were_seen_before_have_their_names_now(void **state)
-{
-	(void)state;
-
-	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
-		const struct version *v = &versions[i];
-		struct pyview view = build(v);
-		struct inspector_chain seen = see();
-		uint32_t outer = v->minor >= 14;    /* the evaluator's caller */
-		for (size_t k = 0; k < FRAMES; k++) /* the thread has gone on */
-			memset(bytes_at(image.frame[k] + v->previous, 8), 0xff, 8);
-		put(image.task + v->coro + 8, 0); /* and its task with it */
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_NONE);
-		assert_int_equal(result.nframes, FRAMES + outer);
-		assert_string_equal(frames[1].function, "Bill.pay");
-		assert_int_equal(frames[1].line, 22);
-		assert_int_equal(result.task.address, image.task);
-		assert_string_equal(task_text(result.task.name),
-				    "\xc3\xa4\xe6\x97\xa5\xef\xbf\xbdx");
-		assert_string_equal(task_text(result.task.function), "handle");
-		seen.count--; /* more than was taken */
-		seen.cut = true;
-		merge_seen(&view, &seen, runs_of(v) + 1);
-		seen.count++;
-		seen.cut = false;
-		assert_int_equal(result.language, MESSAGE_WHY_NONE);
-		assert_true(result.flags & MESSAGE_RESULT_TRUNCATED);
-		put(image.code[1] + v->name, image.name[0]); /* other code lies there now */
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		assert_int_equal(result.nframes, 2u * runs_of(v) + outer);
-		put(image.code[1] + 8, image.type[STR]); /* something else does */
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		put(image.code[1] + v->name,
-		    seen.frames[1].name); /* it was freed, and keeps that */
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		put(image.code[1] + 8, image.type[CODE]);
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_NONE);
-		put(image.table[1] + 8, image.type[STR]); /* its table is another's */
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_CHANGED);
-		put(image.code[0] + 8, image.type[STR]); /* it never was one */
-		memset(view.types, 0, sizeof(view.types));
-		merge_seen(&view, &seen, runs_of(v));
-		assert_int_equal(result.language, MESSAGE_WHY_LAYOUT);
-	}
-}
-
-/* Zero is what the kernel side tells of what it cannot read; it reads no further then. */
-static void frames_that_could_not_be_read_say_so(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
-		struct pyview view = build(&versions[i]);
-		struct inspector_chain seen = see();
-		seen.frames[1].name = 0;
-		seen.frames[1].first = 0;
-		merge_seen(&view, &seen, runs_of(&versions[i]));
-		assert_int_equal(result.language, MESSAGE_WHY_ABSENT);
-		for (uint32_t n = 1; n <= 2; n++) {
-			seen.frames[n - 1] =
-				(struct inspector_pyframe){.address = seen.frames[n - 1].address};
-			seen.count = n;
-			merge_seen(&view, &seen, runs_of(&versions[i]));
-			assert_int_equal(result.language, MESSAGE_WHY_ABSENT);
-			seen = see();
-		}
-	}
-}
-
-static void a_name_that_was_kept_whole_may_be_gone(void **state)
-{
-	(void)state;
-	enum { LENGTH = INSPECTOR_NAME_BYTES - 80 };
-	struct pyview view = build(&versions[3]);
-	char text[LENGTH + 1] = "";
-
-	memset(text, '0', LENGTH);
-	uint64_t name = make_ascii(text);
-	put(image.task + image.v->coro + 8, name);
-	struct inspector_chain seen = see();
-	memset(bytes_at(name, image.v->ascii + LENGTH), 0xff, image.v->ascii + LENGTH);
-	merge_seen(&view, &seen, 2);
-	assert_string_equal(task_text(result.task.name), text);
-	seen.task.size = image.v->ascii + LENGTH - 1;
-	merge_seen(&view, &seen, 2);
-	assert_int_equal(result.task.address, 0);
-}
-
-/* More than was kept of it. */
-static void a_long_name_is_read_on_if_it_is_still_the_same(void **state)
-{
-	(void)state;
-	enum { LENGTH = INSPECTOR_NAME_BYTES - 10 };
-	struct pyview view = build(&versions[3]);
-	char text[LENGTH + 1] = "";
-
-	memset(text, '0', LENGTH);
-	uint64_t name = make_ascii(text);
-	put(image.task + image.v->coro + 8, name);
-	struct inspector_chain seen = see();
-	merge_seen(&view, &seen, 2);
-	assert_string_equal(task_text(result.task.name), text);
-	bytes_at(name + image.v->ascii, LENGTH)[0] = 'x';
-	merge_seen(&view, &seen, 2);
-	assert_int_equal(result.task.address, 0);
-	bytes_at(name + image.v->ascii, LENGTH)[0] = '0';
-	put(name + 16, LENGTH - 1);
-	merge_seen(&view, &seen, 2);
-	assert_int_equal(result.task.address, 0);
 }
 
 static void the_collector_takes_no_other_answer(void **state)
@@ -445,7 +241,7 @@ static void another_thread_has_no_frames(void **state)
 	(void)state;
 	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
 		struct pyview view = build(&versions[i]);
-		answer_init(&answer, 1);
+		merge_begin();
 		merge_python(&view, TID + 1, NULL, &answer);
 		assert_int_equal(answer.head.language, MESSAGE_WHY_NO_STATE);
 	}
@@ -577,16 +373,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_frames_stand_where_the_evaluator_ran),
 		cmocka_unit_test(the_task_is_the_one_whose_coroutine_runs),
-		cmocka_unit_test(frames_that_could_not_be_read_say_so),
-		cmocka_unit_test(a_name_that_was_kept_whole_may_be_gone),
-		cmocka_unit_test(a_long_name_is_read_on_if_it_is_still_the_same),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
 		cmocka_unit_test(since_313_a_frame_whose_code_is_none_is_the_interpreters),
 		cmocka_unit_test(frames_that_do_not_fit_are_none),
 		cmocka_unit_test(a_leaf_that_evaluates_may_have_no_frame),
 		cmocka_unit_test(a_run_whose_result_is_checked_has_no_frame),
 		cmocka_unit_test(a_native_stack_that_ends_early_is_gone_on_with),
-		cmocka_unit_test(frames_that_were_seen_before_have_their_names_now),
 		cmocka_unit_test(the_collector_takes_no_other_answer),
 		cmocka_unit_test(another_thread_has_no_frames),
 		cmocka_unit_test(a_chain_without_an_end_is_no_chain),
