@@ -303,11 +303,14 @@ class Host(Case):
         """No program of ours stays in the kernel."""
         if not shutil.which("bpftool"):
             self.skipTest("no bpftool")
-        before = len(json.loads(run("bpftool", "-j", "prog").stdout))
+
+        def programs():
+            return len(json.loads(run("bpftool", "-j", "prog").stdout))
+        before = programs()
         with Process([PYTHON, HERE / "targets/blocker.py"]) as target:
             target.next_line("running")
             self.assertIn(target.pid, [loop["pid"] for loop in ps()["loops"]])
-        self.assertEqual(len(json.loads(run("bpftool", "-j", "prog").stdout)), before)
+        wait_until(lambda: programs() == before, 2, "end of the kernel's programs, which it frees by and by")
 
 
 @calm
