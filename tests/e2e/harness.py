@@ -6,11 +6,13 @@ block is what the target measured with its own clock. Nothing here knows how loo
 command lines in, JSON and SQLite out.
 """
 import contextlib
+import functools
 import json
 import os
 import pathlib
 import queue
 import random
+import select
 import shutil
 import signal
 import sqlite3
@@ -23,6 +25,8 @@ import unittest
 
 import jsonschema
 
+from runner import Runner, expand, working
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BIN = pathlib.Path(os.environ.get("LSC_BIN", ROOT / "build/dev/bin"))
@@ -34,7 +38,22 @@ MS = 1_000_000
 SLACK = 3 * MS  # how far a measured stall may be from the target's own measure
 
 SEED = int(os.environ.get("LSC_SEED") or random.SystemRandom().randrange(1 << 32))
-rng = random.Random(SEED)
+
+
+class Dice(threading.local):
+    """Of each test its own: what it draws is the same whichever tests run before it or beside it."""
+
+    def __init__(self):
+        self.own = random.Random(SEED)
+
+    def begin(self, test):
+        self.own.seed(f"{SEED} {test}")
+
+    def __getattr__(self, name):
+        return getattr(self.own, name)
+
+
+rng = Dice()
 
 
 def wait_until(condition, seconds, what):
@@ -77,14 +96,15 @@ class Process:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.child.stdin.close()  # a child of it may be there still, and ends by that
         self.reader.join(10)
-        for stream in (self.child.stdin, self.child.stdout, self.errors):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
+        self.child.stdout.close()
+        self.errors.close()
 
     def stderr(self):
-        self.errors.seek(0)
-        return self.errors.read()
+        errors = self.errors.fileno()  # its place in the file is the child's, too
+        return os.pread(errors, os.fstat(errors).st_size, 0).decode()
 
     def next_line(self, having="", seconds=20):
         """The next line of output that holds a text."""
@@ -110,7 +130,13 @@ class Process:
 
     def finish(self, seconds=30):
         """Waits for the end and returns the exit status."""
-        status = self.child.wait(seconds)
+        if self.child.poll() is None:
+            pidfd = os.pidfd_open(self.pid)
+            ended = select.poll()
+            ended.register(pidfd, select.POLLIN)
+            ended.poll(seconds * 1000)
+            os.close(pidfd)
+        status = self.child.wait(0.1)
         self.reader.join(10)
         return status
 
@@ -133,13 +159,14 @@ class Attach(Process):
     """loopscope attach in the background, from the moment it has learned the loops."""
 
     def __init__(self, pid, capture, *options, program=(LOOPSCOPE,), **popen):
-        super().__init__([*program, "attach", "-p", pid, "-o", capture, *options], **popen)
         self.capture = capture
-        try:
-            self.ready = self.next_line("attached")
-        except AssertionError:
-            self.__exit__()
-            raise
+        with working:
+            super().__init__([*program, "attach", "-p", pid, "-o", capture, *options], **popen)
+            try:
+                self.ready = self.next_line("attached")
+            except AssertionError:
+                self.__exit__()
+                raise
 
     def stop(self):
         """Ctrl-C, and the report of the capture."""
@@ -153,17 +180,30 @@ class Attach(Process):
         return report_of(self.capture)
 
 
-_schema = None
+@functools.cache
+def validator_of(what):
+    """What validates documents of a command by the schema that loopscope has of them."""
+    schema = json.loads(loopscope("schema", what).stdout)
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
+
+
+def require_valid(document, what):
+    error = jsonschema.exceptions.best_match(validator_of(what).iter_errors(document))
+    if error:
+        raise error
 
 
 def report_of(capture):
     """The JSON report of a capture, after checking what must hold for every one."""
-    global _schema
-    if _schema is None:
-        _schema = json.loads(loopscope("schema", "report").stdout)
-        jsonschema.validators.validator_for(_schema).check_schema(_schema)
+    with working:
+        return checked(capture)
+
+
+def checked(capture):
     report = json.loads(loopscope("report", "--json", capture).stdout)
-    jsonschema.validate(report, _schema)
+    require_valid(report, "report")
 
     events, lost = report["capture"]["events"], report["capture"]["lost"]
     if events["emitted"] != events["stored"] + sum(lost.values()):
@@ -206,7 +246,12 @@ class Case(unittest.TestCase):
     """A test with a folder of its own and the assertions about stalls."""
     maxDiff = None
 
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        expand(cls)
+
     def setUp(self):
+        rng.begin(self.id())
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lsc-e2e-"))
         self.dir.chmod(0o755)
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -261,14 +306,14 @@ class Case(unittest.TestCase):
         self.assertLessEqual({stall["id"] for stall in stalls}, told, describe(report))
 
 
-def pause(least=0.3, most=0.8):
+def pause(least=0.2, most=0.5):
     """Lets the target run by itself for a random while: it is what lies between planted blocks."""
     time.sleep(rng.uniform(least, most))
 
 
 def main():
     print(f"seed {SEED} (LSC_SEED={SEED} repeats this run)", flush=True)
-    result = unittest.main(exit=False, verbosity=2).result
+    result = unittest.main(exit=False, verbosity=2, testRunner=Runner).result
     for test, reason in result.skipped:
         print(f"skipped {test}: {reason}")
     if not result.wasSuccessful():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The CPythons that tests run on: the machine's, pyenv's where it is, and those of later Debians, unpacked
 into folders of the cache that they take for their root."""
+import functools
 import os
 import pathlib
 import subprocess
@@ -77,12 +78,26 @@ def machine_uvloop():
     return command
 
 
+WAYS = {"machine": machine, **{f"pyenv {v}": functools.partial(pyenv, v) for v in PYENV_VERSIONS},
+        **{f"Debian {suite} {v}": functools.partial(debian, v) for v, suite in DEBIAN.items()}}
+WITH_UVLOOP = {"machine": machine_uvloop,
+               **{f"Debian {suite} {v}": functools.partial(debian_uvloop, v) for v, suite in DEBIAN.items()}}
+
+
+def command_of(ways, name):
+    """Skips the test where it is not here."""
+    try:
+        return ways[name]()
+    except (OSError, subprocess.SubprocessError) as why:
+        raise unittest.SkipTest(f"{name}: {why}") from None
+
+
 def _at_hand(test, ways):
     tried = 0
-    for name, way in ways.items():
+    for name in ways:
         try:
-            command = way()
-        except (unittest.SkipTest, OSError, subprocess.SubprocessError) as why:
+            command = command_of(ways, name)
+        except unittest.SkipTest as why:
             print(f"skipped {name}: {why}")
             continue
         tried += 1
@@ -93,11 +108,9 @@ def _at_hand(test, ways):
 
 def every(test):
     """(name, command) of each that is here. Prints why another is not; skips the test where none is."""
-    return _at_hand(test, {"machine": machine, **{f"pyenv {v}": (lambda v=v: pyenv(v)) for v in PYENV_VERSIONS},
-                           **{f"Debian {suite} {v}": (lambda v=v: debian(v)) for v, suite in DEBIAN.items()}})
+    return _at_hand(test, WAYS)
 
 
 def every_with_uvloop(test):
     """The same of those that have uvloop."""
-    return _at_hand(test, {"machine": machine_uvloop,
-                           **{f"Debian {suite} {v}": (lambda v=v: debian_uvloop(v)) for v, suite in DEBIAN.items()}})
+    return _at_hand(test, WITH_UVLOOP)

@@ -13,7 +13,7 @@ import harness
 from harness import MS, SLACK, Attach, Case, describe, part, rng
 from standstill import Standstill
 
-PHASE = 30 if os.environ.get("LSC_FULL") == "1" else 1.6
+PHASE = 30 if os.environ.get("LSC_FULL") == "1" else 1.0
 STALL = 20  # ms; a turn of a saturated app may take 10 on a crowded host
 CAUSES = {"sleep": {"sleep"}, "spin": {"cpu-user", "cpu-kernel"}, "mutex": {"lock"}, "lock": {"lock"},
           "atomics": {"lock"}, "pipe": {"pipe-io"}, "fifo": {"pipe-io"}, "poll": {"pipe-io"}, "epoll": {"network-io"},

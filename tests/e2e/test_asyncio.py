@@ -2,8 +2,10 @@
 """Debian's Python under asyncio: a coroutine among twenty tasks blocks the loop."""
 import harness
 from harness import PYTHON, HERE, Attach, Case, Process, pause, rng
+from runner import calm
 
 
+@calm
 class Asyncio(Case):
     def watch(self, kind, lengths):
         with Process([PYTHON, HERE / "targets/blocker.py"]) as target:

@@ -9,7 +9,8 @@ import unittest
 
 import apps
 import harness
-from harness import MS, SLACK, Attach, Case, Process, describe, pause, rng
+from harness import SLACK, Attach, Case, Process, describe, pause, rng
+from runner import alone, calm, for_each
 
 CALLBACKS = pathlib.Path(os.environ["LSC_BIN"]).parent / "tests/e2e/callbacks"
 # What each library is given by tests/apps, and what the bare loops call.
@@ -17,6 +18,7 @@ BY_APP = {"uv": "on_poll", "event": "on_event", "ev": "on_io", "glib": "on_fd", 
           "poll": "serve", "select": "serve", "uring": "serve"}
 
 
+@calm
 class Callbacks(Case):
     def stalls_of(self, pid, plant, *options, count=1):
         """Those of a run in which plant() blocks the loop, once it is attached and has idled."""
@@ -35,18 +37,19 @@ class Callbacks(Case):
         self.assertEqual(stall["task"]["kind"], "callback", told)
         self.assertEqual(stall["task"]["name"], name, told)
 
-    def test_of_each_library_and_of_the_bare_calls(self):
-        for name, callback in BY_APP.items():
-            with self.subTest(name), apps.APP[name]() as app:
-                kind = rng.choice([k for k in ("sleep", "pipe") if k in app.kinds])
-                [stall] = self.stalls_of(app.pid, lambda: app.block(kind, rng.uniform(0.06, 0.12)))
-                self.assertIn_callback(stall, callback)
-                [loop] = [loop for loop in self.report["loops"] if loop["id"] == stall["loop"]]
-                self.assertEqual(loop["runtime"], "libuv" if name == "uv" else None, describe(self.report))
-                fixes = [finding["fix"] for finding in self.report["findings"] if stall["id"] in finding["stall_ids"]]
-                self.assertTrue(fixes, describe(self.report))
-                self.assertEqual({"uv_" in fix for fix in fixes}, {name == "uv"}, fixes)
+    @for_each(BY_APP)
+    def test_of_each_library_and_of_the_bare_calls(self, name):
+        with apps.APP[name]() as app:
+            kind = rng.choice([k for k in ("sleep", "pipe") if k in app.kinds])
+            [stall] = self.stalls_of(app.pid, lambda: app.block(kind, rng.uniform(0.06, 0.12)))
+            self.assertIn_callback(stall, BY_APP[name])
+            [loop] = [loop for loop in self.report["loops"] if loop["id"] == stall["loop"]]
+            self.assertEqual(loop["runtime"], "libuv" if name == "uv" else None, describe(self.report))
+            fixes = [finding["fix"] for finding in self.report["findings"] if stall["id"] in finding["stall_ids"]]
+            self.assertTrue(fixes, describe(self.report))
+            self.assertEqual({"uv_" in fix for fix in fixes}, {name == "uv"}, fixes)
 
+    @alone
     def test_of_one_that_computes(self):
         name = rng.choice(sorted(set(BY_APP) - {"uring"}))
         with self.subTest(name), apps.APP[name]() as app:

@@ -17,6 +17,7 @@ import urllib.request
 
 import harness
 from harness import MS, Process, describe, frames_of, pause, rng, wait_until
+from runner import calm
 from test_live import SOON, Events, helpers_of
 from test_stalled import of_process
 from test_symbols import Stripped
@@ -74,6 +75,7 @@ class Front:
         self.server.server_close()
 
 
+@calm
 class Debuginfod(Stripped):
     linked = False
 

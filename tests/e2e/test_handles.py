@@ -2,11 +2,11 @@
 """loopscope ps PID of a loop of libuv: its handles are those that libuv and node themselves tell."""
 import json
 import time
-import unittest
 
 import nodes
 import pythons
 from harness import BIN, HERE, MS, PYTHON, SEED, Case, Process, loopscope, main, rng, run
+from runner import calm, for_each
 from test_ps import ps
 
 UV_HANDLES = BIN.parent / "tests/e2e/uv_handles"
@@ -19,32 +19,33 @@ def looked_at(pid):
     return document, before, time.monotonic_ns()
 
 
+@calm
 class Handles(Case):
     def assertDue(self, handle, at, before, after, told):
         """`at`: the least and the most moment of the monotonic clock when it is due."""
         self.assertGreaterEqual(handle["due_ns"], at[0] - after, told)
         self.assertLessEqual(handle["due_ns"], at[1] - before, told)
 
-    def test_every_handle_of_libuv_is_the_one_that_uv_walk_tells(self):
+    @for_each("1234")
+    def test_every_handle_of_libuv_is_the_one_that_uv_walk_tells(self, _):
         if not UV_HANDLES.exists():
             self.skipTest("libuv was not there when this was built")
-        for _ in range(4):
-            seed, loops, count = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([0, 3, 30, 200])
-            told = f"seed {seed} loops {loops} handles {count}; LSC_SEED={SEED}"
-            with self.subTest(told), Process([UV_HANDLES, seed, loops, count]) as target:
-                truth = [json.loads(target.next_line("{")) for _ in range(loops)]
-                listed = [loop for loop in ps()["loops"] if loop["pid"] == target.pid]
-                document, before, after = looked_at(target.pid)
-                self.assertEqual(document["unseen"], [], told)
-                self.assertEqual({(loop["tid"], loop["runtime"], loop["runtime_version"]) for loop in listed},
-                                 {(loop["tid"], "libuv", loop["version"]) for loop in truth}, told)
-                found = {loop["tid"]: loop for loop in document["loops"]}
-                self.assertEqual(set(found), {loop["tid"] for loop in truth}, told)
-                for loop in truth:
-                    told_of = found[loop["tid"]]
-                    self.assertEqual((told_of["runtime"], told_of["runtime_version"]), ("libuv", loop["version"]), told)
-                    self.assertEqual(found[loop["tid"]]["handles_omitted"], 0, told)
-                    self.check(found[loop["tid"]]["handles"], loop["handles"], before, after, told)
+        seed, loops, count = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([0, 3, 30, 200])
+        told = f"seed {seed} loops {loops} handles {count}; LSC_SEED={SEED}"
+        with Process([UV_HANDLES, seed, loops, count]) as target:
+            truth = [json.loads(target.next_line("{")) for _ in range(loops)]
+            listed = [loop for loop in ps()["loops"] if loop["pid"] == target.pid]
+            document, before, after = looked_at(target.pid)
+            self.assertEqual(document["unseen"], [], told)
+            self.assertEqual({(loop["tid"], loop["runtime"], loop["runtime_version"]) for loop in listed},
+                             {(loop["tid"], "libuv", loop["version"]) for loop in truth}, told)
+            found = {loop["tid"]: loop for loop in document["loops"]}
+            self.assertEqual(set(found), {loop["tid"] for loop in truth}, told)
+            for loop in truth:
+                told_of = found[loop["tid"]]
+                self.assertEqual((told_of["runtime"], told_of["runtime_version"]), ("libuv", loop["version"]), told)
+                self.assertEqual(found[loop["tid"]]["handles_omitted"], 0, told)
+                self.check(found[loop["tid"]]["handles"], loop["handles"], before, after, told)
 
     def check(self, ours, theirs, before, after, told):
         for mine, its in zip(ours, theirs):
@@ -113,15 +114,16 @@ class Handles(Case):
     def test_node_24(self):
         self.watch_node(nodes.published("24"))
 
-    def test_uvloop_has_handles_beside_its_tasks(self):
-        for name, command in pythons.every_with_uvloop(self):
-            with self.subTest(name), Process([*command, HERE / "targets/tasks.py", 1, 2, 5, "uvloop"]) as target:
-                truth = json.loads(target.next_line("{", 60))
-                document = ps(target.pid)
-                self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
-                                 {tid: len(tasks) for tid, tasks in truth.items()})
-                for loop in document["loops"]:
-                    self.assertIn("async", {handle["kind"] for handle in loop["handles"]})
+    @for_each(pythons.WITH_UVLOOP)
+    def test_uvloop_has_handles_beside_its_tasks(self, name):
+        command = pythons.command_of(pythons.WITH_UVLOOP, name)
+        with Process([*command, HERE / "targets/tasks.py", 1, 2, 5, "uvloop"]) as target:
+            truth = json.loads(target.next_line("{", 60))
+            document = ps(target.pid)
+            self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                             {tid: len(tasks) for tid, tasks in truth.items()})
+            for loop in document["loops"]:
+                self.assertIn("async", {handle["kind"] for handle in loop["handles"]})
 
     def test_another_loop_has_none(self):
         with Process([PYTHON, HERE / "targets/tasks.py", 1, 1, 5]) as target:

@@ -12,6 +12,7 @@ import unittest
 
 from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, part, pause,
                      report_of, rng, run, wait_until)
+from runner import alone, calm
 
 BLOCKER = HERE / "targets/blocker.py"
 MANY = BIN.parent / "tests/e2e/many_threads"
@@ -107,6 +108,7 @@ class Refusals(Case):
         self.assertRefused("-p", os.getpid(), says="/proc", prefix=("unshare", "-fp"))
 
 
+@calm
 class Targets(Case):
     def test_a_process_named_twice_is_one(self):
         with blocker() as process, Attach(f"{process.pid},{process.pid}", self.capture) as attach:
@@ -131,6 +133,7 @@ class Targets(Case):
         self.assertTrue(any("sleep" in (frame["function"] or "") for stack in report["stacks"]
                             for frame in stack["frames"]), describe(report))
 
+    @alone
     def test_threads_that_are_born_and_die_leave_nothing(self):
         with many(1, 2) as process, Attach(process.pid, self.capture) as attach:
             maps = maps_of(daemon_of(attach.pid))
@@ -146,6 +149,7 @@ class Targets(Case):
         self.assertStalls(report, [truth["ns"] for truth in truths], "sleep")
         self.assertEqual(report["capture"]["lost"], {})
 
+    @alone
     def test_more_loops_than_there_is_room_for_stacks(self):
         with many(200) as process, Attach(process.pid, self.capture) as attach:
             self.assertIn("200 loops", attach.ready)
@@ -160,6 +164,7 @@ class Targets(Case):
         self.assertEqual(unresolved["loop's stacks"], 72)
         self.assertGreaterEqual(unresolved["stack"], 72)
 
+    @alone
     def test_a_stop_while_the_loop_idles_is_one_stall(self):
         with blocker() as process, Attach(process.pid, self.capture) as attach:
             pause()
@@ -214,6 +219,7 @@ class Targets(Case):
         self.assertEqual(len(sleeps), 1, describe(report))
         self.assertStall(sleeps[0], truth, "sleep", report)
 
+    @alone
     def test_clients_in_a_followed_tree_are_no_loops(self):
         script = "redis-server --port 0 --unixsocket $0/s --save '' --enable-debug-command yes >/dev/null & " \
                  "until redis-cli -s $0/s ping; do sleep 0.05; done; sleep 0.3; redis-cli -s $0/s debug sleep 0.1; " \
@@ -226,6 +232,7 @@ class Targets(Case):
         self.assertAlmostEqual(sleeps[0]["duration_ns"] / MS, 100, delta=10)
 
 
+@calm
 class Waits(Case):
     """What idles like a loop, and what does not."""
 
@@ -259,6 +266,7 @@ class Waits(Case):
         report, _ = self.watch("pool", 0)
         self.assertEqual((report["loops"], report["stalls"]), ([], []))
 
+    @alone
     def test_a_loop_met_in_the_midst_of_a_child_is_found_when_it_turns_again(self):
         with blocker() as process:
             process.tell("child 1.5")
@@ -275,6 +283,7 @@ class Waits(Case):
         self.assertStall(sleeps[0], truth, "sleep", report)
 
 
+@calm
 class Storms(Case):
     def test_a_target_may_end_at_any_moment_of_the_attach(self):
         ends = (lambda process: process.child.kill(), lambda process: process.tell("exit 0"),
@@ -301,6 +310,7 @@ class Storms(Case):
             if status == 0:
                 report_of(capture)
 
+    @alone
     def test_a_tree_of_processes_that_end_at_once_leaves_nothing(self):
         wave = "for i in $(seq 300); do /bin/true & done; for i in $(seq 300); do (:) & done; wait; echo over; read x"
         with Process([LOOPSCOPE, "record", "-o", self.capture, "--", "sh", "-c", f"{wave}; {wave}"]) as record:
@@ -317,12 +327,14 @@ class Storms(Case):
         self.assertEqual((report["loops"], report["capture"]["lost"]), ([], {}))
 
 
+@calm
 class Collectors(Case):
     def assertCutOff(self):
         report = json.loads(loopscope("report", "--json", self.capture).stdout)
         self.assertNotIn(report["capture"]["end"]["reason"], ("user", "duration", "target-exit"))
         return report
 
+    @alone
     def test_a_killed_collector_is_one_line_and_leaves_nothing_behind(self):
         with blocker() as process, Attach(process.pid, self.capture) as attach:
             process.ask("sleep 0.1")
@@ -342,6 +354,7 @@ class Collectors(Case):
         report = self.assertCutOff()
         self.assertEqual(len(report["stalls"]), 1, describe(report))
 
+    @alone
     def test_a_collector_that_stood_still_counts_what_it_lost(self):
         with many(100) as process, Attach(process.pid, self.capture, "--stall", "1ms") as attach:
             collector = daemon_of(attach.pid)
@@ -375,6 +388,7 @@ class Collectors(Case):
         self.assertOnlyFindingsOf(report, self.assertStalls(report, truths, "sleep"))
         self.assertEqual(report["capture"]["lost"], {})
 
+    @alone
     def test_a_full_disk_is_said_and_the_file_stays_sound(self):
         room = self.dir / "room"
         room.mkdir()

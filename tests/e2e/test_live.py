@@ -9,11 +9,10 @@ import signal
 import socket
 import time
 
-import jsonschema
-
 from demo import SERVICE
 from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng, run,
-                     wait_until)
+                     require_valid, wait_until)
+from runner import alone, calm, working
 from test_redis import Redis
 
 SOON = 100 * MS  # from the end of a stall to its line
@@ -25,9 +24,10 @@ class Events(Process):
 
     def __init__(self, pid, capture, *options, **popen):
         self.events = []
-        super().__init__([LOOPSCOPE, "attach", "--json", "-p", pid, "-o", capture, *options], **popen)
         self.capture = capture
-        wait_until(lambda: self.of("ready"), 20, "ready")
+        with working:
+            super().__init__([LOOPSCOPE, "attach", "--json", "-p", pid, "-o", capture, *options], **popen)
+            wait_until(lambda: self.of("ready"), 20, "ready")
 
     def _read(self):
         for line in self.child.stdout:
@@ -46,9 +46,8 @@ class Events(Process):
             raise AssertionError(f"attach exits {status}: {self.stderr()[-2000:]}")
         if not validate:
             return json.loads(loopscope("report", "--json", self.capture).stdout)
-        schema = json.loads(loopscope("schema", "attach").stdout)
         for event in self.events:
-            jsonschema.validate(event, schema)
+            require_valid(event, "attach")
         return report_of(self.capture)
 
 
@@ -83,6 +82,7 @@ class Live(Case):
         return early, final
 
 
+@calm
 class Announcements(Live):
     def test_redis_that_sleeps_is_told_with_call_and_stack_while_it_sleeps(self):
         with Redis(self.dir) as redis, Events(redis.pid, self.capture) as attach:
@@ -112,6 +112,7 @@ class Announcements(Live):
         self.assertTrue(early["frames"], early)
         self.assertStalls(report, [truth["ns"]], "sleep")
 
+    @alone
     def test_a_coroutine_that_computes(self):
         with blocker() as process, Events(process.pid, self.capture) as attach:
             pause()

@@ -9,6 +9,7 @@ import time
 
 from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, frames_of, loopscope, main, pause,
                      rng, run)
+from runner import calm
 
 LOOPS = BIN.parent / "tests/e2e/some_loops"
 BLOCKER = HERE / "targets/blocker.py"
@@ -45,6 +46,7 @@ class Base(Case):
         return stalls
 
 
+@calm
 class Several(Base):
     def test_the_right_one_of_four_loops_is_named(self):
         with Loops(4) as process, Attach(process.pid, self.capture) as attach:
@@ -179,6 +181,7 @@ class Several(Base):
         self.assertAlmostEqual(sleeps[0]["duration_ns"], truth, delta=5 * MS)
 
 
+@calm
 class Places(Base):
     def frames(self, report):
         return {frame["function"] for stack in report["stacks"] for frame in stack["frames"]}

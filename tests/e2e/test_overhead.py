@@ -4,12 +4,12 @@ never silently, and loopscope does not watch itself."""
 import os
 import pathlib
 import signal
-import time
 
 from harness import (HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of,
                      rng, wait_until)
 
 BLOCKER = HERE / "targets/blocker.py"
+RAISED = "blocks are recorded from 10 ms instead of 1 ms"  # a step that attach says
 SLEEPER = HERE / "targets/sleeper.py"
 
 
@@ -48,12 +48,12 @@ class Cost(Case):
 
 
 class Limit(Case):
-    def watched(self, target, *options, seconds):
+    def watched(self, target, *options, while_watched):
         """(report, what attach says on stderr) of a while, with a stall at its begin and its end."""
         self.capture = str(self.dir / f"{rng.random()}.lsc")
         with Attach(target.pid, self.capture, *options) as attach:
             truths = [target.ask(f"{rng.uniform(0.1, 0.15):.3f}")]
-            time.sleep(seconds)
+            while_watched(attach)
             truths.append(target.ask(f"{rng.uniform(0.1, 0.15):.3f}"))
             pause()
             report = attach.stop()
@@ -62,9 +62,10 @@ class Limit(Case):
     def test_a_target_that_blocks_all_the_time_is_watched_less(self):
         with Process([PYTHON, SLEEPER, "10", "0.0011"]) as target:
             target.next_line("running")
-            report, told, truths = self.watched(target, "--max-overhead", "0.01%", seconds=rng.uniform(9, 10))
+            report, told, truths = self.watched(target, "--max-overhead", "0.01%", while_watched=lambda attach: wait_until(
+                lambda: RAISED in attach.stderr(), 20, "the step"))
         steps = report["capture"]["overhead"]["steps"]
-        self.assertIn("blocks are recorded from 10 ms instead of 1 ms", [step["what"] for step in steps])
+        self.assertIn(RAISED, [step["what"] for step in steps])
         unseen = {one["what"]: one["why"] for one in report["capture"]["unseen"]}
         self.assertIn("to keep the overhead under 0.01 %", unseen["blocks shorter than 10 ms"])
         text, page = (loopscope("report", *how, self.capture).stdout for how in ((), ("--html",)))
@@ -87,7 +88,7 @@ class Limit(Case):
         with Process([PYTHON, SLEEPER, "1", "0.0005"]) as target:
             target.next_line("running")
             for options in ((), ("--max-overhead", "0.01")):
-                report, told, truths = self.watched(target, *options, seconds=rng.uniform(4.5, 5))
+                report, told, truths = self.watched(target, *options, while_watched=lambda _: pause(4.5, 5))
                 self.assertEqual(report["capture"]["overhead"]["steps"], [], told)
                 self.assertEqual(report["capture"]["unseen"], [])
                 self.assertStalls(report, truths, "sleep")

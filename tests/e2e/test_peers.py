@@ -7,6 +7,7 @@ import threading
 import time
 
 from harness import HERE, PYTHON, Attach, Case, Process, describe, main, pause, rng
+from runner import calm
 
 LATE_WRITER = "import os, sys, time; fd = int(sys.argv[1])\n" \
               "for line in sys.stdin: time.sleep(float(line)); os.write(fd, b'x')"
@@ -42,6 +43,7 @@ class Server:
         self.thread.join(10)
 
 
+@calm
 class Peers(Case):
     def setUp(self):
         super().setUp()

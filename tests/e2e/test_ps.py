@@ -11,11 +11,11 @@ import socket
 import subprocess
 import time
 
-import jsonschema
-
 from apps import APP
 import pythons
-from harness import BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Process, loopscope, main, rng, run, wait_until
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Process, loopscope, main, require_valid, rng, run,
+                     wait_until)
+from runner import alone, calm, for_each
 from test_overhead import children
 
 # A task that sleeps for good in a function; another thread tells its frames from its coroutine on.
@@ -57,7 +57,7 @@ def ps(*argv, status=0, program=(LOOPSCOPE,)):
     """The document, after checking what must hold for every one."""
     done = run(*program, "ps", "--json", *argv, status=status)
     document = json.loads(done.stdout)
-    jsonschema.validate(document, json.loads(loopscope("schema", "ps").stdout))
+    require_valid(document, "ps")
     ids = [task["id"] for task in document["tasks"] or []]
     if len(ids) != len(set(ids)):
         raise AssertionError(f"two tasks have one id: {ids}")
@@ -79,6 +79,7 @@ def by_loop(document):
     return {tid: sorted(tasks, key=lambda task: task["name"]) for tid, tasks in loops.items()}
 
 
+@calm
 class Tasks(Case):
     def assertTellsTheSame(self, document, truth, told):
         """Task by task, so that a failure shows the first that differs."""
@@ -89,29 +90,31 @@ class Tasks(Case):
             for ours, theirs in zip(loops[tid], tasks):
                 self.assertEqual(ours, theirs, told)
 
-    def test_the_tasks_of_every_interpreter_are_those_that_it_tells(self):
+    @for_each(pythons.WAYS)
+    def test_the_tasks_of_every_interpreter_are_those_that_it_tells(self, version):
         """Random trees of all ways to await, in several loops; names, states, where each is suspended, and who
         awaits whom."""
-        for version, command in pythons.every(self):
-            seed, loops, tasks = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([5, 40, 300])
-            told = f"{version} seed {seed} loops {loops} tasks {tasks}; LSC_SEED={SEED}"
-            with self.subTest(version=version), Process([*command, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
-                truth = json.loads(target.next_line("{", 60))
-                document = ps(target.pid)
-                self.assertTellsTheSame(document, truth, told)
-                self.assertEqual(document["changed"], 0, told)
-                self.assertEqual(document["unseen"], [], told)
-                self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
-                                 {tid: len(tasks) for tid, tasks in truth.items()}, told)
-                for loop in document["loops"]:
-                    self.assertEqual(loop["runtime"], "cpython", told)
-                    self.assertTrue(loop["primary_wait"]["syscall"].startswith("epoll"), told)
-                said = run(*command, "-c", "import platform; print(platform.python_version())").stdout.strip()
-                self.assertTrue(said.startswith(document["loops"][0]["runtime_version"]), f"{said} {told}")
-                # each loop has one cycle of three, and nothing else goes round
-                self.assertEqual([len(cycle) for cycle in document["cycles"]], [3] * loops, told)
+        command = pythons.command_of(pythons.WAYS, version)
+        seed, loops, tasks = rng.randrange(10 ** 6), rng.randint(1, 3), rng.choice([5, 40, 300])
+        told = f"{version} seed {seed} loops {loops} tasks {tasks}; LSC_SEED={SEED}"
+        with Process([*command, HERE / "targets/tasks.py", seed, loops, tasks]) as target:
+            truth = json.loads(target.next_line("{", 60))
+            document = ps(target.pid)
+            self.assertTellsTheSame(document, truth, told)
+            self.assertEqual(document["changed"], 0, told)
+            self.assertEqual(document["unseen"], [], told)
+            self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                             {tid: len(tasks) for tid, tasks in truth.items()}, told)
+            for loop in document["loops"]:
+                self.assertEqual(loop["runtime"], "cpython", told)
+                self.assertTrue(loop["primary_wait"]["syscall"].startswith("epoll"), told)
+            said = run(*command, "-c", "import platform; print(platform.python_version())").stdout.strip()
+            self.assertTrue(said.startswith(document["loops"][0]["runtime_version"]), f"{said} {told}")
+            # each loop has one cycle of three, and nothing else goes round
+            self.assertEqual([len(cycle) for cycle in document["cycles"]], [3] * loops, told)
 
-    def test_tasks_of_a_thread_that_has_ended_and_those_that_begin_at_once(self):
+    @for_each(pythons.WAYS)
+    def test_tasks_of_a_thread_that_has_ended_and_those_that_begin_at_once(self, version):
         code = ("import asyncio, sys, threading\nasync def leaf(): await asyncio.Event().wait()\n"
                 "async def make():\n loop = asyncio.get_running_loop()\n"
                 " if hasattr(asyncio, 'eager_task_factory'): loop.set_task_factory(asyncio.eager_task_factory)\n"
@@ -122,43 +125,43 @@ class Tasks(Case):
                 "async def main():\n kept.extend(await make())\n"
                 " print(*sorted(t.get_name() for l in (loop, asyncio.get_running_loop()) for t in asyncio.all_tasks(l)), flush=True)\n"
                 " await leaf()\nasyncio.run(main())")
-        for version, command in pythons.every(self):
-            with self.subTest(version=version), Process([*command, "-c", code]) as target:
-                told = target.next_line("ended", 60).split()
-                document = ps(target.pid)
-                self.assertEqual(sorted(task["name"] for task in document["tasks"]), told)
-                self.assertEqual({(task["name"].startswith("ended"), task["loop"]) for task in document["tasks"]},
-                                 {(True, None), (False, target.pid)})
-                self.assertEqual((document["changed"], document["unseen"]), (0, []))
+        with Process([*pythons.command_of(pythons.WAYS, version), "-c", code]) as target:
+            told = target.next_line("ended", 60).split()
+            document = ps(target.pid)
+            self.assertEqual(sorted(task["name"] for task in document["tasks"]), told)
+            self.assertEqual({(task["name"].startswith("ended"), task["loop"]) for task in document["tasks"]},
+                             {(True, None), (False, target.pid)})
+            self.assertEqual((document["changed"], document["unseen"]), (0, []))
 
-    def test_a_task_that_hangs_is_told_with_what_it_is_in(self):
+    @for_each(pythons.WAYS)
+    def test_a_task_that_hangs_is_told_with_what_it_is_in(self, version):
         """No loop is met, for it does not turn; its tasks are known, and where the one is that has not come back."""
         program = self.dir / "hangs.py"
         program.write_text(HANGS)
-        for version, command in pythons.every(self):
-            with self.subTest(version=version), Process([*command, program]) as target:
-                truth = json.loads(target.next_line("{", 60))
-                document = ps(target.pid)
-                text = loopscope("ps", target.pid).stdout
-            tasks = {task["name"]: task for task in document["tasks"]}
-            self.assertEqual(sorted(tasks), ["hangs", "main", "other"])
-            self.assertEqual([tasks[name]["state"] for name in ("hangs", "main", "other")], ["running", "waiting", "waiting"])
-            self.assertEqual([[frame["function"], frame["file"], frame["line"]] for frame in tasks["hangs"]["frames"]],
-                             truth["stack"])
-            self.assertIn("%s (%s:%d)" % tuple(truth["stack"][-1]), text)
-            self.assertEqual((document["changed"], document["unseen"]), (0, []))
+        with Process([*pythons.command_of(pythons.WAYS, version), program]) as target:
+            truth = json.loads(target.next_line("{", 60))
+            document = ps(target.pid)
+            text = loopscope("ps", target.pid).stdout
+        tasks = {task["name"]: task for task in document["tasks"]}
+        self.assertEqual(sorted(tasks), ["hangs", "main", "other"])
+        self.assertEqual([tasks[name]["state"] for name in ("hangs", "main", "other")], ["running", "waiting", "waiting"])
+        self.assertEqual([[frame["function"], frame["file"], frame["line"]] for frame in tasks["hangs"]["frames"]],
+                         truth["stack"])
+        self.assertIn("%s (%s:%d)" % tuple(truth["stack"][-1]), text)
+        self.assertEqual((document["changed"], document["unseen"]), (0, []))
 
-    def test_the_tasks_of_uvloop_are_those_that_it_tells(self):
-        for name, command in pythons.every_with_uvloop(self):
-            seed = rng.randrange(10 ** 6)
-            told = f"{name} seed {seed}; LSC_SEED={SEED}"
-            with self.subTest(name), Process([*command, HERE / "targets/tasks.py", seed, 2, 60, "uvloop"]) as target:
-                truth = json.loads(target.next_line("{", 60))
-                self.assertIn("uvloop", pathlib.Path(f"/proc/{target.pid}/maps").read_text())
-                document = ps(target.pid)
-                self.assertTellsTheSame(document, truth, told)
-                self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
-                                 {tid: len(tasks) for tid, tasks in truth.items()}, told)
+    @for_each(pythons.WITH_UVLOOP)
+    def test_the_tasks_of_uvloop_are_those_that_it_tells(self, name):
+        command = pythons.command_of(pythons.WITH_UVLOOP, name)
+        seed = rng.randrange(10 ** 6)
+        told = f"{name} seed {seed}; LSC_SEED={SEED}"
+        with Process([*command, HERE / "targets/tasks.py", seed, 2, 60, "uvloop"]) as target:
+            truth = json.loads(target.next_line("{", 60))
+            self.assertIn("uvloop", pathlib.Path(f"/proc/{target.pid}/maps").read_text())
+            document = ps(target.pid)
+            self.assertTellsTheSame(document, truth, told)
+            self.assertEqual({str(loop["tid"]): loop["tasks"] for loop in document["loops"]},
+                             {tid: len(tasks) for tid, tasks in truth.items()}, told)
 
     def test_the_tree_for_eyes_shows_each_task_once_and_says_where_it_goes_round(self):
         with Process([PYTHON, HERE / "targets/tasks.py", rng.randrange(10 ** 6), 1, 30]) as target:
@@ -178,6 +181,7 @@ class Tasks(Case):
         self.assertEqual(len([line for line in lines if line.startswith("await cycle: ")]), 1, text)
         self.assertEqual(len([line for line in lines if line.endswith("await cycle: shown above")]), 1, text)
 
+    @alone
     def test_ten_thousand_tasks_are_read_in_time(self):
         code = ("import asyncio\nasync def leaf(): await asyncio.sleep(10000)\nasync def mid(): await leaf()\n"
                 "async def main():\n all = [asyncio.ensure_future(mid()) for _ in range(10000)]\n"
@@ -194,6 +198,7 @@ class Tasks(Case):
         print(f"10,001 tasks were read in {took / MS:.1f} ms")
         self.assertLess(took, CROWDED * READING)
 
+    @alone
     def test_tasks_that_change_meanwhile_are_counted_and_the_process_goes_on(self):
         """Those that stay are all there, the others are whole or counted; no gap that it has not without us."""
         for name, command in {"machine": pythons.machine, "3.14": lambda: pythons.debian("3.14")}.items():
@@ -225,6 +230,7 @@ class Tasks(Case):
               f"target's own ticker: {min(alone) / MS:.1f} ms alone, {min(watched) / MS:.1f} ms watched")
         self.assertLess(min(watched), 2 * min(alone) + 20 * MS)
 
+    @alone
     def test_the_tasks_of_a_ring_are_those_that_its_program_tells(self):
         began = time.monotonic_ns()
         with Process([TARGETS / "ring_tasks"]) as target:
@@ -343,13 +349,17 @@ class Host(Case):
         """No program of ours stays in the kernel."""
         if not shutil.which("bpftool"):
             self.skipTest("no bpftool")
-        before = len(json.loads(run("bpftool", "-j", "prog").stdout))
+
+        def programs():
+            return len(json.loads(run("bpftool", "-j", "prog").stdout))
+        before = programs()
         with Process([PYTHON, HERE / "targets/blocker.py"]) as target:
             target.next_line("running")
             self.assertIn(target.pid, [loop["pid"] for loop in ps()["loops"]])
-        self.assertEqual(len(json.loads(run("bpftool", "-j", "prog").stdout)), before)
+        wait_until(lambda: programs() <= before, 2, "end of the kernel's programs, which it frees by and by")
 
 
+@calm
 class Refused(Case):
     def assertSays(self, text, status, *argv, program=(LOOPSCOPE,)):
         done = run(*program, "ps", *argv, status=status)
@@ -383,6 +393,7 @@ class Refused(Case):
         with Process([BIN / "loopscoped", "--socket", self.dir / "socket"]) as own:
             self.assertSays(f"process {own.pid} is loopscope's own: it does not watch itself", 4, own.pid)
 
+    @alone
     def test_another_build_of_it_is_not_listed(self):
         with Process([PYTHON, HERE / "targets/share.py", 0.1]) as target:
             target.next_line("running")
@@ -405,6 +416,7 @@ class Refused(Case):
         with Process(["sleep", "100"]) as target:
             self.assertSays(f"process {target.pid} belongs to another user; run as root", 4, target.pid, program=program)
 
+    @alone
     def test_without_privilege_the_rings_of_ones_own_programs_remain(self):
         folder, program = self.copy_for_nobody()
         missing = ("loops without a ring: not seen: cannot load kernel probes: permission denied; run as root or with "

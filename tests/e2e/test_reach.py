@@ -8,11 +8,13 @@ import resource
 import time
 import unittest
 
-from harness import BIN, LOOPSCOPE, MS, Case, Process, describe, loopscope, main, pause, report_of, rng, run, wait_until
+from harness import BIN, LOOPSCOPE, Case, Process, describe, loopscope, main, pause, report_of, rng, run, wait_until
+from runner import alone, calm, working
 from test_live import Events
 
 MANY = BIN.parent / "tests/e2e/many_processes"
 THREADS = BIN.parent / "tests/e2e/many_threads"
+FULL = os.environ.get("LSC_FULL") == "1"
 READY_SECONDS = 3  # for 1,000 processes on a host that has other work; docs/benchmarks.md has the figure
 
 
@@ -45,9 +47,10 @@ class Watch(Events):
 
     def __init__(self, capture, *options, seconds=20, **popen):
         self.events = []
-        Process.__init__(self, [LOOPSCOPE, "attach", "--json", "-o", capture, *options], **popen)
         self.capture = capture
-        [self.ready] = wait_until(lambda: self.of("ready"), seconds, "ready")
+        with working:
+            Process.__init__(self, [LOOPSCOPE, "attach", "--json", "-o", capture, *options], **popen)
+            [self.ready] = wait_until(lambda: self.of("ready"), seconds, "ready")
 
     def loops(self):
         return {event["pid"] for event in self.of("loop")}
@@ -107,6 +110,7 @@ class Selected(Case):
             self.assertStall(stall, truth["ns"], "sleep", report)
 
 
+@calm
 class Names(Selected):
     def test_all_processes_of_a_name_and_those_that_come_later(self):
         name = new_name()
@@ -196,6 +200,7 @@ class Names(Selected):
             self.assertEqual(attach.of("end")[0]["reason"], "target-exit")
         report_of(self.capture)
 
+    @alone
     def test_a_thousand_are_attached_within_a_second_or_so(self):
         name = new_name()
         with Processes(1000, name) as processes:
@@ -257,7 +262,7 @@ class Threads(Case):
         self.assertLess(self.share, 0.2)
 
     def test_ten_thousand_short_threads_a_second(self):
-        report, truths = self.watch(1, 2, seconds=10, planted=4)
+        report, truths = self.watch(1, 2, seconds=10 if FULL else 6, planted=4)
         self.assertGreater(self.births, 5_000)
         self.assertOneLoop(report, truths)
         self.assertEqual(report["capture"]["lost"], {})
@@ -285,6 +290,7 @@ class Threads(Case):
         self.assertLess(self.share, 0.5)
 
 
+@calm
 class Groups(Selected):
     def watch_group(self, kind, spell):
         mounts = hierarchies()

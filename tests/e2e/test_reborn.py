@@ -6,9 +6,11 @@ import os
 import signal
 
 from harness import HERE, PYTHON, Attach, Case, Process, describe, main, pause
+from runner import calm
 from test_hostile import BLOCKER, daemon_of
 
 
+@calm
 class Reborn(Case):
     def setUp(self):
         super().setUp()

@@ -8,9 +8,8 @@ import sqlite3
 import subprocess
 import time
 
-import jsonschema
-
-from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, rng
+from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, require_valid, rng
+from runner import alone, calm
 
 BLOCKER = HERE / "targets/blocker.py"
 
@@ -37,6 +36,7 @@ class Recorded(Case):
         return truths
 
 
+@calm
 class Record(Recorded):
     def status(self, *command):
         done = loopscope("record", "-o", self.capture, "--", *command, status=None)
@@ -46,6 +46,7 @@ class Record(Recorded):
             self.assertEqual(report["capture"]["end"], {"reason": "target-exit", "exit_status": done.returncode})
         return done.returncode
 
+    @alone
     def test_what_an_interpreter_does_after_its_loop_is_no_stall(self):
         script = ("import asyncio\nkept = {i: [str(i)] for i in range(1000000)}\n"
                   "async def main():\n    for _ in range(40):\n        await asyncio.sleep(0.01)\n"
@@ -84,6 +85,7 @@ class Record(Recorded):
         self.assertOnlyFindingsOf(report, stalls)
 
 
+@calm
 class Check(Recorded):
     def test_a_stall_over_the_limit_fails_and_a_healthy_run_passes(self):
         for blocks, status in ((1, 1), (0, 0)):
@@ -92,7 +94,7 @@ class Check(Recorded):
             loopscope("check", capture, "--max-stall", "50ms", status=status)
             loopscope("check", capture, "--max-stall", "5s", status=0)
             verdict = loopscope("check", capture, "--max-stall", "50ms", "--json", status=status).stdout
-            jsonschema.validate(json.loads(verdict), json.loads(loopscope("schema", "check").stdout))
+            require_valid(json.loads(verdict), "check")
 
     def test_a_command_is_judged_in_one_go(self):
         sleeper = "import asyncio, time\n" \
@@ -107,6 +109,7 @@ class Check(Recorded):
         loopscope(*judge, "import sys; sys.exit(9)", status=9, cwd=self.dir)
 
 
+@calm
 class Live(Case):
     """check and attach on a running process."""
 
@@ -141,6 +144,7 @@ class Live(Case):
         loopscope("doctor", "-p", "2147483647", status=4)
 
 
+@calm
 class Refused(Recorded):
     def assertRefused(self, path):
         before = sha256(path)

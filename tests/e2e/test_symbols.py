@@ -11,6 +11,7 @@ import unittest
 
 import harness
 from harness import Attach, Case, Process, describe, frames_of, pause, rng
+from runner import calm
 
 CALLBACKS = pathlib.Path(os.environ["LSC_BIN"]).parent / "tests/e2e/callbacks"
 
@@ -69,6 +70,7 @@ class Stripped(Case):
         return [u["why"] for u in self.report["capture"]["unresolved"] if u["what"] == what]
 
 
+@calm
 class Symbols(Stripped):
     def stack_of_stall(self):
         """Blocks once. The depth, the callback, the frames of the stall."""

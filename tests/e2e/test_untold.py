@@ -7,6 +7,7 @@ import signal
 import time
 
 from harness import BIN, Attach, Case, Process, describe, main, pause, rng, wait_until
+from runner import alone, calm
 
 TWO_LOOPS = BIN.parent / "tests/e2e/two_loops"
 JOBS = BIN.parent / "tests/e2e/jobs"
@@ -25,6 +26,7 @@ def in_a_sleep(process):
         return file.read().split()[0] in ("35", "230")  # nanosleep, clock_nanosleep
 
 
+@calm
 class Untold(Case):
     def test_a_loop_without_a_ring_after_one_with(self):
         """And before another one with."""
@@ -47,6 +49,7 @@ class Untold(Case):
         [stall] = self.assertStalls(report, [truth], "sleep")
         self.assertTrue(stall["in_progress"], describe(report))
 
+    @alone
     def test_a_kill_within_a_turn(self):
         with target() as process, Attach(process.pid, self.capture) as attach:
             pause()
@@ -73,9 +76,11 @@ class Untold(Case):
         [stall] = self.assertStalls(report, [truth], "other")
         self.assertEqual((stall["start_ns"], stall["mode"]), (0, "ring"), describe(report))
 
+    @alone
     def test_the_begin_of_the_capture_within_a_turn(self):
         self.watch_begin()
 
+    @alone
     def test_the_begin_of_the_capture_within_a_turn_by_the_ring_alone(self):
         self.watch_begin("--require", "ring")
 
@@ -94,15 +99,18 @@ class Untold(Case):
         self.assertLessEqual(stall["duration_ns"], truth + 100_000_000, describe(report))
         return stall, report
 
+    @alone
     def test_the_end_of_the_capture_within_a_turn(self):
         stall, report = self.watch_end()
         self.assertEqual(stall["cause"], "sleep", describe(report))
 
+    @alone
     def test_the_end_of_the_capture_within_a_turn_by_the_ring_alone(self):
         stall, report = self.watch_end("--require", "ring")
         self.assertEqual(stall["cause"], "other", describe(report))
 
 
+@calm
 class Elsewhere(Case):
     def target(self):
         process = Process([TWO_WAITS])
@@ -117,6 +125,7 @@ class Elsewhere(Case):
             report = attach.stop()
         self.assertStalls(report, [truth], "sleep")
 
+    @alone
     def test_what_cannot_be_told_apart_lowers_the_coverage(self):
         """It waits further in, turn after turn, which becomes its wait when it has not been in the other one for two
         seconds. Until then it may have been in one long turn."""

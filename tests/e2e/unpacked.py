@@ -5,10 +5,12 @@ import os
 import pathlib
 import shutil
 import subprocess
+import threading
 import unittest
 
 from harness import CACHE
 
+fetching = threading.Lock()
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -61,6 +63,11 @@ def of_suite(folder, name, packages):
 
 def folder(name, fetch):
     """The folder of the cache that fetch(folder) has filled, once and wholly."""
+    with fetching:
+        return _folder(name, fetch)
+
+
+def _folder(name, fetch):
     root = CACHE / name
     if root.exists():
         return root
