@@ -3,11 +3,11 @@
  * An event loop that computes for a moment and then sleeps, turn after turn, for another process to
  * move it between CPUs meanwhile. A line on stdin, "COUNT SLEEP_US SPIN_US KIND", asks for so many
  * turns; each computes for up to SPIN_US and sleeps for SLEEP_US, in a call by KIND: "sleep",
- * "poll" of a pipe that stays empty, and "read" of a pipe and "futex", which another thread ends
- * SPIN_US and SLEEP_US after the turn's begin. Between them it idles for a few ms. When they are
- * done a line of JSON tells of each by the loop's own clock: when the turn began and ended, when
- * its sleep began and ended, when that was due to end, and how long, by the kernel's account, it
- * lacked a CPU in it.
+ * "poll" of a pipe that stays empty, and "read" of a pipe and "futex", which another thread ends.
+ * Between them it idles for a few ms. When they are done a line of JSON tells of each by the loop's
+ * own clock: when the turn began and ended, when its sleep began and ended, when that was due to
+ * end, and how long, by the kernel's account, it lacked a CPU in it; and how often it was preempted
+ * between its looks at the clock before and behind the sleep.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 
 struct turn {
 	uint64_t begin_ns, sleep_ns, due_ns, awake_ns, end_ns, delay_ns;
+	long preempted;
 };
 
 static struct turn turns[TURNS_MAX];
@@ -50,6 +52,14 @@ static uint64_t delay_ns(int schedstat)
 	if (pread(schedstat, text, sizeof(text) - 1, 0) <= 0 || sscanf(text, "%*u %lu", &ns) != 1)
 		exit(1);
 	return ns;
+}
+
+static long preemptions(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_THREAD, &u);
+	return u.ru_nivcsw;
 }
 
 static void rest_us(unsigned us)
@@ -94,7 +104,9 @@ static void take_answer(void)
 static void sleep_in(const char *kind, struct turn *t, unsigned us)
 {
 	struct pollfd p = {.fd = answer[0], .events = POLLIN};
+	long preempted = preemptions();
 
+	t->sleep_ns = now_ns();
 	if (!strcmp(kind, "sleep")) {
 		rest_us(us);
 	} else if (!strcmp(kind, "poll")) {
@@ -106,6 +118,7 @@ static void sleep_in(const char *kind, struct turn *t, unsigned us)
 			syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	}
 	t->awake_ns = now_ns();
+	t->preempted = preemptions() - preempted;
 	t->due_ns = ended_ns ? ended_ns : t->sleep_ns + us * 1000ull;
 }
 
@@ -114,11 +127,11 @@ static void take_turn(struct turn *t, unsigned sleep_us, unsigned spin_us, const
 {
 	t->begin_ns = now_ns();
 	uint64_t delay = delay_ns(schedstat);
-	if (!strcmp(kind, "read") || !strcmp(kind, "futex"))
-		ask(spin_us + sleep_us); /* here, as it may cost the CPU */
 	uint64_t until = t->begin_ns + (uint64_t)rand() % (spin_us * 1000ull + 1);
-	while ((t->sleep_ns = now_ns()) < until)
+	while (now_ns() < until)
 		;
+	if (!strcmp(kind, "read") || !strcmp(kind, "futex"))
+		ask(sleep_us); /* which may cost the CPU */
 	sleep_in(kind, t, sleep_us);
 	t->delay_ns = delay_ns(schedstat) - delay;
 	t->end_ns = now_ns();
@@ -132,9 +145,9 @@ static void tell(unsigned count)
 	for (unsigned i = 0; i < count; i++)
 		printf("%s{\"begin_ns\": %lu, \"sleep_ns\": %lu, \"due_ns\": %lu, \"awake_ns\": "
 		       "%lu, "
-		       "\"end_ns\": %lu, \"delay_ns\": %lu}",
+		       "\"end_ns\": %lu, \"delay_ns\": %lu, \"preempted\": %ld}",
 		       i ? ", " : "", turns[i].begin_ns, turns[i].sleep_ns, turns[i].due_ns,
-		       turns[i].awake_ns, turns[i].end_ns, turns[i].delay_ns);
+		       turns[i].awake_ns, turns[i].end_ns, turns[i].delay_ns, turns[i].preempted);
 	puts("]}");
 }
 
