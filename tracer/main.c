@@ -70,7 +70,7 @@ static int listen_on(const char *path)
 		return -1;
 	}
 	strcpy(a.sun_path, path);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
 	/* a socket that nobody serves any more may be replaced; a living one not */
@@ -110,16 +110,32 @@ static void on_signal(int sig)
 	stopping = 1;
 }
 
+/* The next one who connects; -1 none. Signals come in while it waits, and at no other time. */
+static int next_client(int fd, const sigset_t *while_waiting)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	if (ppoll(&p, 1, NULL, while_waiting) < 0)
+		return -1;
+	return accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
 /* One process per connection: a job that fails takes no other with it. */
 static int serve(const char *path)
 {
+	sigset_t ends, usual;
 	int fd = listen_on(path);
 
 	if (fd < 0)
 		return die(path);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ends, &usual);
 	signal(SIGCHLD, SIG_IGN);
 	while (!stopping) {
-		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		int client = next_client(fd, &usual);
 		if (client < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			    errno == ENOBUFS)
@@ -131,6 +147,7 @@ static int serve(const char *path)
 			if (pid == 0) {
 				close(fd);
 				signal(SIGCHLD, SIG_DFL);
+				sigprocmask(SIG_SETMASK, &usual, NULL);
 				control_make_room(client);
 				_exit(session_run(client, &stopping) < 0 ? 125 : 0);
 			}

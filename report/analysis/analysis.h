@@ -115,6 +115,7 @@ struct finding {
 	bool inferred;
 	uint64_t count, total_ns, worst_ns;
 	uint64_t longest_stall_ns; /* of those that it explains; 0 none */
+	bool computes;		   /* the worst is a stall that does */
 	struct site site;	   /* function NULL: unknown */
 	const char *syscall;
 	struct id_list loops, tasks, stalls;

@@ -231,6 +231,7 @@ int finding_add(struct analysis *a, const struct rule *rule, const struct occurr
 	    (o->severity == f->severity && o->ns > f->worst_ns)) {
 		f->severity = o->severity;
 		f->inferred = o->inferred;
+		f->computes = o->stall && (CPU_CAUSES & CAUSE_BIT(o->stall->cause));
 		f->site = o->site;
 		f->syscall = o->syscall;
 		f->detail = o->detail && *o->detail ? o->detail : NULL;
@@ -307,17 +308,19 @@ static const char *fix_of(struct analysis *a, const struct finding *f)
 {
 	static const char *const instead[FAMILY_COUNT] = {
 		[FAMILY_C] = "call it in a thread, or use its non-blocking calls.",
-		[FAMILY_ASYNCIO] = "call it with `await asyncio.to_thread(...)`, or use an "
-				   "asynchronous library.",
+		[FAMILY_ASYNCIO] = "run it in `await asyncio.to_thread(...)`, or use an async one.",
 		[FAMILY_NODE] =
 			"use its asynchronous calls, or call it in a `worker_threads` worker.",
 		[FAMILY_LIBUV] = "call it in `uv_queue_work()`, or use its non-blocking calls.",
 		[FAMILY_LOOPSCOPE] = "call it in `lsc_to_thread()`.",
 	};
 	enum family family = family_of(a, f);
+	const struct rule *rule = f->rule;
 
-	if (!f->rule->own || !f->site.library)
-		return f->rule->fix[family] ? f->rule->fix[family] : f->rule->fix[FAMILY_C];
+	if (rule->causes == UINT32_MAX && f->computes)
+		rule = rule_of("cpu-hog"); /* too short for that, but of the same kind */
+	if (!rule->own || !f->site.library)
+		return rule->fix[family] ? rule->fix[family] : rule->fix[FAMILY_C];
 	const char *name = site_library_name(&a->arena, f->site.library);
 	return name ? arena_printf(&a->arena, "It is %s that waits: %s", name, instead[family])
 		    : NULL;

@@ -2,6 +2,8 @@
 /* The table of rules, the most specific first, and what explains a stall. */
 #include "analysis/rules.h"
 
+#include <string.h>
+
 #include "analysis/internal.h"
 #include "base/clock.h"
 
@@ -161,7 +163,7 @@ const struct rule rule_table[] = {
 		.id = "cpu-hog",
 		.summary = "one turn of the loop computes for 50 ms or more",
 		.did = "computed without yielding",
-		.causes = CAUSE_BIT(LSC_CAUSE_CPU_USER) | CAUSE_BIT(LSC_CAUSE_CPU_KERNEL),
+		.causes = CPU_CAUSES,
 		.min_ns = 50 * LSC_NS_PER_MS,
 		.worst = SEVERITY_ERROR,
 		.check = rule_check_cpu,
@@ -250,6 +252,15 @@ const struct rule rule_table[] = {
 };
 
 const size_t rule_count = sizeof(rule_table) / sizeof(rule_table[0]);
+
+const struct rule *rule_of(const char *id)
+{
+	const struct rule *r = rule_table;
+
+	while (strcmp(r->id, id) != 0)
+		r++;
+	return r;
+}
 
 uint64_t rule_share(const struct rule *r, const struct store_stall *stall)
 {

@@ -27,10 +27,13 @@ struct rule {
 };
 
 #define CAUSE_BIT(cause) (1u << (cause))
+#define CPU_CAUSES	 (CAUSE_BIT(LSC_CAUSE_CPU_USER) | CAUSE_BIT(LSC_CAUSE_CPU_KERNEL))
 
 extern const struct rule rule_table[];
 extern const size_t rule_count;
 
+/* The rule of an id of the table. */
+const struct rule *rule_of(const char *id);
 /* The time within the stall that belongs to the rule's causes. */
 uint64_t rule_share(const struct rule *r, const struct store_stall *stall);
 /* Its causes hold half of the stall, and what else it asks for holds. */

@@ -160,7 +160,7 @@ static void a_fix_names_the_library_that_waits_for_the_application(void **state)
 		  "native|sqlite3_step|||/usr/lib/libsqlite3.so.0.8.6",
 		  "native|step|||/usr/lib/python3.11/lib-dynload/_sqlite3.cpython-311.so",
 		  "python|save|/srv/app.py|3|", NULL},
-		 "It is libsqlite3 that waits: call it with `await asyncio.to_thread(...)`"},
+		 "It is libsqlite3 that waits: run it in `await asyncio.to_thread(...)`"},
 		{{"native|nanosleep|||/lib/libc.so.6", "native|time_sleep|||/usr/bin/python3.11",
 		  "python|sleep|/srv/venv/lib/python3.11/site-packages/urllib3/util/retry.py|5|",
 		  "python|get|/srv/venv/lib/python3.11/site-packages/requests/api.py|8|",

@@ -154,6 +154,7 @@ static void a_stall_without_a_rule_of_its_own_tells_the_call(void **state)
 	assert_string_equal(rest->message,
 			    "readSettings held the loop for 200.0 ms in openat (pipe-io)");
 	assert_string_equal(rest->syscall, "openat");
+	assert_non_null(strstr(rest->fix, "Look at the split"));
 	analysis_done(&a);
 }
 
@@ -210,6 +211,7 @@ static void cpu_is_a_hog_from_50_ms_and_names_the_hottest_function(void **state)
 	assert_int_equal(hog->severity, SEVERITY_ERROR);
 	assert_string_equal(hog->site.function, "hot");
 	assert_int_equal(rest->severity, SEVERITY_INFO);
+	assert_string_equal(rest->fix, hog->fix); /* it computes, too */
 	assert_int_equal(rest->stalls.ids[0], 2);
 	analysis_done(&a);
 }
