@@ -19,7 +19,7 @@ from process import Failed, cpu_ns, tree, wait_until
 HERE = pathlib.Path(__file__).resolve().parent
 BLOCKS = 100  # in a turn
 NEVER = "10s"
-SHORT, LONG = 500, 4000  # steps of the client: blocks of some 20 us, and of more than half of EXPECTED
+SHORT, LONG = 500, 12000  # steps of the client: blocks of 3 to 20 us, and of more than half of EXPECTED
 EXPECTED = "100us"
 
 
