@@ -286,10 +286,8 @@ static void ready(const json_t *msg, FILE *out)
 	fprintf(out, ": %lld %s\n", loops, loops == 1 ? "loop" : "loops");
 	if (!loops)
 		fputs("  none yet: a loop is known once it waits for what comes next (what the "
-		      "tasks "
-		      "of one that hangs are in shows `loopscope ps PID`); those of child "
-		      "processes "
-		      "are watched with --follow\n",
+		      "tasks of one that hangs are in shows `loopscope ps PID`); those of child "
+		      "processes are watched with --follow\n",
 		      out);
 }
 

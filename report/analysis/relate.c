@@ -4,6 +4,7 @@
  * marks by time. Then says of each stall what caused it and where.
  */
 #include "analysis/internal.h"
+#include "analysis/rules.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -294,7 +295,7 @@ static void put_marks(struct analysis *a)
 
 static bool is_cpu(enum lsc_cause cause)
 {
-	return cause == LSC_CAUSE_CPU_USER || cause == LSC_CAUSE_CPU_KERNEL;
+	return CPU_CAUSES & CAUSE_BIT(cause);
 }
 
 /* How much of the application's own a site must be: so much as a quarter of the samples reach.
