@@ -82,11 +82,9 @@ static void attach_ring(struct scan *s, struct ring *ring)
 		ring_close(ring);
 		return;
 	}
-	if (l && l->feed) { /* the thread runs another loop now; its tasks are counted anew */
-		watch_loop_end(c, l);
-		l = NULL;
-	}
-	if (!l && tid)
+	if (l && l->feed) /* the thread runs another loop now; its tasks are counted anew */
+		l = watch_loop_next(c, l);
+	else if (!l && tid)
 		l = watch_loop_new(c, t->pid, tid);
 	struct feed *f = l ? feed_new(c, l, ring) : NULL;
 	if (!f) { /* inherited by fork, of a thread that ended, or not wanted */

@@ -148,14 +148,13 @@ void stall_from_account(struct collector *c, struct loop *l, const struct event_
 			s->row.split[i] = e->split[i];
 	tick_split_close(s->row.split, s->row.duration_ns, e->samples_user, e->samples_kernel);
 	victim_stall(c, l, begin, begin + duration);
-	l->told[l->ntold % TOLD_STALLS].begin_ns = begin;
-	l->told[l->ntold++ % TOLD_STALLS].end_ns = begin + duration;
+	l->told.stall[l->told.count++ % TOLD_STALLS] = (struct told_stall){begin, begin + duration};
 }
 
 bool stall_was_told(const struct loop *l, uint64_t begin_ns, uint64_t end_ns)
 {
-	for (unsigned int i = 0; i < l->ntold && i < TOLD_STALLS; i++)
-		if (l->told[i].begin_ns < end_ns && begin_ns < l->told[i].end_ns)
+	for (unsigned int i = 0; i < l->told.count && i < TOLD_STALLS; i++)
+		if (l->told.stall[i].begin_ns < end_ns && begin_ns < l->told.stall[i].end_ns)
 			return true;
 	return false;
 }

@@ -33,7 +33,7 @@
 #define BLOCKS_MAX	  512 /* blocks kept per loop until their tick is over */
 #define SAMPLES_MAX	  256 /* samples kept per loop until their tick is over */
 #define PAST_INQUIRIES	  8   /* of blocks whose events are held back */
-#define TOLD_STALLS	  16
+#define TOLD_STALLS	  64
 #define FLEETING	  16 /* samples at the begin of a tick that are all unwound at once */
 #define STALL_SAMPLES_MAX 32 /* samples of a stall that are unwound */
 #define SAMPLE_NS	  4000000ull /* the sampler's period */
@@ -156,11 +156,13 @@ struct loop {
 	struct sample *samples; /* array, oldest first */
 	size_t nsamples;
 	struct stall *stalls;
-	struct { /* the last stalls by the kernel's account: a ring that is found later has them,
-		    too */
-		uint64_t begin_ns, end_ns;
-	} told[TOLD_STALLS];
-	unsigned int ntold; /* ever */
+	struct told_stalls { /* the last ones by the kernel's account: a ring that is found later
+				has them, too */
+		struct told_stall {
+			uint64_t begin_ns, end_ns;
+		} stall[TOLD_STALLS];
+		unsigned int count; /* ever */
+	} told;
 	struct inquiry inquiry;
 	struct inquiry past[PAST_INQUIRIES]; /* of blocks whose events are still on their way */
 	unsigned int npast;		     /* so many were put there; the oldest gives way */
@@ -326,6 +328,9 @@ void watch_loop_totals(struct collector *c, struct loop *l);
 bool watch_loop_rests(const struct loop *l, uint64_t tick_ns);
 /* Stores and frees a loop at once; stacks under way are lost. */
 void watch_loop_end(struct collector *c, struct loop *l);
+/* The same, as the thread runs another loop: begins that, which may tell turns that the kernel's
+ * account told already. NULL: there is no room, or out of memory. */
+struct loop *watch_loop_next(struct collector *c, struct loop *l);
 /* The loop's thread has ended: no more is watched, its stacks are waited for. */
 void watch_loop_exit(struct collector *c, struct loop *l);
 /* Finishes ended loops that wait for nothing more (all of them when force is set). */

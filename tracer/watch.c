@@ -438,6 +438,16 @@ void watch_loop_end(struct collector *c, struct loop *l)
 	finish(c, l);
 }
 
+struct loop *watch_loop_next(struct collector *c, struct loop *l)
+{
+	leave(c, l);
+	struct loop *next = watch_loop_new(c, l->target->pid, l->tid);
+	if (next)
+		next->told = l->told;
+	finish(c, l);
+	return next;
+}
+
 void watch_loop_exit(struct collector *c, struct loop *l)
 {
 	leave(c, l);

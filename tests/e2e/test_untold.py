@@ -41,6 +41,20 @@ class Untold(Case):
             report = attach.stop()
         self.assertStalls(report, truths, "sleep")
 
+    def test_a_turn_that_ends_before_its_ring_is_found(self):
+        """The thread had another one: what the kernel told of the turn by then the ring does not tell again."""
+        with target() as process, Attach(process.pid, self.capture) as attach:
+            pause(1.2, 1.5)  # from now on, rings are looked for once in a second
+            truths = []
+            for _ in range(3):
+                process.ask("leave")
+                process.ask("leave")
+                pause(TURNS, TURNS + 0.1)
+                truths.append(process.ask(f"sleep {rng.uniform(0.06, 0.2):.3f}"))
+                pause(1.1, 1.3)
+            report = attach.stop()
+        self.assertStalls(report, truths, "sleep")
+
     def test_an_exit_within_a_turn(self):
         with target() as process, Attach(process.pid, self.capture) as attach:
             pause()
