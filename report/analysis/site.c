@@ -140,6 +140,33 @@ bool site_is_dispatch(const struct store_frame *f)
 	return f->lang == STORE_LANG_JS && f->file && is_js_library(f->file);
 }
 
+/* The framework of Python that a frame is of; FAMILY_C: none. Greenlets begin in a module in C,
+ * which gevent brings along. */
+static enum family framework_of(const struct store_frame *f)
+{
+	static const struct {
+		const char *folder;
+		enum family family;
+	} folders[] = {{"/twisted/internet/", FAMILY_TWISTED},
+		       {"/trio/_core/", FAMILY_TRIO},
+		       {"/gevent/", FAMILY_GEVENT},
+		       {"/_greenlet.", FAMILY_GEVENT},
+		       {"/tornado/", FAMILY_ASYNCIO},
+		       {"/uvloop/", FAMILY_ASYNCIO}};
+	const char *path = f->lang == STORE_LANG_PYTHON ? f->file : f->module;
+
+	if (!path || (f->lang != STORE_LANG_PYTHON && f->lang != STORE_LANG_NATIVE))
+		return FAMILY_C;
+	if (is_python_library(path))
+		return strstr(path, "/asyncio/") ? FAMILY_ASYNCIO : FAMILY_C;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(folders); i++) {
+		const char *packages_at = strstr(path, "-packages/");
+		if (packages_at && strstr(packages_at, folders[i].folder))
+			return folders[i].family;
+	}
+	return FAMILY_C;
+}
+
 static const char *const packages[] = {"/site-packages/", "/dist-packages/", "/node_modules/"};
 
 /* Of a file that was installed beside the application: packages, their start scripts, shared
@@ -214,8 +241,11 @@ void site_find(const struct store_stack *stack, struct site *ret)
 	int best_rank = RANK_KERNEL; /* a kernel function is nobody's site */
 
 	*ret = (struct site){0};
+	enum family framework = FAMILY_C;
 	for (size_t i = 0; i < stack->nframes; i++) {
 		const struct store_frame *f = &stack->frames[i];
+		if (framework == FAMILY_C)
+			framework = framework_of(f);
 		if (rank(f) > best_rank) {
 			best = f;
 			best_rank = rank(best);
@@ -224,6 +254,7 @@ void site_find(const struct store_stack *stack, struct site *ret)
 		if (!site_is_runtime(f) && is_installed(f))
 			library = f;
 	}
+	ret->framework = framework;
 	if (!best)
 		return;
 	ret->rank = best_rank;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
+#include "inspect/greenlet.h"
 #include "inspect/kept.h"
 #include "inspect/perfmap.h"
 #include "inspect/pystack.h"
@@ -416,6 +417,8 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 		keep(&u);
 	if (s->v8 && s->v8->present && s->v8->why)
 		answer.head.language = s->v8->why;
+	if (whole)
+		greenlet_cut(&answer);
 	if (whole && job->python)
 		pystack_merge(&u.kept->python, &answer);
 	bool stays = answer.head.flags & MESSAGE_RESULT_KEEPS ||
