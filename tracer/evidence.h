@@ -125,6 +125,16 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 /* The loop ends. */
 void inquiry_end(struct collector *c, struct loop *l);
 
+/* ---- deep.c ---- */
+/* The block that goes on is deeper than its copy, and all of its stack was not asked for. */
+bool deep_is_wanted(const struct loop *l);
+void deep_ask(struct collector *c, struct loop *l);
+/* The answer: first the copy, if there is one, then that it was all. */
+void deep_result(struct collector *c, const struct job *j, const struct inspector_result *r);
+/* Puts what was read of the block's stack, which is the loop's, in place of its copy. */
+void deep_take(const struct loop *l, const struct event_block *e, const void **stack, size_t *size);
+void deep_forget(struct loop *l);
+
 /* ---- asleep.c ---- */
 /* The loop is still in the block that began at off_ns. */
 bool asleep_in_block(struct collector *c, const struct loop *l, uint64_t off_ns);
