@@ -62,6 +62,30 @@ static bool has_script(const struct store_frame *frames, size_t n)
 	return false;
 }
 
+struct names_at {
+	bool begun, script; /* frames of a script say all that the interpreter's would */
+	size_t next;
+};
+
+/* The name of the next frame that is told live. False: there is none left. */
+static bool next_name(struct names_at *at, const struct store_frame *frames, size_t n, char *buf,
+		      size_t size)
+{
+	if (!at->begun) {
+		at->script = has_script(frames, n);
+		while (at->next < n && is_wrapper(&frames[at->next]))
+			at->next++;
+		at->next = at->next < n ? at->next : 0;
+		at->begun = true;
+	}
+	while (at->next < n && at->script && !is_script(&frames[at->next]))
+		at->next++;
+	if (at->next == n)
+		return false;
+	frame_name(&frames[at->next++], buf, size);
+	return true;
+}
+
 static void stack_free(struct known_stack *k)
 {
 	for (size_t i = 0; i < k->nframes; i++)
@@ -100,14 +124,8 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 		return 0;
 	}
 	k->id = ++c->next_stack;
-	bool script = has_script(frames, nframes); /* which says all that the interpreter's would */
-	size_t first = 0;
-	while (first < nframes && is_wrapper(&frames[first]))
-		first++;
-	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
-		if (script && !is_script(&frames[i]))
-			continue;
-		frame_name(&frames[i], name, sizeof(name));
+	struct names_at at = {0};
+	while (k->nframes < LIVE_FRAMES && next_name(&at, frames, nframes, name, sizeof(name))) {
 		char *copy = strdup(name);
 		if (copy)
 			k->frame[k->nframes++] = copy;
@@ -142,6 +160,18 @@ int64_t stack_intern_result(struct collector *c, const struct inspector_result *
 
 	rows_of(r, frames);
 	return r->nframes ? stack_intern(c, frames, r->nframes, r->truncated || r->why) : 0;
+}
+
+size_t stack_names(const struct inspector_result *r, char *buf, size_t size, size_t max)
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+	struct names_at at = {0};
+	size_t n = 0;
+
+	rows_of(r, frames);
+	while (n < max && next_name(&at, frames, r->nframes, buf + n * size, size))
+		n++;
+	return n;
 }
 
 void stack_rename(struct collector *c, int64_t id, const struct inspector_result *r)
