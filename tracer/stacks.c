@@ -26,10 +26,16 @@ static bool is_script(const struct store_frame *f)
 	return f->lang == STORE_LANG_PYTHON || f->lang == STORE_LANG_JS;
 }
 
+/* JavaScript of node itself; V8's own functions have no file. */
+static bool is_nodes(const struct store_frame *f)
+{
+	return f->lang == STORE_LANG_JS && f->file && !strncmp(f->file, "node:", 5);
+}
+
 static void frame_name(const struct store_frame *f, char *buf, size_t size)
 {
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
-	const char *file = f->file ? strrchr(f->file, '/') : NULL;
+	const char *file = f->file && !is_nodes(f) ? strrchr(f->file, '/') : NULL;
 
 	if (f->function && is_script(f) && f->file)
 		snprintf(buf, size, "%s (%s:%d)", f->function, file ? file + 1 : f->file, f->line);
@@ -62,11 +68,44 @@ static bool has_script(const struct store_frame *frames, size_t n)
 	return false;
 }
 
+/* Of the frames from there on. */
+static void drop_names(struct known_stack *k, size_t from)
+{
+	while (k->nframes > from)
+		free((char *)k->frame[--k->nframes]);
+}
+
 static void stack_free(struct known_stack *k)
 {
-	for (size_t i = 0; i < k->nframes; i++)
-		free((char *)k->frame[i]);
+	drop_names(k, 0);
 	free(k);
+}
+
+/* The leaf frames, for live lines: without those that say nothing that others do not say better.
+ * Of node's own functions that call each other the one that the application called stays. */
+static void name_leaves(struct known_stack *k, const struct store_frame *frames, size_t n)
+{
+	bool script = has_script(frames, n); /* which says all that the interpreter's would */
+	bool nodes = false; /* the last frames are node's, and V8's that it calls */
+	size_t first = 0, nodes_at = 0;
+	char name[256];
+
+	while (first < n && is_wrapper(&frames[first]))
+		first++;
+	for (size_t i = first < n ? first : 0; i < n && k->nframes < LIVE_FRAMES; i++) {
+		const struct store_frame *f = &frames[i];
+		if (script && !is_script(f))
+			continue;
+		if (is_nodes(f) && nodes)
+			drop_names(k, nodes_at);
+		else if (is_nodes(f))
+			nodes_at = k->nframes;
+		nodes = is_nodes(f) || (nodes && f->lang == STORE_LANG_JS && !f->file);
+		frame_name(f, name, sizeof(name));
+		char *copy = strdup(name);
+		if (copy)
+			k->frame[k->nframes++] = copy;
+	}
 }
 
 int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
@@ -74,7 +113,6 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 {
 	uint64_t h[2] = {0xcbf29ce484222325ull, 0x84222325cbf29ce4ull};
 	struct known_stack *k;
-	char name[256];
 
 	hash_bytes(h, &truncated, sizeof(truncated));
 	for (size_t i = 0; i < nframes; i++) {
@@ -100,18 +138,7 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 		return 0;
 	}
 	k->id = ++c->next_stack;
-	bool script = has_script(frames, nframes); /* which says all that the interpreter's would */
-	size_t first = 0;
-	while (first < nframes && is_wrapper(&frames[first]))
-		first++;
-	for (size_t i = first < nframes ? first : 0; i < nframes && k->nframes < LIVE_FRAMES; i++) {
-		if (script && !is_script(&frames[i]))
-			continue;
-		frame_name(&frames[i], name, sizeof(name));
-		char *copy = strdup(name);
-		if (copy)
-			k->frame[k->nframes++] = copy;
-	}
+	name_leaves(k, frames, nframes);
 	struct store_stack row = {
 		.id = k->id, .truncated = truncated, .nframes = nframes, .frames = frames};
 	ledger_stored(c, store_put_stack(c->store, &row));
