@@ -51,9 +51,8 @@ void evidence_put_block(struct collector *c, struct block *b);
 int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
 		     bool truncated);
 int64_t stack_intern_result(struct collector *c, const struct inspector_result *r);
-/* The names of its leaf frames as live lines tell them, each at the next `size` bytes of buf, which
- * has room for `max`. Their number. */
-size_t stack_names(const struct inspector_result *r, char *buf, size_t size, size_t max);
+/* Its leaf frames as live lines tell them: the caller frees each. Their number. */
+size_t stack_names(const struct inspector_result *r, const char *ret[LIVE_FRAMES]);
 /* Stores its frames anew: more of their names are known. */
 void stack_rename(struct collector *c, int64_t id, const struct inspector_result *r);
 /* A stored stack, NULL for 0. */

@@ -112,7 +112,7 @@ static bool stands_still(const struct held *h)
 
 bool held_take(struct held *h, const struct inspector_result *r)
 {
-	char names[LIVE_FRAMES][TEXT_MAX];
+	const char *names[LIVE_FRAMES];
 
 	if (r->keeps) {
 		h->kept = stands_still(h);
@@ -120,11 +120,13 @@ bool held_take(struct held *h, const struct inspector_result *r)
 	}
 	if (!h->runs && !(r->kept ? h->kept : stands_still(h)))
 		return true; /* it ran on while it was read */
-	size_t n = stack_names(r, names[0], sizeof(names[0]), LIVE_FRAMES);
+	size_t n = stack_names(r, names);
 	if (n)
 		h->frames = json_array();
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		json_array_append_new(h->frames, control_text(names[i], TEXT_MAX));
+		free((char *)names[i]);
+	}
 	return true;
 }
 
