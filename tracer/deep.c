@@ -68,15 +68,16 @@ void deep_result(struct collector *c, const struct job *j, const struct inspecto
 	l->deep = d;
 }
 
-void deep_take(const struct loop *l, const struct event_block *e, const void **stack, size_t *size)
+bool deep_take(const struct loop *l, const struct event_block *e, const void **stack, size_t *size)
 {
 	const struct deep_copy *d = l->deep;
 
 	if (!e->cut || !is_had(l, e->off_ns) || d->sp != e->regs[INSPECTOR_REG_SP] ||
 	    d->size < *size)
-		return;
+		return false;
 	*stack = d->bytes;
 	*size = d->size;
+	return true;
 }
 
 void deep_forget(struct loop *l)

@@ -168,7 +168,7 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 		ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
-	deep_take(l, e, &stack, &size);
+	bool deep = deep_take(l, e, &stack, &size);
 	evidence_retire(c, l, e->tick_ns);
 	decode_block_row(e, b);
 	b->row.id = ++c->next_block;
@@ -181,6 +181,8 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 		b->job = job_unwind(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
 	else if (!b->row.stack)
 		c->no_stack++;
+	if (deep)
+		deep_forget(l);
 	ledger_stored_events(c, store_put_block(c->store, &b->row), 1);
 	c->blocks++;
 	b->next = l->blocks;

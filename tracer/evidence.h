@@ -133,8 +133,9 @@ bool deep_is_wanted(const struct loop *l);
 void deep_ask(struct collector *c, struct loop *l);
 /* The answer: first the copy, if there is one, then that it was all. */
 void deep_result(struct collector *c, const struct job *j, const struct inspector_result *r);
-/* Puts what was read of the block's stack, which is the loop's, in place of its copy. */
-void deep_take(const struct loop *l, const struct event_block *e, const void **stack, size_t *size);
+/* Puts what was read of the block's stack, which stays the loop's, in place of its copy. False:
+ * there is no such thing. */
+bool deep_take(const struct loop *l, const struct event_block *e, const void **stack, size_t *size);
 void deep_forget(struct loop *l);
 
 /* ---- asleep.c ---- */
