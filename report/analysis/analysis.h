@@ -68,6 +68,7 @@ struct site {
 	/* Where it called a library that somebody else wrote: the frame there. Else NULL. */
 	const struct store_frame *library;
 	enum family framework; /* of Python, the innermost on the stack; FAMILY_C: none */
+	bool from_module;      /* the stack has the module of Python that began it all */
 };
 
 struct analysis_stack {

@@ -308,8 +308,9 @@ static enum family family_of(const struct analysis *a, const struct finding *f)
 	enum family beside = framework_beside(a, f);
 	if (beside != FAMILY_C)
 		return beside;
+	/* a whole stack without any: the program turns a loop of its own */
 	if (f->site.function && f->site.lang == STORE_LANG_PYTHON)
-		return FAMILY_ASYNCIO;
+		return f->site.from_module && !f->tasks.n ? FAMILY_C : FAMILY_ASYNCIO;
 	if (f->site.function && f->site.lang == STORE_LANG_JS)
 		return FAMILY_NODE;
 	for (size_t r = 0; r < 2; r++)

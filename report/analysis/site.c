@@ -242,10 +242,13 @@ void site_find(const struct store_stack *stack, struct site *ret)
 
 	*ret = (struct site){0};
 	enum family framework = FAMILY_C;
+	bool from_module = false;
 	for (size_t i = 0; i < stack->nframes; i++) {
 		const struct store_frame *f = &stack->frames[i];
 		if (framework == FAMILY_C)
 			framework = framework_of(f);
+		from_module = from_module || (f->lang == STORE_LANG_PYTHON && f->function &&
+					      !strcmp(f->function, "<module>"));
 		if (rank(f) > best_rank) {
 			best = f;
 			best_rank = rank(best);
@@ -255,6 +258,7 @@ void site_find(const struct store_stack *stack, struct site *ret)
 			library = f;
 	}
 	ret->framework = framework;
+	ret->from_module = from_module;
 	if (!best)
 		return;
 	ret->rank = best_rank;

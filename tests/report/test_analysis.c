@@ -144,6 +144,8 @@ static void a_fix_speaks_the_framework_of_python_that_is_nearest(void **state)
 		{"python|run|" DEBIAN "gevent/baseserver.py|34|", NULL, "Use `gevent.sleep()`"},
 		{"native|begin|||" DEBIAN "greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so",
 		 NULL, "Use `gevent.sleep()`"},
+		{"python|run|" DEBIAN "gunicorn/workers/sync.py|82|",
+		 "python|<module>|/usr/bin/gunicorn|8|", "Arm a timer of the loop"},
 		{"python|run|/srv/trio/_core/run.py|3|", NULL, /* is no package */
 		 "Use `await asyncio.sleep()`"},
 	};
@@ -157,7 +159,10 @@ static void a_fix_speaks_the_framework_of_python_that_is_nearest(void **state)
 
 		fixture_begin(&f, NULL);
 		fixture_stack(&f, 1, frames);
-		fixture_stack(&f, 2, (const char *const[]){"python|other|/srv/app.py|9|", NULL});
+		bool plain = cases[i].fix[0] == 'A';
+		fixture_stack(&f, 2,
+			      plain ? (const char *const[]){"python|<module>|/srv/app.py|9|", NULL}
+				    : (const char *const[]){"python|other|/srv/app.py|9|", NULL});
 		fixture_stall(&f, 1, 1000, 60, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
 		fixture_stall(&f, 2, 2000, 90, LSC_CAUSE_SLEEP, "clock_nanosleep", 2);
 		fixture_analyse(&f, &a);
