@@ -8,7 +8,6 @@
 
 #include "analysis/analysis.h"
 
-/* In whose terms a fix is written. */
 struct rule {
 	const char *id;
 	const char *summary; /* what it finds, for docs and lists */
