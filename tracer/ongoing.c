@@ -71,9 +71,12 @@ static void ask_stack(struct collector *c, struct loop *l, uint64_t now)
 	if (stall_is_blocked(&l->totals, now)) {
 		struct stack_slot *slot = calloc(1, sizeof(*slot));
 		size_t size = slot ? stall_block(c, l, &l->totals, now, slot) : 0;
-		if (size)
-			o->job = evidence_unwind(c, l, (const uint64_t *)slot->block.regs,
-						 slot->stack, size);
+		const void *stack = slot ? slot->stack : NULL;
+		if (size) {
+			deep_take(l, &slot->block, &stack, &size);
+			o->job = evidence_unwind(c, l, (const uint64_t *)slot->block.regs, stack,
+						 size);
+		}
 		free(slot);
 		return;
 	}

@@ -18,6 +18,7 @@ static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t beg
 			       uint64_t high)
 {
 	struct stall *s = calloc(1, sizeof(*s));
+	uint64_t now = lsc_now_ns();
 
 	if (!s)
 		return NULL;
@@ -27,8 +28,11 @@ static struct stall *stall_new(struct collector *c, struct loop *l, uint64_t beg
 	s->row.duration_ns = s->row.duration_max_ns = high;
 	s->row.duration_min_ns = low;
 	s->loop = l;
-	s->settle_ns = lsc_now_ns() + SETTLE_NS;
+	s->settle_ns = now + SETTLE_NS;
 	s->tell_ns = begin + high + TELL_NS;
+	/* one that was held back until its loop was known has its stacks looked at since */
+	if (s->tell_ns < now)
+		s->tell_ns = now + TELL_NS;
 	s->next = l->stalls;
 	l->stalls = s;
 	return s;
@@ -197,6 +201,12 @@ int64_t stall_from_ring(struct collector *c, struct loop *l, uint64_t begin, uin
 	return s->row.id;
 }
 
+/* A short wait, for a lock say, is not what a stall that computed is about. */
+static bool is_of_stall(const struct store_block *b, const struct store_stall *s)
+{
+	return b->cause == tick_top_cause(s->split) || b->duration_ns * 4 >= s->duration_ns;
+}
+
 void stall_tell(struct collector *c, struct loop *l, const struct store_stall *row,
 		const struct store_block *longest, uint32_t ring_task)
 {
@@ -206,7 +216,7 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 		.tid = l->tid,
 		.comm = l->comm,
 		.cause = tick_top_cause(row->split),
-		.longest = longest,
+		.longest = longest && is_of_stall(longest, row) ? longest : NULL,
 	};
 	uint64_t end_ns = row->start_ns + row->duration_ns;
 	const struct known_stack *k = stack_of(c, row->stack);
@@ -215,7 +225,7 @@ void stall_tell(struct collector *c, struct loop *l, const struct store_stall *r
 		live.frames = k->frame;
 		live.nframes = k->nframes;
 	}
-	k = stack_of(c, longest ? longest->owner_stack : 0);
+	k = stack_of(c, live.longest ? live.longest->owner_stack : 0);
 	if (k) {
 		live.owner_frames = k->frame;
 		live.nowner_frames = k->nframes;

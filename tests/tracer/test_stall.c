@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* tracer/stall and tracer/feed: a tick that the kernel's account told as a stall is not told again
- * by a ring that is found later. Times in ms from here on. */
+ * by a ring that is found later; what a stall is told with. Times in ms from here on. */
 #include "ring/made.h"
 
 #include <stdlib.h>
@@ -174,6 +174,49 @@ static void what_the_kernels_account_could_not_tell_was_not_told(void **state)
 	assert_int_equal(stalls(), 1);
 }
 
+/* Held back until its loop was known, it comes when its time to be told is over. */
+static void a_stall_that_comes_late_has_its_time_to_be_looked_at(void **state)
+{
+	uint64_t now = lsc_now_ns();
+
+	(void)state;
+	kernel_tells(100, 150);
+	assert_true(stall_at(100)->tell_ns >= now + TELL_NS);
+}
+
+static const struct store_block *told_of;
+
+static void keep_told(const struct collector_stall *s, void *arg)
+{
+	(void)arg;
+	told_of = s->longest;
+}
+
+/* What is told of a stall of 100 ms that computed for all that it was not blocked. */
+static const struct store_block *told_with(enum lsc_cause cause, uint64_t blocked)
+{
+	static const struct collector_ops ops = {.stall = keep_told};
+	static struct store_block block;
+	struct store_stall row = {.start_ns = zero_ns, .duration_ns = 100 * MS};
+
+	row.split[LSC_CAUSE_CPU_USER] = (100 - blocked) * MS;
+	row.split[cause] += blocked * MS;
+	block = (struct store_block){.cause = cause, .duration_ns = blocked * MS};
+	c.ops = &ops;
+	stall_tell(&c, &l, &row, &block, 0);
+	return told_of;
+}
+
+static void a_short_wait_is_not_told_as_what_a_stall_is_about(void **state)
+{
+	(void)state;
+	assert_null(told_with(LSC_CAUSE_LOCK, 2));
+	assert_null(told_with(LSC_CAUSE_LOCK, 24));
+	assert_non_null(told_with(LSC_CAUSE_LOCK, 25));
+	assert_non_null(told_with(LSC_CAUSE_LOCK, 90));
+	assert_non_null(told_with(LSC_CAUSE_CPU_USER, 2)); /* of many of the same cause */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +227,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_last_stalls_are_remembered, clean, forget),
 		cmocka_unit_test_setup_teardown(
 			what_the_kernels_account_could_not_tell_was_not_told, clean, forget),
+		cmocka_unit_test_setup_teardown(
+			a_stall_that_comes_late_has_its_time_to_be_looked_at, clean, forget),
+		cmocka_unit_test_setup_teardown(a_short_wait_is_not_told_as_what_a_stall_is_about,
+						clean, forget),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

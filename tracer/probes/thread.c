@@ -102,6 +102,11 @@ static int place(struct probe *p, int tid, const struct thread_state *t)
 	return r < 0 ? r : 1;
 }
 
+__u8 probe_seed_confidence(enum wait_class class)
+{
+	return class == WAIT_EPOLL ? 2 : 1;
+}
+
 int probe_seed(struct probe *p, const struct probe_sleeper *s, bool may_futex)
 {
 	struct thread_state t = {0};
@@ -115,7 +120,7 @@ int probe_seed(struct probe *p, const struct probe_sleeper *s, bool may_futex)
 	t.primary_class = (__u8)probe_wait_class(s->nr);
 	t.primary_last_ns = s->at_ns;
 	t.run_start_ns = s->at_ns;
-	t.confidence = 1;
+	t.confidence = probe_seed_confidence(t.primary_class);
 	t.main = may_futex;
 	t.off = OFF_IDLE;
 	t.off_ns = s->at_ns;
