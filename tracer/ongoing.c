@@ -51,7 +51,8 @@ static bool account(struct collector *c, struct loop *l, uint64_t now, struct ev
 		return true;
 	}
 	/* as intake.c judges what was held back */
-	return kernel && (l->confidence >= 2 || l->class == WAIT_EPOLL || l->forced) &&
+	return kernel && !probe_is_parked(c->probe, l->target->pid, &l->totals) &&
+	       (l->confidence >= 2 || l->class == WAIT_EPOLL || l->forced) &&
 	       ret->low_ns >= (now - ret->begin_ns) / 2;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 /* "libc" matches libc.so.6 and libc-2.31.so, not libcurl.so.4. */
 static bool is_library(const char *base, const char *name)
@@ -80,33 +81,14 @@ static bool is_c_library(const char *file)
 {
 	return strstr(file, "/include/c++/") || !strncmp(file, "/usr/lib/gcc", 12) ||
 	       (!strncmp(file, "/usr/include/", 13) && strstr(file, "/bits/")) ||
-	       !strncmp(file, "/rustc/", 7);
-}
-
-/* Where the name of a C++ function begins: before it may stand what it returns, and words in
- * brackets, as in "void (anonymous namespace)::f<int>(int)". */
-static const char *bare_name(const char *function)
-{
-	const char *name = function;
-	int depth = 0;
-
-	for (const char *at = function; *at; at++) {
-		if (!depth && ((*at == '(' && at != name) || !strncmp(at, "operator", 8)))
-			break;
-		if (strchr("(<[", *at))
-			depth++;
-		else if (strchr(")>]", *at) && depth)
-			depth--;
-		else if (!depth && *at == ' ')
-			name = at + 1;
-	}
-	return name;
+	       !strncmp(file, "/rustc/", 7) || !strncmp(file, "library/std/src/", 16) ||
+	       !strncmp(file, "library/core/src/", 17) || !strncmp(file, "library/alloc/src/", 18);
 }
 
 /* A function of the C++ library that was made for the program, and lies in its file. */
 static bool is_template(const char *function)
 {
-	const char *name = bare_name(function);
+	const char *name = lsc_bare_name(function);
 
 	return !strncmp(name, "std::", 5) || !strncmp(name, "__gnu_cxx::", 11);
 }
@@ -191,7 +173,7 @@ static bool is_dependency(const struct store_frame *f)
 {
 	if (f->lang == STORE_LANG_NATIVE && f->module && f->file &&
 	    (!strncmp(f->file, "/usr/include/", 13) ||
-	     !strncmp(f->file, "/usr/local/include/", 19) || strstr(f->file, "/.cargo/registry/")))
+	     !strncmp(f->file, "/usr/local/include/", 19) || strstr(f->file, "cargo/registry/")))
 		return true;
 	return is_installed(f);
 }

@@ -15,8 +15,8 @@ from runner import alone, calm, for_each
 DEEP = pathlib.Path(os.environ["LSC_BIN"]).parent / "tests/e2e/deep"
 CALLBACKS = pathlib.Path(os.environ["LSC_BIN"]).parent / "tests/e2e/callbacks"
 # What each library is given by tests/apps, and what the bare loops call.
-BY_APP = {"uv": "on_poll", "event": "on_event", "ev": "on_io", "glib": "on_fd", "sd": "on_io", "epoll": "serve",
-          "poll": "serve", "select": "serve", "uring": "serve"}
+BY_APP = {"uv": "on_poll", "event": "on_event", "ev": "on_io", "glib": "on_fd", "sd": "on_io", "tevent": "on_fd",
+          "epoll": "serve", "poll": "serve", "select": "serve", "uring": "serve"}
 
 
 @calm

@@ -282,6 +282,16 @@ struct thread_state {
 	__u64 room[4];	 /* up to the end of the line of the cache */
 };
 
+#define SP_PARK 1024ull /* a driver's lock and its wait are about as deep as each other */
+
+/* Whether a sleep in a futex is idling if the thread's epoll set is one that others share. */
+static inline __attribute__((always_inline)) int probe_parks(const struct thread_state *t, __u64 sp,
+							     const __u64 *args)
+{
+	return t->confidence && t->primary_class == WAIT_EPOLL && !probe_futex_is_lock(args) &&
+	       sp + SP_PARK >= t->primary_top;
+}
+
 /* When the block began that the thread is in or comes from. */
 static inline __attribute__((always_inline)) __u64 block_began(const struct thread_state *t)
 {

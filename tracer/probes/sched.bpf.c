@@ -71,6 +71,8 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, const st
 	if (now < off)
 		now = off;
 	__u64 delay = delay_true(t, p, said, now);
+	if (t->off == OFF_BLOCK)
+		was_parked(t, id);
 	if (t->off == OFF_BLOCK && t->cause == LSC_CAUSE_SLEEP && delay > SLEEP_DELAY_NS &&
 	    !is_interrupted(p))
 		delay = sleep_delay(t, now, delay);

@@ -57,6 +57,18 @@ static void note_driver(struct probe *p, int pid, int tid, int fd)
 				     sizeof(shared), BPF_ANY);
 }
 
+bool probe_is_parked(struct probe *p, int pid, const struct thread_state *t)
+{
+	__u64 key = (__u64)(__u32)pid << 32 | (__u32)t->primary_fd;
+	__u32 owner;
+
+	return t->off == OFF_BLOCK && t->nr == NR_FUTEX && t->other == OTHER_NONE &&
+	       probe_parks(t, t->sp, (const __u64 *)t->args) &&
+	       bpf_map__lookup_elem(p->skel->maps.drivers, &key, sizeof(key), &owner, sizeof(owner),
+				    0) == 0 &&
+	       owner != t->tid;
+}
+
 /* 1 when it was placed, 0 when the kernel side knows the thread already. */
 static int place(struct probe *p, int tid, const struct thread_state *t)
 {

@@ -57,4 +57,8 @@ uint64_t probe_idle_since(const struct probe *p, int tid);
 /* It is in a block right now. A hint only. */
 bool probe_is_blocked(const struct probe *p, int tid);
 
+/* Whether a thread that sleeps in a futex idles there, because others take turns in its epoll set,
+ * which was not known when it fell asleep. */
+bool probe_is_parked(struct probe *p, int pid, const struct thread_state *t);
+
 #endif
