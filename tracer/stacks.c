@@ -32,6 +32,18 @@ static bool is_nodes(const struct store_frame *f)
 	return f->lang == STORE_LANG_JS && f->file && !strncmp(f->file, "node:", 5);
 }
 
+/* A function of CPython's standard library: "/usr/lib/python3.11/subprocess.py". */
+static bool is_pythons(const struct store_frame *f)
+{
+	static const char folder[] = "/lib/python3.";
+	const char *lib;
+
+	if (f->lang != STORE_LANG_PYTHON || !f->file)
+		return false;
+	lib = strstr(f->file, folder);
+	return !strncmp(f->file, "<frozen ", 8) || (lib && !strstr(lib, "-packages/"));
+}
+
 static void frame_name(const struct store_frame *f, char *buf, size_t size)
 {
 	const char *base = f->module ? strrchr(f->module, '/') : NULL;
@@ -83,26 +95,28 @@ static void stack_free(struct known_stack *k)
 }
 
 /* The leaf frames, for live lines: without those that say nothing that others do not say better.
- * Of node's own functions that call each other the one that the application called stays. */
+ * Of functions of node or of Python's library that call each other the one that the application
+ * called stays. */
 static size_t name_leaves(const char *names[LIVE_FRAMES], const struct store_frame *frames,
 			  size_t n)
 {
 	bool script = has_script(frames, n); /* which says all that the interpreter's would */
-	bool nodes = false; /* the last frames are node's, and V8's that it calls */
-	size_t first = 0, nodes_at = 0, count = 0;
+	bool own = false; /* the last frames are node's, and V8's that it calls, or Python's */
+	size_t first = 0, own_at = 0, count = 0;
 	char name[256];
 
 	while (first < n && is_wrapper(&frames[first]))
 		first++;
 	for (size_t i = first < n ? first : 0; i < n && count < LIVE_FRAMES; i++) {
 		const struct store_frame *f = &frames[i];
+		bool is_own = is_nodes(f) || is_pythons(f);
 		if (script && !is_script(f))
 			continue;
-		if (is_nodes(f) && nodes)
-			count = drop_names(names, count, nodes_at);
-		else if (is_nodes(f))
-			nodes_at = count;
-		nodes = is_nodes(f) || (nodes && f->lang == STORE_LANG_JS && !f->file);
+		if (is_own && own)
+			count = drop_names(names, count, own_at);
+		else if (is_own)
+			own_at = count;
+		own = is_own || (own && f->lang == STORE_LANG_JS && !f->file);
 		frame_name(f, name, sizeof(name));
 		char *copy = strdup(name);
 		if (copy)

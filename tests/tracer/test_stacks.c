@@ -89,6 +89,37 @@ static void a_file_of_node_is_told_from_the_applications(void **state)
 		     "onTimer (timers.mjs:9) <- listOnTimeout (node:internal/timers:524)");
 }
 
+static struct store_frame python(const char *function, const char *file, int line)
+{
+	return (struct store_frame){.lang = STORE_LANG_PYTHON,
+				    .function = (char *)function,
+				    .file = (char *)file,
+				    .line = line};
+}
+
+static void of_frames_of_pythons_library_the_one_that_was_called_is_shown(void **state)
+{
+	const struct store_frame frames[] = {
+		native("poll"),
+		python("_PollLikeSelector.select", "/usr/lib/python3.11/selectors.py", 415),
+		python("Popen._communicate", "/usr/lib/python3.11/subprocess.py", 2021),
+		python("run", "/usr/lib/python3.11/subprocess.py", 550),
+		python("convert", "/srv/app/images.py", 8),
+		python("call", "/srv/venv/lib/python3.11/site-packages/web/app.py", 30),
+		python("Handle._run", "/usr/lib/python3.11/asyncio/events.py", 80),
+		python("_run_once", "/usr/lib/python3.11/asyncio/base_events.py", 1922),
+		python("run", "/usr/lib/python3.11/asyncio/runners.py", 190),
+		python("<module>", "/srv/app/main.py", 3),
+		python("_run_module", "<frozen runpy>", 88),
+	};
+
+	(void)state;
+	assert_shown(frames, LSC_ARRAY_LEN(frames),
+		     "run (subprocess.py:550) <- convert (images.py:8) <- call (app.py:30)"
+		     " <- run (runners.py:190) <- <module> (main.py:3) <- _run_module (<frozen "
+		     "runpy>:88)");
+}
+
 /* However deep node's own are: there is room for twelve. */
 static void the_function_of_the_application_is_reached(void **state)
 {
@@ -128,6 +159,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(of_nodes_own_frames_the_one_that_was_called_is_shown,
 					  forget),
+		cmocka_unit_test_teardown(
+			of_frames_of_pythons_library_the_one_that_was_called_is_shown, forget),
 		cmocka_unit_test_teardown(a_file_of_node_is_told_from_the_applications, forget),
 		cmocka_unit_test_teardown(the_function_of_the_application_is_reached, forget),
 		cmocka_unit_test_teardown(frames_without_a_file_stay, forget),
