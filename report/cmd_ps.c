@@ -124,7 +124,7 @@ static int take_message(json_t *doc_json, const json_t *msg, struct lsc_err *err
 				  json_object_get(msg, "tasks"));
 	if (strcmp(type, "ps-end"))
 		return 0;
-	static const char *const keys[] = {"comm",    "processes",  "changed",
+	static const char *const keys[] = {"comm",    "processes",  "main_thread", "changed",
 					   "omitted", "reading_ns", "unseen"};
 	for (size_t i = 0; i < LSC_ARRAY_LEN(keys); i++)
 		json_object_set(doc_json, keys[i], json_object_get(msg, keys[i]));
@@ -167,6 +167,8 @@ static int print(const struct ps *p, const json_t *d, const struct ps_graph *g, 
 	const struct page page = {.out = out, .color = p->color, .width = terminal_width(stdout)};
 	if (!out)
 		return lsc_err_set(err, -ENOMEM, "out of memory");
+	if (p->pid)
+		ps_text_held(&page, json_object_get(d, "main_thread"));
 	if (p->pid && (json_array_size(json_object_get(d, "loops")) || g->n))
 		r = ps_text_tasks(&page, d, g);
 	else if (json_array_size(json_object_get(d, "loops")))

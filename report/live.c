@@ -285,8 +285,8 @@ static void ready(const json_t *msg, FILE *out)
 		fprintf(out, " and %zu others", n - shown);
 	fprintf(out, ": %lld %s\n", loops, loops == 1 ? "loop" : "loops");
 	if (!loops)
-		fputs("  none yet: a loop is known once it waits for what comes next (what the "
-		      "tasks of one that hangs are in shows `loopscope ps PID`); those of child "
+		fputs("  none yet: a loop is known once it waits for what comes next (where "
+		      "one hangs, and in which tasks, shows `loopscope ps PID`); those of child "
 		      "processes are watched with --follow\n",
 		      out);
 }

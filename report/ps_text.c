@@ -281,6 +281,37 @@ static void print_heading(const struct page *p, const json_t *loop, int64_t tid,
 		ps_loop_print(p, loop);
 }
 
+void ps_text_held(const struct page *p, const json_t *held)
+{
+	const json_t *frames = json_object_get(held, "frames"), *frame;
+	const char *call = field_text(held, "syscall");
+	char since[32];
+	size_t i;
+
+	if (!json_is_object(held))
+		return;
+	page_style(p, STYLE_BOLD);
+	fprintf(p->out, "thread %lld", (long long)field_int(held, "tid", 0));
+	page_plain(p);
+	fputc(' ', p->out);
+	page_text(p, field_text(held, "comm"), 15);
+	fputs(" turns no loop: it has ", p->out);
+	if (!strcmp(field_text(held, "state") ?: "", "runs"))
+		fputs("run", p->out);
+	else
+		fputs(call ? "been in " : "slept", p->out);
+	if (call)
+		page_text(p, call, 40);
+	fprintf(p->out, " for %s and more%s\n",
+		lsc_duration_format(field_u64(held, "for_ns"), since, sizeof(since)),
+		json_array_size(frames) ? ":" : "; where is not known");
+	json_array_foreach(frames, i, frame) {
+		fputs("    ", p->out);
+		page_text(p, json_string_value(frame), page_width(p) > 10 ? page_width(p) - 4 : 76);
+		fputc('\n', p->out);
+	}
+}
+
 static const struct ps_node *node_of(const struct ps_graph *g, const json_t *id)
 {
 	for (size_t i = 0; i < g->n; i++)

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "loop_library.h"
 
 #define HOMES_MAX    4 /* waits of one loop that are told apart */
 #define HOME_FRAMES  64
@@ -42,81 +43,6 @@ static uint64_t hash_text(const char *s)
 	for (; s && *s; s++)
 		h = (h ^ (unsigned char)*s) * 0x100000001b3ull;
 	return s ? h : 0;
-}
-
-static const char *base_of(const char *path)
-{
-	const char *slash = path ? strrchr(path, '/') : NULL;
-
-	return slash ? slash + 1 : path ? path : "";
-}
-
-struct naming {
-	const char *prefix, *library;
-};
-
-/* "libuv" is libuv.so.1 and not libuvc.so. */
-static const char *library_of(const char *module, const struct naming *names, size_t n)
-{
-	const char *base = base_of(module);
-
-	for (size_t i = 0; i < n; i++) {
-		size_t len = strlen(names[i].prefix);
-		if (!strncmp(base, names[i].prefix, len) && base[len] && strchr(".-", base[len]))
-			return names[i].library;
-	}
-	return NULL;
-}
-
-/* The loop library that a frame belongs to, or the part of a program that is one; NULL: none. */
-static const char *loop_library(const struct inspector_frame *f)
-{
-	static const struct naming modules[] = {
-		{"libuv", "libuv"},	    {"libevent", "libevent"}, {"libevent_core", "libevent"},
-		{"libev", "libev"},	    {"libglib-2", "GLib"},    {"libgio-2", "GLib"},
-		{"libsystemd", "sd-event"},
-	};
-	static const struct naming functions[] = {
-		{"uv__", "libuv"},
-		{"event_process_active", "libevent"},
-		{"event_persist_closure", "libevent"},
-		{"ev_invoke_pending", "libev"},
-		{"g_main_", "GLib"},
-		{"ngx_event_process_posted", "nginx"},
-		{"ngx_event_expire_timers", "nginx timers"},
-	};
-	const char *library = library_of(f->module, modules, LSC_ARRAY_LEN(modules));
-
-	for (size_t i = 0; !library && f->function && i < LSC_ARRAY_LEN(functions); i++)
-		if (!strncmp(f->function, functions[i].prefix, strlen(functions[i].prefix)))
-			library = functions[i].library;
-	return library;
-}
-
-/* The same in more detail, by the exported function that lies before. */
-static const char *library_part(const struct inspector_frame *f)
-{
-	static const struct naming parts[] = {{"uv_timer_", "libuv timers"},
-					      {"uv__run_timers", "libuv timers"},
-					      {"g_timeout_", "GLib timeouts"}};
-	const char *name = f->function ? f->function : f->near;
-
-	for (size_t i = 0; name && i < LSC_ARRAY_LEN(parts); i++)
-		if (!strncmp(name, parts[i].prefix, strlen(parts[i].prefix)))
-			return parts[i].library;
-	return loop_library(f);
-}
-
-static bool is_c_library(const struct inspector_frame *f)
-{
-	static const struct naming modules[] = {{"libc", "C"},
-						{"libpthread", "C"},
-						{"libm", "C"},
-						{"ld", "C"},
-						{"ld-linux-x86-64", "C"}};
-
-	return (f->module && f->module[0] == '[') ||
-	       library_of(f->module, modules, LSC_ARRAY_LEN(modules));
 }
 
 static struct home_frame home_frame(const struct inspector_frame *f)
@@ -306,8 +232,8 @@ static const char *name_of(const struct inspector_result *r, int at, char *buf, 
 			return g->function;
 	}
 	uint64_t where = f->entry ? f->entry : f->offset;
-	snprintf(buf, size, "%s%s0x%llx", base_of(f->module), f->module ? "+" : "",
-		 (unsigned long long)where);
+	snprintf(buf, size, "%s%s0x%llx", f->module ? basename(f->module) : "",
+		 f->module ? "+" : "", (unsigned long long)where);
 	return buf;
 }
 
@@ -340,28 +266,49 @@ static int64_t meet_caller(struct collector *c, struct loop *l, const char *libr
 	return task_meet(c, l, &t, STORE_TASK_CALLBACK);
 }
 
+/* Past the frames of loop libraries and of what stands between these and a callback; the library
+ * is known in the end where there was one. */
+static int pass_libraries(const struct inspector_result *r, int at, const char **library)
+{
+	for (; at >= 0; at--) {
+		const struct inspector_frame *f = &r->frames[at];
+		if (loop_library(f))
+			*library = loop_library_part(f);
+		else if (!loop_library_is_glue(f))
+			break;
+	}
+	return at;
+}
+
+/* Memory that is no file's, and that nothing names, may be the code of any function. */
+static bool is_callback(const struct inspector_frame *f)
+{
+	return (f->module || f->function) && !loop_library_is_c(f);
+}
+
 /* The index of its frame, -1: it is not on the stack. *ret_library: the library that called it. */
 static int find_callback(const struct loop *l, const struct inspector_result *r,
 			 const char **ret_library)
 {
 	const char *library = NULL;
-	int at = -1;
+	int first = -1;
 
 	*ret_library = NULL;
 
 	for (const struct home *h = l->homes; h; h = h->next) {
 		int i = called_by_turner(h, r);
-		if (i >= 0 && (at < 0 || i < at))
-			at = i;
+		if (i >= 0 && (first < 0 || i < first))
+			first = i;
 	}
-	if (at < 0)
+	if (first < 0)
 		return -1;
-	if ((size_t)at + 1 < r->nframes)
-		library = loop_library(&r->frames[at + 1]);
-	for (; at >= 0 && loop_library(&r->frames[at]); at--)
-		library = library_part(&r->frames[at]);
+	if ((size_t)first + 1 < r->nframes)
+		library = loop_library(&r->frames[first + 1]);
+	int at = pass_libraries(r, first, &library);
 	*ret_library = library;
-	return at >= 0 && !is_c_library(&r->frames[at]) ? at : -1;
+	if (!library && (at < 0 || loop_library_is_c(&r->frames[at])))
+		at = first; /* the turn itself called what is glue elsewhere */
+	return at >= 0 && is_callback(&r->frames[at]) ? at : -1;
 }
 
 int64_t callback_of(struct collector *c, struct loop *l, const struct inspector_result *r)

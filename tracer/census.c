@@ -220,7 +220,8 @@ static void take_threads(struct taking *k, uint64_t now)
 		if (!l)
 			continue;
 		l->kernel = true;
-		l->turned = t->state.confidence >= 2;
+		__u8 met = probe_seed_confidence((enum wait_class)t->state.primary_class);
+		l->turned = t->state.confidence > (t->seeded ? met : 1);
 		l->syscall = syscall_name((int)t->state.primary_nr);
 		l->fd = probe_wait_fd(t->state.primary_class, t->state.primary_fd);
 		l->sp = t->state.primary_sp;

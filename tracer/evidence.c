@@ -10,8 +10,7 @@
 
 #include "base/cleanup.h"
 
-#define SP 7 /* in DWARF's order of registers */
-#define PC 16
+#define PC 16 /* in DWARF's order of registers */
 
 static uint64_t start_sample(struct collector *c, struct loop *l, const struct sample *p,
 			     const void *stack, size_t size)
@@ -84,7 +83,7 @@ static const struct block *find_alike(const struct loop *l, const struct event_b
 	const struct block *b = l->blocks;
 
 	if (!l->alike.chain || l->alike.tick_ns != e->tick_ns || l->alike.pc != e->regs[PC] ||
-	    l->alike.sp != e->regs[SP] || !chain_is_same(l->alike.chain, python))
+	    l->alike.sp != e->regs[INSPECTOR_REG_SP] || !chain_is_same(l->alike.chain, python))
 		return NULL;
 	while (b && b->row.id != l->alike.block)
 		b = b->next;
@@ -111,7 +110,7 @@ static void tell_python(struct collector *c, struct loop *l, const struct event_
 	free(l->alike.chain);
 	l->alike.chain = python;
 	l->alike.pc = e->regs[PC];
-	l->alike.sp = e->regs[SP];
+	l->alike.sp = e->regs[INSPECTOR_REG_SP];
 	l->alike.tick_ns = e->tick_ns;
 	l->alike.block = b->row.id;
 }
@@ -169,6 +168,7 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 		ledger_undo(c, LSC_LOSS_STORE_ERROR, 1);
 		return;
 	}
+	bool deep = deep_take(l, e, &stack, &size);
 	evidence_retire(c, l, e->tick_ns);
 	decode_block_row(e, b);
 	b->row.id = ++c->next_block;
@@ -181,6 +181,8 @@ void evidence_block(struct collector *c, struct loop *l, const struct event_bloc
 		b->job = job_unwind(c, l, JOB_BLOCK, (const uint64_t *)e->regs, stack, size);
 	else if (!b->row.stack)
 		c->no_stack++;
+	if (deep)
+		deep_forget(l);
 	ledger_stored_events(c, store_put_block(c->store, &b->row), 1);
 	c->blocks++;
 	b->next = l->blocks;
@@ -511,6 +513,7 @@ void evidence_drop_loop(struct collector *c, struct loop *l)
 	free(l->samples);
 	callback_forget(l);
 	chain_forget(l);
+	deep_forget(l);
 	l->samples = NULL;
 	l->nsamples = l->nblocks = 0;
 }

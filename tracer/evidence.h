@@ -51,6 +51,8 @@ void evidence_put_block(struct collector *c, struct block *b);
 int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
 		     bool truncated);
 int64_t stack_intern_result(struct collector *c, const struct inspector_result *r);
+/* Its leaf frames as live lines tell them: the caller frees each. Their number. */
+size_t stack_names(const struct inspector_result *r, const char *ret[LIVE_FRAMES]);
 /* Stores its frames anew: more of their names are known. */
 void stack_rename(struct collector *c, int64_t id, const struct inspector_result *r);
 /* A stored stack, NULL for 0. */
@@ -124,6 +126,17 @@ void inquiry_close(struct collector *c, struct loop *l, const struct event_block
 		   struct block *b);
 /* The loop ends. */
 void inquiry_end(struct collector *c, struct loop *l);
+
+/* ---- deep.c ---- */
+/* The block that goes on is deeper than its copy, and all of its stack was not asked for. */
+bool deep_is_wanted(const struct loop *l);
+void deep_ask(struct collector *c, struct loop *l);
+/* The answer: first the copy, if there is one, then that it was all. */
+void deep_result(struct collector *c, const struct job *j, const struct inspector_result *r);
+/* Puts what was read of the block's stack, which stays the loop's, in place of its copy. False:
+ * there is no such thing. */
+bool deep_take(const struct loop *l, const struct event_block *e, const void **stack, size_t *size);
+void deep_forget(struct loop *l);
 
 /* ---- asleep.c ---- */
 /* The loop is still in the block that began at off_ns. */

@@ -120,6 +120,7 @@ static void ask_begin(struct collector *c, struct loop *l, const struct thread_s
 	memcpy(&aux, e->aux, sizeof(aux));
 	e->nr = t->nr;
 	e->fd_kind = t->fd_kind;
+	l->inquiry.cut = e->cut;
 	take_owner(c, l, &l->inquiry, e);
 	find_peer(l, e, &aux);
 }
@@ -184,6 +185,8 @@ static void look_into(struct collector *c, struct loop *l, const struct thread_s
 	}
 	if (asleep_is_wanted(l))
 		asleep_ask(c, l);
+	if (deep_is_wanted(l))
+		deep_ask(c, l);
 	if (q->owner.tid && !q->owner_stack && !q->job)
 		ask_owner_stack(c, l);
 	/* the wait was over meanwhile, or nobody had the lock as it began: the next may tell */
@@ -195,7 +198,8 @@ static bool is_open(const struct loop *l)
 {
 	const struct inquiry *q = &l->inquiry;
 
-	return !q->asked || asleep_is_wanted(l) || (q->owner.tid && !q->owner_stack && !q->job);
+	return !q->asked || asleep_is_wanted(l) || deep_is_wanted(l) ||
+	       (q->owner.tid && !q->owner_stack && !q->job);
 }
 
 static int index_engine(struct collector *c, const struct target *t, int tid, uint64_t cookie)

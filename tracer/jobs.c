@@ -13,7 +13,8 @@
 static const char *const job_texts[] = {
 	[JOB_BLOCK] = "stack", [JOB_SAMPLE] = "stack", [JOB_OWNER] = "stack of a lock's owner",
 	[JOB_GIL] = "gil",     [JOB_ONGOING] = NULL,   [JOB_OWN] = NULL,
-	[JOB_WARM] = NULL,     [JOB_HOME] = NULL,      [JOB_REWALK] = NULL};
+	[JOB_WARM] = NULL,     [JOB_HOME] = NULL,      [JOB_REWALK] = NULL,
+	[JOB_COPY] = NULL};
 
 _Static_assert(PROBE_RED_ZONE == INSPECTOR_RED_ZONE && PROBE_REGS == INSPECTOR_REGS,
 	       "the inspector gets what the kernel side copied");
@@ -109,6 +110,11 @@ void job_result(const struct inspector_result *r, void *arg)
 			inquiry_kept(c, j, r);
 		return;
 	}
+	if (r->copy) {
+		if (j->loop)
+			deep_result(c, j, r);
+		return;
+	}
 	HASH_DEL(c->jobs, j);
 	if (j->loop && r->why && job_texts[j->kind])
 		ledger_unresolved(c, job_texts[j->kind], r->why);
@@ -128,6 +134,8 @@ void job_result(const struct inspector_result *r, void *arg)
 		ongoing_stack(j->loop, r->cookie, stack_intern_result(c, r));
 	else if (j->loop && (j->kind == JOB_OWNER || j->kind == JOB_OWN))
 		inquiry_result(c, j, r);
+	else if (j->loop && j->kind == JOB_COPY)
+		deep_result(c, j, r);
 	else if (j->loop && j->kind == JOB_HOME)
 		callback_home(c, j, r);
 	else if (j->loop && j->kind == JOB_SAMPLE)

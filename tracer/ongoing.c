@@ -51,7 +51,8 @@ static bool account(struct collector *c, struct loop *l, uint64_t now, struct ev
 		return true;
 	}
 	/* as intake.c judges what was held back */
-	return kernel && (l->confidence >= 2 || l->class == WAIT_EPOLL || l->forced) &&
+	return kernel && !probe_is_parked(c->probe, l->target->pid, &l->totals) &&
+	       (l->confidence >= 2 || l->class == WAIT_EPOLL || l->forced) &&
 	       ret->low_ns >= (now - ret->begin_ns) / 2;
 }
 
@@ -70,9 +71,12 @@ static void ask_stack(struct collector *c, struct loop *l, uint64_t now)
 	if (stall_is_blocked(&l->totals, now)) {
 		struct stack_slot *slot = calloc(1, sizeof(*slot));
 		size_t size = slot ? stall_block(c, l, &l->totals, now, slot) : 0;
-		if (size)
-			o->job = evidence_unwind(c, l, (const uint64_t *)slot->block.regs,
-						 slot->stack, size);
+		const void *stack = slot ? slot->stack : NULL;
+		if (size) {
+			deep_take(l, &slot->block, &stack, &size);
+			o->job = evidence_unwind(c, l, (const uint64_t *)slot->block.regs, stack,
+						 size);
+		}
 		free(slot);
 		return;
 	}

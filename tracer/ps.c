@@ -13,6 +13,7 @@
 #include "census.h"
 #include "control.h"
 #include "handles.h"
+#include "held.h"
 #include "own.h"
 #include "tasks.h"
 #include "watched.h"
@@ -32,7 +33,7 @@ struct ps {
 	/* the process whose tasks are read */
 	struct tasks *tasks;
 	uint64_t cookie; /* of the newest reading: one that came to nothing may go on */
-	enum { READ_TASKS, READ_VERSION, READ_HANDLES } reading;
+	enum { READ_TASKS, READ_VERSION, READ_HANDLES, READ_STACK } reading;
 	bool done;
 	struct inspector_tally tally;
 	bool python;	  /* it is a CPython */
@@ -41,7 +42,8 @@ struct ps {
 	struct watched *watched; /* owned; of that process */
 	json_t *handles; /* owned; empty where `watched` is NULL; NULL: it is none of libuv's */
 	size_t handles_omitted;
-	json_t *found; /* owned; for each loop what was found, a ps-handles, or null */
+	struct held *held; /* owned; NULL: nothing holds the first thread, or it turns a loop */
+	json_t *found;	   /* owned; for each loop what was found, a ps-handles, or null */
 	char why[160];
 };
 
@@ -73,6 +75,8 @@ static void on_result(const struct inspector_result *r, void *arg)
 			tasks_add_page(p->tasks, r->page, r->npage);
 		return;
 	}
+	if (p->reading == READ_STACK && !held_take(p->held, r))
+		return;
 	p->done = true;
 	if (p->reading == READ_TASKS) {
 		p->tally = r->tally;
@@ -181,6 +185,26 @@ static void learn_loops(const struct ps *p, struct census *c, int pid)
 		if (!p->why[0] && (n || tasks_count(p->tasks) == 0))
 			l->tasks = (int64_t)n;
 	}
+}
+
+static bool turns(const struct census *c, int tid)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->loops[i].tid == tid)
+			return true;
+	return false;
+}
+
+/* What holds the first thread, unless it turns a loop. */
+static void read_held(struct ps *p, const struct census *c, const struct target *t, uint64_t until)
+{
+	if (p->held && (turns(c, t->pid) || !held_is(p->held)))
+		p->held = held_free(p->held);
+	if (!p->held)
+		return;
+	begin_reading(p, READ_STACK);
+	if (held_unwind(p->held, p->inspector, p->cookie, target_is_python(t) ? t->ns_pid : 0) == 0)
+		await_answer(p, until);
 }
 
 /* ---- telling ---- */
@@ -324,7 +348,8 @@ static void send_tasks(struct ps *p)
 
 static void send_end(struct ps *p, const struct census *c, json_t *unseen, const struct target *t)
 {
-	p->send(json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "ps-end", "changed",
+	p->send(json_pack("{s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "ps-end",
+			  "main_thread", p->held ? held_json(p->held) : json_null(), "changed",
 			  (json_int_t)p->tally.changed, "omitted", (json_int_t)p->tally.omitted,
 			  "processes", (json_int_t)c->processes, "comm",
 			  t ? text_or_null(t->comm) : json_null(), "reading_ns",
@@ -361,6 +386,7 @@ static void find_handles(struct ps *p, struct census *c, json_t *unseen)
 
 static void tell_process(struct ps *p, struct census *c, const struct target *t, json_t *unseen)
 {
+	read_held(p, c, t, lsc_now_ns() + TASKS_NS);
 	p->watched = watched_new(t->pid);
 	find_handles(p, c, unseen);
 	for (size_t i = 0; i < c->n; i++)
@@ -452,6 +478,8 @@ int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
 	/* first: its children inherit no map of the probes */
 	if (r == 0)
 		r = inspector_new(NULL, on_result, &p, &p.inspector, err);
+	if (r == 0 && pid)
+		p.held = held_begin(pid);
 	if (r == 0)
 		r = census_run(pid, OBSERVE_NS, &c, err);
 	if (r == 0) {
@@ -468,6 +496,7 @@ int ps_run(int pid, ps_send_fn *send, void *arg, struct lsc_err *err)
 		}
 		send_end(&p, c, json_incref(unseen), pid ? &target : NULL);
 	}
+	held_free(p.held);
 	json_decref(p.handles);
 	json_decref(p.found);
 	watched_free(p.watched);

@@ -68,44 +68,47 @@ static bool has_script(const struct store_frame *frames, size_t n)
 	return false;
 }
 
-/* Of the frames from there on. */
-static void drop_names(struct known_stack *k, size_t from)
+/* Of n names those from there on. Returns how many stay. */
+static size_t drop_names(const char *names[], size_t n, size_t from)
 {
-	while (k->nframes > from)
-		free((char *)k->frame[--k->nframes]);
+	while (n > from)
+		free((char *)names[--n]);
+	return n;
 }
 
 static void stack_free(struct known_stack *k)
 {
-	drop_names(k, 0);
+	drop_names(k->frame, k->nframes, 0);
 	free(k);
 }
 
 /* The leaf frames, for live lines: without those that say nothing that others do not say better.
  * Of node's own functions that call each other the one that the application called stays. */
-static void name_leaves(struct known_stack *k, const struct store_frame *frames, size_t n)
+static size_t name_leaves(const char *names[LIVE_FRAMES], const struct store_frame *frames,
+			  size_t n)
 {
 	bool script = has_script(frames, n); /* which says all that the interpreter's would */
 	bool nodes = false; /* the last frames are node's, and V8's that it calls */
-	size_t first = 0, nodes_at = 0;
+	size_t first = 0, nodes_at = 0, count = 0;
 	char name[256];
 
 	while (first < n && is_wrapper(&frames[first]))
 		first++;
-	for (size_t i = first < n ? first : 0; i < n && k->nframes < LIVE_FRAMES; i++) {
+	for (size_t i = first < n ? first : 0; i < n && count < LIVE_FRAMES; i++) {
 		const struct store_frame *f = &frames[i];
 		if (script && !is_script(f))
 			continue;
 		if (is_nodes(f) && nodes)
-			drop_names(k, nodes_at);
+			count = drop_names(names, count, nodes_at);
 		else if (is_nodes(f))
-			nodes_at = k->nframes;
+			nodes_at = count;
 		nodes = is_nodes(f) || (nodes && f->lang == STORE_LANG_JS && !f->file);
 		frame_name(f, name, sizeof(name));
 		char *copy = strdup(name);
 		if (copy)
-			k->frame[k->nframes++] = copy;
+			names[count++] = copy;
 	}
+	return count;
 }
 
 int64_t stack_intern(struct collector *c, const struct store_frame *frames, size_t nframes,
@@ -138,7 +141,7 @@ int64_t stack_intern(struct collector *c, const struct store_frame *frames, size
 		return 0;
 	}
 	k->id = ++c->next_stack;
-	name_leaves(k, frames, nframes);
+	k->nframes = name_leaves(k->frame, frames, nframes);
 	struct store_stack row = {
 		.id = k->id, .truncated = truncated, .nframes = nframes, .frames = frames};
 	ledger_stored(c, store_put_stack(c->store, &row));
@@ -169,6 +172,14 @@ int64_t stack_intern_result(struct collector *c, const struct inspector_result *
 
 	rows_of(r, frames);
 	return r->nframes ? stack_intern(c, frames, r->nframes, r->truncated || r->why) : 0;
+}
+
+size_t stack_names(const struct inspector_result *r, const char *ret[LIVE_FRAMES])
+{
+	struct store_frame frames[INSPECTOR_FRAMES_MAX];
+
+	rows_of(r, frames);
+	return name_leaves(ret, frames, r->nframes);
 }
 
 void stack_rename(struct collector *c, int64_t id, const struct inspector_result *r)

@@ -75,10 +75,12 @@ struct inquiry {
 	/* the loop's own, of a program in Python or JavaScript alone */
 	int64_t stack, task; /* 0 none (yet) */
 	uint64_t own_job;    /* that stack under way, 0 none */
+	uint64_t copy_job;   /* all of that stack under way, 0 none */
 	unsigned int tries;
 	const char *broken; /* why it ends too soon: another look may tell more; NULL it does not */
 	const char *why;    /* it lacks frames of these; NULL: unknown, or it has */
 	bool asked;	    /* the two were looked for */
+	bool cut;	    /* the kernel side copied a part of the loop's own stack alone */
 	bool missed;	    /* the owner ran while its stack was read */
 };
 
@@ -164,6 +166,7 @@ struct loop {
 		unsigned int count; /* ever */
 	} told;
 	struct inquiry inquiry;
+	struct deep_copy *deep; /* owned; of the last block that was deeper than its copy */
 	struct inquiry past[PAST_INQUIRIES]; /* of blocks whose events are still on their way */
 	unsigned int npast;		     /* so many were put there; the oldest gives way */
 	struct event_python *chain, *block_chain; /* owned; the last ones, for what follows them */
@@ -211,6 +214,7 @@ enum job_kind {
 	JOB_OWN,
 	JOB_WARM,
 	JOB_HOME,
+	JOB_COPY,
 	JOB_REWALK,
 };
 
@@ -220,7 +224,7 @@ struct job { /* a stack under way in the inspector */
 	enum job_kind kind;
 	struct owner owner;    /* JOB_OWNER: whose stack it should be */
 	struct look_view seen; /* ... read while it slept like this; tid 0: a copy */
-	uint64_t off_ns;       /* JOB_OWN: the loop's block */
+	uint64_t off_ns;       /* JOB_OWN, JOB_COPY: the loop's block */
 	bool stood;	       /* it slept on until what was read of it was kept */
 	int64_t target;	       /* JOB_GIL: no stack; whose lock is looked for */
 	int tid; /* ... and the state of this thread; JOB_WARM: a program that begins */

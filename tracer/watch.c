@@ -377,7 +377,7 @@ static int seed_thread(const struct target_thread *t, void *arg)
 	l->class = probe_wait_class(t->nr);
 	l->nr = t->nr;
 	l->fd = seed_set(t);
-	l->confidence = 1;
+	l->confidence = probe_seed_confidence((enum wait_class)l->class);
 	watch_loop_announce(s->c, l);
 	return 0;
 }

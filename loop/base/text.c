@@ -83,3 +83,21 @@ char *lsc_text_plain(const char *bytes)
 {
 	return copy(bytes, true);
 }
+
+const char *lsc_bare_name(const char *function)
+{
+	const char *name = function;
+	int depth = 0;
+
+	for (const char *at = function; *at; at++) {
+		if (!depth && ((*at == '(' && at != name) || !strncmp(at, "operator", 8)))
+			break;
+		if (strchr("(<[", *at))
+			depth++;
+		else if (strchr(")>]", *at) && depth)
+			depth--;
+		else if (!depth && *at == ' ')
+			name = at + 1;
+	}
+	return name;
+}

@@ -28,4 +28,8 @@ char *lsc_text_utf8(const char *bytes);
  * carriage return become a space. Gives; NULL out of memory. */
 char *lsc_text_plain(const char *bytes);
 
+/* Where the name of a C++ function begins: before it may stand what it returns, and words in
+ * brackets, as in "void (anonymous namespace)::f<int>(int)". A part of function. */
+const char *lsc_bare_name(const char *function);
+
 #endif

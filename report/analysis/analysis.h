@@ -45,6 +45,19 @@ enum severity severity_of(uint64_t ns);
 /* The innermost frame of the application's own code. */
 #define SITE_RANKS 9
 
+/* Whose terms a fix is told in: what turns the loop. Tornado is asyncio's. */
+enum family {
+	FAMILY_C, /* and all that is not known */
+	FAMILY_ASYNCIO,
+	FAMILY_TWISTED,
+	FAMILY_TRIO,
+	FAMILY_GEVENT,
+	FAMILY_NODE,
+	FAMILY_LIBUV,
+	FAMILY_LOOPSCOPE,
+	FAMILY_COUNT
+};
+
 struct site {
 	enum store_lang lang;
 	/* "app+0x12f0" where the program has no names; file and module NULL unknown */
@@ -54,6 +67,8 @@ struct site {
 	int rank;	 /* how much it is the application's own; 0 none */
 	/* Where it called a library that somebody else wrote: the frame there. Else NULL. */
 	const struct store_frame *library;
+	enum family framework; /* of Python, the innermost on the stack; FAMILY_C: none */
+	bool from_module;      /* the stack has the module of Python that began it all */
 };
 
 struct analysis_stack {

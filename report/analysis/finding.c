@@ -280,6 +280,17 @@ const char *finding_detail(struct analysis *a, const struct analysis_stall *s,
 	return "";
 }
 
+/* That of other findings of the loop: a stack that is cut, and a lost one, show none. */
+static enum family framework_beside(const struct analysis *a, const struct finding *f)
+{
+	for (size_t i = 0; f->loops.n && a->nfindings <= PLACES_MAX && i < a->nfindings; i++) {
+		const struct finding *other = &a->findings[i];
+		if (other->site.framework != FAMILY_C && holds_id(&other->loops, f->loops.ids[0]))
+			return other->site.framework;
+	}
+	return FAMILY_C;
+}
+
 static enum family family_of(const struct analysis *a, const struct finding *f)
 {
 	static const struct {
@@ -292,8 +303,14 @@ static enum family family_of(const struct analysis *a, const struct finding *f)
 	const struct store_target *t = l ? analysis_target_of(a, l->target) : NULL;
 	const char *runtimes[] = {l ? l->runtime : NULL, t ? t->runtime : NULL};
 
+	if (f->site.framework != FAMILY_C)
+		return f->site.framework;
+	enum family beside = framework_beside(a, f);
+	if (beside != FAMILY_C)
+		return beside;
+	/* a whole stack without any: the program turns a loop of its own */
 	if (f->site.function && f->site.lang == STORE_LANG_PYTHON)
-		return FAMILY_ASYNCIO;
+		return f->site.from_module && !f->tasks.n ? FAMILY_C : FAMILY_ASYNCIO;
 	if (f->site.function && f->site.lang == STORE_LANG_JS)
 		return FAMILY_NODE;
 	for (size_t r = 0; r < 2; r++)
@@ -309,6 +326,13 @@ static const char *fix_of(struct analysis *a, const struct finding *f)
 	static const char *const instead[FAMILY_COUNT] = {
 		[FAMILY_C] = "call it in a thread, or use its non-blocking calls.",
 		[FAMILY_ASYNCIO] = "run it in `await asyncio.to_thread(...)`, or use an async one.",
+		[FAMILY_TWISTED] =
+			"run it in `threads.deferToThread(...)`, or use one for Twisted.",
+		[FAMILY_TRIO] =
+			"run it in `await trio.to_thread.run_sync(...)`, or use one for trio.",
+		[FAMILY_GEVENT] =
+			"call it in `gevent.get_hub().threadpool.apply(...)`, or use one for "
+			"gevent.",
 		[FAMILY_NODE] =
 			"use its asynchronous calls, or call it in a `worker_threads` worker.",
 		[FAMILY_LIBUV] = "call it in `uv_queue_work()`, or use its non-blocking calls.",

@@ -23,6 +23,12 @@ const struct rule rule_table[] = {
 		.check = rule_check_blocks,
 		.fix = {[FAMILY_C] = "Arm a timer of the loop instead of sleeping in a callback.",
 			[FAMILY_ASYNCIO] = "Use `await asyncio.sleep()` instead of `time.sleep()`.",
+			[FAMILY_TWISTED] =
+				"Use `reactor.callLater()`, or `task.deferLater()`, instead of "
+				"`time.sleep()`.",
+			[FAMILY_TRIO] = "Use `await trio.sleep()` instead of `time.sleep()`.",
+			[FAMILY_GEVENT] = "Use `gevent.sleep()` instead of `time.sleep()`, or "
+					  "`gevent.monkey.patch_all()` before all other imports.",
 			[FAMILY_NODE] = "Use `await setTimeout()` of `timers/promises` instead of "
 					"`Atomics.wait()` or a synchronous sleep.",
 			[FAMILY_LIBUV] =
@@ -39,6 +45,12 @@ const struct rule rule_table[] = {
 		.fix = {[FAMILY_C] = "Hand file I/O to a thread or to io_uring; fsync belongs in a "
 				     "background thread.",
 			[FAMILY_ASYNCIO] = "Run it with `await asyncio.to_thread(...)`.",
+			[FAMILY_TWISTED] = "Run it with `threads.deferToThread(...)`.",
+			[FAMILY_TRIO] = "Run it with `await trio.to_thread.run_sync(...)`, or use "
+					"`trio.open_file()`.",
+			[FAMILY_GEVENT] =
+				"Run it with `gevent.get_hub().threadpool.apply(...)`: no patch "
+				"makes files wait.",
 			[FAMILY_NODE] = "Use `fs.promises` instead of the `*Sync` calls.",
 			[FAMILY_LIBUV] = "Use `uv_fs_*` with a callback, or `uv_queue_work()`.",
 			[FAMILY_LOOPSCOPE] =
@@ -58,6 +70,16 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Use an asyncio client (`asyncio.open_connection()`, an async "
 				"driver), or `await asyncio.to_thread(...)`.",
+			[FAMILY_TWISTED] =
+				"Use a client for Twisted (`twisted.internet.endpoints`, `treq`), "
+				"or `threads.deferToThread(...)`.",
+			[FAMILY_TRIO] =
+				"Use a client for trio (`trio.open_tcp_stream()`, `httpx`), or "
+				"`await trio.to_thread.run_sync(...)`.",
+			[FAMILY_GEVENT] =
+				"Use `gevent.socket`, or `gevent.monkey.patch_all()` before all "
+				"other imports; call clients in C in "
+				"`gevent.get_hub().threadpool.apply(...)`.",
 			[FAMILY_NODE] =
 				"Use the asynchronous API of the client; no synchronous request "
 				"on the main thread.",
@@ -80,6 +102,14 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Use `await asyncio.create_subprocess_exec(...)` instead of "
 				"`subprocess.run()`.",
+			[FAMILY_TWISTED] =
+				"Use `utils.getProcessOutput()` or `reactor.spawnProcess()` "
+				"instead of `subprocess.run()`.",
+			[FAMILY_TRIO] =
+				"Use `await trio.run_process(...)` instead of `subprocess.run()`.",
+			[FAMILY_GEVENT] =
+				"Use `gevent.subprocess`, or `gevent.monkey.patch_all()` before "
+				"all other imports.",
 			[FAMILY_NODE] = "Use `execFile()` or `spawn()` instead of `execSync()` or "
 					"`spawnSync()`.",
 			[FAMILY_LIBUV] = "Use `uv_spawn()` with an exit callback.",
@@ -115,6 +145,15 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Use `asyncio.Lock` among tasks; take a `threading.Lock`, or a "
 				"lock on a file, only in `await asyncio.to_thread(...)`.",
+			[FAMILY_TWISTED] = "Use `defer.DeferredLock` on the reactor; take a "
+					   "`threading.Lock`, or a lock on a file, only in "
+					   "`threads.deferToThread(...)`.",
+			[FAMILY_TRIO] =
+				"Use `trio.Lock` among tasks; take a `threading.Lock`, or a lock "
+				"on a file, only in `await trio.to_thread.run_sync(...)`.",
+			[FAMILY_GEVENT] =
+				"Use `gevent.lock.RLock` among greenlets; take a lock that other "
+				"threads hold only in `gevent.get_hub().threadpool.apply(...)`.",
 			[FAMILY_NODE] =
 				"Use `Atomics.waitAsync()`, or post a message between the workers.",
 			[FAMILY_LIBUV] =
@@ -173,6 +212,14 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Move it to a process pool (`loop.run_in_executor()`), or yield "
 				"with `await asyncio.sleep(0)` between slices.",
+			[FAMILY_TWISTED] = "Move it to another process, or cut it into slices with "
+					   "`task.cooperate()`.",
+			[FAMILY_TRIO] =
+				"Move it to another process, or yield with `await trio.sleep(0)` "
+				"between slices.",
+			[FAMILY_GEVENT] =
+				"Move it to another process, or yield with `gevent.sleep(0)` "
+				"between slices.",
 			[FAMILY_NODE] = "Use the asynchronous form of a `*Sync` call, move it to a "
 					"`worker_threads` worker, or yield with `setImmediate()` "
 					"between slices.",
@@ -220,6 +267,15 @@ const struct rule rule_table[] = {
 			[FAMILY_ASYNCIO] =
 				"Look at the split and the stacks of the stalls; run what "
 				"waits with `await asyncio.to_thread(...)`.",
+			[FAMILY_TWISTED] =
+				"Look at the split and the stacks of the stalls; run what waits "
+				"with `threads.deferToThread(...)`.",
+			[FAMILY_TRIO] =
+				"Look at the split and the stacks of the stalls; run what waits "
+				"with `await trio.to_thread.run_sync(...)`.",
+			[FAMILY_GEVENT] =
+				"Look at the split and the stacks of the stalls; run what waits "
+				"with `gevent.get_hub().threadpool.apply(...)`.",
 			[FAMILY_NODE] = "Look at the split and the stacks of the stalls; use "
 					"`fs.promises`, or another asynchronous form, instead of "
 					"the `*Sync` calls.",

@@ -8,9 +8,6 @@
 
 #include "analysis/analysis.h"
 
-/* In whose terms a fix is written. */
-enum family { FAMILY_C, FAMILY_ASYNCIO, FAMILY_NODE, FAMILY_LIBUV, FAMILY_LOOPSCOPE, FAMILY_COUNT };
-
 struct rule {
 	const char *id;
 	const char *summary; /* what it finds, for docs and lists */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 
 /* "libc" matches libc.so.6 and libc-2.31.so, not libcurl.so.4. */
 static bool is_library(const char *base, const char *name)
@@ -80,33 +81,14 @@ static bool is_c_library(const char *file)
 {
 	return strstr(file, "/include/c++/") || !strncmp(file, "/usr/lib/gcc", 12) ||
 	       (!strncmp(file, "/usr/include/", 13) && strstr(file, "/bits/")) ||
-	       !strncmp(file, "/rustc/", 7);
-}
-
-/* Where the name of a C++ function begins: before it may stand what it returns, and words in
- * brackets, as in "void (anonymous namespace)::f<int>(int)". */
-static const char *bare_name(const char *function)
-{
-	const char *name = function;
-	int depth = 0;
-
-	for (const char *at = function; *at; at++) {
-		if (!depth && ((*at == '(' && at != name) || !strncmp(at, "operator", 8)))
-			break;
-		if (strchr("(<[", *at))
-			depth++;
-		else if (strchr(")>]", *at) && depth)
-			depth--;
-		else if (!depth && *at == ' ')
-			name = at + 1;
-	}
-	return name;
+	       !strncmp(file, "/rustc/", 7) || !strncmp(file, "library/std/src/", 16) ||
+	       !strncmp(file, "library/core/src/", 17) || !strncmp(file, "library/alloc/src/", 18);
 }
 
 /* A function of the C++ library that was made for the program, and lies in its file. */
 static bool is_template(const char *function)
 {
-	const char *name = bare_name(function);
+	const char *name = lsc_bare_name(function);
 
 	return !strncmp(name, "std::", 5) || !strncmp(name, "__gnu_cxx::", 11);
 }
@@ -140,6 +122,33 @@ bool site_is_dispatch(const struct store_frame *f)
 	return f->lang == STORE_LANG_JS && f->file && is_js_library(f->file);
 }
 
+/* The framework of Python that a frame is of; FAMILY_C: none. Greenlets begin in a module in C,
+ * which gevent brings along. */
+static enum family framework_of(const struct store_frame *f)
+{
+	static const struct {
+		const char *folder;
+		enum family family;
+	} folders[] = {{"/twisted/internet/", FAMILY_TWISTED},
+		       {"/trio/_core/", FAMILY_TRIO},
+		       {"/gevent/", FAMILY_GEVENT},
+		       {"/_greenlet.", FAMILY_GEVENT},
+		       {"/tornado/", FAMILY_ASYNCIO},
+		       {"/uvloop/", FAMILY_ASYNCIO}};
+	const char *path = f->lang == STORE_LANG_PYTHON ? f->file : f->module;
+
+	if (!path || (f->lang != STORE_LANG_PYTHON && f->lang != STORE_LANG_NATIVE))
+		return FAMILY_C;
+	if (is_python_library(path))
+		return strstr(path, "/asyncio/") ? FAMILY_ASYNCIO : FAMILY_C;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(folders); i++) {
+		const char *packages_at = strstr(path, "-packages/");
+		if (packages_at && strstr(packages_at, folders[i].folder))
+			return folders[i].family;
+	}
+	return FAMILY_C;
+}
+
 static const char *const packages[] = {"/site-packages/", "/dist-packages/", "/node_modules/"};
 
 /* Of a file that was installed beside the application: packages, their start scripts, shared
@@ -164,7 +173,7 @@ static bool is_dependency(const struct store_frame *f)
 {
 	if (f->lang == STORE_LANG_NATIVE && f->module && f->file &&
 	    (!strncmp(f->file, "/usr/include/", 13) ||
-	     !strncmp(f->file, "/usr/local/include/", 19) || strstr(f->file, "/.cargo/registry/")))
+	     !strncmp(f->file, "/usr/local/include/", 19) || strstr(f->file, "cargo/registry/")))
 		return true;
 	return is_installed(f);
 }
@@ -214,8 +223,14 @@ void site_find(const struct store_stack *stack, struct site *ret)
 	int best_rank = RANK_KERNEL; /* a kernel function is nobody's site */
 
 	*ret = (struct site){0};
+	enum family framework = FAMILY_C;
+	bool from_module = false;
 	for (size_t i = 0; i < stack->nframes; i++) {
 		const struct store_frame *f = &stack->frames[i];
+		if (framework == FAMILY_C)
+			framework = framework_of(f);
+		from_module = from_module || (f->lang == STORE_LANG_PYTHON && f->function &&
+					      !strcmp(f->function, "<module>"));
 		if (rank(f) > best_rank) {
 			best = f;
 			best_rank = rank(best);
@@ -224,6 +239,8 @@ void site_find(const struct store_stack *stack, struct site *ret)
 		if (!site_is_runtime(f) && is_installed(f))
 			library = f;
 	}
+	ret->framework = framework;
+	ret->from_module = from_module;
 	if (!best)
 		return;
 	ret->rank = best_rank;

@@ -406,7 +406,8 @@ def asyncio_app(selector):
 
 # Every app by its name: what CMakeLists.txt lists.
 APP = {
-    **{name: (lambda name=name: CApp(name)) for name in ("epoll", "poll", "select", "uv", "event", "ev", "glib", "sd")},
+    **{name: (lambda name=name: CApp(name)) for name in ("epoll", "poll", "select", "uv", "event", "ev", "glib", "sd",
+                                                          "tevent")},
     "uring": UringApp,
     "park": ParkApp,
     "workers": WorkersApp,

@@ -12,10 +12,11 @@ import harness
 from harness import SLACK, Attach, Case, Process, describe, pause, rng
 from runner import alone, calm, for_each
 
+DEEP = pathlib.Path(os.environ["LSC_BIN"]).parent / "tests/e2e/deep"
 CALLBACKS = pathlib.Path(os.environ["LSC_BIN"]).parent / "tests/e2e/callbacks"
 # What each library is given by tests/apps, and what the bare loops call.
-BY_APP = {"uv": "on_poll", "event": "on_event", "ev": "on_io", "glib": "on_fd", "sd": "on_io", "epoll": "serve",
-          "poll": "serve", "select": "serve", "uring": "serve"}
+BY_APP = {"uv": "on_poll", "event": "on_event", "ev": "on_io", "glib": "on_fd", "sd": "on_io", "tevent": "on_fd",
+          "epoll": "serve", "poll": "serve", "select": "serve", "uring": "serve"}
 
 
 @calm
@@ -48,6 +49,37 @@ class Callbacks(Case):
             fixes = [finding["fix"] for finding in self.report["findings"] if stall["id"] in finding["stall_ids"]]
             self.assertTrue(fixes, describe(self.report))
             self.assertEqual({"uv_" in fix for fix in fixes}, {name == "uv"}, fixes)
+
+    def test_deep_below_it(self):
+        """All of the stack is there, also of the first long block at a place, where the kernel side copies but the share of
+        it that short ones are to pay for. What is beyond 32 KiB is said to lack."""
+        with Process([DEEP]) as process:
+            process.next_line("running")
+            with Attach(process.pid, self.capture) as attach:
+                truths, depths = [], []
+                for least, most in ((2, 4), (7, 12), (18, 27), (40, 60)):
+                    depth = rng.randint(least, most)
+                    pause(0.2, 0.4)
+                    process.ask(f"{depth} 0.0002 {rng.randint(5, 20)}")
+                    for _ in range(3):  # the first is unexpected, those after it are not
+                        pause(0.05, 0.2)
+                        truths.append(process.ask(f"{depth} {rng.uniform(0.06, 0.1):.3f}"))
+                        depths.append(depth)
+                pause(0.4, 0.6)
+                report = attach.stop()
+        for stall, depth in zip(self.assertStalls(report, truths, "sleep"), depths):
+            [stack] = [stack for stack in report["stacks"] if stack["id"] == stall["stack"]]
+            functions = [frame["function"] for frame in stack["frames"]]
+            at = functions.index("rest")
+            told = f"{depth} deep: {functions}; {describe(report)}"
+            self.assertEqual(stack["truncated"], depth > 30, told)
+            if depth > 30:
+                self.assertEqual(set(functions[at + 1:]), {"descend"}, told)
+                self.assertGreater(len(functions) - at, 28, told)
+            else:
+                self.assertEqual(stall["task"]["name"], "serve", told)
+                self.assertEqual(functions[at:at + depth + 4], ["rest"] + ["descend"] * (depth + 1) + ["serve", "main"],
+                                 told)
 
     @alone
     def test_of_one_that_computes(self):

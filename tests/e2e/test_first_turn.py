@@ -2,8 +2,8 @@
 """The first turn of a loop that is seen: one that idled when the watch began, and one that was held then."""
 import json
 
-from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, rng
-from test_live import plant
+from harness import HERE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, rng, wait_until
+from test_live import Events, Live, plant
 
 
 def idle():
@@ -19,7 +19,20 @@ def turn(process):
         pause(0.1, 0.2)
 
 
-class FirstTurn(Case):
+class FirstTurn(Live):
+    def test_the_first_turn_is_told_at_once_and_with_its_function(self):
+        """Though none follows that would make it more certain where the thread idles."""
+        with idle() as process, Events(process.pid, self.capture) as attach:
+            pause(0.5, 1)
+            truth = plant(process, f"sleep {rng.uniform(0.1, 0.3):.3f}")
+            [stall] = wait_until(lambda: attach.stalls(False), 5, "its line")
+            self.assertSoon(stall, truth["end_ns"])
+            self.assertEqual(stall["frames"][0], "order (idle.py:23)")
+            report = attach.stop()
+        [stall] = self.planted(report)
+        self.assertStall(stall, truth["ns"], "sleep", report)
+        self.assertEqual(stall["confidence"], "observed", describe(report))
+
     def test_the_first_turn_is_a_stall_however_many_samples_are_taken_in_it(self):
         with idle() as process, Attach(process.pid, self.capture) as attach:
             pause()

@@ -17,6 +17,7 @@ from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Proce
                      wait_until)
 from runner import alone, calm, for_each
 from test_overhead import children
+from test_redis import Redis
 
 # A task that sleeps for good in a function; another thread tells its frames from its coroutine on.
 HANGS = """import asyncio, json, sys, threading, time
@@ -359,6 +360,64 @@ class Host(Case):
         wait_until(lambda: programs() <= before, 2, "end of the kernel's programs, which it frees by and by")
 
 
+RESTS = """
+import sys, time
+
+def {0}(seconds):
+    {1}
+
+def outer(seconds):
+    {0}(seconds)
+    print("over", flush=True)
+
+print("began", flush=True)
+outer(60)
+"""
+
+
+@calm
+class Held(Case):
+    """A first thread that turns no loop while it is looked at."""
+
+    def assertHeld(self, pid, state, syscall, *leaf, status=0):
+        document = ps(pid, status=status)
+        held = document["main_thread"]
+        self.assertEqual((held["tid"], held["state"], held["syscall"]), (pid, state, syscall), held)
+        self.assertGreaterEqual(held["for_ns"], 1000 * MS)
+        self.assertEqual(held["frames"][:len(leaf)], list(leaf), held)
+
+    def test_a_server_in_c_that_sleeps_and_one_that_turns_again(self):
+        with Redis(self.dir) as redis:
+            with Process(["redis-cli", "-s", redis.socket, "debug", "sleep", "4"]) as client:
+                syscall = pathlib.Path(f"/proc/{redis.pid}/syscall")
+                wait_until(lambda: syscall.read_text().split()[0] == "230", 5, "its clock_nanosleep")
+                self.assertHeld(redis.pid, "sleeps", "clock_nanosleep", "debugCommand", "call", "processCommand", status=1)
+                client.next_line("OK")
+            self.assertIsNone(ps(redis.pid)["main_thread"])
+
+    def test_python_that_sleeps_and_what_it_is_in(self):
+        name = f"rest_{rng.randint(100, 999)}"
+        program = self.dir / "rests.py"
+        program.write_text(RESTS.format(name, "time.sleep(seconds)"))
+        with Process([PYTHON, program]) as target:
+            target.next_line("began")
+            self.assertHeld(target.pid, "sleeps", "clock_nanosleep", f"{name} (rests.py:5)", "outer (rests.py:8)",
+                            "<module> (rests.py:12)", status=1)
+
+    def test_node_that_computes(self):
+        name = f"work{rng.randint(100, 999)}"
+        script = f"function {name}() {{ for (;;) Math.sqrt(2); }}\nsetTimeout(() => {name}(), 100); console.log('began')"
+        with Process(["node", "-e", script]) as target:
+            target.next_line("began")
+            wait_until(lambda: ps(target.pid)["main_thread"], 20, "that it computes")
+            self.assertHeld(target.pid, "runs", None, f"{name} ([eval]:1)", "(anonymous) ([eval]:2)")
+
+    def test_one_that_goes_from_one_thing_to_the_next(self):
+        with Process(["bash", "-c", "echo began; while :; do sleep 0.1; done"]) as target:
+            target.next_line("began")
+            self.assertIsNone(ps(target.pid, status=1)["main_thread"])
+
+
 @calm
 class Refused(Case):
     def assertSays(self, text, status, *argv, program=(LOOPSCOPE,)):
@@ -385,7 +444,10 @@ class Refused(Case):
 
     def test_a_process_without_a_loop(self):
         with Process(["sleep", "100"]) as target:
-            self.assertSays(f"process {target.pid} (sleep): no event loop found", 1, target.pid)
+            done = run(LOOPSCOPE, "ps", target.pid, status=1)
+            self.assertEqual(done.stderr, f"loopscope ps: process {target.pid} (sleep): no event loop found\n")
+            self.assertRegex(done.stdout, rf"\Athread {target.pid} sleep turns no loop: "
+                             r"it has been in clock_nanosleep for \d.* s and more:\n(    .+\n)+\Z")
             document = ps(target.pid, status=1)
             self.assertEqual((document["loops"], document["tasks"], document["comm"]), ([], [], "sleep"))
 

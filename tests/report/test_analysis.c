@@ -68,6 +68,12 @@ static void the_site_is_the_innermost_frame_of_the_application(void **state)
 		{{"native|sleep|/rustc/9fc6b431/library/std/src/thread/mod.rs|80|/srv/app",
 		  "native|app::settle|/srv/src/main.rs|15|/srv/app", NULL},
 		 "app::settle"},
+		{{"native|std::sys::futex::wait|library/std/src/sys/pal/unix/futex.rs|73|/srv/app",
+		  "native|app::take|src/main.rs|7|/srv/app", NULL},
+		 "app::take"},
+		{{"native|poll|/usr/share/cargo/registry/tokio-1.24.2/src/task.rs|7|/srv/app",
+		  "native|app::serve|src/main.rs|9|/srv/app", NULL},
+		 "app::serve"},
 		{{"native|void std::__introsort_loop<int*, long>(int*, int*)|||/srv/app",
 		  "native|std::vector<int> (anonymous namespace)::sorted<int>(int)|||/srv/app",
 		  NULL},
@@ -119,6 +125,60 @@ static void one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runt
 	assert_int_equal(a.findings[0].site.line, 9);
 	assert_non_null(strstr(a.findings[0].fix, "await asyncio.sleep()"));
 	analysis_done(&a);
+}
+
+static void a_fix_speaks_the_framework_of_python_that_is_nearest(void **state)
+{
+	(void)state;
+#define DEBIAN "/usr/lib/python3/dist-packages/"
+	static const struct {
+		const char *caller, *beyond;
+		const char *fix; /* how it begins */
+	} cases[] = {
+		{"python|run|/usr/lib/python3.11/asyncio/events.py|80|", NULL,
+		 "Use `await asyncio.sleep()`"},
+		{"python|_execute|" DEBIAN "tornado/web.py|1713|", NULL,
+		 "Use `await asyncio.sleep()`"},
+		{"python|run|" DEBIAN "twisted/internet/base.py|991|", NULL,
+		 "Use `reactor.callLater()`"},
+		{"python|run|" DEBIAN "twisted/internet/base.py|991|",
+		 "python|run|/usr/lib/python3.11/asyncio/events.py|80|",
+		 "Use `reactor.callLater()`"},
+		{"python|unrolled_run|/srv/venv/lib/python3.12/site-packages/trio/_core/"
+		 "_run.py|2002|",
+		 NULL, "Use `await trio.sleep()`"},
+		{"python|run|" DEBIAN "gevent/baseserver.py|34|", NULL, "Use `gevent.sleep()`"},
+		{"native|begin|||" DEBIAN "greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so",
+		 NULL, "Use `gevent.sleep()`"},
+		{"python|run|" DEBIAN "gunicorn/workers/sync.py|82|",
+		 "python|<module>|/usr/bin/gunicorn|8|", "Arm a timer of the loop"},
+		{"python|run|/srv/trio/_core/run.py|3|", NULL, /* is no package */
+		 "Use `await asyncio.sleep()`"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f;
+		struct analysis a;
+		const char *frames[] = {"native|clock_nanosleep|||/lib/libc.so.6",
+					"python|save|/srv/app.py|3|", cases[i].caller,
+					cases[i].beyond, NULL};
+
+		fixture_begin(&f, NULL);
+		fixture_stack(&f, 1, frames);
+		bool plain = cases[i].fix[0] == 'A';
+		fixture_stack(&f, 2,
+			      plain ? (const char *const[]){"python|<module>|/srv/app.py|9|", NULL}
+				    : (const char *const[]){"python|other|/srv/app.py|9|", NULL});
+		fixture_stall(&f, 1, 1000, 60, LSC_CAUSE_SLEEP, "clock_nanosleep", 1);
+		fixture_stall(&f, 2, 2000, 90, LSC_CAUSE_SLEEP, "clock_nanosleep", 2);
+		fixture_analyse(&f, &a);
+		assert_int_equal(a.nfindings, 2);
+		/* the other's stack is cut: its loop is the same */
+		for (size_t k = 0; k < a.nfindings; k++)
+			if (strncmp(a.findings[k].fix, cases[i].fix, strlen(cases[i].fix)) != 0)
+				fail_msg("%zu: %s", i, a.findings[k].fix);
+		analysis_done(&a);
+	}
 }
 
 static void a_program_without_names_has_one_finding_whatever_its_build(void **state)
@@ -539,6 +599,7 @@ int main(void)
 		cmocka_unit_test(the_site_is_the_innermost_frame_of_the_application),
 		cmocka_unit_test(
 			one_site_is_one_finding_with_the_worst_line_and_fixes_speak_the_runtime),
+		cmocka_unit_test(a_fix_speaks_the_framework_of_python_that_is_nearest),
 		cmocka_unit_test(a_program_without_names_has_one_finding_whatever_its_build),
 		cmocka_unit_test(a_fix_names_the_library_that_waits_for_the_application),
 		cmocka_unit_test(a_block_without_its_language_is_of_the_call_that_holds_the_loop),

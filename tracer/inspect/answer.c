@@ -2,6 +2,7 @@
 /* The worker's side of message_result_read(). */
 #include "inspect/answer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -16,6 +17,76 @@ void answer_init(struct answer *a, uint64_t cookie)
 /* The C++ library's own demangler; it bounds its recursion. Its headers are C++. */
 char *__cxa_demangle(const char *mangled, char *buf, size_t *size, int *status);
 
+/* Rust's older names are those of C++ with a hash at the end, and what C++ has no letters for in
+ * dollars: "_$LT$app..Order$u20$as$u20$app..Settle$GT$::settle::h0123456789abcdef". */
+#define RUST_HASH 19 /* "::h" and 16 digits */
+
+static bool is_rust(const char *plain, size_t n)
+{
+	return n > RUST_HASH && !strncmp(plain + n - RUST_HASH, "::h", 3) &&
+	       strspn(plain + n - 16, "0123456789abcdef") == 16;
+}
+
+/* What stands at an escape, and how long that is; 0: it is none. */
+static size_t escape(const char *at, char *ret)
+{
+	static const struct {
+		const char *code;
+		char plain;
+	} codes[] = {{"$LT$", '<'},  {"$GT$", '>'},   {"$LP$", '('},  {"$RP$", ')'},
+		     {"$RF$", '&'},  {"$BP$", '*'},   {"$C$", ','},   {"$SP$", '@'},
+		     {"$u20$", ' '}, {"$u7b$", '{'},  {"$u7d$", '}'}, {"$u5b$", '['},
+		     {"$u5d$", ']'}, {"$u27$", '\''}, {"$u2b$", '+'}, {"$u3b$", ';'},
+		     {"$u22$", '"'}};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(codes); i++) {
+		size_t n = strlen(codes[i].code);
+		if (!strncmp(at, codes[i].code, n)) {
+			*ret = codes[i].plain;
+			return n;
+		}
+	}
+	return 0;
+}
+
+/* In place: it only gets shorter. */
+static void decode_rust(char *name)
+{
+	char *to = name;
+	size_t n;
+
+	name[strlen(name) - RUST_HASH] = '\0';
+	for (const char *at = name; *at;) {
+		bool begins = at == name || at[-1] == ':';
+		if (begins && at[0] == '_' && at[1] == '$') {
+			at++;
+		} else if ((n = escape(at, to))) {
+			at += n;
+			to++;
+		} else if (at[0] == '.' && at[1] == '.') {
+			*to++ = ':';
+			*to++ = ':';
+			at += 2;
+		} else {
+			*to++ = *at++;
+		}
+	}
+	*to = '\0';
+}
+
+static char *demangle(const char *name)
+{
+	const char *clone = strstr(name, ".llvm."); /* and a number of its module */
+	lsc_autofree char *head = clone ? strndup(name, (size_t)(clone - name)) : NULL;
+
+	if (clone && !head)
+		return NULL;
+	char *plain = __cxa_demangle(head ? head : name, NULL, NULL, NULL);
+	if (plain && is_rust(plain, strlen(plain)))
+		decode_rust(plain);
+	return plain;
+}
+
 char *answer_plain(const char *name)
 {
 	size_t len = strnlen(name, MESSAGE_TEXT_MAX), bare = strcspn(name, "@");
@@ -25,7 +96,7 @@ char *answer_plain(const char *name)
 	/* the linker writes a symbol's version behind it, into .symtab: "read@@GLIBC_2.2.5" */
 	if (bare && bare < len)
 		return strndup(name, bare);
-	return strncmp(name, "_Z", 2) == 0 ? __cxa_demangle(name, NULL, NULL, NULL) : NULL;
+	return strncmp(name, "_Z", 2) == 0 ? demangle(name) : NULL;
 }
 
 static bool find(const struct answer *a, const char *key, uint32_t *ret_offset)

@@ -101,6 +101,18 @@ static bool take_handles(struct inspector *ins, size_t size)
 	return true;
 }
 
+/* A copied stack, before the answer. False: it is none. */
+static bool take_copy(struct inspector *ins, size_t size)
+{
+	struct inspector_result result = {.cookie = ins->job->message.cookie};
+
+	if (ins->job->message.kind != MESSAGE_COPY ||
+	    message_copy_read(ins->buf, size, result.cookie, &result.copy, &result.copy_size) < 0)
+		return false;
+	ins->fn(&result, ins->arg);
+	return true;
+}
+
 /* Some tasks, before the answer. False: it is no such page. */
 static bool take_page(struct inspector *ins, size_t size, uint64_t now_ns)
 {
@@ -163,8 +175,8 @@ bool heard_take(struct inspector *ins, size_t size, uint64_t now_ns)
 		take_result(ins, &result, size, now_ns);
 		return true;
 	}
-	if (ins->activity == UNWINDING &&
-	    (take_want(ins, size) || take_page(ins, size, now_ns) || take_handles(ins, size)))
+	if (ins->activity == UNWINDING && (take_want(ins, size) || take_page(ins, size, now_ns) ||
+					   take_handles(ins, size) || take_copy(ins, size)))
 		return true;
 	if (size != sizeof(status))
 		return false;

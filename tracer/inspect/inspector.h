@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 
+#define INSPECTOR_REG_SP     7 /* DWARF's number of it, by which they are in order */
 #define INSPECTOR_STACK_MAX  (32 * 1024)
 #define INSPECTOR_FRAMES_MAX 128
 #define INSPECTOR_WORDS	     6
@@ -204,6 +205,8 @@ struct inspector_result {
 	/* Of inspector_handles(): before the answer, once, if there is a loop of libuv. */
 	const struct inspector_handle *handles; /* nhandles of them */
 	size_t nhandles, handles_omitted;
+	const void *copy; /* of inspector_copy(): before the answer, once; copy_size bytes */
+	size_t copy_size;
 	const char *debug_why; /* NULL, or why a separate debug file is not used; said once */
 	const char *jit_why;   /* NULL, or why code made at run time has no names; said once */
 	const char *why; /* NULL, or why frames are missing: "deadline", "target gone", ... one
@@ -262,6 +265,11 @@ struct inspector_sleeper {
  * result with `keeps` set. Copies all it needs. */
 int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int tid,
 			    const struct inspector_sleeper *sleeper);
+
+/* Copies the stack of a thread that sleeps, from INSPECTOR_RED_ZONE below its pointer on. Answered
+ * by a result with the copy, if it could be read, then by the last one. */
+int inspector_copy(struct inspector *ins, uint64_t cookie, int pid, int tid,
+		   const uint64_t regs[INSPECTOR_REGS]);
 
 /* Looks for a symbol in the target's files whose name holds `file` ("python"). Answered like a
  * stack, without frames. -EAGAIN when too many jobs wait (not answered then). */

@@ -259,6 +259,22 @@ int message_page_read(const void *buf, size_t size, uint64_t cookie, struct mess
 	return 0;
 }
 
+int message_copy_read(const void *buf, size_t size, uint64_t cookie, const void **ret,
+		      size_t *ret_size)
+{
+	struct message_copy m;
+
+	if (size < sizeof(m))
+		return -EBADMSG;
+	memcpy(&m, buf, sizeof(m));
+	if (m.kind != MESSAGE_STACK || m.cookie != cookie || !m.size ||
+	    m.size > INSPECTOR_STACK_MAX || size != sizeof(m) + m.size)
+		return -EBADMSG;
+	*ret = (const char *)buf + sizeof(m);
+	*ret_size = m.size;
+	return 0;
+}
+
 int message_handles_read(const void *buf, size_t size, uint64_t cookie,
 			 struct inspector_handle *ret, size_t *ret_n, size_t *ret_omitted)
 {

@@ -44,6 +44,9 @@ enum message_kind {
 	MESSAGE_HANDLE_LIST = 19, /* worker -> collector: struct message_handle_list and the rest */
 	MESSAGE_VERSION = 21, /* collector -> worker: struct message_job, a runtime's name with NUL;
 				 answered by MESSAGE_RESULT */
+	MESSAGE_COPY = 29,  /* collector -> worker: struct message_job; answered by a MESSAGE_STACK
+			       or  none, then MESSAGE_RESULT */
+	MESSAGE_STACK = 30, /* worker -> collector: struct message_copy and its bytes */
 	MESSAGE_SIDEFILE = 20, /* worker -> broker: struct message_sidefile, text; answered by a
 				  struct message_status of this kind, with the file if its value
 				  is 0 */
@@ -178,7 +181,7 @@ struct message_file {
 	uint32_t pad;
 	struct message_piece file;
 	struct message_stamp known; /* whose index the collector has; size 0: of none */
-	/* noffsets * uint64_t, then the path */
+				    /* noffsets * uint64_t, then the path */
 };
 
 #define MESSAGE_BUILD_ID_MAX (2 * 32 + 1) /* in hex, with its NUL */
@@ -280,6 +283,13 @@ struct message_wait {
 	uint32_t pad;
 };
 
+/* Some of a thread's memory, which follows. */
+struct message_copy {
+	uint32_t kind;
+	uint32_t size;
+	uint64_t cookie;
+};
+
 /* Handles of libuv, then texts as in a result. */
 struct message_handle_list {
 	uint32_t kind;
@@ -354,6 +364,10 @@ struct message_page_room {
 };
 int message_page_read(const void *buf, size_t size, uint64_t cookie, struct message_page_room *room,
 		      size_t *ret_ntasks);
+
+/* Checks a MESSAGE_STACK of size bytes with this cookie; *ret points into buf. 0 or -EBADMSG. */
+int message_copy_read(const void *buf, size_t size, uint64_t cookie, const void **ret,
+		      size_t *ret_size);
 
 /* Checks a MESSAGE_HANDLE_LIST of size bytes with this cookie; fills ret, INSPECTOR_HANDLES_MAX of
  * them; texts point into buf. 0 or -EBADMSG. */

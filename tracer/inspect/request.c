@@ -49,6 +49,15 @@ int inspector_unwind_asleep(struct inspector *ins, uint64_t cookie, int pid, int
 	return request_add(ins, pid, &head, NULL, NULL);
 }
 
+int inspector_copy(struct inspector *ins, uint64_t cookie, int pid, int tid,
+		   const uint64_t regs[INSPECTOR_REGS])
+{
+	struct message_job head = {.kind = MESSAGE_COPY, .cookie = cookie, .tid = tid};
+
+	memcpy(head.regs, regs, sizeof(head.regs));
+	return request_add(ins, pid, &head, NULL, NULL);
+}
+
 int inspector_find(struct inspector *ins, uint64_t cookie, int pid, int tid, const char *file,
 		   const char *symbol)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "inspect/answer.h"
+#include "inspect/greenlet.h"
 #include "inspect/kept.h"
 #include "inspect/perfmap.h"
 #include "inspect/pystack.h"
@@ -23,7 +24,6 @@
 #define LIVE_PAGES  32		 /* that one job may read from the target */
 #define LIVE_PAGE   4096ull
 #define REG_FP	    6
-#define REG_SP	    7
 
 struct unwind {
 	struct space *space;
@@ -71,7 +71,7 @@ static bool read_live(struct unwind *u, uint64_t address, Dwarf_Word *ret)
 static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *ret, void *arg)
 {
 	struct unwind *u = ((struct space *)arg)->unwind;
-	uint64_t above = address - (u->job->regs[REG_SP] - INSPECTOR_RED_ZONE);
+	uint64_t above = address - (u->job->regs[INSPECTOR_REG_SP] - INSPECTOR_RED_ZONE);
 
 	(void)dwfl;
 	if (above < u->job->size && u->job->size - above >= sizeof(*ret)) {
@@ -210,7 +210,8 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 	/* A read above the copy failed: what libdwfl says from here on is a guess by rbp. */
 	if (u->cut)
 		return stop(u, MESSAGE_WHY_NONE);
-	if (!dwfl_frame_pc(state, &pc, &activation) || dwfl_frame_reg(state, REG_SP, &sp) != 0)
+	if (!dwfl_frame_pc(state, &pc, &activation) ||
+	    dwfl_frame_reg(state, INSPECTOR_REG_SP, &sp) != 0)
 		return stop(u, MESSAGE_WHY_NO_CFI);
 	if (was_here(u, pc, sp))
 		return stop(u, MESSAGE_WHY_LOOP);
@@ -334,7 +335,8 @@ static bool is_v8_code(void *arg, uint64_t address, bool *ret_anonymous)
 static void keep_stack(struct unwind *u)
 {
 	struct kept *k = u->kept;
-	struct v8chain_stack stack = {.address = u->job->regs[REG_SP] - INSPECTOR_RED_ZONE,
+	struct v8chain_stack stack = {.address =
+					      u->job->regs[INSPECTOR_REG_SP] - INSPECTOR_RED_ZONE,
 				      .bytes = u->stack,
 				      .size = u->job->size};
 
@@ -350,17 +352,25 @@ static void keep_stack(struct unwind *u)
 		v8chain_read(u->v8, &stack, u->job->asleep, is_v8_code, u, &k->js);
 }
 
+/* Frames of the program's language that could not be read may be read the next time. */
+static bool is_worth_keeping(const struct unwind *u)
+{
+	if (u->job->python || u->v8)
+		return u->kept->js.n || (u->job->python && !u->kept->python.why);
+	return u->kept->size;
+}
+
 /* The job is run once more: with what was read of the thread now, and of its stack. */
 static void keep(struct unwind *u)
 {
 	struct message_result *head = &u->answer->head;
 
-	if (head->flags & MESSAGE_RESULT_KEPT || (!u->kept && !u->v8))
+	if (head->flags & MESSAGE_RESULT_KEPT || (!u->kept && !u->v8 && !u->job->asleep))
 		return;
 	if (!u->kept)
 		u->kept = kept_new(u->job->cookie);
 	keep_stack(u);
-	if (!u->kept->js.n && (!u->job->python || u->kept->python.why))
+	if (!is_worth_keeping(u))
 		return;
 	if (u->job->asleep)
 		read_words(u);
@@ -416,6 +426,8 @@ size_t unwind_run(struct space *s, const struct message_job *job, const uint8_t 
 		keep(&u);
 	if (s->v8 && s->v8->present && s->v8->why)
 		answer.head.language = s->v8->why;
+	if (whole)
+		greenlet_cut(&answer);
 	if (whole && job->python)
 		pystack_merge(&u.kept->python, &answer);
 	bool stays = answer.head.flags & MESSAGE_RESULT_KEEPS ||

@@ -16,6 +16,7 @@
 #include "inspect/message.h"
 #include "inspect/sandbox.h"
 #include "inspect/space.h"
+#include "inspect/stackcopy.h"
 #include "inspect/tasklist.h"
 #include "inspect/unwind.h"
 #include "inspect/version.h"
@@ -150,6 +151,8 @@ static size_t run_job(struct worker *w, const struct message_job *job, struct sp
 		return tasklist_run(s, job, w->collector, tell_phase, w, w->out);
 	case MESSAGE_VERSION:
 		return version_run(s, job, (const char *)data, tell_phase, w, w->out);
+	case MESSAGE_COPY:
+		return stackcopy_run(s, job, w->collector, w->out);
 	case MESSAGE_HANDLES:
 		return handlelist_run(s, job, data, w->collector, tell_phase, w, w->out);
 	}

@@ -119,8 +119,8 @@ static __always_inline __u64 stack_room(const struct task_struct *p, __u64 sp, _
 	return end > sp && end - sp < most ? (end - sp) & ~7ull : most;
 }
 
-/* Copies registers and stack of the current thread. */
-__noinline int stack_copy(struct stack_slot *s, bool nested)
+/* Copies registers and at most so much of the stack of the current thread. */
+__noinline int stack_copy(struct stack_slot *s, __u64 most)
 {
 	struct task_struct *p = bpf_get_current_task_btf();
 	struct pt_regs *r = (struct pt_regs *)bpf_task_pt_regs(p);
@@ -129,12 +129,13 @@ __noinline int stack_copy(struct stack_slot *s, bool nested)
 	if (!s)
 		return 0;
 	regs_copy(s->block.regs, r);
-	__u64 size = stack_room(p, from, nested ? PROBE_STACK_BYTES : PROBE_STACK_USUAL);
+	__u64 size = stack_room(p, from, most);
 	asm volatile("" : "+r"(size)); /* keeps the check on the register that is used */
 	if (size > PROBE_STACK_BYTES)
 		size = PROBE_STACK_BYTES;
 	if (size && !bpf_probe_read_user(s->stack, size, (void *)from)) {
 		s->block.stack_size = size;
+		s->block.cut = size == most;
 		return 0;
 	}
 	/* It ends sooner (a coroutine's), or a page is not there: page by page. One in the midst
@@ -149,12 +150,15 @@ __noinline int stack_copy(struct stack_slot *s, bool nested)
 			done = first;
 #pragma unroll
 		for (int i = 0; i < PROBE_STACK_BYTES / 4096 - 1; i++) {
+			if (first + i * 4096 >= size)
+				break;
 			if (!bpf_probe_read_user(s->stack + first + i * 4096, 4096,
 						 (void *)(from + first + i * 4096)))
 				done = first + (i + 1) * 4096;
 		}
 	}
 	s->block.stack_size = done;
+	s->block.cut = done >= most;
 	return 0;
 }
 
@@ -179,6 +183,15 @@ static __always_inline __u64 sleep_until(const struct thread_state *t, const __s
 	if (!plain || (__u64)time[0] > SLEEP_SECONDS)
 		return 0;
 	return t->off_ns + time[0] * 1000000000ull + time[1];
+}
+
+/* How much of the stack a block may need. What is deeper than a short copy is read while the block
+ * lasts, and copied the next time. */
+static __always_inline __u64 stack_most(const struct thread_state *t)
+{
+	if (!t->expected && !stall_is_known(t))
+		return PROBE_STACK_SHORT;
+	return t->cause == PROBE_CAUSE_NESTED ? PROBE_STACK_BYTES : PROBE_STACK_USUAL;
 }
 
 /* A block of a loop begins: keep what is only to be had now, in case it turns out long. */
@@ -210,7 +223,7 @@ static __always_inline void block_record(struct thread_state *t, struct stack_sl
 	if (copy_mask && bpf_get_prandom_u32() & copy_mask)
 		return;
 	count(COUNT_COPIES);
-	stack_copy(slot, t->cause == PROBE_CAUSE_NESTED);
+	stack_copy(slot, stack_most(t));
 }
 
 /* poll and select have their descriptors in memory: which one was looked at. */
@@ -303,7 +316,7 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state, bool b
 	t->call_ns = is_stopped(prev, state) ? 0 : t->off_ns;
 	t->told_ns = 0;
 	t->candidate = 0;
-	t->chained = 0;
+	t->chained = t->expected = 0;
 	t->fd_kind = FD_UNKNOWN;
 	t->waker_seen = t->waker_child = t->waker_exiting = 0;
 	t->waker_pid = 0;
@@ -315,9 +328,10 @@ __noinline int enter_block(struct thread_state *t, __u64 id, __u32 state, bool b
 		t->task = current_task_number(tid);
 	}
 	if (slot) {
-		slot->block.stack_size = 0;
+		slot->block.stack_size = slot->block.cut = 0;
 		aux = (struct aux *)slot->block.aux;
 		aux->type = AUX_NONE;
+		t->expected = long_site(slot, t->nr, t->sp) != NULL;
 	}
 	t->cause = block_begin_cause(t, prev, state, kind, aux);
 	if (slot)

@@ -13,6 +13,9 @@
 #include "base/cause.h"
 #include "base/histogram.h"
 
+#define RING_BYTES_MIN	  (8u << 20) /* powers of two */
+#define RING_BYTES_MAX	  (64u << 20)
+#define RING_BYTES_A_CPU  (4u << 20)
 #define PROBE_MAX_THREADS 32768 /* threads of targets with state in the kernel */
 #define PROBE_MAX_TARGETS 4096
 #define PROBE_TIDS	  (1u << 22) /* the kernel's own limit: numbers of threads are less */
@@ -24,6 +27,9 @@
 	32768 /* of nested waits: their callers keep event arrays on the stack                     \
 	       */
 #define PROBE_STACK_USUAL 16384
+/* Of blocks where no stall is expected: with its copy it leaves room in a cache. */
+#define PROBE_STACK_SHORT 6144
+#define LONG_SITES	  4 /* places of long blocks remembered per loop thread; a power of two */
 #define PROBE_SITES	  6 /* candidate waits remembered per thread */
 #define PROBE_AUX_BYTES	  160
 #define UNIX_PATH_BYTES	  108
@@ -262,7 +268,8 @@ struct thread_state {
 	__u8 waker_exiting;
 	/* what it waited for: the loop is over when none of it is open any more */
 	__u8 anchors;
-	__u8 pad[7];
+	__u8 expected; /* it was long at this place before */
+	__u8 pad[6];
 	struct wait_anchor {
 		__u64 id; /* of the file: another one with its number has another; 0 any */
 		__s64 fd; /* ~ of a ring's own number */
@@ -274,6 +281,16 @@ struct thread_state {
 	__u64 inside_ns; /* of the tick: so long its wait was seen to be open */
 	__u64 room[4];	 /* up to the end of the line of the cache */
 };
+
+#define SP_PARK 1024ull /* a driver's lock and its wait are about as deep as each other */
+
+/* Whether a sleep in a futex is idling if the thread's epoll set is one that others share. */
+static inline __attribute__((always_inline)) int probe_parks(const struct thread_state *t, __u64 sp,
+							     const __u64 *args)
+{
+	return t->confidence && t->primary_class == WAIT_EPOLL && !probe_futex_is_lock(args) &&
+	       sp + SP_PARK >= t->primary_top;
+}
 
 /* When the block began that the thread is in or comes from. */
 static inline __attribute__((always_inline)) __u64 block_began(const struct thread_state *t)
@@ -374,7 +391,9 @@ struct event_block {	/* also the head of a sample and of an owner; the stack cop
 	__u8 class;
 	__u32 stack_size;
 	__u32 owner; /* EVENT_OWNER: whose stack it is; e.tid is the loop's */
-	__u32 again; /* it was told before, up to an earlier wake-up; aux holds 64-bit values */
+	__u8 again;  /* it was told before, up to an earlier wake-up */
+	__u8 cut;    /* the stack may go on behind its copy */
+	__u8 pad[2]; /* aux holds 64-bit values */
 	char waker_comm[16];
 	__u8 aux[PROBE_AUX_BYTES]; /* by call: timespec, path, sockaddr; else struct aux_socket of
 				      the fd */
@@ -416,6 +435,14 @@ struct aux {
 struct stack_slot {
 	struct event_block block;
 	__u8 stack[PROBE_STACK_BYTES];
+	/* the thread's, not the block's */
+	struct long_site { /* of a block that was long */
+		__u64 sp;
+		__s32 nr;
+		__u32 vain; /* times in a row that it was not */
+	} sites[LONG_SITES];
+	__u32 next_site; /* to give way to another */
+	__u32 pad;
 };
 
 /* A thread whose stack is wanted while it runs: see owner.bpf.h. */
@@ -456,19 +483,10 @@ struct event_python {
 	struct python_frame frames[PYTHON_FRAMES]; /* leaf first; count of them */
 };
 
-#define PYTHON_SITES 4
-
 /* A loop's thread that runs Python. */
 struct python_thread {
-	__u64 state;	     /* the address of its thread state */
-	__u64 taken_ns;	     /* when its frames were last taken in a long tick */
-	struct python_site { /* of a block that was long */
-		__u64 sp;
-		__s32 nr;
-		__u32 vain; /* times in a row that it was not */
-	} sites[PYTHON_SITES];
-	__u32 next; /* to give way to another */
-	__u32 pad;
+	__u64 state;	/* the address of its thread state */
+	__u64 taken_ns; /* when its frames were last taken in a long tick */
 };
 
 struct event_process {

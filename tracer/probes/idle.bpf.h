@@ -202,8 +202,7 @@ static __always_inline bool idles_in_other(struct thread_state *t, __u64 id, __u
 {
 	if (t->other == OTHER_JOBS)
 		return sp == t->other_sp;
-	if (!t->confidence || t->primary_class != WAIT_EPOLL || probe_futex_is_lock(args) ||
-	    sp + SP_PARK < t->primary_top)
+	if (!probe_parks(t, sp, args))
 		return false;
 	if (t->other != OTHER_DRIVER && !driver_is_shared(id, t->primary_fd))
 		return false;
@@ -223,6 +222,20 @@ static __always_inline void enter_other(struct thread_state *t, __u64 id, __u64 
 	t->tick_ns = 0;
 	t->due_ns = 0;
 	t->off = OFF_IDLE;
+}
+
+/* It slept in a futex, as if in a block, before another thread was seen in its epoll set: the one
+ * that took its turn there meanwhile. */
+__noinline int was_parked(struct thread_state *t, __u64 id)
+{
+	if (!t || t->nr != NR_FUTEX || t->cause != LSC_CAUSE_LOCK || t->other != OTHER_NONE)
+		return 0;
+	__u64 args[4] = {t->args[0], t->args[1], t->args[2], t->args[3]};
+	if (!idles_in_other(t, id, t->sp, args))
+		return 0;
+	enter_other(t, id, t->off_ns);
+	t->call_ns = 0;
+	return 1;
 }
 
 /* It runs again after idling. */

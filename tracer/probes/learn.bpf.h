@@ -11,7 +11,6 @@
 #define SP_DRIFT       256ull	    /* CPython's depth moves by ~100 B while it specialises */
 #define SP_SELECT      (64ll << 10) /* CPython keeps 49 KiB of lists above the sets of select */
 #define SP_OTHER_STACK (8ll << 20)
-#define SP_PARK	       1024ull /* a driver's lock and its wait are about as deep as each other */
 #define SECOND	       1000000000ull
 
 /* The thread is in the wait that it idles in. */

@@ -7,12 +7,11 @@
 
 #include "event.h"
 
-#define RING_BYTES (16u << 20)
-
 const volatile __u32 only_tgid = 0; /* the one target, or 0: look into `targets` */
 enum { TARGET_LIVES = 1, TARGET_ENDED, TARGET_REUSED };
 __u32 only_state = TARGET_LIVES; /* of the one target */
 const volatile __u64 stall_ns = 10000000;
+const volatile __u64 ring_wake_bytes = 0; /* that lie in the ring: user space is woken up */
 const volatile __u8 follow = 0;
 const volatile __u8 exact = 0; /* each return from a wait is hooked: ticks need no precise mode */
 
@@ -29,7 +28,7 @@ __u64 counters[COUNT_MAX];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, RING_BYTES);
+	__uint(max_entries, RING_BYTES_MIN); /* at least: user space sets it by the CPUs */
 } events SEC(".maps");
 
 struct { /* user space maps it, too: it seeds, and reads what is going on without a system call */
@@ -129,8 +128,8 @@ static __always_inline __u64 wakeup_flags(void)
 {
 	/* Nobody waits for an event: user space looks every few ms. Only a filling ring wakes it.
 	 */
-	return bpf_ringbuf_query(&events, 0) > RING_BYTES / 4 ? BPF_RB_FORCE_WAKEUP
-							      : BPF_RB_NO_WAKEUP;
+	return bpf_ringbuf_query(&events, 0) > ring_wake_bytes ? BPF_RB_FORCE_WAKEUP
+							       : BPF_RB_NO_WAKEUP;
 }
 
 __noinline int emit_loop(struct thread_state *t, __u32 tgid, __u32 tid, __u64 now, int replaced)

@@ -56,7 +56,7 @@ __noinline int owner_sample(__u64 id, __u64 now)
 	struct event_block *b = &w->slot.block;
 	if (w->gil)
 		python_take(id >> 32 << 32 | waiter, now, w->gil, 0);
-	stack_copy(&w->slot, false);
+	stack_copy(&w->slot, PROBE_STACK_USUAL);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
 		size = 0;

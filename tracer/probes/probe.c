@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -208,6 +209,17 @@ static void choose_fentry(struct probe *p, bool wanted)
 		bpf_program__set_autoload(waits[i], true);
 }
 
+/* What all CPUs may write until user space has looked. Its pages are this process's, too. */
+static __u32 ring_bytes(void)
+{
+	int cpus = get_nprocs();
+	__u32 bytes = RING_BYTES_MIN;
+
+	while (bytes < RING_BYTES_MAX && cpus > 0 && bytes / RING_BYTES_A_CPU < (__u32)cpus)
+		bytes *= 2;
+	return bytes;
+}
+
 static int open_and_load(struct probe *p, const struct probe_options *o, bool fentry,
 			 struct lsc_err *err)
 {
@@ -220,13 +232,17 @@ static int open_and_load(struct probe *p, const struct probe_options *o, bool fe
 	p->skel->rodata->stall_ns = o->stall_ns;
 	p->skel->data->block_ns = o->block_ns;
 	p->skel->rodata->follow = o->follow;
+	p->skel->rodata->ring_wake_bytes = ring_bytes() / 4;
+	int r = bpf_map__set_max_entries(p->skel->maps.events, ring_bytes());
+	if (r < 0)
+		return load_error(p->skel->obj, r, err);
 	choose_fentry(p, fentry);
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
 	hooks_init(&p->hooks);
 	probe_victims_prepare(&p->victims, p->skel, &p->hooks);
-	int r = sched_bpf__load(p->skel);
+	r = sched_bpf__load(p->skel);
 	if (r < 0)
 		return load_error(p->skel->obj, r, err);
 	void *slots = mmap(NULL, SLOTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,

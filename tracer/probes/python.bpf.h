@@ -8,8 +8,8 @@
 #ifndef LSC_PROBES_PYTHON_H
 #define LSC_PROBES_PYTHON_H
 
+#include "expect.bpf.h"
 #include "gil.bpf.h"
-#include "learn.bpf.h"
 
 #define AREA	      127 /* of a frame, at most so much is read */
 #define CODE_AREA     255 /* of a code object */
@@ -22,7 +22,6 @@
 #define TEXT_STATE    32
 #define TEXT_HEAD     40
 #define TAKE_EVERY_NS 20000000ull
-#define VAIN_MAX      3
 
 struct python_scratch {
 	struct event_python e;
@@ -247,16 +246,6 @@ __noinline int python_sample(__u64 id, __u64 now)
 	return python_take(id, now, p ? p->state : 0, 0);
 }
 
-/* The place of a block among those that were long; NULL: none. */
-static __always_inline struct python_site *python_site(struct python_thread *p, __s32 nr, __u64 sp)
-{
-	for (int i = 0; i < PYTHON_SITES; i++)
-		if (p->sites[i].sp && p->sites[i].nr == nr &&
-		    sp - p->sites[i].sp + SP_DRIFT <= 2 * SP_DRIFT)
-			return &p->sites[i];
-	return NULL;
-}
-
 /* A block of a loop begins. Its frames are taken where a stall is expected, for it was long here
  * before, or known: the tick has lasted for half the threshold; then now and then. */
 __noinline int python_block(struct thread_state *t, __u64 id)
@@ -266,35 +255,11 @@ __noinline int python_block(struct thread_state *t, __u64 id)
 
 	if (!t || !p || !t->tick_ns)
 		return 0;
-	if (!python_site(p, t->nr, t->sp)) {
-		__u64 last = p->taken_ns > t->tick_ns ? p->taken_ns + TAKE_EVERY_NS : 0;
-		if (t->off_ns < t->tick_ns + stall_ns / 2 || t->off_ns < last)
-			return 0;
-	}
+	__u64 last = p->taken_ns > t->tick_ns ? p->taken_ns + TAKE_EVERY_NS : 0;
+	if (!t->expected && (!stall_is_known(t) || t->off_ns < last))
+		return 0;
 	p->taken_ns = t->off_ns;
 	t->chained = python_take(id, t->off_ns, p->state, 1) != 0;
-	return 0;
-}
-
-/* It ends after ns. */
-__noinline int python_block_ends(struct thread_state *t, __u64 id, __u64 ns)
-{
-	__u32 tid = id;
-	struct python_thread *p = bpf_map_lookup_elem(&python_threads, &tid);
-
-	if (!t || !p)
-		return 0;
-	struct python_site *s = python_site(p, t->nr, t->sp);
-	if (ns < stall_ns / 2) {
-		if (s && ++s->vain >= VAIN_MAX)
-			s->sp = 0;
-		return 0;
-	}
-	if (!s)
-		s = &p->sites[p->next++ % PYTHON_SITES];
-	s->nr = t->nr;
-	s->sp = t->sp;
-	s->vain = 0;
 	return 0;
 }
 

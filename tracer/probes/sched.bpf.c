@@ -45,8 +45,8 @@ __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 		t->longest_block_ns = d;
 		t->longest_block_start_ns = off;
 	}
-	if (have_gils && t->tick_ns && (t->chained || d >= stall_ns / 2))
-		python_block_ends(t, id, d);
+	if (t->tick_ns && is_loop(t) && (t->expected || d >= stall_ns / 2))
+		site_learn(t, id, d);
 	if (block_is_told(t, wake))
 		emit_block(t, id, now, wake, cause);
 	if (t->candidate) {
@@ -71,6 +71,8 @@ static __always_inline void came_back(struct thread_state *t, __u64 id, const st
 	if (now < off)
 		now = off;
 	__u64 delay = delay_true(t, p, said, now);
+	if (t->off == OFF_BLOCK)
+		was_parked(t, id);
 	if (t->off == OFF_BLOCK && t->cause == LSC_CAUSE_SLEEP && delay > SLEEP_DELAY_NS &&
 	    !is_interrupted(p))
 		delay = sleep_delay(t, now, delay);
@@ -245,7 +247,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	struct event_block *b = &slot->block;
 	if (have_gils)
 		python_sample(id, now);
-	stack_copy(slot, false);
+	stack_copy(slot, PROBE_STACK_USUAL);
 	__u32 size = b->stack_size;
 	if (size > PROBE_STACK_BYTES)
 		size = 0;

@@ -57,6 +57,18 @@ static void note_driver(struct probe *p, int pid, int tid, int fd)
 				     sizeof(shared), BPF_ANY);
 }
 
+bool probe_is_parked(struct probe *p, int pid, const struct thread_state *t)
+{
+	__u64 key = (__u64)(__u32)pid << 32 | (__u32)t->primary_fd;
+	__u32 owner;
+
+	return t->off == OFF_BLOCK && t->nr == NR_FUTEX && t->other == OTHER_NONE &&
+	       probe_parks(t, t->sp, (const __u64 *)t->args) &&
+	       bpf_map__lookup_elem(p->skel->maps.drivers, &key, sizeof(key), &owner, sizeof(owner),
+				    0) == 0 &&
+	       owner != t->tid;
+}
+
 /* 1 when it was placed, 0 when the kernel side knows the thread already. */
 static int place(struct probe *p, int tid, const struct thread_state *t)
 {
@@ -90,6 +102,11 @@ static int place(struct probe *p, int tid, const struct thread_state *t)
 	return r < 0 ? r : 1;
 }
 
+__u8 probe_seed_confidence(enum wait_class class)
+{
+	return class == WAIT_EPOLL ? 2 : 1;
+}
+
 int probe_seed(struct probe *p, const struct probe_sleeper *s, bool may_futex)
 {
 	struct thread_state t = {0};
@@ -103,7 +120,7 @@ int probe_seed(struct probe *p, const struct probe_sleeper *s, bool may_futex)
 	t.primary_class = (__u8)probe_wait_class(s->nr);
 	t.primary_last_ns = s->at_ns;
 	t.run_start_ns = s->at_ns;
-	t.confidence = 1;
+	t.confidence = probe_seed_confidence(t.primary_class);
 	t.main = may_futex;
 	t.off = OFF_IDLE;
 	t.off_ns = s->at_ns;

@@ -17,6 +17,9 @@ struct probe_sleeper {
 		delay_ns; /* what it had run, and waited for a CPU, until then or later */
 };
 
+/* How certain a wait is that a thread sleeps in when it is first looked at: one in an epoll set
+ * needs to be met but once more. */
+__u8 probe_seed_confidence(enum wait_class class);
 /* What a thread sleeps in at the attach is a first guess at its primary wait. may_futex: a futex
  * counts as idling (main threads). 1 when it was placed, 0 when the kernel side knows the thread
  * already, -errno. */
@@ -53,5 +56,9 @@ uint64_t probe_tick_begin(const struct probe *p, int tid);
 uint64_t probe_idle_since(const struct probe *p, int tid);
 /* It is in a block right now. A hint only. */
 bool probe_is_blocked(const struct probe *p, int tid);
+
+/* Whether a thread that sleeps in a futex idles there, because others take turns in its epoll set,
+ * which was not known when it fell asleep. */
+bool probe_is_parked(struct probe *p, int pid, const struct thread_state *t);
 
 #endif

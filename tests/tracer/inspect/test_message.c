@@ -315,6 +315,38 @@ static void handles_come_back_as_written_and_wrong_ones_are_refused(void **state
 	assert_int_equal(message_handles_read(list, size, 7, handles, &n, &omitted), -EBADMSG);
 }
 
+static void a_copy_comes_back_as_written_and_wrong_ones_are_refused(void **state)
+{
+	const struct message_copy good = {.kind = MESSAGE_STACK, .size = 16, .cookie = 7};
+	struct {
+		struct message_copy head;
+		uint8_t bytes[16];
+	} m = {.head = good, .bytes = "0123456789abcde"};
+	const struct message_copy wrong[] = {
+		{.kind = MESSAGE_COPY, .size = 16, .cookie = 7},
+		{.kind = MESSAGE_STACK, .size = 16, .cookie = 8},
+		{.kind = MESSAGE_STACK, .size = 15, .cookie = 7},
+		{.kind = MESSAGE_STACK, .size = 17, .cookie = 7},
+		{.kind = MESSAGE_STACK, .size = UINT32_MAX, .cookie = 7},
+	};
+	const void *bytes = NULL;
+	size_t size = 0;
+
+	(void)state;
+	assert_int_equal(message_copy_read(&m, sizeof(m), 7, &bytes, &size), 0);
+	assert_int_equal(size, sizeof(m.bytes));
+	assert_memory_equal(bytes, m.bytes, size);
+	for (size_t k = 0; k < sizeof(m); k++)
+		assert_int_equal(message_copy_read(&m, k, 7, &bytes, &size), -EBADMSG);
+	for (size_t i = 0; i < LSC_ARRAY_LEN(wrong); i++) {
+		m.head = wrong[i];
+		assert_int_equal(message_copy_read(&m, sizeof(m), 7, &bytes, &size), -EBADMSG);
+	}
+	m.head = good;
+	m.head.size = 0; /* it would have been left out */
+	assert_int_equal(message_copy_read(&m, sizeof(m.head), 7, &bytes, &size), -EBADMSG);
+}
+
 static void maps_lines_are_read(void **state)
 {
 	(void)state;
@@ -438,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_page_of_tasks_comes_back_as_written),
 		cmocka_unit_test(wrong_pages_are_refused),
 		cmocka_unit_test(handles_come_back_as_written_and_wrong_ones_are_refused),
+		cmocka_unit_test(a_copy_comes_back_as_written_and_wrong_ones_are_refused),
 		cmocka_unit_test(maps_lines_are_read),
 		cmocka_unit_test(other_lines_are_refused),
 		cmocka_unit_test(a_maps_file_is_read_in_pieces),

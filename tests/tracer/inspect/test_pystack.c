@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "inspect/greenlet.h"
 #include "inspect/pystack.h"
 #include "pymerge.h"
 
@@ -53,6 +54,55 @@ static void each_versions_frames_stand_where_the_evaluator_ran(void **state)
 			assert_int_equal(frames[k].line, 10 * ++nth + 2);
 		}
 		assert_int_equal(result.flags, 0);
+	}
+}
+
+/* What lies beyond is of another greenlet, in which the evaluator runs, too. */
+static void a_greenlets_frames_end_where_it_begins(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *module, *function;
+		bool ends;
+	} cases[] = {
+		{"/venv/greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so",
+		 "greenlet::UserGreenlet::inner_bootstrap(greenlet::refs::x&)", true},
+		{"/venv/greenlet/_greenlet.cpython-311-x86_64-linux-gnu.so",
+		 "greenlet::UserGreenlet::g_switch()", false},
+		{"/venv/app.so", "greenlet::UserGreenlet::inner_bootstrap()", false},
+	};
+
+	for (size_t i = 0; i < LSC_ARRAY_LEN(versions); i++) {
+		for (size_t k = 0; k < LSC_ARRAY_LEN(cases); k++) {
+			const struct version *v = &versions[i];
+			struct pyview view = build(v);
+			merge_begin();
+			add_native("clock_nanosleep", 0);
+			for (int run = 0; run < runs_of(v); run++)
+				add_run(run);
+			native_sp += 16;
+			add_native(cases[k].function, 0);
+			answer.frames[answer.head.nframes - 1].module =
+				answer_text(&answer, cases[k].module);
+			add_run(FRAMES);
+			native_sp += 16;
+			add_native("main", 0);
+			answer.head.flags |= MESSAGE_RESULT_TRUNCATED;
+			answer.head.why = MESSAGE_WHY_NO_CFI;
+			greenlet_cut(&answer);
+			merge_end(&view, NULL);
+			if (!cases[k].ends) {
+				assert_int_equal(result.language, MESSAGE_WHY_NO_FIT);
+				assert_int_equal(result.why, MESSAGE_WHY_NO_CFI);
+				continue;
+			}
+			assert_int_equal(result.language, MESSAGE_WHY_NONE);
+			assert_int_equal(result.why, MESSAGE_WHY_NONE);
+			assert_int_equal(result.flags, 0);
+			assert_int_equal(result.nframes, 6);
+			assert_string_equal(frames[4].function, "run");
+			assert_string_equal(frames[5].function, cases[k].function);
+		}
 	}
 }
 
@@ -372,6 +422,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_versions_frames_stand_where_the_evaluator_ran),
+		cmocka_unit_test(a_greenlets_frames_end_where_it_begins),
 		cmocka_unit_test(the_task_is_the_one_whose_coroutine_runs),
 		cmocka_unit_test(a_task_without_a_name_has_its_number),
 		cmocka_unit_test(since_313_a_frame_whose_code_is_none_is_the_interpreters),

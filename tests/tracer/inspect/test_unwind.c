@@ -183,6 +183,52 @@ static void a_sleeping_thread_is_unwound_from_its_own_stack(void **state)
 	inspector_free(ins);
 }
 
+struct copied {
+	uint8_t bytes[INSPECTOR_STACK_MAX];
+	size_t size;
+};
+
+static struct copied copied;
+static struct answers after_copy;
+
+static void add_copy(const struct inspector_result *result, void *arg)
+{
+	if (!result->copy) {
+		answers_add(result, arg);
+		return;
+	}
+	assert_in_range(result->copy_size, 1, sizeof(copied.bytes));
+	copied.size = result->copy_size;
+	memcpy(copied.bytes, result->copy, copied.size);
+}
+
+static void a_sleeping_thread_has_its_stack_copied(void **state)
+{
+	(void)state;
+	struct inspector *ins;
+	pid_t pid = capture_spawn_nest("abcabc", NULL, NULL);
+
+	assert_int_equal(inspector_new(&patient, add_copy, &after_copy, &ins, NULL), 0);
+	capture_take(pid, SYS_pause, -2, &cap);
+	assert_int_equal(inspector_copy(ins, 1, pid, cap.tid, cap.regs), 0);
+	answers_await(ins, &after_copy, 1);
+	assert_string_equal(after_copy.last.why, "");
+	assert_in_range(copied.size, cap.size, sizeof(copied.bytes));
+	assert_memory_equal(copied.bytes, cap.stack, cap.size);
+	uint64_t regs[INSPECTOR_REGS] = {[INSPECTOR_REG_SP] = 4096}; /* nothing lies there */
+	copied.size = 0;
+	assert_int_equal(inspector_copy(ins, 2, pid, cap.tid, regs), 0);
+	answers_await(ins, &after_copy, 2);
+	assert_string_not_equal(after_copy.last.why, "");
+	assert_int_equal(copied.size, 0);
+	capture_kill(pid);
+	assert_int_equal(inspector_copy(ins, 3, pid, cap.tid, cap.regs), 0);
+	answers_await(ins, &after_copy, 3);
+	assert_string_not_equal(after_copy.last.why, "");
+	assert_int_equal(copied.size, 0);
+	inspector_free(ins);
+}
+
 static void the_vdso_is_unwound_too(void **state)
 {
 	(void)state;
@@ -472,6 +518,7 @@ int main(void)
 		cmocka_unit_test(a_coroutine_ends_at_its_entry),
 		cmocka_unit_test(a_thread_is_unwound_also_when_the_first_has_ended),
 		cmocka_unit_test(a_sleeping_thread_is_unwound_from_its_own_stack),
+		cmocka_unit_test(a_sleeping_thread_has_its_stack_copied),
 		cmocka_unit_test(the_vdso_is_unwound_too),
 		cmocka_unit_test(a_symbol_is_found_where_it_lies_and_nowhere_else),
 		cmocka_unit_test(what_lies_in_the_red_zone_is_in_the_copy),
