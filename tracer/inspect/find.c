@@ -24,13 +24,26 @@ static enum rank rank_of(const struct space_file *f, const char *word)
 									      : RANK_HOLDS;
 }
 
+/* A piece that was mapped once more, as V8 does with its builtins, to have them near the code that
+ * it makes: the file's data does not lie behind it. */
+static bool is_part(const struct space *s, const struct space_file *f)
+{
+	for (size_t i = 0; i < s->nfiles; i++) {
+		const struct message_piece *other = &s->files[i].piece;
+		if (other->dev == f->piece.dev && other->inode == f->piece.inode &&
+		    other->offset < f->piece.offset)
+			return true;
+	}
+	return false;
+}
+
 /* Calls fn for these files, those first that fit best, until it says true, or one has no index. */
 static bool each_file(struct space *s, const char *word,
 		      bool (*fn)(const struct space_file *f, void *arg), void *arg)
 {
 	for (int rank = 0; rank < RANKS; rank++)
 		for (size_t i = 0; i < s->nfiles && !space_wants(s); i++)
-			if ((int)rank_of(&s->files[i], word) == rank &&
+			if ((int)rank_of(&s->files[i], word) == rank && !is_part(s, &s->files[i]) &&
 			    space_need(s, &s->files[i]) && fn(&s->files[i], arg))
 				return true;
 	return false;
