@@ -331,8 +331,7 @@ static const char *fix_of(struct analysis *a, const struct finding *f)
 		[FAMILY_TRIO] =
 			"run it in `await trio.to_thread.run_sync(...)`, or use one for trio.",
 		[FAMILY_GEVENT] =
-			"call it in `gevent.get_hub().threadpool.apply(...)`, or use one for "
-			"gevent.",
+			"call it in `gevent.get_hub().threadpool.apply(...)`, or patch it.",
 		[FAMILY_NODE] =
 			"use its asynchronous calls, or call it in a `worker_threads` worker.",
 		[FAMILY_LIBUV] = "call it in `uv_queue_work()`, or use its non-blocking calls.",
