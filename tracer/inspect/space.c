@@ -79,13 +79,23 @@ struct space *space_free(struct space *s)
 	return NULL;
 }
 
+static void place_piece(struct message_piece *p, const struct message_map *m)
+{
+	p->start = m->start;
+	p->end = m->end;
+	p->offset = m->offset;
+}
+
 /* Gives the index of the file, or -1. */
 static int add_file(struct space *s, const struct message_map *m, const char *path)
 {
 	struct space_file *last = s->nfiles ? &s->files[s->nfiles - 1] : NULL;
 
-	if (last && last->piece.inode == m->inode && last->piece.dev == m->dev)
+	if (last && last->piece.inode == m->inode && last->piece.dev == m->dev) {
+		if (m->offset < last->piece.offset) /* that was mapped once more, before its file */
+			place_piece(&last->piece, m);
 		return (int)s->nfiles - 1;
+	}
 	if (s->nfiles >= FILES_MAX)
 		return -1;
 	struct space_file *more = realloc(s->files, (s->nfiles + 1) * sizeof(*more));
@@ -93,13 +103,9 @@ static int add_file(struct space *s, const struct message_map *m, const char *pa
 		return -1;
 	s->files = more;
 	struct space_file *f = &s->files[s->nfiles];
-	*f = (struct space_file){.piece = {.start = m->start,
-					   .end = m->end,
-					   .offset = m->offset,
-					   .dev = m->dev,
-					   .inode = m->inode},
-				 .path = strdup(path),
-				 .fd = -1};
+	*f = (struct space_file){
+		.piece = {.dev = m->dev, .inode = m->inode}, .path = strdup(path), .fd = -1};
+	place_piece(&f->piece, m);
 	return f->path ? (int)s->nfiles++ : -1;
 }
 

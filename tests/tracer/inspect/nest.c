@@ -9,6 +9,7 @@
  *   r      compute for ever, where only the red zone says who called
  *   v      read the clock for ever     w  write a byte, then wait for SIGUSR1
  *   m      map argv[2]'s code           x  start anew, with the letters that follow
+ *   d      map a piece of its own file once more, as code, below all else
  *   j      go on through code made now, named argv[2]-0, -1, ... in /tmp/perf-PID.map
  *   J      the same without a word in the map
  */
@@ -96,6 +97,17 @@ static int map_file(void)
 	if (fd < 0 || fstat(fd, &st) < 0 ||
 	    mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, CODE_OFFSET) ==
 		    MAP_FAILED)
+		return -1;
+	return close(fd);
+}
+
+static int map_piece(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+	void *low = (void *)0x10000000; /* NOLINT(performance-no-int-to-ptr) */
+
+	if (fd < 0 ||
+	    mmap(low, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 2 * CODE_OFFSET) != low)
 		return -1;
 	return close(fd);
 }
@@ -228,6 +240,9 @@ static __attribute__((noinline)) int descend(const char *path)
 		break;
 	case 'm':
 		r = map_file() < 0 ? 0 : descend(path + 1);
+		break;
+	case 'd':
+		r = map_piece() < 0 ? 0 : descend(path + 1);
 		break;
 	case 'j':
 	case 'J':
