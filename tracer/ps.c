@@ -187,18 +187,20 @@ static void learn_loops(const struct ps *p, struct census *c, int pid)
 	}
 }
 
-static bool turns(const struct census *c, int tid)
+/* Where other threads turn the loops the first one waits for them, or for its user; but node's is
+ * to turn its own. */
+static bool may_rest(const struct census *c, const struct target *t)
 {
 	for (size_t i = 0; i < c->n; i++)
-		if (c->loops[i].tid == tid)
+		if (c->loops[i].tid == t->pid || strcmp(t->runtime, "node") != 0)
 			return true;
 	return false;
 }
 
-/* What holds the first thread, unless it turns a loop. */
+/* What holds the first thread, if it should turn a loop and does not. */
 static void read_held(struct ps *p, const struct census *c, const struct target *t, uint64_t until)
 {
-	if (p->held && (turns(c, t->pid) || !held_is(p->held)))
+	if (p->held && (may_rest(c, t) || !held_is(p->held)))
 		p->held = held_free(p->held);
 	if (!p->held)
 		return;
