@@ -22,6 +22,7 @@
 #include "target.h"
 
 #define WAITING_MAX 16
+#define LOOKS	    6 /* at the threads of the target, 10 ms from one to the next */
 #define TURNS_NS    (500 * LSC_NS_PER_MS) /* the target is watched so long for turns */
 #define UNWOUND_NS  (3 * LSC_NS_PER_S)
 
@@ -66,17 +67,23 @@ static int count_thread(const struct target_thread *t, void *arg)
 	return 0;
 }
 
-/* Looks until a thread waits like a loop: one that is busy may be met in the midst of a turn. 0 or
- * -errno. */
+/* Looks until a thread waits like a loop, and some times more for others: one that is busy may be
+ * met in the midst of a turn. What most are seen in is told. 0 or -errno. */
 static int find_waiting(int pid, struct thread_count *ret)
 {
 	uint64_t end = lsc_now_ns() + TURNS_NS;
 
-	for (;;) {
-		*ret = (struct thread_count){0};
-		int r = target_each_thread(pid, count_thread, ret);
-		if (r < 0 || ret->waiting || lsc_now_ns() >= end)
+	*ret = (struct thread_count){0};
+	for (int looks = 0;;) {
+		struct thread_count n = {0};
+		int r = target_each_thread(pid, count_thread, &n);
+		if (r < 0)
 			return r;
+		if (n.waiting > ret->waiting || !ret->threads)
+			*ret = n;
+		looks += ret->waiting > 0;
+		if (looks == LOOKS || lsc_now_ns() >= end)
+			return 0;
 		usleep(10000);
 	}
 }
