@@ -45,7 +45,7 @@ enum message_kind {
 	MESSAGE_VERSION = 21, /* collector -> worker: struct message_job, a runtime's name with NUL;
 				 answered by MESSAGE_RESULT */
 	MESSAGE_COPY = 29,  /* collector -> worker: struct message_job; answered by a MESSAGE_STACK
-			       or  none, then MESSAGE_RESULT */
+			       or none, then MESSAGE_RESULT */
 	MESSAGE_STACK = 30, /* worker -> collector: struct message_copy and its bytes */
 	MESSAGE_SIDEFILE = 20, /* worker -> broker: struct message_sidefile, text; answered by a
 				  struct message_status of this kind, with the file if its value
@@ -181,7 +181,7 @@ struct message_file {
 	uint32_t pad;
 	struct message_piece file;
 	struct message_stamp known; /* whose index the collector has; size 0: of none */
-				    /* noffsets * uint64_t, then the path */
+	/* noffsets * uint64_t, then the path */
 };
 
 #define MESSAGE_BUILD_ID_MAX (2 * 32 + 1) /* in hex, with its NUL */
