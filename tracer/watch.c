@@ -408,8 +408,10 @@ static void leave(struct collector *c, struct loop *l)
 	if (l->feed)
 		feed_end(c, l);
 	inquiry_end(c, l);
-	if (c->probe)
+	if (c->probe) {
+		probe_glance_end(c->probe, l->tid, false);
 		probe_drop_thread(c->probe, l->tid);
+	}
 	HASH_DEL(c->loops, l);
 }
 
