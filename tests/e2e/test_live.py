@@ -169,7 +169,7 @@ class Announcements(Live):
         self.assertGreater(last["duration_ns"], early["duration_ns"])
         self.assertSoon(last, killed)
         self.assertEqual(len(attach.of("stall")), 2)
-        [stall] = report["stalls"]
+        [stall] = self.planted(report)
         self.assertTrue(stall["in_progress"], describe(report))
 
     def test_a_loop_of_our_own_is_told_with_its_task_and_without_privileges(self):
