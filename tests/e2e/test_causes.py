@@ -328,6 +328,14 @@ class Stopped(Planted):
             self.assertPart(stall, cause, off - stopped["most_ns"], off - stopped["ns"], report)
             self.assertEqual(stall["cause"], cause, describe(report))
 
+    def leave(self, cpu):
+        """Who wakes up on a CPU that is held, while the others have work, is there until it is let go."""
+        ours = os.sched_getaffinity(0)
+        if ours == {cpu}:
+            self.skipTest("there is one CPU only")
+        self.addCleanup(os.sched_setaffinity, 0, ours)
+        os.sched_setaffinity(0, ours - {cpu})
+
     def held(self, held, stopped):
         """A sleep that is stopped meanwhile, and goes on; its CPU is held by another for a while. Both begin so many
         seconds after the sleep, and last for so long. What the loop then waits for its CPU, its own clocks know."""
@@ -337,6 +345,7 @@ class Stopped(Planted):
             for thread in os.listdir(f"/proc/{target.pid}/task"):
                 os.sched_setaffinity(int(thread), {cpu})
             holder.next_line("ready")
+            self.leave(cpu)
             pause()
             begin = time.monotonic_ns()
             holder.tell(" ".join(str(begin + int(at * 1e9)) for at in (held[0], sum(held))))

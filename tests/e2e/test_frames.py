@@ -28,7 +28,7 @@ class Frames(Case):
     def block_of(self, report, truth):
         start = truth.begin_ns - report["capture"]["clock"]["start_monotonic_ns"]
         found = [block for stall in report["stalls"] for block in stall["blocks"]
-                 if abs(block["start_ns"] - start) < 5 * MS
+                 if -5 * MS < block["start_ns"] - start < 5 * MS + truth.delay_ns
                  and block["duration_ns"] > (truth.ns - truth.delay_ns) / 2]
         self.assertLessEqual(len(found), 1)
         return found[0] if found else None

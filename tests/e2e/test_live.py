@@ -169,7 +169,7 @@ class Announcements(Live):
         self.assertGreater(last["duration_ns"], early["duration_ns"])
         self.assertSoon(last, killed)
         self.assertEqual(len(attach.of("stall")), 2)
-        [stall] = report["stalls"]
+        [stall] = self.planted(report)
         self.assertTrue(stall["in_progress"], describe(report))
 
     def test_a_loop_of_our_own_is_told_with_its_task_and_without_privileges(self):
@@ -262,13 +262,14 @@ class Unread(Case):
         self.assertGreater(left_out, 0)
         self.assertGreaterEqual(end["untold"], left_out)
         told = [message["type"] for message in heard].count("loop") + [message["type"] for message in heard].count("stall")
-        self.assertEqual(told + end["untold"], loops + len(truths))
         report = report_of(self.capture)
         self.assertStalls(report, truths, "sleep")
+        self.assertEqual(told + end["untold"], loops + len(report["stalls"]))
         self.assertEqual(report["capture"]["lost"].get("bpf-ring-full", 0), 0)
 
     def stored(self):
-        return int(run("sqlite3", "-readonly", self.capture, "select count(*) from stalls").stdout)
+        """Of those that are planted: a crowded host has stalls of its own."""
+        return int(run("sqlite3", "-readonly", self.capture, "select count(*) from stalls where cause = 'sleep'").stdout)
 
 
 def helpers_of(client):

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from harness import BIN, Attach, Case, Process, describe, main, pause, rng, wait_until
+from harness import BIN, SLACK, Attach, Case, Process, describe, main, pause, rng, wait_until
 from runner import alone, calm
 
 TWO_LOOPS = BIN.parent / "tests/e2e/two_loops"
@@ -67,13 +67,20 @@ class Untold(Case):
     def test_a_kill_within_a_turn(self):
         with target() as process, Attach(process.pid, self.capture) as attach:
             pause()
+            told = time.monotonic_ns()
             process.tell("sleep 10")
-            began = time.monotonic_ns()
+            wait_until(lambda: in_a_sleep(process), 5, "its sleep")
+            asleep = time.monotonic_ns()
             pause()
+            least = time.monotonic_ns() - asleep
             os.kill(process.pid, signal.SIGKILL)
-            truth = time.monotonic_ns() - began
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            most = time.monotonic_ns() - told
             report = attach.end()
-        [stall] = self.assertStalls(report, [truth], "sleep")
+        [stall] = self.planted(report)
+        self.assertEqual(stall["cause"], "sleep", describe(report))
+        self.assertGreaterEqual(stall["duration_ns"], least - SLACK, describe(report))
+        self.assertLessEqual(stall["duration_ns"], most + SLACK, describe(report))
         self.assertTrue(stall["in_progress"], describe(report))
 
     def watch_begin(self, *options):

@@ -3,7 +3,8 @@
  * An event loop that can be saturated: its descriptor is always ready, each turn works for as many
  * us as the argument says, 200 without, and it never sleeps in its wait. Lines on stdin: `busy`;
  * `idle`, answered with the length of the longest turn since then; `work SECONDS`, `sleep SECONDS`,
- * which happen inside one turn and are answered with the length of that. All by its own clock.
+ * which happen inside one turn and are answered with the length of that, and of the longest turn
+ * since the last answer. All by its own clock.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,13 +32,15 @@ static void work(uint64_t ns)
 		;
 }
 
+static uint64_t longest_ns; /* of the turns since `busy` */
+static uint64_t before_ns;  /* of those since the last answer, from one wait's return to the next */
+
 static void answer(uint64_t ns, uint64_t end)
 {
-	printf("{\"ns\": %llu, \"end_ns\": %llu}\n", (unsigned long long)ns,
-	       (unsigned long long)end);
+	printf("{\"ns\": %llu, \"end_ns\": %llu, \"before_ns\": %llu}\n", (unsigned long long)ns,
+	       (unsigned long long)end, (unsigned long long)before_ns);
+	before_ns = 0;
 }
-
-static uint64_t longest_ns; /* of the turns since `busy` */
 
 /* Whether the turn is to be answered with its length. */
 static bool obey(const char *line, int epoll, int ready)
@@ -76,9 +79,11 @@ int main(int argc, char **argv)
 	if (epoll < 0 || ready < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &in) < 0)
 		return 1;
 	puts("running");
-	for (;;) {
+	for (uint64_t last = now_ns();;) {
 		int n = epoll_wait(epoll, got, 8, 20);
-		uint64_t begin = now_ns();
+		uint64_t begin = now_ns(), since = begin - last;
+		last = begin;
+		before_ns = n > 0 && since > before_ns ? since : before_ns;
 		bool asked = false;
 		for (int i = 0; i < n; i++) {
 			if (got[i].data.fd != STDIN_FILENO) {
@@ -92,8 +97,10 @@ int main(int argc, char **argv)
 			asked = obey(line, epoll, ready);
 		}
 		uint64_t end = now_ns(), turn = end - begin;
-		if (asked)
+		if (asked) {
 			answer(turn, end);
+			last = end;
+		}
 		longest_ns = turn > longest_ns ? turn : longest_ns;
 	}
 }
