@@ -6,7 +6,7 @@ import os
 import pathlib
 import subprocess
 
-from harness import MS, PYTHON
+from harness import MS, PYTHON, Case, lacked
 
 LATE_NS = 4 * MS
 WATCH = f"""
@@ -47,3 +47,24 @@ class Standstill:
             if end > begin:
                 total, until = total + end - begin, end
         return total
+
+
+class OnHost(Case):
+    """A test that knows when the host stood still."""
+
+    def setUp(self):
+        super().setUp()
+        self.host = Standstill(self.dir)
+        self.addCleanup(self.host.end)
+
+    def stood_ns(self, stall, report):
+        """What the host took of the stall."""
+        begin = report["capture"]["clock"]["start_monotonic_ns"] + stall["start_ns"]
+        return self.host.ns(begin, begin + stall["duration_ns"])
+
+    def crowded(self, report):
+        """Also what would be no stall if the host had not stood still."""
+        least = report["capture"]["thresholds"]["stall_ns"]
+        return super().crowded(report) | {
+            stall["id"] for stall in report["stalls"]
+            if (stood := self.stood_ns(stall, report)) and stall["duration_ns"] - lacked(stall) - stood < least}

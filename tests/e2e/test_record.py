@@ -6,9 +6,8 @@ import os
 import signal
 import sqlite3
 import subprocess
-import time
 
-from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, require_valid, rng
+from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, require_valid, rng, wait_until
 from runner import alone, calm
 
 BLOCKER = HERE / "targets/blocker.py"
@@ -103,7 +102,7 @@ class Check(Recorded):
                   "    time.sleep({})\n" \
                   "    for i in range(20): await asyncio.sleep(0.03)\n" \
                   "asyncio.run(main())\n"
-        judge = ("check", "--max-stall", "50ms", "--", PYTHON, "-c")
+        judge = ("check", "-q", "--max-stall", "50ms", "--", PYTHON, "-c")
         loopscope(*judge, sleeper.format(0.2), status=1, cwd=self.dir)
         loopscope(*judge, sleeper.format(0), status=0, cwd=self.dir)
         loopscope(*judge, "import sys; sys.exit(9)", status=9, cwd=self.dir)
@@ -113,11 +112,15 @@ class Check(Recorded):
 class Live(Case):
     """check and attach on a running process."""
 
+    @staticmethod
+    def wait_until_attached(check):
+        wait_until(lambda: "attached" in check.stderr(), 20, "that it watches")
+
     def test_a_running_process_is_judged(self):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
-            with Process([LOOPSCOPE, "check", "-q", "-p", target.pid, "-d", "2.5", "--max-stall", "50ms"]) as check:
-                time.sleep(1.2)
+            with Process([LOOPSCOPE, "check", "-p", target.pid, "-d", "2.5", "--max-stall", "50ms"]) as check:
+                self.wait_until_attached(check)
                 target.ask(f"sleep {rng.uniform(0.12, 0.2):.3f}")
                 self.assertIn("FAIL max-stall 50ms", check.next_line("max-stall"))
                 self.assertEqual(check.finish(), 1, check.stderr())
@@ -125,8 +128,9 @@ class Live(Case):
     def test_an_interrupted_check_is_inconclusive(self):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
-            with Process([LOOPSCOPE, "check", "-q", "-p", target.pid, "-d", "30"]) as check:
-                time.sleep(1.5)
+            with Process([LOOPSCOPE, "check", "-p", target.pid, "-d", "30"]) as check:
+                self.wait_until_attached(check)
+                pause(0.5, 1)
                 check.child.send_signal(signal.SIGINT)
                 self.assertIn("UNSURE", check.next_line("max-findings"))
                 self.assertIn("interrupted", check.next_line("interrupted"))
