@@ -102,7 +102,7 @@ class Check(Recorded):
                   "    time.sleep({})\n" \
                   "    for i in range(20): await asyncio.sleep(0.03)\n" \
                   "asyncio.run(main())\n"
-        judge = ("check", "-q", "--max-stall", "50ms", "--", PYTHON, "-c")
+        judge = ("check", "--max-stall", "50ms", "--", PYTHON, "-c")
         loopscope(*judge, sleeper.format(0.2), status=1, cwd=self.dir)
         loopscope(*judge, sleeper.format(0), status=0, cwd=self.dir)
         loopscope(*judge, "import sys; sys.exit(9)", status=9, cwd=self.dir)
@@ -112,29 +112,30 @@ class Check(Recorded):
 class Live(Case):
     """check and attach on a running process."""
 
-    @staticmethod
-    def wait_until_attached(check):
-        wait_until(lambda: "attached" in check.stderr(), 20, "that it watches")
+    def check(self, *options):
+        """From the moment that it watches: its capture is there then."""
+        check = Process([LOOPSCOPE, "check", "-q", *options], env={**os.environ, "TMPDIR": str(self.dir)})
+        self.addCleanup(check.__exit__)
+        wait_until(lambda: list(self.dir.glob("loopscope-*/check.lsc")), 20, "that it watches")
+        return check
 
     def test_a_running_process_is_judged(self):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
-            with Process([LOOPSCOPE, "check", "-p", target.pid, "-d", "2.5", "--max-stall", "50ms"]) as check:
-                self.wait_until_attached(check)
-                target.ask(f"sleep {rng.uniform(0.12, 0.2):.3f}")
-                self.assertIn("FAIL max-stall 50ms", check.next_line("max-stall"))
-                self.assertEqual(check.finish(), 1, check.stderr())
+            check = self.check("-p", target.pid, "-d", "2.5", "--max-stall", "50ms")
+            target.ask(f"sleep {rng.uniform(0.12, 0.2):.3f}")
+            self.assertIn("FAIL max-stall 50ms", check.next_line("max-stall"))
+            self.assertEqual(check.finish(), 1, check.stderr())
 
     def test_an_interrupted_check_is_inconclusive(self):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
-            with Process([LOOPSCOPE, "check", "-p", target.pid, "-d", "30"]) as check:
-                self.wait_until_attached(check)
-                pause(0.5, 1)
-                check.child.send_signal(signal.SIGINT)
-                self.assertIn("UNSURE", check.next_line("max-findings"))
-                self.assertIn("interrupted", check.next_line("interrupted"))
-                self.assertEqual(check.finish(), 3, check.stderr())
+            check = self.check("-p", target.pid, "-d", "30")
+            pause(0.5, 1)
+            check.child.send_signal(signal.SIGINT)
+            self.assertIn("UNSURE", check.next_line("max-findings"))
+            self.assertIn("interrupted", check.next_line("interrupted"))
+            self.assertEqual(check.finish(), 3, check.stderr())
 
     def test_a_thread_of_nobody_is_refused(self):
         with Process([PYTHON, BLOCKER]) as target:
