@@ -69,6 +69,20 @@ def wait_until(condition, seconds, what):
         time.sleep(0.02)
 
 
+def children_of(pid):
+    """Those that are there now; of a process that ends meanwhile none."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, pathlib.Path(f"/proc/{pid}/task/{tid}/children").read_text().split())
+    return found
+
+
+def descendants_of(pid):
+    return [other for child in children_of(pid) for other in (child, *descendants_of(child))]
+
+
 class Process:
     """A child whose output is read line by line; it is gone when the `with` block ends."""
 

@@ -4,7 +4,6 @@ host's doing, and nobody else's. The truth is the kernel's own account of each t
 import contextlib
 import os
 import shutil
-import threading
 import time
 
 from harness import HERE, MS, PYTHON, Attach, Process, describe, loopscope, main, part, run

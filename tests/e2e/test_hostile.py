@@ -8,10 +8,9 @@ import pathlib
 import signal
 import subprocess
 import time
-import unittest
 
-from harness import (BIN, HERE, LOOPSCOPE, PYTHON, SLACK, Attach, Case, Process, describe, loopscope, main, part, pause,
-                     report_of, rng, run, wait_until)
+from harness import (BIN, HERE, LOOPSCOPE, PYTHON, SLACK, Attach, Case, Process, children_of, descendants_of, describe,
+                     loopscope, main, part, pause, report_of, rng, run, wait_until)
 from runner import alone, calm
 
 BLOCKER = HERE / "targets/blocker.py"
@@ -32,13 +31,8 @@ def many(loops, churners=0):
 
 def daemon_of(client):
     """The private loopscoped of a running loopscope."""
-    [pid] = pathlib.Path(f"/proc/{client}/task/{client}/children").read_text().split()
-    return int(pid)
-
-
-def tree_of(pid):
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(p for child in children for p in tree_of(int(child)))]
+    [pid] = children_of(client)
+    return pid
 
 
 def is_gone(pid):
@@ -71,7 +65,7 @@ def threads_of(maps):
 
 def collector_beside(client):
     """The private loopscoped of a running loopscope record, among its children."""
-    for pid in tree_of(client)[1:]:
+    for pid in descendants_of(client):
         with contextlib.suppress(FileNotFoundError):
             if pathlib.Path(f"/proc/{pid}/comm").read_text() == "loopscoped\n" and "targets" in maps_of(pid):
                 return pid
@@ -122,13 +116,13 @@ class Targets(Case):
         inside = ("unshare", "-fpm", "--mount-proc", PYTHON, BLOCKER)
         with Process(inside) as process:
             process.next_line("running")
-            [pid] = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            [pid] = children_of(process.pid)
             with Attach(pid, self.capture) as attach:
                 truth = process.ask("sleep 0.1")
                 pause()
                 report = attach.stop()
         [target] = report["capture"]["targets"]
-        self.assertEqual((target["pid"], target["ns_pid"]), (int(pid), 1))
+        self.assertEqual((target["pid"], target["ns_pid"]), (pid, 1))
         self.assertStalls(report, [truth], "sleep")
         self.assertTrue(any("sleep" in (frame["function"] or "") for stack in report["stacks"]
                             for frame in stack["frames"]), describe(report))
@@ -346,7 +340,7 @@ class Collectors(Case):
             process.ask("sleep 0.1")
             pause(1.2, 1.5)
             collector = daemon_of(attach.pid)
-            family = tree_of(collector)
+            family = [collector, *descendants_of(collector)]
             maps = maps_of(collector)
             self.assertIn("slots", maps)
             os.kill(collector, signal.SIGKILL)
