@@ -151,9 +151,8 @@ class Targets(Case):
             pause()
             report = attach.stop()
         self.assertEqual(len(report["loops"]), 200)
-        stalls = self.planted(report)
-        self.assertEqual(len(stalls), 200, describe(report))
-        with_stack = {stall["loop"] for stall in stalls if stall["stack"] is not None}
+        self.assertEqual(len(self.planted(report)), 200, describe(report))
+        with_stack = {stall["loop"] for stall in report["stalls"] if stall["stack"] is not None}
         self.assertEqual(len(with_stack), 128)
         unresolved = {entry["what"]: entry["count"] for entry in report["capture"]["unresolved"]}
         self.assertEqual(unresolved["loop's stacks"], 72)

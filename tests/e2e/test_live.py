@@ -251,7 +251,7 @@ class Unread(Case):
             for _ in range(3):
                 truths.append(plant(process, f"block {rng.randrange(loops)} {rng.randint(60_000, 120_000)}")["ns"])
             # nothing was read, and all is written down within seconds
-            wait_until(lambda: self.stored() >= len(truths), 5, "the stalls in the capture")
+            wait_until(lambda: self.stored() == len(truths), 5, "the stalls in the capture")
             self.assertEqual(hear("ready")["loops"], loops)
             left_out = int(hear("notice")["text"].split()[0])
             say(type="stop")
@@ -261,12 +261,13 @@ class Unread(Case):
         self.assertGreaterEqual(end["untold"], left_out)
         told = [message["type"] for message in heard].count("loop") + [message["type"] for message in heard].count("stall")
         report = report_of(self.capture)
-        self.assertEqual(told + end["untold"], loops + len(report["stalls"]))
         self.assertStalls(report, truths, "sleep")
+        self.assertEqual(told + end["untold"], loops + len(report["stalls"]))
         self.assertEqual(report["capture"]["lost"].get("bpf-ring-full", 0), 0)
 
     def stored(self):
-        return int(run("sqlite3", "-readonly", self.capture, "select count(*) from stalls").stdout)
+        """Of those that are planted: a crowded host has stalls of its own."""
+        return int(run("sqlite3", "-readonly", self.capture, "select count(*) from stalls where cause = 'sleep'").stdout)
 
 
 def helpers_of(client):
