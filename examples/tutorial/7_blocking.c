@@ -10,7 +10,7 @@
 /* An old function that nobody will rewrite: it sleeps in the kernel, and knows no loop. */
 static int old_recipe(void *arg)
 {
-	nanosleep(&(struct timespec){.tv_nsec = 200 * MS}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = 500 * MS}, NULL);
 	return *(int *)arg * 2;
 }
 
@@ -18,7 +18,7 @@ static int tick(void *arg)
 {
 	(void)arg;
 	for (;;) {
-		int r = lsc_sleep(80 * MS);
+		int r = lsc_sleep(200 * MS);
 		if (r < 0)
 			return r;
 		puts("the waiter is free");

@@ -35,6 +35,7 @@ LOOPSCOPE = str(BIN / "loopscope")
 PYTHON = "/usr/bin/python3"
 SKIPPED = 77
 MS = 1_000_000
+TICK = 10 * MS  # how fine the kernel tells what was stolen
 SLACK = 3 * MS  # how far a measured stall may be from the target's own measure
 
 SEED = int(os.environ.get("LSC_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -66,6 +67,20 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds} s")
         time.sleep(0.02)
+
+
+def children_of(pid):
+    """Those that are there now; of a process that ends meanwhile none."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, pathlib.Path(f"/proc/{pid}/task/{tid}/children").read_text().split())
+    return found
+
+
+def descendants_of(pid):
+    return [other for child in children_of(pid) for other in (child, *descendants_of(child))]
 
 
 class Process:
@@ -225,6 +240,11 @@ def part(stall, cause):
     return sum(p["ns"] for p in stall["split"] if p["cause"] == cause)
 
 
+def lacked(stall):
+    """How long the loop could have run and had no CPU."""
+    return sum(part(stall, cause) for cause in ("runqueue", "throttled", "steal"))
+
+
 def frames_of(report, stack):
     return next((s["frames"] for s in report["stacks"] if s["id"] == stack), [])
 
@@ -242,6 +262,12 @@ def describe(report):
             f"findings: {rules}")
 
 
+def stolen_ns():
+    """What the hypervisor took of this machine's CPUs so far, as the kernel counts; to a tick."""
+    with open("/proc/stat", encoding="ascii") as file:
+        return int(file.readline().split()[8]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
 class Case(unittest.TestCase):
     """A test with a folder of its own and the assertions about stalls."""
     maxDiff = None
@@ -256,24 +282,41 @@ class Case(unittest.TestCase):
         self.dir.chmod(0o755)
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.capture = str(self.dir / "run.lsc")
+        self.stolen_before = stolen_ns()
 
-    def assertStall(self, stall, truth_ns, cause, report):
-        """As long as the target says. Time in the run queue on either side of what the target
-        measured may add to it, and only that. The bounds hold the truth; the length is it."""
+    def assertStall(self, stall, truth_ns, cause, report, most_ns=0):
+        """As long as the target says, or at most most_ns where that is all that is known. Time without a CPU on either
+        side of what the target measured may add to it, and only that. The bounds hold the truth; the length is it."""
         told = f"truth {truth_ns}; {describe(report)}"
-        most = truth_ns + SLACK + part(stall, "runqueue")
+        most = max(truth_ns, most_ns) + SLACK + part(stall, "runqueue") + self.stolen(stall, report)
         self.assertEqual(stall["cause"], cause, told)
         self.assertLessEqual(stall["duration_min_ns"], most, told)
         self.assertGreaterEqual(stall["duration_max_ns"], truth_ns - SLACK, told)
         self.assertGreaterEqual(stall["duration_ns"], truth_ns - SLACK, told)
         self.assertLessEqual(stall["duration_ns"], most, told)
 
+    def stolen(self, stall, report):
+        """What the hypervisor took of a stall, which the kernel counts so, too."""
+        told = part(stall, "steal")
+        if told:
+            self.assertLessEqual(told, stolen_ns() - self.stolen_before + TICK, describe(report))
+        return told
+
+    @staticmethod
+    def crowded(report):
+        """Stalls of a crowded host: of which the want of a CPU is the largest part, or most of it."""
+        return {stall["id"] for stall in report["stalls"]
+                if stall["cause"] in ("runqueue", "steal") or 2 * lacked(stall) > stall["duration_ns"]}
+
     def planted(self, report):
-        """The stalls in their order, without those of a crowded host: where the loop lacked a CPU for
-        most of the stall, which no finding but host-contention may explain."""
-        crowded = {stall["id"] for stall in report["stalls"] if stall["cause"] == "runqueue"}
+        """The stalls in their order, without those of a crowded host. What lacked a CPU for most of its time no finding
+        but host-contention may explain."""
+        crowded = self.crowded(report)
+        for stall in report["stalls"]:
+            self.stolen(stall, report)
+        hosts = {stall["id"] for stall in report["stalls"] if 2 * lacked(stall) > stall["duration_ns"]}
         for finding in report["findings"]:
-            if crowded & set(finding["stall_ids"]):
+            if hosts & set(finding["stall_ids"]):
                 self.assertEqual(finding["rule"], "host-contention", describe(report))
         return sorted((stall for stall in report["stalls"] if stall["id"] not in crowded),
                       key=lambda stall: stall["start_ns"])
@@ -294,11 +337,12 @@ class Case(unittest.TestCase):
             self.assertStall(stall, truth, "sleep", report)
 
     def assertOnlyFindingsOf(self, report, stalls):
-        """No finding speaks of anything but these stalls; host-contention may: it is the host's."""
-        planted = {stall["id"] for stall in stalls}
+        """No finding speaks of anything but these stalls, and of those that are the host's; host-contention may: it is
+        the host's."""
+        may = {stall["id"] for stall in stalls} | self.crowded(report)
         for finding in report["findings"]:
             if finding["rule"] != "host-contention":
-                self.assertTrue(finding["stall_ids"] and set(finding["stall_ids"]) <= planted, describe(report))
+                self.assertTrue(finding["stall_ids"] and set(finding["stall_ids"]) <= may, describe(report))
 
     def assertExplained(self, report, stalls):
         """Every one of these stalls belongs to a finding."""

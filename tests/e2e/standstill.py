@@ -6,9 +6,10 @@ import os
 import pathlib
 import subprocess
 
-from harness import MS, PYTHON
+from harness import MS, PYTHON, Case, lacked, part
 
 LATE_NS = 4 * MS
+HELD = ("cpu-user", "cpu-kernel", "other")  # what the time of a CPU that stood still is told as
 WATCH = f"""
 import time
 last = time.monotonic_ns()
@@ -47,3 +48,25 @@ class Standstill:
             if end > begin:
                 total, until = total + end - begin, end
         return total
+
+
+class OnHost(Case):
+    """A test that knows when the host stood still."""
+
+    def setUp(self):
+        super().setUp()
+        self.host = Standstill(self.dir)
+        self.addCleanup(self.host.end)
+
+    def stood_ns(self, stall, report):
+        """What the host took of the stall."""
+        begin = report["capture"]["clock"]["start_monotonic_ns"] + stall["start_ns"]
+        return self.host.ns(begin, begin + stall["duration_ns"])
+
+    def crowded(self, report):
+        """Also what would be no stall if the host had not stood still: that reads as CPU, or as what nothing explains."""
+        least = report["capture"]["thresholds"]["stall_ns"]
+        stood = {stall["id"]: min(self.stood_ns(stall, report), sum(part(stall, cause) for cause in HELD))
+                 for stall in report["stalls"]}
+        return super().crowded(report) | {stall["id"] for stall in report["stalls"] if stood[stall["id"]]
+                                          and stall["duration_ns"] - lacked(stall) - stood[stall["id"]] < least}

@@ -10,8 +10,8 @@ import time
 
 import apps
 import harness
-from harness import MS, SLACK, Attach, Case, describe, part, rng
-from standstill import Standstill
+from harness import MS, SLACK, Attach, describe, part, rng
+from standstill import OnHost
 
 PHASE = 30 if os.environ.get("LSC_FULL") == "1" else 1.0
 STALL = 20  # ms; a turn of a saturated app may take 10 on a crowded host
@@ -22,12 +22,10 @@ LOADED = {"connections": 8, "rest_us": 1000}
 SATURATED = {"connections": 16, "depth": 8}
 
 
-class Watched(Case):
+class Watched(OnHost):
     def setUp(self):
         super().setUp()
         self.truths = []
-        self.host = Standstill(self.dir)
-        self.addCleanup(self.host.end)
 
     def attach(self, app):
         return Attach(app.pid, self.capture, "--stall", STALL, *app.options)
@@ -50,11 +48,6 @@ class Watched(Case):
         been other turns: what is exact then is the wait."""
         with app.load(**options):
             self.phase(app, app.plants_under_load, STALL * MS // 2)
-
-    def stood_ns(self, stall, report):
-        """What the host took of the stall."""
-        begin = report["capture"]["clock"]["start_monotonic_ns"] + stall["start_ns"]
-        return self.host.ns(begin, begin + stall["duration_ns"])
 
     def assertIs(self, stall, truth, report, exact):
         """The stall is the planted block, as long as the app says. Computing is certain only from the

@@ -15,7 +15,7 @@ import unittest
 
 from harness import (BIN, HERE, MS, PYTHON, SLACK, Attach, Case, Process, describe, main, part, pause, rng,
                      wait_until)
-from standstill import Standstill
+from standstill import OnHost
 
 CAUSES = BIN.parent / "tests/e2e/causes"
 INTERRUPTED = BIN.parent / "tests/e2e/interrupted"
@@ -118,12 +118,7 @@ def drawn_apart(one, other, draws):
     return max(0.1, 3 * math.sqrt(2 * mean * (1 - mean) / draws))
 
 
-class Planted(Case):
-    def setUp(self):
-        super().setUp()
-        self.host = Standstill(self.dir)
-        self.addCleanup(self.host.end)
-
+class Planted(OnHost):
     def origin(self):
         """The capture's start on CLOCK_MONOTONIC."""
         with contextlib.closing(sqlite3.connect(f"file:{self.capture}?mode=ro", uri=True)) as db:
@@ -141,8 +136,7 @@ class Planted(Case):
         """Between two measures, give or take what a target that measures itself cannot see: the kernel's
         clocks stop with the CPU when the host takes that away. A collector that got no CPU for a while
         cannot tell where the tick began, and says so by its bounds."""
-        begin = self.origin() + stall["start_ns"]
-        stood = self.host.ns(begin, begin + stall["duration_ns"])
+        stood = self.stood_ns(stall, report)
         unsure = stall["duration_max_ns"] - stall["duration_ns"]
         told = (f"{cause} is {part(stall, cause)} of {stall['split']}, not {least}..{most}; CPUs stood still for "
                 f"{stood}; {truth or ''}; {describe(report)}")
@@ -447,23 +441,29 @@ class Throttled(Planted):
             yield group, "throttled_usec", 1000
 
     def test_a_loop_over_its_quota_was_throttled_and_not_in_the_run_queue(self):
-        with self.quota(30) as (group, key, unit), Target() as target, Attach(target.pid, self.capture) as attach:
+        """A quota that is used up soon, also beside others that compute."""
+        with self.quota(10) as (group, key, unit), Target() as target, Attach(target.pid, self.capture) as attach:
             group.write("cgroup.procs", target.pid)
             pause()
             before = group.stat(key)
             truth = target.lose(("busy", rng.uniform(0.35, 0.45)))
             throttled = (group.stat(key) - before) * unit
             pause()
+            most = (group.stat(key) - before) * unit  # the quota may be used up between its answer and its wait
             report = attach.stop()
         stall = self.stall_of(report, truth)
-        told = f"cgroup says {throttled}; {truth}; {stall['split']}; {describe(report)}"
-        self.assertGreater(throttled, truth["ns"] / 2, told)
-        self.assertLessEqual(abs(part(stall, "throttled") - throttled), SLACK, told)
-        self.assertPart(stall, "runqueue", truth["delay_ns"] - throttled, truth["delay_ns"] - throttled, report)
-        self.assertEqual(stall["cause"], "throttled", told)
-        findings = [f for f in report["findings"] if stall["id"] in f["stall_ids"]]
-        self.assertEqual([f["rule"] for f in findings], ["host-contention"], told)
-        self.assertEqual(findings[0]["severity"], "warning", told)
+        told = f"cgroup says {throttled} to {most}; {truth}; {stall['split']}; {describe(report)}"
+        self.assertGreater(throttled, 4 * SLACK, told)
+        self.assertGreaterEqual(part(stall, "throttled"), throttled - SLACK, told)
+        self.assertLessEqual(part(stall, "throttled"), most + SLACK, told)
+        queued = truth["delay_ns"] - throttled
+        self.assertPart(stall, "runqueue", queued, queued, report)
+        if throttled > max(queued, truth["cpu_ns"]) + 2 * SLACK:  # else a crowded host kept it from its quota
+            self.assertEqual(stall["cause"], "throttled", told)
+        if truth["delay_ns"] > truth["ns"] / 2 + SLACK:
+            findings = [f for f in report["findings"] if stall["id"] in f["stall_ids"]]
+            self.assertEqual([f["rule"] for f in findings], ["host-contention"], told)
+            self.assertEqual(findings[0]["severity"], "warning", told)
 
     def test_a_crowded_cpu_is_no_throttling(self):
         """A quota that is never reached, and more threads than CPUs."""

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What attach says while it watches: a long stall while it still goes on, and each stall soon after its end.
 The truth is when the target says that it was over."""
-import contextlib
 import json
 import os
-import pathlib
 import signal
 import socket
 import time
 
 from demo import SERVICE
-from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of, rng, run,
-                     require_valid, wait_until)
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, children_of, descendants_of, describe,
+                     loopscope, main, pause, report_of, require_valid, rng, run, wait_until)
 from runner import alone, calm, working
 from test_redis import Redis
 
@@ -274,16 +272,8 @@ class Unread(Case):
 
 def helpers_of(client):
     """The processes that the collector of a running loopscope has unwind stacks."""
-    def children(pid):
-        with contextlib.suppress(FileNotFoundError):
-            return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return []
-
-    [collector] = children(client)
-    found = children(collector)
-    for pid in found:
-        found.extend(children(pid))
-    return found
+    [collector] = children_of(client)
+    return descendants_of(collector)
 
 
 if __name__ == "__main__":

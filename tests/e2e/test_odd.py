@@ -178,7 +178,7 @@ class Several(Base):
         self.assertIn(tid, [loop["tid"] for loop in report["loops"]])
         sleeps = [stall for stall in report["stalls"] if stall["cause"] == "sleep"]
         self.assertEqual(len(sleeps), 1, describe(report))
-        self.assertAlmostEqual(sleeps[0]["duration_ns"], truth, delta=5 * MS)
+        self.assertStall(sleeps[0], truth, "sleep", report)
 
 
 @calm

@@ -2,24 +2,14 @@
 """The watch on ourselves: what watching costs is told, detail is left out beyond --max-overhead and
 never silently, and loopscope does not watch itself."""
 import os
-import pathlib
 import signal
 
-from harness import (HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, describe, loopscope, main, pause, report_of,
-                     rng, wait_until)
+from harness import (HERE, LOOPSCOPE, MS, PYTHON, Attach, Case, Process, descendants_of, describe, loopscope, main, pause,
+                     report_of, rng, wait_until)
 
 BLOCKER = HERE / "targets/blocker.py"
 RAISED = "blocks are recorded from 10 ms instead of 1 ms"  # a step that attach says
 SLEEPER = HERE / "targets/sleeper.py"
-
-
-def children(pid):
-    """All descendants of a process."""
-    found = []
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in path.read_text().split():
-            found += [int(child), *children(int(child))]
-    return found
 
 
 class Cost(Case):
@@ -104,7 +94,7 @@ class Own(Case):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
             with Attach(target.pid, self.capture) as attach:
-                own = [attach.pid, *children(attach.pid)]
+                own = [attach.pid, *descendants_of(attach.pid)]
                 self.assertGreaterEqual(len(own), 4)
                 for pid in own:
                     done = loopscope("attach", "-p", pid, "-o", self.dir / "own.lsc", status=4)
@@ -121,10 +111,10 @@ class Own(Case):
                 shell.tell(f"exec 3<&0; {PYTHON} {BLOCKER} <&3 & echo $!; "
                            f"{LOOPSCOPE} attach -p {target.pid} -o {inner} & echo $!")
                 follower, client = int(shell.next_line()), int(shell.next_line())
-                wait_until(lambda: len(children(client)) >= 3, 20, "the helpers of loopscope")
+                wait_until(lambda: len(descendants_of(client)) >= 3, 20, "the helpers of loopscope")
                 shell.next_line("attached")
                 pause()
-                own = {client, *children(client)}
+                own = {client, *descendants_of(client)}
                 os.kill(client, signal.SIGINT)
                 shell.next_line("wrote")
                 report = attach.stop()

@@ -13,10 +13,9 @@ import time
 
 from apps import APP
 import pythons
-from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Process, loopscope, main, require_valid, rng, run,
-                     wait_until)
+from harness import (BIN, HERE, LOOPSCOPE, MS, PYTHON, SEED, Attach, Case, Process, descendants_of, loopscope, main,
+                     require_valid, rng, run, wait_until)
 from runner import alone, calm, for_each
-from test_overhead import children
 from test_redis import Redis
 
 # A task that sleeps for good in a function; another thread tells its frames from its coroutine on.
@@ -466,7 +465,7 @@ class Refused(Case):
                 with Process([program, "--socket", place]) as own:
                     wait_until(place.exists, 10, "its socket")
                     with Attach(target.pid, self.capture, env={**os.environ, "LOOPSCOPE_SOCKET": str(place)}) as attach:
-                        mine = {own.pid, *children(own.pid)}
+                        mine = {own.pid, *descendants_of(own.pid)}
                         self.assertGreaterEqual(len(mine), 4)
                         self.assertEqual(bool(mine & {loop["pid"] for loop in ps()["loops"]}), is_listed, name)
                         program.unlink()  # as an upgrade does

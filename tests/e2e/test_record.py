@@ -6,9 +6,8 @@ import os
 import signal
 import sqlite3
 import subprocess
-import time
 
-from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, require_valid, rng
+from harness import HERE, LOOPSCOPE, PYTHON, Case, Process, loopscope, main, pause, report_of, require_valid, rng, wait_until
 from runner import alone, calm
 
 BLOCKER = HERE / "targets/blocker.py"
@@ -113,24 +112,30 @@ class Check(Recorded):
 class Live(Case):
     """check and attach on a running process."""
 
+    def check(self, *options):
+        """From the moment that it watches: its capture is there then."""
+        check = Process([LOOPSCOPE, "check", "-q", *options], env={**os.environ, "TMPDIR": str(self.dir)})
+        self.addCleanup(check.__exit__)
+        wait_until(lambda: list(self.dir.glob("loopscope-*/check.lsc")), 20, "that it watches")
+        return check
+
     def test_a_running_process_is_judged(self):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
-            with Process([LOOPSCOPE, "check", "-q", "-p", target.pid, "-d", "2.5", "--max-stall", "50ms"]) as check:
-                time.sleep(1.2)
-                target.ask(f"sleep {rng.uniform(0.12, 0.2):.3f}")
-                self.assertIn("FAIL max-stall 50ms", check.next_line("max-stall"))
-                self.assertEqual(check.finish(), 1, check.stderr())
+            check = self.check("-p", target.pid, "-d", "2.5", "--max-stall", "50ms")
+            target.ask(f"sleep {rng.uniform(0.12, 0.2):.3f}")
+            self.assertIn("FAIL max-stall 50ms", check.next_line("max-stall"))
+            self.assertEqual(check.finish(), 1, check.stderr())
 
     def test_an_interrupted_check_is_inconclusive(self):
         with Process([PYTHON, BLOCKER]) as target:
             target.next_line("running")
-            with Process([LOOPSCOPE, "check", "-q", "-p", target.pid, "-d", "30"]) as check:
-                time.sleep(1.5)
-                check.child.send_signal(signal.SIGINT)
-                self.assertIn("UNSURE", check.next_line("max-findings"))
-                self.assertIn("interrupted", check.next_line("interrupted"))
-                self.assertEqual(check.finish(), 3, check.stderr())
+            check = self.check("-p", target.pid, "-d", "30")
+            pause(0.5, 1)
+            check.child.send_signal(signal.SIGINT)
+            self.assertIn("UNSURE", check.next_line("max-findings"))
+            self.assertIn("interrupted", check.next_line("interrupted"))
+            self.assertEqual(check.finish(), 3, check.stderr())
 
     def test_a_thread_of_nobody_is_refused(self):
         with Process([PYTHON, BLOCKER]) as target:

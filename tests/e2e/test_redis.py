@@ -8,6 +8,7 @@ import sqlite3
 import time
 
 from harness import MS, Attach, Case, Process, describe, frames_of, main, part, pause, rng, run
+from standstill import OnHost
 
 SERVER = "/usr/bin/redis-server"
 SECONDS = 10 if os.environ.get("LSC_FULL") == "1" else 5  # of each watch of a healthy one
@@ -77,10 +78,10 @@ class Sleeps(Case):
         self.assertExplained(report, stalls)
 
 
-class Healthy(Case):
+class Healthy(OnHost):
     """One small planted stall says that the eyes were open; nothing else may be seen. On a crowded
-    host the server may lack a CPU: that much is a stall too, if the kernel's own account has it. That
-    the turns of a saturated loop were not all told apart may be said, if they were not."""
+    host the server may lack a CPU: that much is a stall too, if the kernel's own account has it; so it is where the host
+    stood still. That the turns of a saturated loop were not all told apart may be said, if they were not."""
 
     def watch(self, seconds, *load):
         with contextlib.ExitStack() as stack:
