@@ -323,7 +323,7 @@ static void make_functions(void)
 /* ---- optimized code ---- */
 
 struct bytes {
-	uint8_t at[512];
+	uint8_t at[2048];
 	size_t n;
 };
 
