@@ -58,7 +58,7 @@ function loop(words, times, ms) {{
         f0(words, ms);
 }}
 const words = new Int32Array(new SharedArrayBuffer(4));
-for (let i = 0; i < 300; i++)
+for (let i = 0; i < 3000; i++)
     loop(words, 200, 0);
 function first(host) {{
     host.note();
