@@ -114,7 +114,7 @@ static bool announce(struct collector *c, struct loop *l, struct event_stall *e,
 {
 	struct store_stall row = {.loop = l->id, .in_progress = true, .stack = l->ongoing.stack};
 
-	tick_bounds(e, watch_loop_rests(l, 0), &row.start_ns, &row.duration_ns);
+	tick_bounds(e, watch_loop_prelude(l, 0), &row.start_ns, &row.duration_ns);
 	if (row.duration_ns < FIRST_NS)
 		return false;
 	struct block *block = malloc(sizeof(*block));

@@ -55,6 +55,11 @@ static void begin_pause(const struct collector *c, struct loop *l, uint64_t glan
 {
 	struct precise_turn *p = &l->precise;
 
+	p->turn_ns -= p->turn_ns / 4;
+	if (p->turn_ns < 2 * glance_ns) /* it began somewhere in the turn */
+		p->turn_ns = 2 * glance_ns;
+	if (p->turn_ns < GLANCE_MIN_NS)
+		p->turn_ns = GLANCE_MIN_NS;
 	p->glance_ns = 0;
 	p->paused_ns = now;
 	p->pause_ns = PAUSE_MUL * glance_cost_ns(c, glance_ns);
@@ -201,6 +206,8 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 			return false;
 		p->paused_ns = 0;
 		p->saturated = !slept;
+		if (slept)
+			p->turn_ns = 0;
 	}
 	if (is_in_a_long_one(c, since, now))
 		return true;

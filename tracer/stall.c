@@ -121,7 +121,7 @@ void stall_from_account(struct collector *c, struct loop *l, const struct event_
 	e->split[LSC_CAUSE_STEAL] += by_host;
 	e->split[LSC_CAUSE_OTHER] += taken - by_host;
 	watch_loop_totals(c, l);
-	tick_bounds(e, watch_loop_rests(l, high), &begin, &duration);
+	tick_bounds(e, watch_loop_prelude(l, high), &begin, &duration);
 	uint64_t queued = e->split[LSC_CAUSE_RUNQUEUE] + e->split[LSC_CAUSE_THROTTLED];
 	queued = (uint64_t)((double)queued * (double)duration / (double)high);
 	/* It may have been shorter turns; that a CPU was lacked is the host's to be told. */

@@ -104,13 +104,14 @@ struct stall {
 
 /* How a loop and the precise mode get on. */
 struct precise_turn {
-	bool asked;			    /* in the span that is armed, or was last */
-	uint64_t idle_ns;		    /* at the begin of the span, or when it was judged */
-	uint64_t stalls;		    /* at the begin of the span */
-	bool saturated;			    /* it gets glances */
-	uint64_t glance_ns;		    /* the begin of the one under way, 0: none is */
-	uint64_t judged_ns;		    /* since when it is looked whether it sleeps again */
-	uint64_t paused_ns, pause_ns;	    /* since when it pauses, 0: it does not; for how long */
+	bool asked;		      /* in the span that is armed, or was last */
+	uint64_t idle_ns;	      /* at the begin of the span, or when it was judged */
+	uint64_t stalls;	      /* at the begin of the span */
+	bool saturated;		      /* it gets glances */
+	uint64_t glance_ns;	      /* the begin of the one under way, 0: none is */
+	uint64_t judged_ns;	      /* since when it is looked whether it sleeps again */
+	uint64_t paused_ns, pause_ns; /* since when it pauses, 0: it does not; for how long */
+	uint64_t turn_ns;	      /* of about its longest turns, by the glances; 0 unknown */
 	uint64_t wanted_ns, wanted_idle_ns; /* when it was last held, and had idled till then */
 };
 
@@ -328,8 +329,10 @@ bool watch_has_room(struct collector *c);
 void watch_loop_store(struct collector *c, struct loop *l);
 void watch_loop_announce(struct collector *c, struct loop *l);
 void watch_loop_totals(struct collector *c, struct loop *l);
-/* It has idled for most of the time, a tick of that length left out, by its totals as last read. */
-bool watch_loop_rests(const struct loop *l, uint64_t tick_ns);
+/* How much of what precedes a block is taken for the same tick's, by its totals as last read, a
+ * tick of that length left out: a loop that idles for most of the time seldom has two ticks in a
+ * row, a saturated one turns all the time. */
+uint64_t watch_loop_prelude(const struct loop *l, uint64_t tick_ns);
 /* Stores and frees a loop at once; stacks under way are lost. */
 void watch_loop_end(struct collector *c, struct loop *l);
 /* The same, as the thread runs another loop: begins that, which may tell turns that the kernel's

@@ -26,15 +26,13 @@ uint64_t tick_taken(const struct event_stall *e)
 	return e->precise || e->exited ? 0 : unknown(e, NOTHING_NS);
 }
 
-void tick_bounds(const struct event_stall *e, bool rests, uint64_t *ret_begin,
+void tick_bounds(const struct event_stall *e, uint64_t prelude, uint64_t *ret_begin,
 		 uint64_t *ret_duration)
 {
 	uint64_t high = e->end_ns - e->begin_ns, low = e->low_ns, rest = high - low;
 	/* A tick that computes is noticed at half the threshold, so most of it is certain; one that
 	 * blocks may follow many others, but something mostly led to the block. */
 	uint64_t may_be = e->certain_ns < low / 2 ? low / 4 : low / 16;
-
-	uint64_t prelude = rests ? TICK_PRELUDE_RESTS_NS : TICK_PRELUDE_NS;
 
 	if (e->certain_ns >= low / 2 && may_be > prelude)
 		may_be = prelude;

@@ -14,9 +14,9 @@
 
 /* Both clocks of a thread may be a scheduler tick apart at either end (4 ms at 250 Hz). */
 #define TICK_CPU_SLACK_NS 8000000ull
-/* Busy time before a block that is taken for the same tick's; of a loop that rests, which seldom has
- * two ticks in a row without sleeping between them. */
-#define TICK_PRELUDE_NS	     5000000ull
+/* Busy time before a block that is taken for the same tick's; of a loop that rests, which seldom
+ * has two ticks in a row without sleeping between them. */
+#define TICK_PRELUDE_NS	      5000000ull
 #define TICK_PRELUDE_RESTS_NS 20000000ull
 
 /* Time that is neither accounted for nor spent on the CPU, 0 within the clocks' slack: the kernel
@@ -28,9 +28,9 @@ uint64_t tick_unexplained(const struct event_stall *e);
 uint64_t tick_taken(const struct event_stall *e);
 
 /* Begin and length of the tick within the busy period of e, of which e->low_ns is certain: all of
- * it, unless the rest is long against the certain part and may have been other ticks. rests: the
- * loop idles for most of the time. */
-void tick_bounds(const struct event_stall *e, bool rests, uint64_t *ret_begin,
+ * it, unless the rest is long against the certain part and may have been other ticks. prelude: so
+ * many ns before a block may well be the same tick's. */
+void tick_bounds(const struct event_stall *e, uint64_t prelude, uint64_t *ret_begin,
 		 uint64_t *ret_duration);
 
 /* What is left of the duration when split and at most cpu are taken off. */

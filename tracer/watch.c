@@ -15,6 +15,7 @@
 #include "own.h"
 #include "seed.h"
 #include "syscall.h"
+#include "tick.h"
 
 #define GONE_NS	   1000000000ull /* events of a process that has ended may still come */
 #define LOOPS_MAX  8192		 /* at once, and then as time goes by */
@@ -306,9 +307,14 @@ void watch_loop_totals(struct collector *c, struct loop *l)
 		l->last_ns = lsc_now_ns();
 }
 
-bool watch_loop_rests(const struct loop *l, uint64_t tick_ns)
+uint64_t watch_loop_prelude(const struct loop *l, uint64_t tick_ns)
 {
-	return l->totals.idle_ns + tick_ns > l->totals.busy_ns;
+	uint64_t turn = l->precise.turn_ns;
+
+	if (turn)
+		return turn < TICK_PRELUDE_NS ? turn : TICK_PRELUDE_NS;
+	return l->totals.idle_ns + tick_ns > l->totals.busy_ns ? TICK_PRELUDE_RESTS_NS
+							       : TICK_PRELUDE_NS;
 }
 
 void watch_loop_store(struct collector *c, struct loop *l)

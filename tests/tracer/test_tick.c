@@ -17,18 +17,19 @@ static struct event_stall busy(double begin, double end, double low)
 	return (struct event_stall){.begin_ns = MS(begin), .end_ns = MS(end), .low_ns = MS(low)};
 }
 
-static void assert_tick_of(bool rests, const struct event_stall *e, double begin, double duration)
+static void assert_tick_of(uint64_t prelude, const struct event_stall *e, double begin,
+			   double duration)
 {
 	uint64_t b, d;
 
-	tick_bounds(e, rests, &b, &d);
+	tick_bounds(e, prelude, &b, &d);
 	assert_int_equal(b, MS(begin));
 	assert_int_equal(d, MS(duration));
 }
 
 static void assert_tick(const struct event_stall *e, double begin, double duration)
 {
-	assert_tick_of(false, e, begin, duration);
+	assert_tick_of(TICK_PRELUDE_NS, e, begin, duration);
 }
 
 static void a_tick_that_is_certain_keeps_its_bounds(void **state)
@@ -59,9 +60,9 @@ static void what_led_to_a_block_belongs_to_its_tick_but_not_a_long_past(void **s
 	assert_tick(&e, 96, 305);
 	e.begin_ns = MS(90); /* 10 ms of a loop that does not rest */
 	assert_tick(&e, 100, 301);
-	assert_tick_of(true, &e, 90, 311);
+	assert_tick_of(TICK_PRELUDE_RESTS_NS, &e, 90, 311);
 	e.begin_ns = MS(70);
-	assert_tick_of(true, &e, 100, 301);
+	assert_tick_of(TICK_PRELUDE_RESTS_NS, &e, 100, 301);
 	e = busy(98, 131, 31); /* short block: 2 ms before it are much */
 	e.certain_ns = MS(30);
 	e.certain_start_ns = MS(100);

@@ -3,8 +3,9 @@
  * An event loop that can be saturated: its descriptor is always ready, each turn works for as many
  * us as the argument says, 200 without, and it never sleeps in its wait. Lines on stdin: `busy`;
  * `idle`, answered with the length of the longest turn since then; `work SECONDS`, `sleep SECONDS`,
- * which happen inside one turn and are answered with their length. All by its own clock.
+ * which happen inside one turn and are answered with the length of that. All by its own clock.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,21 +39,21 @@ static void answer(uint64_t ns, uint64_t end)
 
 static uint64_t longest_ns; /* of the turns since `busy` */
 
-static void obey(const char *line, int epoll, int ready)
+/* Whether the turn is to be answered with its length. */
+static bool obey(const char *line, int epoll, int ready)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.fd = ready};
-	uint64_t begin = now_ns();
 	double seconds;
 
 	if (!strncmp(line, "busy", 4)) {
 		longest_ns = 0;
 		epoll_ctl(epoll, EPOLL_CTL_ADD, ready, &e);
-		return;
+		return false;
 	}
 	if (!strncmp(line, "idle", 4)) {
 		epoll_ctl(epoll, EPOLL_CTL_DEL, ready, NULL);
 		answer(longest_ns, now_ns());
-		return;
+		return false;
 	}
 	if (sscanf(line, "work %lf", &seconds) == 1) {
 		work((uint64_t)(seconds * 1e9));
@@ -61,8 +62,7 @@ static void obey(const char *line, int epoll, int ready)
 				     (long)((seconds - (double)(time_t)seconds) * 1e9)};
 		nanosleep(&t, NULL);
 	}
-	uint64_t end = now_ns();
-	answer(end - begin, end);
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -79,6 +79,7 @@ int main(int argc, char **argv)
 	for (;;) {
 		int n = epoll_wait(epoll, got, 8, 20);
 		uint64_t begin = now_ns();
+		bool asked = false;
 		for (int i = 0; i < n; i++) {
 			if (got[i].data.fd != STDIN_FILENO) {
 				work(turn_ns);
@@ -88,9 +89,11 @@ int main(int argc, char **argv)
 			if (size <= 0)
 				return 0;
 			line[size] = '\0';
-			obey(line, epoll, ready);
+			asked = obey(line, epoll, ready);
 		}
-		uint64_t turn = now_ns() - begin;
+		uint64_t end = now_ns(), turn = end - begin;
+		if (asked)
+			answer(turn, end);
 		longest_ns = turn > longest_ns ? turn : longest_ns;
 	}
 }
