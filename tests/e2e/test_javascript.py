@@ -46,6 +46,26 @@ function spin(host) {
 }
 module.exports = { spin };
 """
+# Functions that are inlined 24 deep, where the innermost one waits: hot when the module is there.
+DEEP = 24
+CHAIN = "\n".join([
+    *(f"function f{i}(words, ms) {{\n    return f{i + 1}(words, ms);\n}}" for i in range(DEEP)),
+    f"""function f{DEEP}(words, ms) {{
+    return Atomics.wait(words, 0, 0, ms);
+}}
+function loop(words, times, ms) {{
+    for (let i = 0; i < times; i++)
+        f0(words, ms);
+}}
+const words = new Int32Array(new SharedArrayBuffer(4));
+for (let i = 0; i < 3000; i++)
+    loop(words, 200, 0);
+function first(host) {{
+    host.note();
+    loop(words, 200, 0);
+    loop(words, 1, host.ms);
+}}
+module.exports = {{ first }};"""])
 NO_INLINING = ["--no-turbo-inlining", "--no-maglev-inlining"]
 
 
@@ -243,6 +263,24 @@ class JavaScript(Planted):
 
     def test_inlined_functions_are_told_in_node_24(self):
         self.watch_inlined(nodes.published(24))
+
+    def watch_chain(self, command):
+        path = self.dir / "chain.js"
+        path.write_text(CHAIN)
+        truth, report = self.attach(command, lambda target: self.order(
+            target, kind="chain", module=str(path), entry="first", warm=False))
+        chain = [["loop", str(path), 3 * DEEP + 4], *([f"f{i}", str(path), 3 * i + 1] for i in range(DEEP + 1))][::-1]
+        stack = self.find_stall(report, truth)["stack"]
+        self.assertEqual(self.frames_from(self.told(report, stack), truth), [*chain, *self.known(truth)],
+                         f"{report['capture']['unresolved']}; seed {harness.SEED}")
+        return [frame["function"] for frame in frames_of(report, stack) if frame["lang"] == "js" and frame["inlined"]]
+
+    def test_functions_that_are_inlined_24_deep_are_told(self):
+        for command in ([nodes.machine()], nodes.published(24)):
+            with self.subTest(node=str(command[-1])):
+                self.capture = str(self.dir / f"{len(str(command[-1]))}.lsc")
+                inlined = self.watch_chain(command)
+                self.assertGreaterEqual(len(inlined), DEEP, inlined)
 
     def test_what_is_inlined_where_nothing_is_called_is_said_to_be_unknown(self):
         path = self.dir / "spin.js"

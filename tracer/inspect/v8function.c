@@ -19,6 +19,7 @@
 #define LITERAL_BYTES 8	 /* flags, and the function's number in its script behind them */
 #define INLINED_MAX   75 /* names of locals in a ScopeInfo itself; more of them lie in a table */
 #define LOCALS_MAX    100000
+#define NAME_WORDS    3
 #define NO_TOKEN      UINT16_MAX
 #define TRIES	      2 /* at what may be on its way to another place */
 #define LINES_MAX     (1 << 24)
@@ -30,6 +31,18 @@ static uint64_t word_at(const struct v8function *f, int32_t offset)
 
 	memcpy(&w, f->bytes + offset, sizeof(w));
 	return w;
+}
+
+/* The object, wherever it lies by now, and its type; -1: it cannot be read. */
+static int32_t find_object(const struct v8view *v, uint64_t *object)
+{
+	int32_t type = v8view_type(v, *object);
+	uint64_t moved = type < 0 ? v8view_moved(v, *object) : 0;
+
+	if (!moved)
+		return type;
+	*object = moved;
+	return v8view_type(v, moved);
 }
 
 static bool read_scope(const struct v8view *v, uint64_t scope, uint64_t index, uint64_t *ret,
@@ -55,32 +68,51 @@ static bool is_range(const uint64_t *words, int32_t *ret_start)
 	return true;
 }
 
+static bool is_text(const struct v8view *v, uint64_t object)
+{
+	uint32_t length;
+
+	find_object(v, &object);
+	return v8string_length(v, object, &length);
+}
+
 /* What a function has behind its locals: its name or 0, a number, and what it is inferred to be
  * called, a text or undefined. */
 static bool is_name(const struct v8view *v, const uint64_t *words)
 {
-	uint32_t length;
 	int32_t number;
 
-	return (!words[0] || v8string_length(v, words[0], &length)) &&
-	       v8view_integer(words[1], &number) &&
-	       (v8string_length(v, words[2], &length) ||
-		v8view_type(v, words[2]) == v->layout.type_oddball);
+	return (!words[0] || is_text(v, words[0])) && v8view_integer(words[1], &number) &&
+	       (is_text(v, words[2]) || v8view_type(v, words[2]) == v->layout.type_oddball);
+}
+
+/* One of them points to an object that cannot be read: what they are is not known. */
+static bool are_unreadable(const struct v8view *v, const uint64_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t object = words[i];
+		if (v8view_is_object(object) && find_object(v, &object) < 0)
+			return true;
+	}
+	return false;
 }
 
 /* Some have another number ahead of these. Where the positions are not ahead of the locals
- * (first_vars 5), they follow. */
+ * (first_vars 5), they follow. The code of a whole script has no name there, and no positions that
+ * are looked for. False: it cannot be made sure of. */
 static bool read_name(const struct v8view *v, uint64_t scope, uint64_t index, struct scope *ret)
 {
-	const uint64_t *at;
+	bool ahead = v->layout.scope_first_vars == 5;
 	uint64_t w[6];
+	size_t n = NAME_WORDS + 1 + (ahead ? 0 : 2);
 
-	if (!read_scope(v, scope, index, w, LSC_ARRAY_LEN(w)))
+	if (!read_scope(v, scope, index, w, n))
 		return false;
-	at = is_name(v, w) ? w : w + 1;
-	if (!is_name(v, at) || (v->layout.scope_first_vars < 5 && !is_range(at + 3, &ret->start)))
-		return false;
-	ret->name = at[0];
+	const uint64_t *at = is_name(v, w) ? w : w + 1;
+	if (!is_name(v, at))
+		return !are_unreadable(v, w, NAME_WORDS + 1);
+	if (ahead || is_range(at + NAME_WORDS, &ret->start))
+		ret->name = at[0];
 	return true;
 }
 
@@ -98,8 +130,8 @@ static bool read_scope_info(const struct v8view *v, uint64_t scope, struct scope
 	if (l->scope_first_vars == 5 && !is_range(w + 3, &s.start))
 		return false;
 	uint64_t names = locals < INLINED_MAX ? (uint64_t)locals : 1;
-	/* the code of a whole script has no name there, and no positions that are looked for */
-	read_name(v, scope, (uint64_t)l->scope_first_vars + names + (uint64_t)locals, &s);
+	if (!read_name(v, scope, (uint64_t)l->scope_first_vars + names + (uint64_t)locals, &s))
+		return false;
 	*ret = s;
 	return true;
 }
@@ -157,18 +189,6 @@ static int find_line(const struct v8view *v, uint64_t script, int32_t position)
 		if (v8view_read(v, script, l->script_source, &source, sizeof(source)))
 			line = v8string_line(v, source, (uint32_t)position);
 	return line ? line + first_line(v, script) : 0;
-}
-
-/* The object, wherever it lies by now, and its type; -1: it cannot be read. */
-static int32_t find_object(const struct v8view *v, uint64_t *object)
-{
-	int32_t type = v8view_type(v, *object);
-	uint64_t moved = type < 0 ? v8view_moved(v, *object) : 0;
-
-	if (!moved)
-		return type;
-	*object = moved;
-	return v8view_type(v, moved);
 }
 
 /* The text of a string in memory of its own, NULL of anything else. False: it could not be read, or
@@ -237,10 +257,13 @@ static void resolve(const struct v8view *v, struct v8function *f)
 {
 	uint64_t name = word_at(f, v->layout.shared_name);
 	struct scope s = {.start = -1};
+	int32_t type = find_object(v, &name);
 
-	if (find_object(v, &name) != v->layout.type_scope_info)
+	if (type == v->layout.type_scope_info)
+		f->lacking = !read_scope_info(v, name, &s);
+	else if (type < v->layout.first_nonstring)
 		s.name = name;
-	else if (!read_scope_info(v, name, &s))
+	else
 		f->lacking = true;
 	if (f->lacking || !copy_text(v, s.name, &f->name))
 		f->lacking = true;
@@ -272,8 +295,9 @@ const struct v8function *v8function_get(struct v8view *v, uint64_t shared)
 		return f;
 	f->lacking = true;
 	for (int i = 0; i < TRIES && f->lacking; i++) {
-		if (i > 0)
-			v8view_begin(v); /* the pages are old */
+		/* What a function was given before it was seen is there, but not in pages that
+		 * were read ahead of that. */
+		v8view_begin(v);
 		clear(f);
 		if (!read_shared(v, shared, f->bytes))
 			return NULL;

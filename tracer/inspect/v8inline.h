@@ -5,7 +5,9 @@
 
 #include "inspect/v8view.h"
 
-#define V8INLINE_MAX 16 /* functions at one place; the compilers stop before */
+/* Functions at one place: Turbofan inlines 50 deep (kMaxDepthForInlining in its js-inlining.cc),
+ * Maglev less. */
+#define V8INLINE_MAX 64
 
 /* The SharedFunctionInfos of those that are at work where the code of the function `shared` calls
  * from (pc is the return address), innermost first, without itself. Their number. *ret_unknown:

@@ -88,11 +88,12 @@ static char take_operation(struct walk *w, size_t **ret_at)
 	uint32_t last = (uint32_t)strlen(w->operations->kinds) - 1;
 
 	*ret_at = &w->at;
-	w->bad |= w->taken++ > OPERATIONS_MAX || w->at >= w->size;
+	w->bad |= w->taken++ > OPERATIONS_MAX;
 	if (w->repeats && --w->repeats) {
 		*ret_at = &w->previous;
 		return take_previous(w);
 	}
+	w->bad |= w->at >= w->size;
 	if (w->bad)
 		return '0';
 	if (w->operations->plain)

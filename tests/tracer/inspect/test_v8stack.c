@@ -168,6 +168,12 @@ static uint64_t script_name(const struct v8view *v, const struct v8_function *f)
 	return v8_get(v8_get(f->shared, v->layout.shared_script), v->layout.script_name);
 }
 
+/* Where the name lies in the ScopeInfo of one that has no locals. */
+static int32_t name_offset(const struct v8view *v)
+{
+	return 8 * (1 + v->layout.scope_first_vars);
+}
+
 static void move_text(uint64_t old, const char *text)
 {
 	v8_put(old, 0, v8_make_text(text) - 1);
@@ -187,6 +193,30 @@ static void a_text_that_is_being_moved_is_read_where_it_goes(void **state)
 		assert_string_equal(text(walk.places[0].frame.function), f->name);
 		assert_string_equal(text(walk.places[0].frame.file), f->file);
 		assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
+		v8_put(f->shared, v8_image.v->name, f->scope); /* it has run */
+		move_text(v8_get(f->scope, name_offset(&v)), f->name);
+		judge(&v);
+		assert_named(0);
+		assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
+		v8function_forget(&v);
+	}
+}
+
+static void what_was_written_before_a_function_was_met_is_read(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n]);
+		const struct v8_function *f = &v8_image.functions[0];
+		uint64_t name = v8_get(f->scope, name_offset(&v));
+		v8_walk(&walk, false, false);
+		answer_init(&answer, 1);
+		v8_put(f->scope, name_offset(&v), 0);
+		v8view_begin(&v);
+		assert_int_equal(v8view_type(&v, f->scope), v.layout.type_scope_info);
+		v8_put(f->scope, name_offset(&v), name); /* its page has been read */
+		v8stack_judge_place(&v, &walk, &walk.places[0], &answer);
+		assert_named(0);
 		v8function_forget(&v);
 	}
 }
@@ -223,6 +253,7 @@ static void a_text_that_cannot_be_read_is_told_and_not_taken_for_none(void **sta
 		assert_lacking_until_put_back(&v, v8_get(f->shared, v.layout.shared_script), n % 2,
 					      false);
 		assert_lacking_until_put_back(&v, f->scope, n % 2, true);
+		assert_lacking_until_put_back(&v, v8_get(f->scope, name_offset(&v)), n % 2, true);
 	}
 }
 
@@ -278,6 +309,25 @@ static void inlined_functions_are_told_where_they_call(void **state)
 			assert_inlined(3, NULL, 0);
 			assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
 		}
+		v8function_forget(&v);
+	}
+}
+
+/* As deep as Turbofan inlines. */
+static void fifty_inlined_functions_are_told(void **state)
+{
+	size_t inlined[50];
+
+	(void)state;
+	for (size_t i = 0; i < LSC_ARRAY_LEN(inlined); i++)
+		inlined[i] = i % V8_FUNCTIONS;
+	for (size_t n = 0; n < V8_VERSIONS; n++) {
+		struct v8view v = v8_build(&v8_versions[n]);
+		v8_walk(&walk, true, false);
+		assert_true(v8_inline(&walk, 2, inlined, LSC_ARRAY_LEN(inlined), false));
+		judge(&v);
+		assert_inlined(2, inlined, LSC_ARRAY_LEN(inlined));
+		assert_int_equal(answer.head.language, MESSAGE_WHY_NONE);
 		v8function_forget(&v);
 	}
 }
@@ -497,10 +547,12 @@ int main(void)
 		cmocka_unit_test(
 			a_function_that_was_moved_is_found_and_another_in_its_place_is_not_taken),
 		cmocka_unit_test(a_text_that_is_being_moved_is_read_where_it_goes),
+		cmocka_unit_test(what_was_written_before_a_function_was_met_is_read),
 		cmocka_unit_test(a_text_that_cannot_be_read_is_told_and_not_taken_for_none),
 		cmocka_unit_test(
 			interpreted_code_whose_objects_were_all_moved_is_told_without_a_name),
 		cmocka_unit_test(inlined_functions_are_told_where_they_call),
+		cmocka_unit_test(fifty_inlined_functions_are_told),
 		cmocka_unit_test(a_copy_is_believed_by_its_optimized_code),
 		cmocka_unit_test(what_is_inlined_is_unknown_where_it_cannot_be_made_sure_of),
 		cmocka_unit_test(what_lies_close_together_is_read_once),

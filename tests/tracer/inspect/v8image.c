@@ -323,7 +323,7 @@ static void make_functions(void)
 /* ---- optimized code ---- */
 
 struct bytes {
-	uint8_t at[512];
+	uint8_t at[2048];
 	size_t n;
 };
 
@@ -347,14 +347,20 @@ static void add_operation(struct bytes *b, const struct v8_code *c, int32_t oper
 		add_signed(b, operation);
 }
 
-/* A frame of the function that a literal is, and two values in it. */
-static void add_frame(struct bytes *b, const struct v8_code *c, int32_t literal)
+/* What begins a frame of the function that a literal is. */
+static void add_head(struct bytes *b, const struct v8_code *c, int32_t place, int32_t literal)
 {
 	add_operation(b, c, c->frame);
-	add_signed(b, 1234); /* where in its bytecode */
+	add_signed(b, place); /* in its bytecode */
 	add_signed(b, literal);
 	for (int32_t i = 0; i < c->more; i++)
 		add_signed(b, -i);
+}
+
+/* A frame with two values in it. */
+static void add_frame(struct bytes *b, const struct v8_code *c, int32_t place, int32_t literal)
+{
+	add_head(b, c, place, literal);
 	for (int32_t i = 0; i < 2; i++) {
 		add_operation(b, c, c->value);
 		add_signed(b, 300 + i);
@@ -372,24 +378,41 @@ static void add_begin(struct bytes *b, const struct v8_code *c, size_t back, siz
 		add_signed(b, 0);
 }
 
-/* Two translations; the second one, of all functions, may begin as the first. Gives its place. */
+/* So many operations that stand at the same position in the first translation. */
+static void add_repeat(struct bytes *b, const struct v8_code *c, uint32_t times, bool in_byte)
+{
+	if (in_byte) {
+		b->at[b->n++] = (uint8_t)((uint32_t)c->last + 1 + times);
+	} else {
+		add_operation(b, c, c->last);
+		add_number(b, times);
+	}
+}
+
+/* Two translations, each of all functions; the second one may repeat operations of the first:
+ * those of its outermost frame, and, where one function is inlined, its very last ones. Gives its
+ * place. */
 static size_t translate(struct bytes *b, const struct v8_code *c, size_t n)
 {
-	add_begin(b, c, 0, 1);
-	add_frame(b, c, 1);
-	size_t second = b->n;
 	bool own = n > 1;
+
+	add_begin(b, c, 0, n + 1);
+	for (size_t i = 0; i <= n; i++)
+		add_frame(b, c, 1234, (int32_t)i + 1);
+	size_t second = b->n;
 	add_begin(b, c, second, n + 1 + own);
-	if (c->last && n % 2) { /* three operations: in the byte itself, or behind it */
-		b->at[b->n++] = (uint8_t)(c->last + 1 + 3);
-	} else if (c->last) {
-		add_operation(b, c, c->last);
-		add_number(b, 3);
-	} else {
-		add_frame(b, c, 1);
+	if (c->last)
+		add_repeat(b, c, 3, n % 2);
+	else
+		add_frame(b, c, 1234, 1);
+	for (size_t i = 0; i < n; i++) {
+		if (c->last && n == 1) {
+			add_head(b, c, 4321, (int32_t)i + 2);
+			add_repeat(b, c, 2, true);
+		} else {
+			add_frame(b, c, 4321, (int32_t)i + 2);
+		}
 	}
-	for (size_t i = 0; i < n; i++)
-		add_frame(b, c, (int32_t)i + 2);
 	for (int32_t i = 0; own && i < 4; i++) /* what it would go on with, in the same function */
 		if (i)
 			add_signed(b, (int32_t)n + 1);
