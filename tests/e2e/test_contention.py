@@ -35,13 +35,15 @@ class Crowded(OnHost):
             self.skipTest("stress is not installed")
         return Process([stress, "-c", str(4 * os.cpu_count())], **SHARED)
 
-    def watch(self, target, *options):
-        """Beside the crowd, which is there already."""
+    def watch(self, target, *options, ask=lambda: None):
+        """Beside the crowd, which is there already. Gives the stalls, what ask() says at the end, and all that was seen."""
         before = run_delay(target.pid)
         with Attach(target.pid, self.capture, *options) as attach:
+            ask()
             within = run_delay(target.pid)
             time.sleep(SECONDS)
             within = run_delay(target.pid) - within
+            answer = ask()
             report = attach.stop()
         delayed = run_delay(target.pid) - before
         told = f"delayed {delayed}; {describe(report)}"
@@ -60,14 +62,19 @@ class Crowded(OnHost):
         self.assertLessEqual(waited, seen, told)
         self.assertGreaterEqual(seen, within * 0.95 - MS, f"seen {seen} of {within}; {told}")
         self.assertLessEqual(seen, delayed + MS, told)
-        return stalls
+        return stalls, answer, told
 
     def test_asyncio(self):
-        """Each turn needs more than the scheduler gives at once, and less than half a stall."""
+        """Each turn needs more than the scheduler gives at once, and less than half a stall. What it waits for a CPU at once is
+        certain, and a stall from half the threshold on."""
         with Process([PYTHON, HERE / "targets/worker.py", 9], **SHARED) as target, self.crowd():
             target.next_line("running")
-            self.assertTrue(self.watch(target, "--stall", 20))
-        self.assertIn("got no CPU", loopscope("report", self.capture).stdout)
+            stalls, longest_ns, told = self.watch(target, "--stall", 20, ask=lambda: target.ask("?"))
+        told = f"waited {longest_ns} at once; {told}"
+        self.assertGreater(longest_ns, 3 * MS, f"there was no crowd: {told}")
+        if not 9 * MS < longest_ns < 12 * MS:
+            self.assertEqual(bool(stalls), longest_ns > 10 * MS, told)
+        self.assertEqual("got no CPU" in loopscope("report", self.capture).stdout, bool(stalls))
 
     def test_redis_under_light_load(self):
         socket = str(self.dir / "redis.sock")
