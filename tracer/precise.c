@@ -192,7 +192,6 @@ static bool is_glance(struct collector *c, struct loop *l, uint64_t now)
 	if (lasts > c->o.stall_ns && now > since + c->o.stall_ns) {
 		p->glance_ns = 0;
 		p->saturated = false;
-		p->asked = false; /* what it asked for before was for other ticks */
 		return false;
 	}
 	if (lasts > c->o.stall_ns / 2) {
