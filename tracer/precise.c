@@ -97,9 +97,6 @@ static void arm(struct collector *c, const struct loop *first, uint64_t now)
 static void disarm(struct collector *c, uint64_t now)
 {
 	probe_disarm(c->probe);
-	/* what had taken over a glance is gone */
-	for (const struct loop *l = c->loops; l; l = l->hh.next)
-		probe_glance_end(c->probe, l->tid, false);
 	victim_end(c);
 	precise_note(c, now);
 	c->armed_ns = 0;

@@ -416,11 +416,8 @@ bool stall_account(struct collector *c, struct loop *l, const struct thread_stat
 			e.certain_start_ns = e.longest_block_start_ns = began;
 		}
 	}
-	uint64_t armed = c->armed_ns, glance = t.glance_ns > t.tick_ns ? t.glance_ns : 0;
-	if (glance && (!armed || glance < armed))
-		armed = glance;
-	uint64_t watched = armed > t.tick_ns ? armed : t.tick_ns;
-	if (armed && watched < now && now - watched > e.low_ns)
+	uint64_t watched = c->armed_ns > t.tick_ns ? c->armed_ns : t.tick_ns;
+	if (c->armed_ns && watched < now && now - watched > e.low_ns)
 		e.low_ns = now - watched;
 	*ret_account = e;
 	return true;

@@ -160,6 +160,6 @@ void probe_glance_end(struct probe *p, int tid, bool seen)
 
 	if (g)
 		leave(g);
-	if (t && t->glance_ns && !seen)
+	if (t && !seen)
 		__atomic_store_n(&t->glance_ns, 0, __ATOMIC_RELEASE);
 }

@@ -36,14 +36,10 @@ function milliseconds(call) {
 	return Number(process.hrtime.bigint() - begin) / 1e6;
 }
 
-// Of three times: others may have the CPU meanwhile.
-function fastest(call) {
-	return Math.min(...[1, 2, 3].map(() => milliseconds(call)));
-}
-
-// How much of something takes so long: less of it is measured and scaled.
+// How much of something takes so long: less of it is measured, three times, and scaled.
 function amount(ms, some, call) {
-	return Math.ceil(some * ms / fastest(() => call(some)));
+	const took = Math.min(...[1, 2, 3].map(() => milliseconds(() => call(some))));
+	return Math.ceil(some * ms / took);
 }
 
 // What a function gets of the host: of no weight while it is warmed up, then what takes its time.
@@ -66,7 +62,7 @@ function weigh(kind, ms, bytes) {
 			: amount(ms, 20000, (n) => JSON.parse(text(n))));
 	} else if (kind === "regexp") {
 		let n = 16; // each letter more takes twice as long
-		while (fastest(() => pattern.test("a".repeat(n) + "b")) < ms / 2)
+		while (milliseconds(() => pattern.test("a".repeat(n) + "b")) < ms / 2)
 			n++;
 		real.line = "a".repeat(n) + "b";
 	}
