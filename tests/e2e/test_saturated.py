@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A loop that never sleeps in its wait: glances at it take turns with pauses, what could not be told apart
-is said, and blocks are found all the same."""
-import contextlib
-import ctypes
+"""A loop that never sleeps in its wait: the precise mode takes turns with pauses, what could not be told
+apart is said, and blocks are found all the same."""
 import json
-import os
-import struct
 import time
 
 import harness
@@ -16,35 +12,10 @@ THRESHOLD_NS = 10 * MS  # of attach, by default
 LOOK_NS = 5 * MS  # from one look at the loops to the next
 
 
-SYS_PERF_EVENT_OPEN, CLOSE_ON_EXEC = 298, 8
-DEBUG_REGISTERS = 4  # of a CPU
-
-
-def unwatched_ns(turn_ns, by_breakpoint=True):
-    """The longest time between two glances at a saturated loop, and the end of the turn that is glanced at. One by the precise
-    mode costs 2 ms at least, lasts until the end of a turn was seen, for at most twice as long as that took, and is paid for by
-    a pause 31 times as long; one by a breakpoint counts 1 ms (docs/probes.md)."""
-    if by_breakpoint:
-        return 31 * MS + LOOK_NS + 2 * turn_ns
+def unwatched_ns(turn_ns):
+    """The longest time between two glances at a saturated loop: a glance costs 2 ms at least, lasts until the end of a turn
+    was seen, for at most twice as long as that took, and is paid for by a pause 31 times as long (docs/probes.md)."""
     return 31 * min(max(2 * MS, 2 * turn_ns), 20 * MS) + LOOK_NS
-
-
-@contextlib.contextmanager
-def breakpoints_taken():
-    """All debug registers are somebody else's, as in a session with a debugger."""
-    attr = struct.pack("IIQQQQQIIQQ", 5, 72, 0, 1, 0, 0, 1 | 1 << 5, 0, 4, 1, 8)  # execution of address 1, disabled, not the kernel's
-    libc, fds = ctypes.CDLL(None, use_errno=True), []
-    try:
-        for cpu in sorted(os.sched_getaffinity(0)):
-            for _ in range(DEBUG_REGISTERS):
-                fds.append(libc.syscall(SYS_PERF_EVENT_OPEN, attr, -1, cpu, -1, CLOSE_ON_EXEC))
-                if fds[-1] < 0:
-                    raise OSError(ctypes.get_errno(), f"perf_event_open: {os.strerror(ctypes.get_errno())}")
-        yield
-    finally:
-        for fd in fds:
-            if fd >= 0:
-                os.close(fd)
 
 
 class Saturated(Case):
@@ -121,7 +92,7 @@ class Saturated(Case):
         report, truth = self.watch(script)
         self.assertStalls(report, [truth], "sleep")
 
-    def assert_long_ticks_are_found(self, by_breakpoint):
+    def test_a_tick_longer_than_a_pause_is_found_whenever_it_comes(self):
         def script(target):
             target.tell("busy")
             time.sleep(rng.uniform(1.5, 4))
@@ -143,9 +114,9 @@ class Saturated(Case):
             middle = truth["end_ns"] - truth["ns"] // 2 - start
             mine = [stall for stall in long if 0 <= self.end_ns(stall) - middle <= stall["duration_max_ns"]]
             left = [stall for stall in left if stall not in mine]
-            unwatched = unwatched_ns(truth["before_ns"], by_breakpoint)
+            unwatched = unwatched_ns(truth["before_ns"])
             self.assertLessEqual(len(mine), 1, told)
-            # beside others that compute, its turns may be so long that one of these lies between two glances
+            # beside others that compute, its turns may be so long that one of these lies within a pause
             self.assertTrue(mine or truth["ns"] < unwatched + THRESHOLD_NS + SLACK, told)
             for stall in mine:
                 crowded = truth["delay_ns"] > part(stall, "cpu-user")
@@ -155,13 +126,6 @@ class Saturated(Case):
                 self.assertGreater(stall["duration_min_ns"], truth["ns"] - unwatched - SLACK, told)
         for stall in left:  # it was long for want of a CPU
             self.assertLess(stall["duration_ns"] - part(stall, "runqueue"), THRESHOLD_NS, describe(report))
-
-    def test_a_tick_longer_than_a_pause_is_found_whenever_it_comes(self):
-        self.assert_long_ticks_are_found(True)
-
-    def test_where_others_have_the_breakpoints_the_precise_mode_takes_the_glances(self):
-        with breakpoints_taken():
-            self.assert_long_ticks_are_found(False)
 
     def test_once_it_sleeps_again_its_work_is_seen_at_once(self):
         def script(target):
