@@ -7,13 +7,9 @@
  * a tick begins. A loop that is simply saturated would want the precise mode for ever, at the
  * expense of every system call of the host: it gets glances, which last until one of its ticks has
  * ended, and pauses in between, whose ticks cannot be told apart and lower the coverage. A glance
- * is made by a breakpoint at the place to which the thread's wait returns (probes/glance.h), else
- * by the precise mode. That costs the host what some 2 ms of it do, for the arming itself, however
- * short it is.
+ * costs the host what some 2 ms of the precise mode do, for the arming itself, however short it is.
  */
 #include "state.h"
-
-#include <errno.h>
 
 #include "base/clock.h"
 
@@ -26,8 +22,7 @@
 #define GLANCE_DIV    5			  /* nor is more than five for each threshold of use */
 #define GLIMPSE_NS    (LSC_NS_PER_MS / 4) /* after which it is looked first whether one is over */
 #define PAUSE_MUL     31		  /* a glance for each 32nd of the time */
-#define LIGHT_DIV     2	 /* one by a breakpoint costs no more than that, however long it is */
-#define SATURATED_DIV 10 /* idle for less than a tenth of the time */
+#define SATURATED_DIV 10		  /* idle for less than a tenth of the time */
 #define SOON_NS	      (100 * LSC_NS_PER_MS)
 #define OFTEN_NS      LSC_NS_PER_S /* loops that never sleep are met by the sampler */
 
@@ -45,14 +40,12 @@ void precise_note(struct collector *c, uint64_t now)
 }
 
 /* What of the precise mode costs as much as a glance did that lasted for so long. */
-static uint64_t glance_cost_ns(const struct collector *c, bool light, uint64_t ns)
+static uint64_t glance_cost_ns(const struct collector *c, uint64_t ns)
 {
 	uint64_t least = c->o.stall_ns / GLANCE_DIV;
 
 	if (least < GLANCE_MIN_NS)
 		least = GLANCE_MIN_NS;
-	if (light)
-		return least / LIGHT_DIV;
 	if (ns < least)
 		ns = least;
 	return ns < GLANCE_MAX_NS ? ns : GLANCE_MAX_NS;
@@ -69,7 +62,7 @@ static void begin_pause(const struct collector *c, struct loop *l, uint64_t glan
 		p->turn_ns = GLANCE_MIN_NS;
 	p->glance_ns = 0;
 	p->paused_ns = now;
-	p->pause_ns = PAUSE_MUL * glance_cost_ns(c, p->light, glance_ns);
+	p->pause_ns = PAUSE_MUL * glance_cost_ns(c, glance_ns);
 }
 
 /* From now on it is looked at who asks, stalls and sleeps. */
@@ -142,29 +135,10 @@ static void hold(struct hold *h, const struct collector *c, const struct loop *l
 /* A glance begins. Nothing but ends of ticks is looked at. */
 static void begin_glance(struct collector *c, struct loop *l, uint64_t now)
 {
-	struct precise_turn *p = &l->precise;
-	uint64_t begin = lsc_now_ns();
-	int r = c->armed_ns ? 0 : probe_glance(c->probe, l->tid);
-
-	p->light = !c->armed_ns && r == 0;
-	if (r < 0 && r != -EBUSY) {
+	if (!c->armed_ns)
 		arm(c, l, now);
-		begin = lsc_now_ns();
-	}
-	if (c->armed_ns || p->light)
-		p->glance_ns = begin;
-}
-
-/* What watches the loop's returns still does. */
-static bool goes_on(struct collector *c, const struct precise_turn *p, int tid)
-{
-	return p->light ? probe_glance(c->probe, tid) == 0 : c->armed_ns != 0;
-}
-
-static void end_light(struct collector *c, struct loop *l, bool seen)
-{
-	if (l->precise.light)
-		probe_glance_end(c->probe, l->tid, seen);
+	if (c->armed_ns)
+		l->precise.glance_ns = lsc_now_ns();
 }
 
 /* Whether it goes on. One that has shown no end of a tick for a whole threshold is none any more:
@@ -172,18 +146,14 @@ static void end_light(struct collector *c, struct loop *l, bool seen)
 static bool is_glance(struct collector *c, struct loop *l, uint64_t now)
 {
 	struct precise_turn *p = &l->precise;
-	uint64_t since, tick_ns, lasts, next;
+	uint64_t since = probe_busy_since(c->probe, l->tid, NULL);
+	uint64_t tick_ns = probe_tick_begin(c->probe, l->tid), lasts, next;
 
 	if (!p->glance_ns)
 		return false;
-	since = probe_busy_since(c->probe, l->tid, NULL);
-	tick_ns = probe_tick_begin(c->probe, l->tid);
 	lasts = now > p->glance_ns ? now - p->glance_ns : 0;
-	bool seen = !tick_ns || tick_ns >= p->glance_ns;
-	if (seen || !goes_on(c, p, l->tid)) {
-		end_light(c, l, seen);
+	if (!c->armed_ns || !tick_ns || tick_ns >= p->glance_ns) {
 		begin_pause(c, l, lasts, now);
-		p->light = false;
 		return false;
 	}
 	if (lasts > c->o.stall_ns && now > since + c->o.stall_ns) {
@@ -350,11 +320,6 @@ void precise_steer(struct collector *c, uint64_t now)
 		if (l->feed || c->imprecise || look_closer(c, l, since, idle_ns, now)) {
 			hold(&c->sampled, c, l, since, now);
 			probe_sample(c->probe, true);
-		}
-		if (l->precise.light &&
-		    !l->precise.glance_ns) { /* the precise mode has taken over */
-			end_light(c, l, c->armed_ns != 0);
-			l->precise.light = false;
 		}
 		if (is_glance(c, l, now))
 			glances = true;

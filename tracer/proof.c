@@ -31,7 +31,6 @@
 #define SLEEPERS "threads that sleep (iter/task)"
 #define LIVES	 "processes (fork, exec, exit)"
 #define VICTIMS	 "who waits (sk_data_ready)"
-#define GLANCES	 "glances (hardware breakpoint)"
 
 #define STALL_NS     (10 * LSC_NS_PER_MS)
 #define BLOCK_US     5000		   /* this long is slept, */
@@ -39,7 +38,6 @@
 #define SAMPLED_NS   (500 * LSC_NS_PER_MS) /* it computes so long for a sample */
 #define LOOKED_NS    (LSC_NS_PER_S)	   /* a child must have fallen asleep by then */
 #define CHILD_WAITED 3			   /* turns: its end is told as a loop's thread's */
-#define LOOKS	     20			   /* it may be moved to another CPU meanwhile */
 
 struct proof {
 	proof_fn *fn;
@@ -135,28 +133,6 @@ static void prove_returns(struct proof *p)
 	     : seen ? NULL
 		    : "no return was seen",
 	     "saw the returns from a primary wait");
-}
-
-/* The precise mode has seen to where its wait returns. */
-static void prove_glances(struct proof *p)
-{
-	if (probe_is_exact(p->probe))
-		return; /* there are none */
-	probe_disarm(p->probe);
-	uint64_t before = probe_counter(p->probe, COUNT_PRECISE_EXITS);
-	int r = 0;
-	bool seen = false;
-	for (int i = 0; i < LOOKS && r == 0 && !seen; i++) {
-		r = probe_glance(p->probe, p->self);
-		turn(p, 0);
-		seen = probe_counter(p->probe, COUNT_PRECISE_EXITS) > before;
-	}
-	probe_glance_end(p->probe, p->self, seen);
-	tell(p, GLANCES,
-	     r < 0  ? "no hardware breakpoint is to be had; the precise mode is used instead"
-	     : seen ? NULL
-		    : "no return was seen",
-	     "saw a return from a primary wait");
 }
 
 /* ---- a child ---- */
@@ -374,7 +350,6 @@ void proof_run(proof_fn *fn, void *arg)
 		prove_returns(&p);
 		prove_with_child(&p);
 		prove_victims(&p);
-		prove_glances(&p);
 	}
 	probe_free(p.probe);
 }

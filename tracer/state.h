@@ -108,7 +108,6 @@ struct precise_turn {
 	uint64_t idle_ns;	      /* at the begin of the span, or when it was judged */
 	uint64_t stalls;	      /* at the begin of the span */
 	bool saturated;		      /* it gets glances */
-	bool light;		      /* the one under way is by a breakpoint */
 	uint64_t glance_ns;	      /* the begin of the one under way, 0: none is */
 	uint64_t judged_ns;	      /* since when it is looked whether it sleeps again */
 	uint64_t paused_ns, pause_ns; /* since when it pauses, 0: it does not; for how long */

@@ -408,10 +408,8 @@ static void leave(struct collector *c, struct loop *l)
 	if (l->feed)
 		feed_end(c, l);
 	inquiry_end(c, l);
-	if (c->probe) {
-		probe_glance_end(c->probe, l->tid, false);
+	if (c->probe)
 		probe_drop_thread(c->probe, l->tid);
-	}
 	HASH_DEL(c->loops, l);
 }
 

@@ -237,9 +237,6 @@ struct thread_state {
 	__u8 away;			/* idles outside of its loop */
 	__u8 chained;			/* frames of Python were taken when this block began */
 	__u64 throttle_rq, throttle_ns; /* the queue it left the CPU for, and its clock then */
-	__u32 cpu;			/* that it came to when it was last switched in */
-	__u32 strays; /* returns to return_ip, while it was watched, from other calls than its wait
-		       */
 	/* totals */
 	__u64 ticks, busy_ns, idle_ns, runqueue_ns;
 	__u64 unsure_ns; /* busy time whose ticks could not be told apart */
@@ -250,11 +247,7 @@ struct thread_state {
 	__u64 longest_block_start_ns;
 	__u64 certain_ns,
 		certain_start_ns; /* the longest time off the CPU: a block, or a run queue */
-	__u64 watched_ns;	  /* begin of the one in which returns began to be seen; 0 none */
-	__u64 glance_ns;	  /* since when those to return_ip are, on this CPU; 0: they are
-				   * not. Of use for a tick that had begun by then */
-	__u64 return_ip;	  /* where its wait goes on, once it was seen to return; 0 not yet,
-				   * or RETURN_SHARED */
+	__u64 watched_ns;	  /* begin of the one in which the precise mode was armed; 0 none */
 	__u64 samples_user, samples_kernel;
 	/* of a block */
 	__u64 sp;
@@ -286,10 +279,8 @@ struct thread_state {
 	__u64 until_ns;	 /* of a call that sleeps for a given time: before then it does not end by
 			  * itself; it may go on after a stop. 0 unknown */
 	__u64 inside_ns; /* of the tick: so long its wait was seen to be open */
-	__u64 room[1];	 /* up to the end of the line of the cache */
+	__u64 room[4];	 /* up to the end of the line of the cache */
 };
-
-#define RETURN_SHARED 1ull /* a return_ip: other calls return there, too */
 
 #define SP_PARK 1024ull /* a driver's lock and its wait are about as deep as each other */
 

@@ -6,7 +6,6 @@
 #include <stdbool.h>
 
 #include "clock.h"
-#include "glance.h"
 #include "hook.h"
 #include "probe.h"
 #include "victim.h"
@@ -26,7 +25,6 @@ struct probe {
 	int sampler_fds[MAX_CPUS]; /* owned by the links */
 	int nsamplers;
 	bool often;
-	struct glances glances;
 	probe_event_fn *fn;
 	void *arg;
 	unsigned turn; /* events taken in this turn */

@@ -240,7 +240,6 @@ static int open_and_load(struct probe *p, const struct probe_options *o, bool fe
 	bpf_program__set_autoattach(p->skel->progs.on_sys_exit, false);
 	bpf_program__set_autoattach(p->skel->progs.on_waking, false);
 	bpf_program__set_autoattach(p->skel->progs.on_sample, false);
-	bpf_program__set_autoattach(p->skel->progs.on_return, false);
 	hooks_init(&p->hooks);
 	probe_victims_prepare(&p->victims, p->skel, &p->hooks);
 	r = sched_bpf__load(p->skel);
@@ -306,7 +305,6 @@ void probe_detach(struct probe *p)
 {
 	probe_disarm(p);
 	probe_victims_end(&p->victims);
-	glances_close(p);
 	for (int i = 0; i < p->nsamplers; i++)
 		bpf_link__destroy(p->samplers[i]);
 	p->nsamplers = 0;
@@ -451,7 +449,6 @@ int probe_run_times(const struct probe *p, struct probe_run_time ret_times[PROGR
 		[PROGRAM_WAKING] = p->skel->progs.on_waking,
 		[PROGRAM_SAMPLE] = p->skel->progs.on_sample,
 		[PROGRAM_SYS_EXIT] = p->skel->progs.on_sys_exit,
-		[PROGRAM_RETURN] = p->skel->progs.on_return,
 		[PROGRAM_FORK] = p->skel->progs.on_fork,
 		[PROGRAM_EXEC] = p->skel->progs.on_exec,
 		[PROGRAM_EXIT] = p->skel->progs.on_exit,

@@ -17,18 +17,6 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* ---- on and off the CPU ---- */
 
-/* The current thread, or the one that is switched in, runs on this CPU. A glance is at one CPU:
- * what returned elsewhere was not seen. User space reads `cpu` after it has written `glance_ns`. */
-static __always_inline void note_cpu(struct thread_state *t)
-{
-	__u32 cpu = bpf_get_smp_processor_id();
-
-	if (t->cpu == cpu)
-		return;
-	*(volatile __u32 *)&t->cpu = cpu;
-	*(volatile __u64 *)&t->glance_ns = 0;
-}
-
 /* From a block or from the run queue. `delay` of the time was spent in run queues. */
 __noinline int resumed(struct thread_state *t, __u64 id, __u64 now, __u64 delay)
 {
@@ -111,7 +99,6 @@ static __always_inline void was_in(struct thread_state *t, __u64 id, const struc
 	__u64 ran = p->se.sum_exec_runtime - t->off_runtime;
 
 	count(COUNT_MISSED_IN);
-	note_cpu(t);
 	t->runtime = t->off_runtime;
 	came_back(t, id, p, ran < now ? now - ran : now, p->sched_info.run_delay - t->off_delay);
 }
@@ -158,7 +145,6 @@ static __always_inline void switch_in(struct task_struct *next)
 
 	if (!t)
 		return;
-	note_cpu(t);
 	t->runtime = next->se.sum_exec_runtime;
 	came_back(t, (__u64)next->tgid << 32 | tid, next, switch_now(next), delay_said(t, next));
 }
@@ -302,13 +288,11 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 	if (t->off)
 		was_in(t, id, p, now);
 	t->runtime = p->se.sum_exec_runtime;
-	if (t->return_ip != RETURN_SHARED)
-		t->return_ip = regs->ip;
 	bool slept = t->slept_in_wait;
 	t->slept_in_wait = 0;
-	/* It slept in this wait: the tick began at the wake-up. A flag from before returns were
-	 * seen is stale. */
-	if (slept && (exact || t->tick_ns >= watched_since(t, t->tick_ns)))
+	/* It slept in this wait: the tick began at the wake-up. A flag from before the arming is
+	 * stale. */
+	if (slept && (exact || t->tick_ns >= armed_at))
 		return 0;
 	victim_timer(t, id, regs, now);
 	turn_over(t, id, args, now, true);
@@ -316,29 +300,7 @@ static __noinline int wait_returned(struct pt_regs *regs, __s64 nr)
 		    t->primary_nr)) /* which has put what it found in place of what it was asked */
 		anchor_keep(t, regs->di, regs->si, now);
 	tick_begin(t, now, p->sched_info.run_delay);
-	t->due_ns = victim_due(t->primary_nr, regs, now);
-	return 0;
-}
-
-/* A glance at one thread: a breakpoint at the place where its wait goes on. Which call it was is
- * not in the registers any more; others that return there are told by what they were asked. */
-SEC("perf_event")
-int on_return(struct bpf_perf_event_data *ctx)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-
-	if (only_tgid && id >> 32 != only_tgid)
-		return 0;
-	struct thread_state *t = thread_find((__u32)id);
-	if (!t || !t->primary_sp)
-		return 0;
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	__u64 args[4] = {regs->di, regs->si, regs->dx, regs->r10};
-	__u32 nr = t->primary_nr;
-	if (site_is_primary(t, nr, regs->sp, args) &&
-	    (t->primary_class != WAIT_EPOLL || probe_wait_key(nr, regs->sp, args) == t->primary_fd))
-		return wait_returned(regs, nr);
-	t->strays++;
+	t->due_ns = victim_due((__s32)regs->orig_ax, regs, now);
 	return 0;
 }
 

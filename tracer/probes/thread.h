@@ -57,15 +57,6 @@ uint64_t probe_idle_since(const struct probe *p, int tid);
 /* It is in a block right now. A hint only. */
 bool probe_is_blocked(const struct probe *p, int tid);
 
-/* Looks for returns from the thread's wait, without a hook on any system call: a glance. To be asked
- * again while it lasts, for it follows the thread from CPU to CPU: what returned in between was not
- * seen, and the kernel side knows. 0, or -EBUSY while another thread is looked at on that CPU,
- * -EOPNOTSUPP where that thread or this machine cannot be looked at so. */
-int probe_glance(struct probe *p, int tid);
-/* The glance is over. seen: an end of its tick was, or what hooks the calls has taken over: what was
- * seen counts. Nothing where there is none. */
-void probe_glance_end(struct probe *p, int tid, bool seen);
-
 /* Whether a thread that sleeps in a futex idles there, because others take turns in its epoll set,
  * which was not known when it fell asleep. */
 bool probe_is_parked(struct probe *p, int pid, const struct thread_state *t);

@@ -41,16 +41,8 @@ static __always_inline void tick_certain(struct thread_state *t, __u64 from, __u
 		t->certain_ns = to - from;
 		t->certain_start_ns = from;
 	}
-	if ((from < armed_at && armed_at <= to) || (from < t->glance_ns && t->glance_ns <= to))
+	if (from < armed_at && armed_at <= to)
 		t->watched_ns = from;
-}
-
-/* Since when the ends of a tick that began then are seen; 0: they are not. */
-static __always_inline __u64 watched_since(const struct thread_state *t, __u64 begin)
-{
-	__u64 armed = armed_at, glance = t->glance_ns;
-
-	return glance > begin && (!armed || glance < armed) ? glance : armed;
 }
 
 __noinline int emit_stall(struct thread_state *t, __u64 id, __u64 end, __u64 low, __u32 flags)
@@ -140,7 +132,7 @@ static __always_inline void tick_end(struct thread_state *t, __u64 id, __u64 end
 		return;
 
 	__u64 low = t->certain_ns;
-	__u64 since = exact ? begin : watched_since(t, begin);
+	__u64 since = exact ? begin : armed_at;
 	if (t->primary_class == WAIT_FUTEX)
 		since = 0; /* one that would not sleep is not called: its turns are not told apart
 			    */

@@ -355,7 +355,7 @@ static __always_inline void victim_timer(const struct thread_state *t, __u64 id,
 	if (!t->tick_ns || t->due_ns <= t->tick_ns || now < t->tick_ns + stall_ns ||
 	    now < t->due_ns + VICTIM_LEAST)
 		return;
-	if (victim_timeout(t->primary_nr, r) == 0)
+	if (victim_timeout((__s32)r->orig_ax, r) == 0)
 		victim_emit(WAITED_TIMER, id, t->due_ns, now, NULL, false, -1);
 }
 
