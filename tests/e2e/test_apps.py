@@ -40,7 +40,9 @@ class Watched(OnHost):
         before = rng.uniform(0.1, 0.9) * PHASE
         time.sleep(before)
         if plants:
-            self.plant(app, rng.choice([kind for kind in app.kinds if kind != "spin"]), 0.030, 0.060, others_ns)
+            # beside others, of a wait that is interrupted the longest of a few pieces is to be a stall by itself
+            length = (0.120, 0.150) if others_ns and not app.exact else (0.030, 0.060)
+            self.plant(app, rng.choice([kind for kind in app.kinds if kind != "spin"]), *length, others_ns)
         time.sleep(PHASE - before)
 
     def loaded_phase(self, app, options):

@@ -121,7 +121,7 @@ class Moved(Case):
     def test_short_sleeps_while_wake_ups_are_watched(self):
         """As they are while some other loop is blocked."""
         with contextlib.ExitStack() as stack:
-            self.watch([rng.choice(CPUS)], 5000, 0.002, sleep_ns=rng.randint(13, 16) * MS, stall_ms=12,
+            self.watch([rng.choice(CPUS)], 5000, 0.002, sleep_ns=rng.randint(16, 19) * MS, stall_ms=12,
                        others=[self.target(stack)])
 
     def test_others_compute_in_crowds_and_it_is_moved_now_and_then(self):
