@@ -218,6 +218,7 @@ static bool is_granted(struct collector *c, struct loop *l, uint64_t since, uint
 	if (c->armed_ns && now < c->span_ns + SPAN_NS)
 		return true;
 	if (!is_saturated(c, l, idle_ns, now)) {
+		p->turn_ns = 0;
 		if (c->armed_ns)
 			begin_span(c, now);
 		return true;

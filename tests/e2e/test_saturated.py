@@ -138,6 +138,19 @@ class Saturated(Case):
         report, truth = self.watch(script)
         self.assertStalls(report, [truth], "cpu-user")
 
+    def test_what_leads_to_a_block_is_its_turns_again_once_it_rests(self):
+        """Also where the last that was seen of its short turns is a long one among them."""
+        def script(target):
+            target.tell("busy")
+            time.sleep(rng.uniform(1.4, 1.6))
+            target.ask(f"work {rng.uniform(0.15, 0.2):.3f}")
+            target.ask("idle")
+            time.sleep(rng.uniform(3, 3.5))
+            return target.ask(f"work 0.015 sleep {rng.uniform(0.2, 0.25):.3f}")
+
+        report, truth = self.watch(script)
+        self.assertStall(self.planted(report)[-1], truth, "sleep", report)
+
 
 if __name__ == "__main__":
     harness.main()

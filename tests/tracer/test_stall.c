@@ -174,6 +174,35 @@ static void what_the_kernels_account_could_not_tell_was_not_told(void **state)
 	assert_int_equal(stalls(), 1);
 }
 
+/* 4 ms of CPU, a block of 300, 1 more. */
+static void tell_block_at(uint64_t begin)
+{
+	const struct event_stall e = {.begin_ns = zero_ns + begin * MS,
+				      .end_ns = zero_ns + (begin + 305) * MS,
+				      .low_ns = 301 * MS,
+				      .certain_ns = 300 * MS,
+				      .certain_start_ns = zero_ns + (begin + 4) * MS,
+				      .split = {[LSC_CAUSE_SLEEP] = 300 * MS},
+				      .cpu_ns = 5 * MS,
+				      .confidence = 3};
+
+	stall_from_kernel(&c, &l, &e, false);
+}
+
+static void no_more_leads_to_a_block_than_a_turn_of_a_saturated_loop_lasts(void **state)
+{
+	(void)state;
+	tell_block_at(1000);
+	assert_int_equal(stall_at(1000)->row.duration_ns, 305 * MS);
+	l.precise.turn_ns = 2 * MS;
+	tell_block_at(2000);
+	assert_null(stall_at(2000));
+	assert_int_equal(stall_at(2004)->row.duration_ns, 301 * MS);
+	l.precise.turn_ns = 8 * MS;
+	tell_block_at(3000);
+	assert_int_equal(stall_at(3000)->row.duration_ns, 305 * MS);
+}
+
 /* Held back until its loop was known, it comes when its time to be told is over. */
 static void a_stall_that_comes_late_has_its_time_to_be_looked_at(void **state)
 {
@@ -227,6 +256,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_last_stalls_are_remembered, clean, forget),
 		cmocka_unit_test_setup_teardown(
 			what_the_kernels_account_could_not_tell_was_not_told, clean, forget),
+		cmocka_unit_test_setup_teardown(
+			no_more_leads_to_a_block_than_a_turn_of_a_saturated_loop_lasts, clean,
+			forget),
 		cmocka_unit_test_setup_teardown(
 			a_stall_that_comes_late_has_its_time_to_be_looked_at, clean, forget),
 		cmocka_unit_test_setup_teardown(a_short_wait_is_not_told_as_what_a_stall_is_about,

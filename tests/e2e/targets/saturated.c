@@ -3,8 +3,8 @@
  * An event loop that can be saturated: its descriptor is always ready, each turn works for as many
  * us as the argument says, 200 without, and it never sleeps in its wait. Lines on stdin: `busy`;
  * `idle`, answered with the length of the longest turn since then; `work SECONDS`, `sleep SECONDS`,
- * which happen inside one turn and are answered with the length of that, and of the longest turn
- * since the last answer. All by its own clock.
+ * or both in this order, which happen inside one turn and are answered with the length of that,
+ * and of the longest turn since the last answer. All by its own clock.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,9 +58,10 @@ static bool obey(const char *line, int epoll, int ready)
 		answer(longest_ns, now_ns());
 		return false;
 	}
-	if (sscanf(line, "work %lf", &seconds) == 1) {
+	if (sscanf(line, "work %lf", &seconds) == 1)
 		work((uint64_t)(seconds * 1e9));
-	} else if (sscanf(line, "sleep %lf", &seconds) == 1) {
+	const char *sleep = strstr(line, "sleep");
+	if (sleep && sscanf(sleep, "sleep %lf", &seconds) == 1) {
 		struct timespec t = {(time_t)seconds,
 				     (long)((seconds - (double)(time_t)seconds) * 1e9)};
 		nanosleep(&t, NULL);
